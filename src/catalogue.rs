@@ -1,0 +1,243 @@
+//! The catalogue: `index.json` of the site, an OCI index with one entry for each manifest that a
+//! repository serves.
+//! ```text
+//! {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",
+//!  "manifests":[
+//!   {"mediaType":..,"digest":..,"size":..,"annotations":{
+//!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
+//!     "org.stillage.v1.id":"<64 hex>"}}],                   where the v1 form came with the source
+//!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1"}}
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bail_bad;
+use crate::error::{WithHint as _, bad, shown};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::Descriptor;
+use crate::spec::media_type::OCI_INDEX;
+use crate::spec::name::{Reference, Repository, Tag};
+use crate::spec::v1::V1Id;
+
+/// The annotation that names an entry (OCI image-spec `annotations.md`).
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation with the top v1 id of an image that came with a v1 form.
+pub const V1_ID: &str = "org.stillage.v1.id";
+const FORMAT: &str = "org.stillage.format";
+const APIS: &str = "org.stillage.apis";
+/// The number of the site's format: its layout, and the compression of made layers.
+const FORMAT_NUMBER: &str = "1";
+
+/// The registry APIs that a site offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apis {
+    /// Docker Registry API v1.
+    pub v1: bool,
+    /// Docker Registry HTTP API v2, the OCI distribution-spec.
+    pub v2: bool,
+}
+
+/// A manifest as a repository serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The type that it is served as.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its top v1 id, where the v1 form came with the source.
+    pub v1: Option<V1Id>,
+}
+
+/// What a repository serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repo {
+    /// Its tags.
+    pub tags: BTreeMap<Tag, Digest>,
+    /// All its manifests, with and without a tag.
+    pub manifests: BTreeMap<Digest, Entry>,
+}
+
+/// All that a site serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The APIs that the site offers.
+    pub apis: Apis,
+    /// The repositories.
+    pub repositories: BTreeMap<Repository, Repo>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    schema_version: u64,
+    media_type: Option<String>,
+    manifests: Vec<Descriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Catalogue {
+    /// One without any repository.
+    pub fn empty(apis: Apis) -> Self {
+        Self {
+            apis,
+            repositories: BTreeMap::new(),
+        }
+    }
+
+    /// Whether an index is the catalogue of a site.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<Index>(bytes).is_ok_and(|index| {
+            index
+                .annotations
+                .is_some_and(|annotations| annotations.contains_key(FORMAT))
+        })
+    }
+
+    /// Reads a catalogue.
+    ///
+    /// # Errors
+    /// When it is none, or of another format.
+    pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        let index: Index =
+            serde_json::from_slice(bytes).map_err(|error| bad(format!("no catalogue: {error}")))?;
+        let annotations = index.annotations.unwrap_or_default();
+        match annotations.get(FORMAT).map(String::as_str) {
+            Some(FORMAT_NUMBER) => {}
+            Some(other) => {
+                return Err(bad(format!(
+                    "the site has format `{}`, not `{FORMAT_NUMBER}`",
+                    shown(other)
+                )))
+                .hint("build it anew with this version of stillage");
+            }
+            None => bail_bad!("no catalogue: the annotation `{FORMAT}` is missing"),
+        }
+        let offered = |api| {
+            annotations
+                .get(APIS)
+                .is_some_and(|apis| apis.split(',').any(|offered| offered == api))
+        };
+        let mut catalogue = Self::empty(Apis {
+            v1: offered("v1"),
+            v2: offered("v2"),
+        });
+        for descriptor in index.manifests {
+            catalogue.add(&descriptor)?;
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, descriptor: &Descriptor) -> anyhow::Result<()> {
+        let name = descriptor
+            .annotation(REF_NAME)
+            .ok_or_else(|| bad("an entry of the catalogue has no name"))?;
+        let reference: Reference = name.parse()?;
+        let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
+        let repo = self.repositories.entry(reference.repository).or_default();
+        let entry = Entry {
+            media_type: descriptor.media_type.clone(),
+            size: descriptor.size,
+            v1,
+        };
+        repo.manifests.insert(descriptor.digest, entry);
+        if let Some(tag) = reference.tag {
+            repo.tags.insert(tag, descriptor.digest);
+        }
+        Ok(())
+    }
+
+    /// The bytes of `index.json`: entries in the order of repositories, then tags, then digests.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut manifests = Vec::new();
+        for (repository, repo) in &self.repositories {
+            for (tag, digest) in &repo.tags {
+                manifests.push(repo.descriptor(format!("{repository}:{tag}"), *digest));
+            }
+            let tagged: std::collections::BTreeSet<&Digest> = repo.tags.values().collect();
+            for digest in repo
+                .manifests
+                .keys()
+                .filter(|digest| !tagged.contains(digest))
+            {
+                manifests.push(repo.descriptor(format!("{repository}@{digest}"), *digest));
+            }
+        }
+        let apis: Vec<&str> = [("v1", self.apis.v1), ("v2", self.apis.v2)]
+            .iter()
+            .filter_map(|(api, offered)| offered.then_some(*api))
+            .collect();
+        let annotations = [(FORMAT, FORMAT_NUMBER), (APIS, &apis.join(","))];
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(OCI_INDEX.into()),
+            manifests,
+            annotations: Some(
+                annotations
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into(),
+            ),
+        };
+        let mut bytes = serde_json::to_vec(&index).expect("an index is always JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+impl Repo {
+    fn descriptor(&self, name: String, digest: Digest) -> Descriptor {
+        let entry = &self.manifests[&digest];
+        let mut annotations = BTreeMap::from([(REF_NAME.to_owned(), name)]);
+        if let Some(id) = entry.v1 {
+            annotations.insert(V1_ID.into(), id.to_string());
+        }
+        Descriptor {
+            media_type: entry.media_type.clone(),
+            digest,
+            size: entry.size,
+            artifact_type: None,
+            annotations: Some(annotations),
+            platform: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_reads_what_it_wrote() {
+        let digest = Digest::of(b"a");
+        let other = Digest::of(b"b");
+        let entry = |v1| Entry {
+            media_type: "x/y".into(),
+            size: 3,
+            v1,
+        };
+        let id: V1Id = "1".repeat(64).parse().unwrap();
+        let mut catalogue = Catalogue::empty(Apis {
+            v1: true,
+            v2: false,
+        });
+        catalogue.repositories.insert(
+            "tiny".parse().unwrap(),
+            Repo {
+                tags: [
+                    ("1".parse().unwrap(), digest),
+                    ("2".parse().unwrap(), digest),
+                ]
+                .into(),
+                manifests: [(digest, entry(Some(id))), (other, entry(None))].into(),
+            },
+        );
+        let json = catalogue.to_json();
+        assert!(Catalogue::is_one(&json));
+        assert_eq!(Catalogue::parse(&json).unwrap(), catalogue);
+        let text = String::from_utf8(json).unwrap();
+        assert!(text.contains(&format!("\"tiny@{other}\"")) && text.contains("\"tiny:2\""));
+        assert!(Catalogue::parse(text.replace("format\":\"1", "format\":\"2").as_bytes()).is_err());
+        assert!(!Catalogue::is_one(br#"{"schemaVersion":2,"manifests":[]}"#));
+    }
+}

@@ -1,0 +1,175 @@
+//! The command line: arguments, and which operation they mean.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::catalogue::Apis;
+use crate::cli::ui::Ui;
+use crate::ops::{build, list, verify};
+use crate::source::Source;
+
+mod report;
+mod ui;
+
+/// Publish container images as plain files that any static web server serves as a registry
+#[derive(Debug, Parser)]
+#[command(
+    name = "stillage",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build a site from images, or add images to one
+    #[command(after_long_help = sources_help())]
+    Build(BuildArgs),
+    /// List what a site serves
+    List(SiteArgs),
+    /// Check every file of a site against its catalogue
+    Verify(SiteArgs),
+}
+
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]]; see --help for the formats
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// The folder of the site; created if need be
+    #[arg(short, long, value_name = "SITE")]
+    output: PathBuf,
+    /// Leave out the v1 API, which Docker up to 1.9 pulls from
+    #[arg(long)]
+    no_v1: bool,
+    /// Leave out the v2 API, which everything newer pulls from
+    #[arg(long, conflicts_with = "no_v1")]
+    no_v2: bool,
+    /// Threads to use
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    jobs: usize,
+    /// Read and check everything, write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print what was built as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct SiteArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command that the arguments of the process name.
+pub fn run() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let quiet = matches!(&command, Command::Build(args) if args.quiet);
+    let ui = Ui { quiet };
+    command.run(&ui).unwrap_or_else(|error| ui.error(&error))
+}
+
+impl Command {
+    fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Build(args) => args.run(ui),
+            Self::List(args) => {
+                let listed = list::list(&args.site)?;
+                ui.data(&if args.json {
+                    report::json(&listed)?
+                } else {
+                    report::list(&listed)
+                })?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Verify(args) => {
+                let findings = verify::verify(&args.site)?;
+                ui.data(&if args.json {
+                    report::json(&findings)?
+                } else {
+                    report::findings(&findings)
+                })?;
+                if findings.is_empty() {
+                    ui.message("no problems found");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                ui.message(&format!(
+                    "{} found",
+                    report::count(findings.len() as u64, "problem")
+                ));
+                Ok(ExitCode::from(1))
+            }
+        }
+    }
+}
+
+impl BuildArgs {
+    fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let sources = self
+            .sources
+            .iter()
+            .map(|text| Source::parse(text))
+            .collect::<anyhow::Result<_>>()?;
+        let apis = Apis {
+            v1: !self.no_v1,
+            v2: !self.no_v2,
+        };
+        let options = build::Options {
+            sources,
+            output: self.output,
+            apis,
+            dry_run: self.dry_run,
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.jobs)
+            .build()?;
+        let busy = || ui.message("waiting for another build of this site to finish");
+        let summary = pool.install(|| build::build(&options, busy))?;
+        if self.json {
+            ui.data(&report::json(&summary)?)?;
+        } else {
+            report::built(&summary, self.dry_run)
+                .iter()
+                .for_each(|line| ui.message(line));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn sources_help() -> String {
+    let mut help = String::from("Sources, found by their content or named by a prefix:\n");
+    for format in crate::source::FORMATS {
+        help.push_str(&format!(
+            "  {:16} {}\n",
+            format!("{}:", format.prefix()),
+            format.about()
+        ));
+    }
+    help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
+    help
+}

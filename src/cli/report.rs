@@ -1,0 +1,136 @@
+//! Results as text for people and as JSON for machines.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::error::shown;
+use crate::ops::build::Summary;
+use crate::ops::list::Listed;
+use crate::ops::verify::Finding;
+
+/// One JSON document.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// What was built, in lines.
+pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
+    let mut lines: Vec<String> = summary
+        .references
+        .iter()
+        .map(|built| format!("{} {}", built.name, built.digest))
+        .collect();
+    lines.extend(
+        summary
+            .notes
+            .iter()
+            .map(|note| format!("note: {}", shown(note))),
+    );
+    let changes = &summary.changes;
+    let references = count(summary.references.len() as u64, "reference");
+    let done = if dry_run { "would write" } else { "wrote" };
+    lines.push(if changes.is_nothing() {
+        format!("{references}: nothing to do")
+    } else {
+        format!(
+            "{references}: {done} {} ({}) and {}",
+            count(changes.files, "file"),
+            bytes(changes.bytes),
+            count(changes.links, "link")
+        )
+    });
+    lines
+}
+
+/// A table of references.
+pub(super) fn list(listed: &[Listed]) -> String {
+    let rows: Vec<[String; 5]> = listed
+        .iter()
+        .map(|row| {
+            let platforms = row.platforms.join(",");
+            let v1 = row.v1_id.as_ref().map_or("-", |id| &id[..12]);
+            let platforms = if platforms.is_empty() {
+                "-".into()
+            } else {
+                platforms
+            };
+            [
+                row.name.clone(),
+                row.digest.to_string(),
+                platforms,
+                bytes(row.size),
+                v1.into(),
+            ]
+        })
+        .collect();
+    table(
+        ["NAME", "DIGEST", "PLATFORM", "SIZE", "V1 ID"].map(Into::into),
+        &rows,
+    )
+}
+
+/// Findings in lines.
+pub(super) fn findings(findings: &[Finding]) -> String {
+    findings
+        .iter()
+        .map(|finding| format!("{}: {}\n", shown(&finding.path), shown(&finding.problem)))
+        .collect()
+}
+
+fn table<const N: usize>(head: [String; N], rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in std::iter::once(&head).chain(rows) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A number and its noun.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A length for people.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "one digit after the point is shown"
+)]
+fn bytes(length: u64) -> String {
+    let mut value = length as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" {
+                format!("{length} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_readable() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(5 << 40), "5.0 TiB");
+    }
+}

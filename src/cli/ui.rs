@@ -1,0 +1,57 @@
+//! All that is printed: data on stdout, everything else on stderr.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::error::{Hint, is_bad};
+
+/// How the command talks.
+#[derive(Debug)]
+pub(super) struct Ui {
+    /// Print errors only.
+    pub(super) quiet: bool,
+}
+
+impl Ui {
+    /// Prints what was asked for. A reader that closed early has what it wanted.
+    pub(super) fn data(&self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.context("cannot write to the standard output"),
+        }
+    }
+
+    /// Prints a message.
+    pub(super) fn message(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints an error: what failed, one line for each cause, and what can be done. Gives the exit
+    /// code: 1 when the data is wrong, 2 when the command could not run.
+    pub(super) fn error(&self, error: &anyhow::Error) -> ExitCode {
+        let hint = error.downcast_ref::<Hint>().map(|hint| hint.0.as_str());
+        let causes = error
+            .chain()
+            .map(ToString::to_string)
+            .filter(|cause| Some(cause.as_str()) != hint);
+        let mut text = String::new();
+        for (index, cause) in causes.enumerate() {
+            text.push_str(if index == 0 { "error: " } else { "  because: " });
+            text.push_str(&cause);
+            text.push('\n');
+        }
+        if let Some(hint) = hint {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::from(if is_bad(error) { 1 } else { 2 })
+    }
+}

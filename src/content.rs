@@ -1,0 +1,192 @@
+//! Where bytes lie. Content can be opened again and again; it is never a reader that is used up.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::bad;
+use crate::{bail_bad, fsx};
+
+/// Bytes of a known length, and a name for messages: the file, and the member of an archive.
+#[derive(Clone, Debug)]
+pub struct Content {
+    place: Place,
+    len: u64,
+    origin: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory(Arc<[u8]>),
+    File(Arc<Path>),
+    Range(Arc<File>, u64),
+}
+
+impl Content {
+    /// Bytes in memory.
+    pub fn memory(bytes: impl Into<Arc<[u8]>>, origin: impl Into<Arc<str>>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            len: bytes.len() as u64,
+            place: Place::Memory(bytes),
+            origin: origin.into(),
+        }
+    }
+
+    /// A whole file, `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is no regular file.
+    pub fn file(path: PathBuf) -> anyhow::Result<Option<Self>> {
+        let Some(meta) = fsx::meta(&path)? else {
+            return Ok(None);
+        };
+        if !meta.is_file {
+            bail_bad!("`{}` is no regular file", fsx::shown_path(&path));
+        }
+        Ok(Some(Self::file_of_len(path, meta.len)))
+    }
+
+    /// A whole file of a known length.
+    pub fn file_of_len(path: PathBuf, len: u64) -> Self {
+        Self {
+            origin: format!("`{}`", fsx::shown_path(&path)).into(),
+            len,
+            place: Place::File(path.into()),
+        }
+    }
+
+    /// A part of an open file.
+    pub fn range(file: Arc<File>, offset: u64, len: u64, origin: impl Into<Arc<str>>) -> Self {
+        Self {
+            place: Place::Range(file, offset),
+            len,
+            origin: origin.into(),
+        }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is not a single byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What it is called in messages, with its backticks.
+    pub fn origin(&self) -> &Arc<str> {
+        &self.origin
+    }
+
+    /// The path, for content that is a whole file.
+    pub fn path(&self) -> Option<&Path> {
+        if let Place::File(path) = &self.place {
+            Some(path)
+        } else {
+            None
+        }
+    }
+
+    /// Opens it for one reading. The reader fails where the bytes end before [`Content::len`].
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(&self) -> anyhow::Result<Reader> {
+        let source = match &self.place {
+            Place::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
+            Place::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
+            Place::Range(file, offset) => Source::Range(file.clone(), *offset),
+        };
+        Ok(Reader {
+            source,
+            left: self.len,
+        })
+    }
+
+    /// All bytes, for content that must be small.
+    ///
+    /// # Errors
+    /// When it is longer than `limit` bytes or cannot be read.
+    pub fn read(&self, limit: u64) -> anyhow::Result<Arc<[u8]>> {
+        if let Place::Memory(bytes) = &self.place {
+            return Ok(bytes.clone());
+        }
+        if self.len > limit {
+            bail_bad!(
+                "{} has {} bytes, more than the {limit} that are allowed",
+                self.origin,
+                self.len
+            );
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.len)?);
+        self.open()?
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.failed(error))?;
+        Ok(bytes.into())
+    }
+
+    /// Names the content in an error of reading or decoding it. What the system reports is the
+    /// machine's fault; everything else is the data's.
+    pub fn failed(&self, error: io::Error) -> anyhow::Error {
+        if error.raw_os_error().is_some() {
+            anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
+        } else {
+            bad(error.to_string()).context(format!("cannot read {}", self.origin))
+        }
+    }
+}
+
+/// One reading of a [`Content`].
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+    left: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory(Cursor<Arc<[u8]>>),
+    Range(Arc<File>, u64),
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let got = match &mut self.source {
+            Source::Memory(cursor) => cursor.read(&mut buffer[..wanted])?,
+            Source::Range(file, offset) => {
+                let got = file.read_at(&mut buffer[..wanted], *offset)?;
+                *offset += got as u64;
+                got
+            }
+        };
+        if got == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ended early",
+            ));
+        }
+        self.left -= got as u64;
+        Ok(got)
+    }
+}
+
+impl Content {
+    /// The same bytes under the name that another content has in messages.
+    #[must_use]
+    pub fn renamed(&self, other: &Self) -> Self {
+        Self {
+            origin: other.origin.clone(),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What went wrong, and whose fault it is.
+//!
+//! Every fallible path returns [`anyhow::Error`]. Two markers travel in its chain: [`Bad`] says that
+//! the data is wrong (exit code 1; anything else means that the command could not run, exit code 2),
+//! and [`Hint`] says what the user can do about it.
+
+use std::fmt;
+
+/// The input is wrong: a source that is damaged, hostile, or contradicts another.
+#[derive(Debug)]
+pub struct Bad(String);
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Bad {}
+
+/// An error that blames the input.
+pub fn bad(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Bad(message.into()))
+}
+
+/// Returns early with an error that blames the input.
+#[macro_export]
+macro_rules! bail_bad {
+    ($($arg:tt)*) => { return Err($crate::error::bad(format!($($arg)*))) };
+}
+
+/// What the user can do about an error; printed after `hint:`.
+#[derive(Debug)]
+pub struct Hint(pub String);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Adds a [`Hint`] to an error.
+pub trait WithHint<T> {
+    /// Attaches what the user can do.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|error| error.into().context(Hint(hint.into())))
+    }
+}
+
+/// Whether the data is to blame, rather than the machine or the command line.
+pub fn is_bad(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Bad>())
+}
+
+/// A name from an archive or a file system, safe to print: control characters, bidirectional
+/// overrides and backticks are escaped.
+pub fn shown(name: impl AsRef<str>) -> String {
+    let mut out = String::with_capacity(name.as_ref().len());
+    for c in name.as_ref().chars() {
+        let hostile = c.is_control()
+            || c == '`'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if hostile {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_drive_a_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(shown("x\u{202e}y`"), "x\\u{202e}y\\u{60}");
+        assert_eq!(shown("héllo/ü"), "héllo/ü");
+    }
+
+    #[test]
+    fn blame_survives_context() {
+        let error = Err::<(), _>(bad("broken"))
+            .hint("mend it")
+            .unwrap_err()
+            .context("reading");
+        assert!(is_bad(&error));
+        assert_eq!(
+            error.downcast_ref::<Hint>().map(|h| h.0.as_str()),
+            Some("mend it")
+        );
+        assert!(!is_bad(&anyhow::anyhow!("disk full")));
+    }
+}

@@ -1,0 +1,269 @@
+//! The file system: the only module that calls `std::fs` (a lint holds the line). Every error
+//! names the action and the path; what is created is readable by all whatever the umask says
+//! (files 0644, folders 0755), since a web server of another user reads it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the module that the lint points to"
+)]
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::error::shown;
+
+/// A path as messages show it.
+pub fn shown_path(path: &Path) -> String {
+    shown(path.to_string_lossy())
+}
+
+/// What is known of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Length in bytes.
+    pub len: u64,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Device and inode: equal for two names of one file.
+    pub inode: (u64, u64),
+}
+
+impl Meta {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            len: metadata.len(),
+            is_dir: metadata.is_dir(),
+            is_file: metadata.is_file(),
+            inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+fn act<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {
+    result.with_context(|| format!("cannot {action} `{}`", shown_path(path)))
+}
+
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What lies at a path, links followed; `None` when nothing does.
+pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
+    Ok(act("look at", path, found(fs::metadata(path)))?
+        .as_ref()
+        .map(Meta::of))
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> anyhow::Result<File> {
+    act("open", path, File::open(path))
+}
+
+/// What lies behind an open file.
+pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
+    Ok(Meta::of(&act("look at", path, file.metadata())?))
+}
+
+/// A whole file, or `None` when there is none; only for files whose size is bounded.
+pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    act("read", path, found(fs::read(path)))
+}
+
+/// The names in a folder, sorted; none when there is no folder.
+pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let Some(entries) = act("list", folder, found(fs::read_dir(folder)))? else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(
+            act("list", folder, entry)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Creates a folder and those above it.
+pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        result => {
+            act("create the folder", folder, result)?;
+            act(
+                "open up",
+                folder,
+                fs::set_permissions(folder, Permissions::from_mode(0o755)),
+            )
+        }
+    }
+}
+
+/// Creates a file for writing; what was there is lost.
+pub fn create(path: &Path) -> anyhow::Result<File> {
+    let created = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path);
+    let file = act("create", path, created)?;
+    act(
+        "open up",
+        path,
+        file.set_permissions(Permissions::from_mode(0o644)),
+    )?;
+    Ok(file)
+}
+
+/// Creates a file with this content.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = create(path)?;
+    act("write", path, file.write_all(bytes))
+}
+
+/// A file without a name, in a folder; it is gone when closed.
+pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join(format!(".stillage-{}", std::process::id()));
+    let file = create(&path)?;
+    remove(&path)?;
+    Ok(file)
+}
+
+/// The folder for temporary files of the system.
+pub fn temp_dir() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// Puts a file under another name, in place of what has that name.
+///
+/// POSIX makes a rename between two names of one inode a no-op that leaves both, hence the removal.
+pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    act("put in place", to, fs::rename(from, to))?;
+    remove(from)
+}
+
+/// Gives a file a second name. `false` when the file system refuses (too many links, no links at
+/// all, another device), so that a copy has to do.
+pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::TooManyLinks
+                    | ErrorKind::CrossesDevices
+                    | ErrorKind::Unsupported
+                    | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => act("link", to, Err(error)),
+    }
+}
+
+/// Copies a file by sharing its extents; `false` where the file system cannot.
+pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
+    if reflink_copy::reflink(from, to).is_err() {
+        return Ok(false);
+    }
+    act(
+        "open up",
+        to,
+        fs::set_permissions(to, Permissions::from_mode(0o644)),
+    )?;
+    Ok(true)
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> anyhow::Result<()> {
+    act("remove", path, found(fs::remove_file(path)))?;
+    Ok(())
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
+    act("remove", folder, found(fs::remove_dir_all(folder)))?;
+    Ok(())
+}
+
+/// Makes everything written so far on the file system of `folder` durable. One call costs less
+/// than an fsync for each file and folder of a stage.
+pub fn sync(folder: &Path) -> anyhow::Result<()> {
+    let file = open(folder)?;
+    #[cfg(target_os = "linux")]
+    act(
+        "make durable",
+        folder,
+        rustix::fs::syncfs(&file).map_err(io::Error::from),
+    )?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(file);
+        for entry in walkdir::WalkDir::new(folder) {
+            let entry = entry?;
+            if !entry.file_type().is_symlink() {
+                act("make durable", entry.path(), open(entry.path())?.sync_all())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the one lock on a file, which is created if need be. `busy` is called once when another
+/// process holds it, before waiting. The lock goes with the file that is returned.
+pub fn lock(path: &Path, busy: impl FnOnce()) -> anyhow::Result<File> {
+    let file = act(
+        "open",
+        path,
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o644)
+            .open(path),
+    )?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(fs::TryLockError::WouldBlock) => busy(),
+        Err(fs::TryLockError::Error(error)) => return act("lock", path, Err(error)),
+    }
+    act("lock", path, file.lock())?;
+    Ok(file)
+}
+
+/// Whether names that differ only by case are one file in this folder.
+pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
+    let probe = folder.join("case-probe");
+    write(&probe, b"")?;
+    let folds = meta(&folder.join("CASE-PROBE"))?.is_some();
+    remove(&probe)?;
+    Ok(folds)
+}
+
+/// The canonical form of a path that exists, else the path.
+pub fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}

@@ -1,0 +1,423 @@
+//! The images of all sources, with their content taken in: repositories, tags, manifests, blobs and
+//! v1 forms. What two sources say of one name must agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::bail_bad;
+use crate::catalogue::{Entry, Repo};
+use crate::content::Content;
+use crate::draft::{Config, Draft, ManifestId, Planned, Root};
+use crate::error::{WithHint as _, bad};
+use crate::ingest::Stored;
+use crate::layer::Packing;
+use crate::spec::digest::Digest;
+use crate::spec::legacy;
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::name::{Repository, Tag};
+use crate::spec::remake::{self, Made};
+use crate::spec::v1::{self, V1Id};
+
+/// Images ready to be planned.
+#[derive(Debug, Default)]
+pub struct Images {
+    /// What each repository serves.
+    pub repositories: BTreeMap<Repository, Repo>,
+    /// The manifests by digest.
+    pub manifests: BTreeMap<Digest, Arc<Manifest>>,
+    /// The blobs by digest, and v1 layers that are no blobs.
+    pub blobs: BTreeMap<Digest, Stored>,
+    /// v1 images that came with a form of their own.
+    pub v1: BTreeMap<V1Id, V1Form>,
+    /// What was decided and ought to be known.
+    pub notes: BTreeSet<String>,
+    tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
+}
+
+/// A v1 image's own form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct V1Form {
+    /// The JSON, byte for byte.
+    pub json: Arc<[u8]>,
+    /// The image below.
+    pub parent: Option<V1Id>,
+    /// The layer's digest; `None` for one that only lies in the site.
+    pub layer: Option<Digest>,
+}
+
+impl Images {
+    /// Adds the images of a draft, given its content in the order of its jobs. `diff_ids` says
+    /// whether every layer is checked against its config.
+    ///
+    /// # Errors
+    /// When a config does not fit its layers, or a tag is given to two manifests.
+    pub fn add(&mut self, draft: &Draft, stored: &[Stored], diff_ids: bool) -> anyhow::Result<()> {
+        let mut finished: Vec<Arc<Manifest>> = Vec::with_capacity(draft.manifests.len());
+        for planned in &draft.manifests {
+            let manifest = self
+                .finish(planned, draft, &finished, stored, diff_ids)
+                .with_context(|| format!("in {}", draft.origin))?;
+            finished.push(Arc::new(manifest));
+        }
+        for (id, form) in &draft.v1 {
+            let layer = &stored[form.layer];
+            self.blobs.insert(layer.digest, layer.clone());
+            self.add_v1(
+                *id,
+                V1Form {
+                    json: form.json.clone(),
+                    parent: form.parent,
+                    layer: Some(layer.digest),
+                },
+            );
+        }
+        for root in &draft.roots {
+            self.add_root(draft, root, &finished)?;
+        }
+        Ok(())
+    }
+
+    fn add_v1(&mut self, id: V1Id, form: V1Form) {
+        let other = self.v1.entry(id).or_insert_with(|| form.clone());
+        if *other != form {
+            self.notes.insert(format!(
+                "v1 image {id}: two sources have different content, one is kept"
+            ));
+            if form < *other {
+                *other = form;
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        planned: &Planned,
+        draft: &Draft,
+        finished: &[Arc<Manifest>],
+        stored: &[Stored],
+        diff_ids: bool,
+    ) -> anyhow::Result<Manifest> {
+        match planned {
+            Planned::Kept {
+                manifest, blobs, ..
+            } => {
+                self.keep_blobs(blobs, stored);
+                if diff_ids && manifest.is_image() {
+                    check_diff_ids(manifest, blobs, stored)?;
+                }
+                Ok(manifest.clone())
+            }
+            Planned::Made { config, layers } => self.make(config, layers, stored),
+            Planned::Remade {
+                manifest,
+                blobs,
+                children,
+            } => {
+                self.keep_blobs(blobs, stored);
+                match &manifest.body {
+                    Body::Index(_) => remake_index(manifest, children, draft, finished),
+                    _ => {
+                        check_diff_ids(manifest, blobs, stored)?;
+                        remake_image(manifest, blobs, stored)
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep_blobs(&mut self, jobs: &[usize], stored: &[Stored]) {
+        for job in jobs {
+            self.blobs.insert(stored[*job].digest, stored[*job].clone());
+        }
+    }
+
+    fn make(
+        &mut self,
+        config: &Config,
+        layers: &[usize],
+        stored: &[Stored],
+    ) -> anyhow::Result<Manifest> {
+        self.keep_blobs(layers, stored);
+        let made = |stored: &Stored| Made {
+            digest: stored.digest,
+            size: stored.size,
+            zstd: stored.packing == Packing::Zstd,
+        };
+        let config = match config {
+            Config::Kept(job, diff_ids) => {
+                for (layer, claimed) in layers.iter().zip(diff_ids) {
+                    check_diff_id(&stored[*layer], claimed)?;
+                }
+                stored[*job].clone()
+            }
+            Config::Legacy(chain) => {
+                let diff_ids: Vec<Digest> = layers
+                    .iter()
+                    .filter_map(|layer| stored[*layer].diff_id)
+                    .collect();
+                memory_blob(legacy::config(chain, &diff_ids)?)
+            }
+        };
+        let layers: Vec<Made> = layers.iter().map(|layer| made(&stored[*layer])).collect();
+        let bytes = remake::manifest(made(&config), &layers);
+        self.blobs.insert(config.digest, config);
+        Manifest::parse(bytes.into(), None)
+    }
+
+    fn add_root(
+        &mut self,
+        draft: &Draft,
+        root: &Root,
+        finished: &[Arc<Manifest>],
+    ) -> anyhow::Result<()> {
+        let repository = root
+            .repository
+            .clone()
+            .with_context(|| format!("{} has no name", root.called))?;
+        let manifest = &finished[root.manifest];
+        if let Some(tag) = &root.tag {
+            self.add_tag(&repository, tag, manifest.digest, &draft.origin)?;
+        }
+        let mut members = BTreeSet::new();
+        reachable(draft, root.manifest, &mut members);
+        loop {
+            let digests: BTreeSet<Digest> = members.iter().map(|id| finished[*id].digest).collect();
+            let attached = |id: &&ManifestId| {
+                finished[**id]
+                    .subject
+                    .is_some_and(|subject| digests.contains(&subject))
+            };
+            let more: Vec<ManifestId> = draft
+                .referrers
+                .iter()
+                .filter(|id| !members.contains(*id))
+                .filter(attached)
+                .copied()
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            more.iter()
+                .for_each(|id| reachable(draft, *id, &mut members));
+        }
+        for id in members {
+            let v1 = root.v1.filter(|_| id == root.manifest);
+            self.add_manifest(&repository, finished[id].clone(), v1);
+        }
+        Ok(())
+    }
+
+    fn add_tag(
+        &mut self,
+        repository: &Repository,
+        tag: &Tag,
+        digest: Digest,
+        origin: &Arc<str>,
+    ) -> anyhow::Result<()> {
+        let tags = &mut self
+            .repositories
+            .entry(repository.clone())
+            .or_default()
+            .tags;
+        let other = *tags.entry(tag.clone()).or_insert(digest);
+        let key = (repository.clone(), tag.clone());
+        let other_origin = self
+            .tag_origins
+            .entry(key)
+            .or_insert_with(|| origin.clone());
+        if other != digest {
+            return Err(bad(format!(
+                "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
+            )))
+            .hint("give one of them another name with `SOURCE=NAME[:TAG]`");
+        }
+        Ok(())
+    }
+
+    /// Adds a manifest to a repository.
+    pub fn add_manifest(
+        &mut self,
+        repository: &Repository,
+        manifest: Arc<Manifest>,
+        v1: Option<V1Id>,
+    ) {
+        let repo = self.repositories.entry(repository.clone()).or_default();
+        let entry = Entry {
+            media_type: manifest.media_type.into(),
+            size: manifest.bytes.len() as u64,
+            v1,
+        };
+        let known = repo.manifests.entry(manifest.digest).or_insert(entry);
+        // Whatever order the sources come in, one v1 form stays.
+        known.v1 = match (known.v1, v1) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.manifests.insert(manifest.digest, manifest);
+    }
+
+    /// The blobs that manifests point to.
+    pub fn registry_blobs(&self) -> BTreeSet<Digest> {
+        self.manifests
+            .values()
+            .flat_map(|manifest| manifest.blobs())
+            .map(|blob| blob.digest)
+            .collect()
+    }
+
+    /// The config of an image, read.
+    ///
+    /// # Errors
+    /// When it is missing or no config.
+    pub fn config(&self, digest: &Digest) -> anyhow::Result<(Arc<[u8]>, v1::Config)> {
+        let stored = self
+            .blobs
+            .get(digest)
+            .with_context(|| format!("the config {digest} is missing"))?;
+        let bytes = stored.content.read(MAX_JSON)?;
+        let config = v1::Config::parse(&bytes)
+            .map_err(|error| error.context(format!("cannot read {}", stored.content.origin())))?;
+        Ok((bytes, config))
+    }
+}
+
+fn reachable(draft: &Draft, id: ManifestId, members: &mut BTreeSet<ManifestId>) {
+    if !members.insert(id) {
+        return;
+    }
+    for child in draft.manifests[id].children() {
+        reachable(draft, *child, members);
+    }
+}
+
+/// A blob that was made in memory.
+pub fn memory_blob(bytes: Vec<u8>) -> Stored {
+    let digest = Digest::of(&bytes);
+    let content = Content::memory(bytes, format!("{digest}"));
+    Stored {
+        digest,
+        size: content.len(),
+        diff_id: None,
+        packing: Packing::Plain,
+        made: false,
+        content,
+    }
+}
+
+/// Compares the layers of an image with its config. Layers that are not in the site, which a
+/// registry must not distribute, cannot be compared.
+fn check_diff_ids(manifest: &Manifest, blobs: &[usize], stored: &[Stored]) -> anyhow::Result<()> {
+    let Body::Image { layers, .. } = &manifest.body else {
+        return Ok(());
+    };
+    let [config, blobs @ ..] = blobs else {
+        return Ok(());
+    };
+    let content = &stored[*config].content;
+    let claimed = v1::Config::parse(&content.read(MAX_JSON)?)
+        .map_err(|error| error.context(format!("cannot read {}", content.origin())))?
+        .diff_ids;
+    if claimed.len() != layers.len() {
+        bail_bad!(
+            "the manifest {} has {} layers, its config {} diff IDs",
+            manifest.digest,
+            layers.len(),
+            claimed.len()
+        );
+    }
+    if blobs.len() == layers.len() {
+        blobs
+            .iter()
+            .zip(&claimed)
+            .try_for_each(|(blob, claimed)| check_diff_id(&stored[*blob], claimed))?;
+    }
+    Ok(())
+}
+
+fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
+    match layer.diff_id {
+        Some(actual) if actual != *claimed => {
+            bail_bad!(
+                "the layer {} has the diff ID {actual}, not {claimed} as its config says",
+                layer.digest
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remake_image(
+    manifest: &Manifest,
+    blobs: &[usize],
+    stored: &[Stored],
+) -> anyhow::Result<Manifest> {
+    let replaced = manifest
+        .blobs()
+        .iter()
+        .zip(blobs)
+        .map(|(old, job)| (old.digest, &stored[*job]))
+        .filter(|(old, stored)| *old != stored.digest)
+        .map(|(old, stored)| {
+            (
+                old,
+                Made {
+                    digest: stored.digest,
+                    size: stored.size,
+                    zstd: false,
+                },
+            )
+        })
+        .collect();
+    Manifest::parse(
+        remake::with_layers(&manifest.bytes, &replaced)?.into(),
+        Some(manifest.media_type),
+    )
+}
+
+fn remake_index(
+    manifest: &Manifest,
+    children: &[ManifestId],
+    draft: &Draft,
+    finished: &[Arc<Manifest>],
+) -> anyhow::Result<Manifest> {
+    let mut replaced = BTreeMap::new();
+    for id in children {
+        if let Planned::Remade { manifest: old, .. } = &draft.manifests[*id] {
+            let new = &finished[*id];
+            replaced.insert(old.digest, (new.digest, new.bytes.len() as u64));
+        }
+    }
+    Manifest::parse(
+        remake::with_children(&manifest.bytes, &replaced)?.into(),
+        Some(manifest.media_type),
+    )
+}
+
+impl Images {
+    /// Puts newer images over these: a tag that both have moves to the newer manifest, the older
+    /// one stays without it.
+    pub fn overlay(&mut self, newer: Self) {
+        for (repository, newer) in newer.repositories {
+            let repo = self.repositories.entry(repository).or_default();
+            repo.tags.extend(newer.tags);
+            for (digest, entry) in newer.manifests {
+                let v1 = repo.manifests.get(&digest).and_then(|known| known.v1);
+                repo.manifests.insert(
+                    digest,
+                    Entry {
+                        v1: v1.or(entry.v1),
+                        ..entry
+                    },
+                );
+            }
+        }
+        self.manifests.extend(newer.manifests);
+        self.blobs.extend(newer.blobs);
+        newer.v1.into_iter().for_each(|(id, form)| {
+            self.v1.entry(id).or_insert(form);
+        });
+        self.notes.extend(newer.notes);
+    }
+}

@@ -1,0 +1,360 @@
+//! Reading what the sources offer: every blob is read once, checked, and put into staging, layers
+//! in parallel. A dry run does all of it but writes nowhere.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use rayon::prelude::*;
+
+use crate::content::Content;
+use crate::layer::{self, Measured, Packing};
+use crate::spec::digest::Digest;
+use crate::{bail_bad, fsx};
+
+/// What is to be done with content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Keep it byte for byte, if asked also measure the tar that is packed in it.
+    Keep {
+        /// Whether the diff ID is needed.
+        diff_id: bool,
+    },
+    /// Compress a tar. `claimed` is the diff ID that its config gives.
+    Gzip {
+        /// The diff ID that it must have, where that is known.
+        claimed: Option<Digest>,
+    },
+}
+
+/// One content to take in.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where it lies.
+    pub content: Content,
+    /// What is to be done.
+    pub work: Work,
+    /// The digest of the bytes, where something promised one.
+    pub digest: Option<Digest>,
+    /// The number of bytes that was promised with the digest.
+    pub size: Option<u64>,
+}
+
+/// Content that was taken in.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Digest of the bytes that the site gets.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// Digest of the uncompressed tar, where it was asked for.
+    pub diff_id: Option<Digest>,
+    /// How the bytes are packed.
+    pub packing: Packing,
+    /// Whether it was compressed here, so that its bytes follow from its diff ID.
+    pub made: bool,
+    /// Where the bytes are now.
+    pub content: Content,
+}
+
+/// Where content goes until it is put in place.
+#[derive(Debug)]
+pub enum Staging {
+    /// A folder on the file system of the site.
+    Folder {
+        /// The folder; exists.
+        path: PathBuf,
+        /// The number of the next file.
+        next: AtomicU64,
+    },
+    /// Nowhere: a dry run.
+    Nowhere,
+}
+
+impl Staging {
+    /// A name that nothing in the folder has.
+    ///
+    /// # Errors
+    /// In a dry run there is none.
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Folder { path, next } => {
+                Ok(path.join(next.fetch_add(1, Ordering::Relaxed).to_string()))
+            }
+            Self::Nowhere => anyhow::bail!("a dry run writes nothing"),
+        }
+    }
+
+    /// A file without a name for what has to be looked up again, such as an archive unpacked.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn scratch(&self) -> anyhow::Result<std::fs::File> {
+        match self {
+            Self::Folder { path, .. } => fsx::create_nameless(path),
+            Self::Nowhere => fsx::create_nameless(&fsx::temp_dir()),
+        }
+    }
+}
+
+/// What the site holds already.
+pub trait Known: Sync {
+    /// A blob of the site.
+    fn blob(&self, digest: &Digest) -> Option<Content>;
+    /// The diff ID of a blob, remembered from when it was checked.
+    fn diff_id(&self, blob: &Digest) -> Option<Digest>;
+    /// The blob that this tar was compressed to before.
+    fn compressed(&self, diff_id: &Digest) -> Option<Digest>;
+}
+
+/// From this length on a layer is compressed by all cores; smaller ones share the cores.
+const LARGE: u64 = 4 << 20;
+
+/// Takes in content. The results are in the order of the jobs.
+///
+/// # Errors
+/// When content cannot be read or is not what was promised.
+pub fn run(jobs: &[Job], staging: &Staging, known: &dyn Known) -> anyhow::Result<Vec<Stored>> {
+    let mut first: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
+    // A blob that several sources hold is read from one; a tar with a claimed diff ID is compressed
+    // once and else only checked.
+    let twin: Vec<Option<usize>> = jobs
+        .iter()
+        .enumerate()
+        .map(|(index, job)| {
+            let claimed = if let Work::Gzip { claimed } = job.work {
+                claimed
+            } else {
+                None
+            };
+            let key = (job.digest, claimed);
+            if key == (None, None) {
+                return None;
+            }
+            let other = *first.entry(key).or_insert(index);
+            (other != index && covers(&jobs[other], job)).then_some(other)
+        })
+        .collect();
+
+    let mut done: Vec<Option<Stored>> = vec![None; jobs.len()];
+    let is_large = |job: &Job| matches!(job.work, Work::Gzip { .. }) && job.content.len() >= LARGE;
+    for (index, job) in jobs
+        .iter()
+        .enumerate()
+        .filter(|(index, job)| twin[*index].is_none() && is_large(job))
+    {
+        done[index] = Some(take(job, staging, known)?);
+    }
+    let mut small: Vec<usize> = (0..jobs.len())
+        .filter(|index| twin[*index].is_none() && done[*index].is_none())
+        .collect();
+    small.sort_by_key(|index| std::cmp::Reverse(jobs[*index].content.len()));
+    let stored: Vec<(usize, Stored)> = small
+        .par_iter()
+        .with_max_len(1)
+        .map(|index| Ok((*index, take(&jobs[*index], staging, known)?)))
+        .collect::<anyhow::Result<_>>()?;
+    for (index, stored) in stored {
+        done[index] = Some(stored);
+    }
+    jobs.par_iter()
+        .enumerate()
+        .map(|(index, job)| match twin[index] {
+            None => done[index].clone().context("every job was done"),
+            Some(other) => {
+                check_twin(job)?;
+                done[other].clone().context("every job was done")
+            }
+        })
+        .collect()
+}
+
+/// Whether the result of `first` also is the result of `job`.
+fn covers(first: &Job, job: &Job) -> bool {
+    match (first.work, job.work) {
+        (Work::Keep { diff_id: have }, Work::Keep { diff_id: want }) => {
+            (have || !want) && first.size == job.size
+        }
+        (first, job) => first == job,
+    }
+}
+
+/// A tar that was compressed from elsewhere must still be what its config says.
+fn check_twin(job: &Job) -> anyhow::Result<()> {
+    match job.work {
+        Work::Gzip {
+            claimed: Some(claimed),
+        } => check_diff_id(&job.content, claimed, layer::diff_id(&job.content)?),
+        _ => Ok(()),
+    }
+}
+
+fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
+    match job.work {
+        Work::Keep { diff_id } => keep(job, diff_id, staging, known),
+        Work::Gzip { claimed } => gzip(job, claimed, staging, known),
+    }
+}
+
+fn keep(
+    job: &Job,
+    want_diff_id: bool,
+    staging: &Staging,
+    known: &dyn Known,
+) -> anyhow::Result<Stored> {
+    if let Some((digest, content)) = job
+        .digest
+        .and_then(|digest| Some((digest, known.blob(&digest)?)))
+    {
+        check_size(job, content.len())?;
+        let diff_id = match want_diff_id.then(|| known.diff_id(&digest)) {
+            None => None,
+            Some(Some(remembered)) => Some(remembered),
+            Some(None) => Some(layer::diff_id(&content)?),
+        };
+        return Ok(Stored {
+            digest,
+            size: content.len(),
+            diff_id,
+            packing: Packing::of(&content)?,
+            made: false,
+            content,
+        });
+    }
+    let packing = Packing::of(&job.content)?;
+    let (measured, content) = staged(&job.content, staging, |content, sink| {
+        layer::keep(content, sink, want_diff_id)
+    })?;
+    if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
+        bail_bad!(
+            "{} has the digest {}, not {digest}",
+            job.content.origin(),
+            measured.digest
+        );
+    }
+    check_size(job, measured.size)?;
+    Ok(Stored {
+        digest: measured.digest,
+        size: measured.size,
+        diff_id: measured.diff_id,
+        packing,
+        made: false,
+        content,
+    })
+}
+
+fn gzip(
+    job: &Job,
+    claimed: Option<Digest>,
+    staging: &Staging,
+    known: &dyn Known,
+) -> anyhow::Result<Stored> {
+    let made_before = claimed.and_then(|diff_id| known.compressed(&diff_id));
+    if let Some((claimed, digest, content)) = claimed.and_then(|claimed| {
+        made_before.and_then(|digest| Some((claimed, digest, known.blob(&digest)?)))
+    }) {
+        check_diff_id(&job.content, claimed, layer::diff_id(&job.content)?)?;
+        let (size, packing) = (content.len(), Packing::Gzip);
+        return Ok(Stored {
+            digest,
+            size,
+            diff_id: Some(claimed),
+            packing,
+            made: true,
+            content,
+        });
+    }
+    let mut file = Sink::new(staging)?;
+    let measured = layer::compress(&job.content, &mut file)?;
+    if let Some((claimed, actual)) = claimed.zip(measured.diff_id) {
+        check_diff_id(&job.content, claimed, actual)?;
+    }
+    let content = file.content(&job.content, measured.size);
+    let Measured {
+        digest,
+        size,
+        diff_id,
+    } = measured;
+    Ok(Stored {
+        digest,
+        size,
+        diff_id,
+        packing: Packing::Gzip,
+        made: true,
+        content,
+    })
+}
+
+fn check_size(job: &Job, size: u64) -> anyhow::Result<()> {
+    match job.size.filter(|promised| *promised != size) {
+        Some(promised) => bail_bad!("{} has {size} bytes, not {promised}", job.content.origin()),
+        None => Ok(()),
+    }
+}
+
+fn check_diff_id(content: &Content, claimed: Digest, actual: Digest) -> anyhow::Result<()> {
+    if claimed != actual {
+        bail_bad!(
+            "{} has the diff ID {actual}, not {claimed} as its config says",
+            content.origin()
+        );
+    }
+    Ok(())
+}
+
+/// Brings a copy into staging and measures it. Where the file system shares extents, the clone
+/// comes first and is what is measured: a source that changes meanwhile cannot slip through.
+fn staged(
+    content: &Content,
+    staging: &Staging,
+    measure: impl Fn(&Content, &mut (dyn Write + Send)) -> anyhow::Result<Measured>,
+) -> anyhow::Result<(Measured, Content)> {
+    if let (Some(source), Staging::Folder { .. }) = (content.path(), staging) {
+        let path = staging.path()?;
+        if fsx::clone(source, &path)? {
+            let copy = Content::file_of_len(path, content.len());
+            return Ok((measure(&copy.renamed(content), &mut std::io::sink())?, copy));
+        }
+    }
+    let mut sink = Sink::new(staging)?;
+    let measured = measure(content, &mut sink)?;
+    let copy = sink.content(content, measured.size);
+    Ok((measured, copy))
+}
+
+/// A file in staging, or nothing in a dry run.
+struct Sink(Option<(PathBuf, std::fs::File)>);
+
+impl Sink {
+    fn new(staging: &Staging) -> anyhow::Result<Self> {
+        if matches!(staging, Staging::Nowhere) {
+            return Ok(Self(None));
+        }
+        let path = staging.path()?;
+        let file = fsx::create(&path)?;
+        Ok(Self(Some((path, file))))
+    }
+
+    /// What was written; in a dry run, where it came from.
+    fn content(self, source: &Content, size: u64) -> Content {
+        self.0.map_or_else(
+            || source.clone(),
+            |(path, _)| Content::file_of_len(path, size),
+        )
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match &mut self.0 {
+            Some((_, file)) => file.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The `stillage` command; see the library for how it works.
+
+fn main() -> std::process::ExitCode {
+    stillage::cli::run()
+}

@@ -1,0 +1,123 @@
+//! `list`: what a site serves.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::catalogue::Repo;
+use crate::images::Images;
+use crate::plan::v1_images::V1Images;
+use crate::site::{self, load};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Body, Manifest};
+use crate::spec::name::Repository;
+
+/// A reference of a site.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    /// `repository:tag`, or `repository@digest` for a manifest without a tag.
+    pub name: String,
+    /// The manifest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// What it runs on; of an index, each child that the site has.
+    pub platforms: Vec<String>,
+    /// Bytes of the manifest and all that it points to.
+    pub size: u64,
+    /// The top v1 id, if it has a v1 form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub v1_id: Option<String>,
+    /// What the manifest is attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+}
+
+/// Lists a site. Children of an index are part of it and not listed.
+///
+/// # Errors
+/// When there is no site, or it is damaged.
+pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
+    let (files, catalogue) = site::read(root)?;
+    let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), &mut Err)?;
+    let v1 = if catalogue.apis.v1 {
+        V1Images::find(&mut images, Some(&files), &|stored| Ok(stored.clone()))?
+    } else {
+        V1Images::default()
+    };
+    let mut listed = Vec::new();
+    for (repository, repo) in &images.repositories {
+        for (tag, digest) in &repo.tags {
+            let top = v1
+                .tags
+                .get(repository)
+                .and_then(|tags| tags.get(tag))
+                .map(ToString::to_string);
+            listed.push(Listed {
+                v1_id: top,
+                ..row(&images, format!("{repository}:{tag}"), *digest)?
+            });
+        }
+        for digest in untagged(&images, repository, repo) {
+            listed.push(row(&images, format!("{repository}@{digest}"), digest)?);
+        }
+    }
+    Ok(listed)
+}
+
+fn untagged(images: &Images, _repository: &Repository, repo: &Repo) -> Vec<Digest> {
+    let children = repo
+        .manifests
+        .keys()
+        .flat_map(|digest| images.manifests[digest].children());
+    let part: std::collections::BTreeSet<Digest> = children
+        .map(|child| child.digest)
+        .chain(repo.tags.values().copied())
+        .collect();
+    repo.manifests
+        .keys()
+        .filter(|digest| !part.contains(digest))
+        .copied()
+        .collect()
+}
+
+fn row(images: &Images, name: String, digest: Digest) -> anyhow::Result<Listed> {
+    let manifest = &images.manifests[&digest];
+    let mut platforms = Vec::new();
+    let mut size = 0;
+    measure(images, manifest, &mut platforms, &mut size)?;
+    Ok(Listed {
+        name,
+        digest,
+        media_type: manifest.media_type,
+        platforms,
+        size,
+        v1_id: None,
+        subject: manifest.subject,
+    })
+}
+
+fn measure(
+    images: &Images,
+    manifest: &Manifest,
+    platforms: &mut Vec<String>,
+    size: &mut u64,
+) -> anyhow::Result<()> {
+    *size += manifest.bytes.len() as u64;
+    *size += manifest
+        .blobs()
+        .iter()
+        .filter_map(|blob| images.blobs.get(&blob.digest))
+        .map(|blob| blob.size)
+        .sum::<u64>();
+    if let Body::Image { config, .. } = &manifest.body
+        && manifest.is_image()
+    {
+        platforms.push(images.config(&config.digest)?.1.platform.to_string());
+    }
+    manifest
+        .children()
+        .iter()
+        .filter_map(|child| images.manifests.get(&child.digest))
+        .try_for_each(|child| measure(images, child, platforms, size))
+}

@@ -1,0 +1,5 @@
+//! What each command does, without printing anything.
+
+pub mod build;
+pub mod list;
+pub mod verify;

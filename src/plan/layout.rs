@@ -1,0 +1,35 @@
+//! The root of the site: an OCI image layout.
+//! ```text
+//! oci-layout  index.json      see crate::catalogue
+//! blobs/sha256/<hex>          every content once
+//! ```
+
+use crate::catalogue::Catalogue;
+use crate::images::Images;
+use crate::site::files::blob_path;
+use crate::spec::digest::Digest;
+use crate::tree::{File, Stage, Tree};
+
+/// A blob or manifest.
+pub(super) fn blob(
+    tree: &mut Tree,
+    images: &Images,
+    digest: &Digest,
+    stage: Stage,
+) -> anyhow::Result<()> {
+    let belongs = if images.manifests.contains_key(digest) {
+        Stage::Manifest
+    } else {
+        Stage::Content
+    };
+    if stage != belongs {
+        return Ok(());
+    }
+    tree.insert(blob_path(digest), File::Blob(*digest))
+}
+
+/// The catalogue.
+pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+    tree.bytes("index.json".into(), catalogue.to_json())?;
+    tree.bytes("oci-layout".into(), *b"{\"imageLayoutVersion\":\"1.0.0\"}")
+}

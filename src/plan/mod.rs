@@ -1,0 +1,116 @@
+//! From images to files: what a site must hold, part by part, so that the plan of a big site never
+//! lies in memory as a whole.
+//!
+//! One file for each area of the site; together they are the site's layout:
+//! ```text
+//! index.html, index.json, oci-layout, blobs/   layout.rs, pages.rs
+//! v1/                                          v1.rs (v1_images.rs: which v1 images there are)
+//! v2/                                          v2.rs
+//! ```
+
+use std::collections::BTreeSet;
+
+use crate::catalogue::Catalogue;
+use crate::images::Images;
+use crate::plan::v1_images::V1Images;
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+use crate::spec::v1::V1Id;
+use crate::tree::{Stage, Tree};
+
+mod layout;
+mod pages;
+mod v1;
+pub mod v1_images;
+mod v2;
+
+/// What a site must hold, or as much of it as is to be looked at.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Everything that the site serves.
+    pub catalogue: &'a Catalogue,
+    /// The repositories that are looked at, with all their content.
+    pub images: &'a Images,
+    /// Their v1 images.
+    pub v1: &'a V1Images,
+}
+
+/// A part of the plan.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// A blob or manifest by digest.
+    Blob(Digest),
+    /// A v1 image.
+    V1Image(V1Id),
+    /// The files of one repository.
+    Repository(&'a Repository),
+    /// What lists all repositories; comes last.
+    Lists,
+}
+
+impl<'a> Plan<'a> {
+    /// The parts, in order.
+    pub fn parts(&self) -> Vec<Part<'a>> {
+        // A manifest may be listed as a blob of another one (an artifact that packs an image).
+        let digests: BTreeSet<Digest> = self
+            .images
+            .registry_blobs()
+            .into_iter()
+            .chain(self.images.manifests.keys().copied())
+            .collect();
+        let mut parts: Vec<Part<'a>> = digests.into_iter().map(Part::Blob).collect();
+        if self.catalogue.apis.v1 {
+            parts.extend(self.v1.images.keys().copied().map(Part::V1Image));
+        }
+        parts.extend(self.images.repositories.keys().map(Part::Repository));
+        parts.push(Part::Lists);
+        parts
+    }
+
+    /// The files of one part that belong to a stage.
+    ///
+    /// # Errors
+    /// When a config cannot be read.
+    pub fn tree(&self, part: Part<'_>, stage: Stage) -> anyhow::Result<Tree> {
+        let mut tree = Tree::default();
+        match part {
+            Part::Blob(digest) => layout::blob(&mut tree, self.images, &digest, stage)?,
+            Part::V1Image(id) => v1::image(&mut tree, self, id, stage)?,
+            Part::Repository(repository) => {
+                if self.catalogue.apis.v2 {
+                    v2::repository(&mut tree, self.images, repository, stage)?;
+                }
+                if self.catalogue.apis.v1 && stage == Stage::Pointer {
+                    v1::repository(&mut tree, self, repository)?;
+                }
+            }
+            Part::Lists if stage == Stage::Pointer => {
+                if self.catalogue.apis.v1 {
+                    v1::lists(&mut tree, self.catalogue)?;
+                }
+                if self.catalogue.apis.v2 {
+                    v2::lists(&mut tree, self.catalogue)?;
+                }
+                pages::index(&mut tree, self.catalogue)?;
+                layout::lists(&mut tree, self.catalogue)?;
+            }
+            Part::Lists => {}
+        }
+        Ok(tree)
+    }
+
+    /// The folders of a repository in which every file that names a tag must be planned.
+    pub fn tag_folders(&self, repository: &Repository) -> Vec<String> {
+        let mut folders = Vec::new();
+        for name in repository.published() {
+            if self.catalogue.apis.v1 {
+                folders.push(format!("v1/repositories/{name}/tags"));
+            }
+            if self.catalogue.apis.v2 {
+                folders.push(format!("v2/{name}/manifests"));
+                folders.push(format!("v2/{name}/_types"));
+            }
+        }
+        folders
+    }
+}

@@ -1,0 +1,111 @@
+//! The v2 API (OCI distribution-spec).
+//! ```text
+//! v2/index.html                                {}
+//! v2/_catalog                                  {"repositories":[..]}
+//! v2/<name>/tags/list                          {"name":..,"tags":[..]}
+//! v2/<name>/manifests/<tag|digest>
+//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1>   the same, for servers that type by extension
+//! v2/<name>/blobs/<digest>
+//! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest
+//! ```
+
+use serde_json::json;
+
+use crate::catalogue::{Catalogue, Repo};
+use crate::images::Images;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::Descriptor;
+use crate::spec::media_type::{self, OCI_INDEX};
+use crate::spec::name::Repository;
+use crate::tree::{File, Stage, Tree};
+
+/// The files of one repository, under each of its names.
+pub(super) fn repository(
+    tree: &mut Tree,
+    images: &Images,
+    repository: &Repository,
+    stage: Stage,
+) -> anyhow::Result<()> {
+    let repo = &images.repositories[repository];
+    for name in repository.published() {
+        match stage {
+            Stage::Content => blobs(tree, images, repo, &name)?,
+            Stage::Manifest => manifests(tree, images, repo, &name)?,
+            Stage::Pointer => pointers(tree, images, repo, &name)?,
+        }
+    }
+    Ok(())
+}
+
+fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    let digests: std::collections::BTreeSet<Digest> = repo
+        .manifests
+        .keys()
+        .flat_map(|digest| images.manifests[digest].blobs())
+        .map(|blob| blob.digest)
+        .collect();
+    digests
+        .into_iter()
+        .try_for_each(|digest| tree.insert(format!("v2/{name}/blobs/{digest}"), File::Blob(digest)))
+}
+
+fn manifests(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    for digest in repo.manifests.keys() {
+        let extension = extension(images, digest);
+        tree.insert(format!("v2/{name}/manifests/{digest}"), File::Blob(*digest))?;
+        tree.insert(
+            format!("v2/{name}/_types/{digest}.{extension}"),
+            File::Blob(*digest),
+        )?;
+    }
+    Ok(())
+}
+
+fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    for (tag, digest) in &repo.tags {
+        let bytes = &images.manifests[digest].bytes;
+        let extension = extension(images, digest);
+        tree.bytes(format!("v2/{name}/manifests/{tag}"), bytes.clone())?;
+        tree.bytes(format!("v2/{name}/_types/{tag}.{extension}"), bytes.clone())?;
+    }
+    for subject in repo.manifests.keys() {
+        let attached = repo
+            .manifests
+            .keys()
+            .map(|digest| &images.manifests[digest]);
+        let attached = attached.filter(|manifest| manifest.subject == Some(*subject));
+        let referrers: Vec<Descriptor> = attached.map(|manifest| manifest.referrer()).collect();
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers});
+        tree.bytes(
+            format!("v2/{name}/referrers/{subject}"),
+            serde_json::to_vec(&index)?,
+        )?;
+    }
+    let tags: Vec<&str> = repo
+        .tags
+        .keys()
+        .map(crate::spec::name::Tag::as_str)
+        .collect();
+    tree.bytes(
+        format!("v2/{name}/tags/list"),
+        serde_json::to_vec(&json!({"name": name, "tags": tags}))?,
+    )
+}
+
+fn extension(images: &Images, digest: &Digest) -> &'static str {
+    media_type::extension(images.manifests[digest].media_type).unwrap_or("om")
+}
+
+/// What lists all repositories.
+pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let names: Vec<&str> = catalogue
+        .repositories
+        .keys()
+        .map(Repository::as_str)
+        .collect();
+    tree.bytes(
+        "v2/_catalog".into(),
+        serde_json::to_vec(&json!({"repositories": names}))?,
+    )?;
+    tree.bytes("v2/index.html".into(), *b"{}")
+}

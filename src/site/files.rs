@@ -1,0 +1,174 @@
+//! Reading a site; needs no lock and works on a read-only mount.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::error::bad;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::MAX_JSON;
+use crate::spec::v1::{self, Place, V1Id};
+use crate::{bail_bad, fsx};
+
+/// The files of a site.
+#[derive(Clone, Debug)]
+pub struct SiteFiles(PathBuf);
+
+/// A v1 image as a site has it.
+#[derive(Clone, Debug)]
+pub struct V1File {
+    /// Its JSON.
+    pub json: Arc<[u8]>,
+    /// The image below.
+    pub parent: Option<V1Id>,
+    /// Its layer.
+    pub layer: Content,
+}
+
+/// Chains of v1 images longer than this are refused; Docker makes at most 127.
+pub const MAX_CHAIN: usize = 1024;
+
+impl SiteFiles {
+    /// The site at a path.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// Its root.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// What it is called in messages, with its backticks.
+    pub fn origin(&self) -> String {
+        format!("`{}`", fsx::shown_path(&self.0))
+    }
+
+    /// The path of a file.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.0.join(relative)
+    }
+
+    /// The bytes of `index.json`, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn index(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        fsx::read(&self.path("index.json"))
+    }
+
+    /// A blob.
+    ///
+    /// # Errors
+    /// When it is no regular file.
+    pub fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        Content::file(self.path(&blob_path(digest)))
+    }
+
+    /// The JSON of a v1 image, if the site has it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Arc<[u8]>>> {
+        let content = Content::file(self.path(&format!("v1/images/{id}/json")))?;
+        content.map(|content| content.read(MAX_JSON)).transpose()
+    }
+
+    /// The `checksum` of a v1 image, if the site has one.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no digest.
+    pub fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Digest>> {
+        let path = self.path(&format!("v1/images/{id}/checksum"));
+        let Some(bytes) = fsx::read(&path)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        text.trim_end()
+            .parse()
+            .map(Some)
+            .with_context(|| format!("cannot read `{}`", fsx::shown_path(&path)))
+    }
+
+    /// The layer of a v1 image, if the site has it.
+    ///
+    /// # Errors
+    /// When it is no regular file.
+    pub fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Content>> {
+        Content::file(self.path(&format!("v1/images/{id}/layer")))
+    }
+
+    /// A v1 image with all below it, the top first.
+    ///
+    /// # Errors
+    /// When one is missing or damaged, or the parents form a cycle.
+    pub fn v1_chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
+        let mut chain = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = Some(top);
+        while let Some(id) = next {
+            if !seen.insert(id) || seen.len() > MAX_CHAIN {
+                bail_bad!(
+                    "the parents of the v1 image {top} in {} form a cycle",
+                    self.origin()
+                );
+            }
+            let image = self.v1_image(id)?;
+            next = image.parent;
+            chain.push((id, image));
+        }
+        Ok(chain)
+    }
+
+    fn v1_image(&self, id: V1Id) -> anyhow::Result<V1File> {
+        let missing = || bad(format!("the v1 image {id} is missing in {}", self.origin()));
+        let json = self.v1_json(id)?.ok_or_else(missing)?;
+        let layer = self.v1_layer(id)?.ok_or_else(missing)?;
+        let place = Place::parse(&json)
+            .with_context(|| format!("in the v1 image {id} of {}", self.origin()))?;
+        if place.id != id {
+            bail_bad!(
+                "the v1 image {id} of {} has the id {}",
+                self.origin(),
+                place.id
+            );
+        }
+        if let Some(expected) = self.v1_checksum(id)?
+            && expected != checksum(&json, &layer)?
+        {
+            bail_bad!(
+                "the v1 image {id} of {} does not match its checksum",
+                self.origin()
+            );
+        }
+        Ok(V1File {
+            json,
+            parent: place.parent,
+            layer,
+        })
+    }
+}
+
+/// The path of a blob in a site.
+pub fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// The checksum of a v1 image; see [`v1::checksum`].
+///
+/// # Errors
+/// When the layer cannot be read.
+pub fn checksum(json: &[u8], layer: &Content) -> anyhow::Result<Digest> {
+    let mut hasher = v1::checksum(json);
+    let mut reader = layer.open()?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match std::io::Read::read(&mut reader, &mut buffer).map_err(|error| layer.failed(error))? {
+            0 => return Ok(hasher.finish().0),
+            got => hasher.update(&buffer[..got]),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Images out of a site: what the catalogue lists, with the content that lies in the site.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::bail_bad;
+use crate::catalogue::{Catalogue, Repo};
+use crate::error::bad;
+use crate::images::{Images, V1Form};
+use crate::ingest::Stored;
+use crate::layer::Packing;
+use crate::site::files::SiteFiles;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::name::Repository;
+use crate::spec::v1::V1Id;
+
+/// Loads some repositories. Digests are believed: `verify` is what checks them. A manifest that
+/// cannot be loaded is passed to `damaged`, which decides whether to go on without it.
+///
+/// # Errors
+/// What `damaged` returns.
+pub fn load<'a>(
+    files: &SiteFiles,
+    catalogue: &Catalogue,
+    repositories: impl Iterator<Item = &'a Repository>,
+    damaged: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+) -> anyhow::Result<Images> {
+    let mut images = Images::default();
+    let mut loading = Loading {
+        files,
+        images: &mut images,
+    };
+    for repository in repositories {
+        if let Some(repo) = catalogue.repositories.get(repository) {
+            loading.repository(repository, repo, catalogue.apis.v1, damaged)?;
+        }
+    }
+    Ok(images)
+}
+
+struct Loading<'a> {
+    files: &'a SiteFiles,
+    images: &'a mut Images,
+}
+
+impl Loading<'_> {
+    fn repository(
+        &mut self,
+        repository: &Repository,
+        repo: &Repo,
+        v1: bool,
+        damaged: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for (digest, entry) in &repo.manifests {
+            let loaded = self.manifest(digest, &entry.media_type);
+            match loaded.with_context(|| format!("`{repository}@{digest}` is damaged")) {
+                Ok(manifest) => self.images.add_manifest(repository, manifest, entry.v1),
+                Err(error) => {
+                    damaged(error)?;
+                    continue;
+                }
+            }
+            if let Some(top) = entry.v1.filter(|_| v1)
+                && let Err(error) = self.chain(top)
+            {
+                damaged(error)?;
+            }
+        }
+        let loaded = self
+            .images
+            .repositories
+            .entry(repository.clone())
+            .or_default();
+        let present = |digest: &Digest| loaded.manifests.contains_key(digest);
+        let tags: BTreeMap<_, _> = repo
+            .tags
+            .iter()
+            .filter(|(_, digest)| present(digest))
+            .map(|(tag, digest)| (tag.clone(), *digest))
+            .collect();
+        loaded.tags = tags;
+        Ok(())
+    }
+
+    fn manifest(&mut self, digest: &Digest, media_type: &str) -> anyhow::Result<Arc<Manifest>> {
+        if let Some(manifest) = self.images.manifests.get(digest) {
+            return Ok(manifest.clone());
+        }
+        let content = self
+            .files
+            .blob(digest)?
+            .ok_or_else(|| bad(format!("the manifest {digest} is missing")))?;
+        let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(media_type))?;
+        if manifest.digest != *digest {
+            bail_bad!("{} has the digest {}", content.origin(), manifest.digest);
+        }
+        for blob in manifest.blobs() {
+            self.blob(&blob.digest)?;
+        }
+        Ok(Arc::new(manifest))
+    }
+
+    fn blob(&mut self, digest: &Digest) -> anyhow::Result<()> {
+        if !self.images.blobs.contains_key(digest) {
+            let content = self
+                .files
+                .blob(digest)?
+                .ok_or_else(|| bad(format!("the blob {digest} is missing")))?;
+            let packing = Packing::of(&content)?;
+            let stored = Stored {
+                digest: *digest,
+                size: content.len(),
+                diff_id: None,
+                packing,
+                made: false,
+                content,
+            };
+            self.images.blobs.insert(*digest, stored);
+        }
+        Ok(())
+    }
+
+    /// The images of a chain that came with a source: those with a checksum.
+    fn chain(&mut self, top: V1Id) -> anyhow::Result<()> {
+        for (id, image) in self.files.v1_chain(top)? {
+            if self.files.v1_checksum(id)?.is_some() {
+                let form = V1Form {
+                    json: image.json,
+                    parent: image.parent,
+                    layer: None,
+                };
+                self.images.v1.insert(id, form);
+            }
+        }
+        Ok(())
+    }
+}

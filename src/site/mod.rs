@@ -1,0 +1,241 @@
+//! A site on disk: read by [`files`], loaded as images by [`load`], written by [`write`](mod@write).
+//! ```text
+//! SITE/...            see crate::plan
+//! SITE/.stillage/     never served; may be deleted while nothing runs
+//!   lock              flock of the one writer; the file stays
+//!   staging/          content on its way in; left behind only by a run that died
+//!   layers            <blob> <diff ID> <made|kept>, what was learnt of layers
+//!   pending           the repositories whose pointers a run was about to change
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context as _;
+
+use crate::catalogue::{Apis, Catalogue};
+use crate::content::Content;
+use crate::error::{WithHint as _, bad};
+use crate::fsx;
+use crate::ingest::{Known, Staging, Stored};
+use crate::site::files::SiteFiles;
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+
+pub mod files;
+pub mod load;
+pub mod write;
+
+/// A site opened for writing, or for a dry run.
+#[derive(Debug)]
+pub struct Site {
+    /// Its files.
+    pub files: SiteFiles,
+    /// Where new content goes.
+    pub staging: Staging,
+    /// Repositories that an earlier run may have left half changed.
+    pub pending: BTreeSet<Repository>,
+    layers: BTreeMap<Digest, (Digest, bool)>,
+    made: BTreeMap<Digest, Digest>,
+    _lock: Option<File>,
+}
+
+const PRIVATE: &str = ".stillage";
+
+impl Site {
+    /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
+    /// no lock. `busy` is called before waiting for another writer.
+    ///
+    /// # Errors
+    /// When there is something else at the path.
+    pub fn open(
+        root: &Path,
+        apis: Apis,
+        dry_run: bool,
+        busy: impl FnOnce(),
+    ) -> anyhow::Result<(Self, Catalogue)> {
+        let files = SiteFiles::new(root);
+        refuse_foreign(&files)?;
+        let private = files.path(PRIVATE);
+        let (lock, staging) = if dry_run {
+            (None, Staging::Nowhere)
+        } else {
+            fsx::create_dirs(&private)?;
+            let lock = fsx::lock(&private.join("lock"), busy)?;
+            (Some(lock), clean_staging(private.join("staging"))?)
+        };
+        let catalogue = match files.index()? {
+            Some(bytes) => Catalogue::parse(&bytes)
+                .with_context(|| format!("cannot read the site {}", files.origin()))?,
+            None => Catalogue::empty(apis),
+        };
+        let pending = read_lines(&private.join("pending"), |line| line.parse().ok())?
+            .into_iter()
+            .collect();
+        let layers = read_layers(&private.join("layers"))?;
+        let made = layers
+            .iter()
+            .filter(|(_, (_, made))| *made)
+            .map(|(blob, (diff_id, _))| (*diff_id, *blob))
+            .collect();
+        Ok((
+            Self {
+                files,
+                staging,
+                pending,
+                layers,
+                made,
+                _lock: lock,
+            },
+            catalogue,
+        ))
+    }
+
+    /// Remembers what was learnt of layers, for the next run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember<'a>(&mut self, stored: impl Iterator<Item = &'a Stored>) -> anyhow::Result<()> {
+        let before = self.layers.len();
+        for stored in stored {
+            if let Some(diff_id) = stored.diff_id {
+                self.layers
+                    .entry(stored.digest)
+                    .or_insert((diff_id, stored.made))
+                    .1 |= stored.made;
+            }
+        }
+        if self.layers.len() == before {
+            return Ok(());
+        }
+        let line = |(blob, (diff_id, made)): (&Digest, &(Digest, bool))| {
+            format!(
+                "{} {} {}\n",
+                blob.hex(),
+                diff_id.hex(),
+                if *made { "made" } else { "kept" }
+            )
+        };
+        let text: String = self.layers.iter().map(line).collect();
+        self.replace_private("layers", text.as_bytes())
+    }
+
+    /// Ends the writing: what lies in staging is no longer needed.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn close(self) -> anyhow::Result<()> {
+        match &self.staging {
+            Staging::Folder { path, .. } => fsx::remove_tree(path),
+            Staging::Nowhere => Ok(()),
+        }
+    }
+
+    /// Says which repositories are about to change, so that the next run mends what a crash leaves.
+    fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
+        let text: String = repositories
+            .iter()
+            .map(|repository| format!("{repository}\n"))
+            .collect();
+        self.replace_private("pending", text.as_bytes())
+    }
+
+    fn clear_pending(&self) -> anyhow::Result<()> {
+        fsx::remove(&self.private("pending"))
+    }
+
+    fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let temporary = self.staging.path()?;
+        fsx::write(&temporary, bytes)?;
+        fsx::rename(&temporary, &self.private(name))
+    }
+
+    fn private(&self, name: &str) -> PathBuf {
+        self.files.path(PRIVATE).join(name)
+    }
+}
+
+impl Known for Site {
+    fn blob(&self, digest: &Digest) -> Option<Content> {
+        self.files.blob(digest).ok().flatten()
+    }
+
+    fn diff_id(&self, blob: &Digest) -> Option<Digest> {
+        self.layers.get(blob).map(|(diff_id, _)| *diff_id)
+    }
+
+    fn compressed(&self, diff_id: &Digest) -> Option<Digest> {
+        self.made.get(diff_id).copied()
+    }
+}
+
+/// A folder that holds something and is no site is left alone. One with only a private folder is a
+/// site whose first build did not get far.
+fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
+    let root = files.root();
+    if fsx::meta(root)?.is_some_and(|meta| !meta.is_dir) {
+        return Err(anyhow::anyhow!("{} is no folder", files.origin()))
+            .hint("`-o` names the folder of the site");
+    }
+    if let Some(index) = files.index()? {
+        if Catalogue::is_one(&index) {
+            return Ok(());
+        }
+    } else if fsx::meta(&files.path(PRIVATE))?.is_some() || fsx::names(root)?.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "{} is not empty and no site of stillage",
+        files.origin()
+    ))
+    .hint("give `-o` a new or empty folder")
+}
+
+fn clean_staging(path: PathBuf) -> anyhow::Result<Staging> {
+    fsx::remove_tree(&path)?;
+    fsx::create_dirs(&path)?;
+    Ok(Staging::Folder {
+        path,
+        next: AtomicU64::new(0),
+    })
+}
+
+fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {
+    let bytes = fsx::read(path)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes)
+        .lines()
+        .filter_map(parse)
+        .collect())
+}
+
+fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, (Digest, bool)>> {
+    let parse = |line: &str| {
+        let mut words = line.split(' ');
+        let mut digest = || Digest::from_hex(words.next()?).ok();
+        let (blob, diff_id) = (digest()?, digest()?);
+        Some((blob, (diff_id, words.next()? == "made")))
+    };
+    Ok(read_lines(path, parse)?.into_iter().collect())
+}
+
+/// Opens a site for reading.
+///
+/// # Errors
+/// When there is no site at the path.
+pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
+    let files = SiteFiles::new(root);
+    let Some(index) = files.index()? else {
+        return Err(anyhow::anyhow!(
+            "{} is no site: it has no `index.json`",
+            files.origin()
+        ))
+        .hint("`stillage build SOURCE -o SITE` makes one");
+    };
+    let catalogue = Catalogue::parse(&index).map_err(|error| bad(format!("{error:#}")));
+    Ok((
+        files.clone(),
+        catalogue.with_context(|| format!("cannot read the site {}", files.origin()))?,
+    ))
+}

@@ -1,0 +1,304 @@
+//! Writing a site so that it is never half there.
+//!
+//! Stage by stage ([`Stage`]): new files go to staging, one sync makes them durable, then they get
+//! their names; the next stage's sync makes the names durable too. A file that is there already
+//! keeps its inode: pointers are compared, content is known by its name and length.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::content::Content;
+use crate::fsx;
+use crate::ingest::Staging;
+use crate::plan::{Part, Plan};
+use crate::site::Site;
+use crate::site::files::blob_path;
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+use crate::tree::{File, Stage, Tree};
+
+/// Shorter files are copied rather than linked: they cost less than a link can save.
+const LINK_FROM: u64 = 4096;
+
+/// What writing changed, or would change.
+#[derive(Debug, Default, Serialize)]
+pub struct Changes {
+    /// Files written.
+    pub files: u64,
+    /// Their bytes, without links.
+    pub bytes: u64,
+    /// Names given to content that the site has already.
+    pub links: u64,
+    /// Files removed: names of tags that are gone.
+    pub removed: u64,
+}
+
+impl Changes {
+    /// Whether everything was there already.
+    pub fn is_nothing(&self) -> bool {
+        self.files + self.links + self.removed == 0
+    }
+}
+
+impl Site {
+    /// Brings the site to the plan. A dry run only counts.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written; what was listed before is whole all the same.
+    pub fn apply(&self, plan: &Plan<'_>) -> anyhow::Result<Changes> {
+        let writer = Writer {
+            site: self,
+            plan,
+            counts: Counts::default(),
+        };
+        let parts = plan.parts();
+        let mut changed = false;
+        for stage in Stage::ALL {
+            let renames: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::default();
+            let links: Mutex<Vec<(Digest, PathBuf)>> = Mutex::default();
+            parts
+                .par_iter()
+                .try_for_each(|part| writer.part(*part, stage, &renames, &links))?;
+            let renames = renames.into_inner().unwrap_or_default();
+            let links = links.into_inner().unwrap_or_default();
+            if self.is_dry() || (renames.is_empty() && links.is_empty()) {
+                continue;
+            }
+            if stage == Stage::Pointer {
+                self.set_pending(&plan.images.repositories.keys().collect())?;
+            }
+            fsx::sync(self.files.root())?;
+            place(renames)?;
+            writer.link(links)?;
+            changed = true;
+        }
+        let repositories: Vec<&Repository> = plan.images.repositories.keys().collect();
+        repositories
+            .par_iter()
+            .try_for_each(|repository| writer.sweep(repository))?;
+        if changed {
+            fsx::sync(self.files.root())?;
+            self.clear_pending()?;
+        }
+        Ok(writer.counts.into_changes())
+    }
+
+    fn is_dry(&self) -> bool {
+        matches!(self.staging, Staging::Nowhere)
+    }
+}
+
+/// Gives files their names. Those under one folder keep their order, so that lists come last.
+fn place(renames: Vec<(PathBuf, PathBuf)>) -> anyhow::Result<()> {
+    let (lists, files): (Vec<_>, Vec<_>) = renames
+        .into_iter()
+        .partition(|(_, to)| to.ends_with("index.json"));
+    files
+        .par_iter()
+        .try_for_each(|(from, to)| fsx::rename(from, to))?;
+    lists
+        .iter()
+        .try_for_each(|(from, to)| fsx::rename(from, to))
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    links: AtomicU64,
+    removed: AtomicU64,
+}
+
+impl Counts {
+    fn file(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn into_changes(self) -> Changes {
+        Changes {
+            files: self.files.into_inner(),
+            bytes: self.bytes.into_inner(),
+            links: self.links.into_inner(),
+            removed: self.removed.into_inner(),
+        }
+    }
+}
+
+struct Writer<'a> {
+    site: &'a Site,
+    plan: &'a Plan<'a>,
+    counts: Counts,
+}
+
+type Renames = Mutex<Vec<(PathBuf, PathBuf)>>;
+type Links = Mutex<Vec<(Digest, PathBuf)>>;
+
+impl Writer<'_> {
+    fn part(
+        &self,
+        part: Part<'_>,
+        stage: Stage,
+        renames: &Renames,
+        links: &Links,
+    ) -> anyhow::Result<()> {
+        let tree = self.plan.tree(part, stage)?;
+        for (relative, file) in tree.files() {
+            let path = self.site.files.path(relative);
+            let temporary = match file {
+                File::Bytes(bytes) => self.bytes(&path, bytes)?,
+                File::Own(digest) => self.content(&path, digest)?,
+                File::Blob(digest) if relative == blob_path(digest) => {
+                    self.content(&path, digest)?
+                }
+                File::Blob(digest) => {
+                    let (_, size) = self.content_of(digest)?;
+                    if size < LINK_FROM {
+                        self.content(&path, digest)?
+                    } else {
+                        if has_length(&path, size)? {
+                            continue;
+                        }
+                        self.counts.links.fetch_add(1, Ordering::Relaxed);
+                        push(links, (*digest, path));
+                        continue;
+                    }
+                }
+            };
+            if let Some(temporary) = temporary {
+                self.make_folder(&path)?;
+                push(renames, (temporary, path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages a file of these bytes, unless it is there already.
+    fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+        if has_length(path, bytes.len() as u64)? && fsx::read(path)?.as_deref() == Some(bytes) {
+            return Ok(None);
+        }
+        self.counts.file(bytes.len() as u64);
+        self.stage(|temporary| fsx::write(temporary, bytes))
+    }
+
+    /// Stages a file with content that is known by its digest.
+    fn content(&self, path: &Path, digest: &Digest) -> anyhow::Result<Option<PathBuf>> {
+        let (content, size) = self.content_of(digest)?;
+        if has_length(path, size)? {
+            return Ok(None);
+        }
+        self.counts.file(size);
+        self.stage(|temporary| self.copy(&content, temporary))
+    }
+
+    fn stage(
+        &self,
+        fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let temporary = if self.site.is_dry() {
+            PathBuf::new()
+        } else {
+            self.site.staging.path()?
+        };
+        if !self.site.is_dry() {
+            fill(&temporary)?;
+        }
+        Ok(Some(temporary))
+    }
+
+    /// Brings content to a new file. What ingest put into staging only gets a second name.
+    fn copy(&self, content: &Content, to: &Path) -> anyhow::Result<()> {
+        let staged = content
+            .path()
+            .filter(|path| content.len() >= LINK_FROM && path.starts_with(self.site.files.root()));
+        if let Some(from) = staged
+            && fsx::link(from, to)?
+        {
+            return Ok(());
+        }
+        let mut file = fsx::create(to)?;
+        let mut reader = content.open()?;
+        let copied = std::io::copy(&mut reader, &mut file);
+        copied.with_context(|| {
+            format!(
+                "cannot copy {} to `{}`",
+                content.origin(),
+                fsx::shown_path(to)
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Where content lies, and the number of bytes that the site gets of it: a dry run has only the
+    /// uncompressed source of a layer.
+    fn content_of(&self, digest: &Digest) -> anyhow::Result<(Content, u64)> {
+        if let Some(manifest) = self.plan.images.manifests.get(digest) {
+            let content = Content::memory(manifest.bytes.clone(), format!("the manifest {digest}"));
+            return Ok((content, manifest.bytes.len() as u64));
+        }
+        let stored = self
+            .plan
+            .images
+            .blobs
+            .get(digest)
+            .with_context(|| format!("the content {digest} is missing"))?;
+        Ok((stored.content.clone(), stored.size))
+    }
+
+    fn link(&self, links: Vec<(Digest, PathBuf)>) -> anyhow::Result<()> {
+        links.par_iter().try_for_each(|(digest, path)| {
+            self.make_folder(path)?;
+            let blob = self.site.files.path(&blob_path(digest));
+            let temporary = self.site.staging.path()?;
+            if !fsx::link(&blob, &temporary)? {
+                self.copy(&self.content_of(digest)?.0, &temporary)?;
+            }
+            fsx::rename(&temporary, path)
+        })
+    }
+
+    fn make_folder(&self, path: &Path) -> anyhow::Result<()> {
+        match path.parent() {
+            Some(folder) if !self.site.is_dry() => fsx::create_dirs(folder),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the names of tags that a repository no longer has, and second names under an old type.
+    fn sweep(&self, repository: &Repository) -> anyhow::Result<()> {
+        let mut planned = BTreeSet::new();
+        for stage in [Stage::Manifest, Stage::Pointer] {
+            let tree: Tree = self.plan.tree(Part::Repository(repository), stage)?;
+            planned.extend(tree.files().map(|(path, _)| path.to_owned()));
+        }
+        for folder in self.plan.tag_folders(repository) {
+            for name in fsx::names(&self.site.files.path(&folder))? {
+                let relative = format!("{folder}/{name}");
+                if !name.starts_with("sha256:") && !planned.contains(&relative) {
+                    self.counts.removed.fetch_add(1, Ordering::Relaxed);
+                    if !self.site.is_dry() {
+                        fsx::remove(&self.site.files.path(&relative))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push<T>(list: &Mutex<Vec<T>>, item: T) {
+    if let Ok(mut list) = list.lock() {
+        list.push(item);
+    }
+}
+
+fn has_length(path: &Path, length: u64) -> anyhow::Result<bool> {
+    Ok(fsx::meta(path)?.is_some_and(|meta| meta.is_file && meta.len == length))
+}

@@ -1,0 +1,83 @@
+//! `dir:` an image as `skopeo copy` writes it to a folder.
+//! ```text
+//! version                   Directory Transport Version: 1.1
+//! manifest.json             the manifest or index
+//! <hex>.manifest.json       the children of an index
+//! <hex>                     configs and layers
+//! ```
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::draft::{Blobs, Draft, Root, Rules};
+use crate::error::bad;
+use crate::fsx;
+use crate::source::{Format, Opened};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{MAX_JSON, Manifest};
+
+/// An image in a folder of skopeo.
+#[derive(Debug)]
+pub struct Dir;
+
+impl Format for Dir {
+    fn prefix(&self) -> &'static str {
+        "dir"
+    }
+
+    fn about(&self) -> &'static str {
+        "a folder as `skopeo copy` writes it"
+    }
+
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+        let Some(folder) = opened.folder() else {
+            return Ok(false);
+        };
+        let version = fsx::read(&folder.join("version"))?;
+        Ok(version.is_some_and(|version| version.starts_with(b"Directory Transport Version:")))
+    }
+
+    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+        let folder = opened.folder().context("it is no folder")?;
+        let origin = format!("`{}`", fsx::shown_path(folder));
+        let mut draft = Draft::new(origin.clone());
+        if selected.is_some() {
+            return Ok(draft);
+        }
+        let content = Content::file(folder.join("manifest.json"))?
+            .ok_or_else(|| bad(format!("`manifest.json` is missing in {origin}")))?;
+        let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
+            .with_context(|| format!("cannot read {}", content.origin()))?;
+        let id = draft.add_manifest(
+            &Folder(folder, manifest.digest),
+            &manifest.descriptor(),
+            rules,
+        )?;
+        let manifest = id.context("the manifest was just read")?;
+        draft.roots.push(Root {
+            repository: None,
+            tag: None,
+            manifest,
+            v1: None,
+            called: "the image".into(),
+        });
+        Ok(draft)
+    }
+}
+
+/// The folder, and the digest of its `manifest.json`.
+struct Folder<'a>(&'a Path, Digest);
+
+impl Blobs for Folder<'_> {
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        if *digest == self.1 {
+            return Content::file(self.0.join("manifest.json"));
+        }
+        match Content::file(self.0.join(digest.hex()))? {
+            Some(content) => Ok(Some(content)),
+            None => Content::file(self.0.join(format!("{}.manifest.json", digest.hex()))),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `docker-archive:` what `docker save` writes since Docker 1.10, and podman, buildah, crane and
+//! skopeo write likewise.
+//! ```text
+//! manifest.json                [{"Config":..,"RepoTags":[..],"Layers":[..]}]
+//! <hex>.json                   configs; crane: sha256:<hex>; Docker 25 and later: blobs/sha256/<hex>
+//! <id>/layer.tar, <hex>.tar    layers, some of them links to others
+//! index.json, blobs/sha256/    Docker 25 and later: an OCI layout of the same images
+//! ```
+//! Plain layers are compressed and get a manifest made. Where an archive of Docker 25 and later
+//! holds compressed layers or several platforms, its index is taken instead, byte for byte.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::bail_bad;
+use crate::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules};
+use crate::error::shown;
+use crate::ingest::Work;
+use crate::layer::Packing;
+use crate::source::archive::Archive;
+use crate::source::oci::{self, Index};
+use crate::source::{Format, Opened};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Body, Descriptor, MAX_JSON, Manifest};
+use crate::spec::media_type::{self, LayerKind};
+use crate::spec::name::{Reference, Tag};
+use crate::spec::v1;
+
+/// An archive with a `manifest.json`.
+#[derive(Debug)]
+pub struct DockerArchive;
+
+impl Format for DockerArchive {
+    fn prefix(&self) -> &'static str {
+        "docker-archive"
+    }
+
+    fn about(&self) -> &'static str {
+        "what `docker save` writes, of every era, and podman, buildah, crane, skopeo"
+    }
+
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+        Ok(opened
+            .archive()
+            .is_some_and(|archive| archive.has("manifest.json")))
+    }
+
+    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+        let archive = opened.archive().context("it is no archive")?;
+        let entries: Vec<Entry> = archive
+            .json("manifest.json")?
+            .context("`manifest.json` is missing")?;
+        let mut draft = Draft::new(archive.origin());
+        let by_index = add_by_index(&mut draft, archive, rules)?;
+        let mut layers = HashMap::new();
+        for entry in &entries {
+            entry.add_to(&mut draft, archive, &by_index, &mut layers, rules)?;
+        }
+        if let Some(name) = selected {
+            select(&mut draft, name)?;
+        }
+        Ok(draft)
+    }
+}
+
+/// Keeps only the image of one name.
+pub(super) fn select(draft: &mut Draft, name: &str) -> anyhow::Result<()> {
+    let wanted = Reference::in_source(name)?;
+    let tag = wanted.tag.unwrap_or_else(Tag::latest);
+    draft.roots.retain(|root| {
+        root.repository.as_ref() == Some(&wanted.repository) && root.tag.as_ref() == Some(&tag)
+    });
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Vec<String>,
+}
+
+/// Jobs of layers by the member and the diff ID that it must have.
+type Layers = HashMap<(String, Digest), JobId>;
+
+impl Entry {
+    fn add_to(
+        &self,
+        draft: &mut Draft,
+        archive: &Archive,
+        by_index: &Taken,
+        layers: &mut Layers,
+        rules: Rules,
+    ) -> anyhow::Result<()> {
+        let names: Vec<(Reference, &String)> = self
+            .repo_tags
+            .iter()
+            .flatten()
+            .map(|name| Ok((Reference::in_source(name)?, name)))
+            .collect::<anyhow::Result<_>>()?;
+        let wanted: Vec<_> = names
+            .iter()
+            .filter(|(reference, _)| !by_index.names.contains(&key(reference)))
+            .collect();
+        let config = archive.required(&self.config)?;
+        let digest = digest_in(&self.config);
+        let all_taken = if names.is_empty() {
+            digest.is_some_and(|digest| by_index.configs.contains(&digest))
+        } else {
+            wanted.is_empty()
+        };
+        if all_taken {
+            return Ok(());
+        }
+        let diff_ids = v1::Config::parse(&config.read(MAX_JSON)?)
+            .map_err(|error| error.context(format!("cannot read {}", config.origin())))?
+            .diff_ids;
+        if diff_ids.len() != self.layers.len() {
+            bail_bad!(
+                "`manifest.json` of {} gives {} layers for {} diff IDs in {}",
+                archive.origin(),
+                self.layers.len(),
+                diff_ids.len(),
+                config.origin()
+            );
+        }
+        let mut jobs = Vec::new();
+        for (member, diff_id) in self.layers.iter().zip(&diff_ids) {
+            let key = (member.clone(), *diff_id);
+            let job = match layers.get(&key) {
+                Some(job) => *job,
+                None => add_layer(draft, archive, member, Some(*diff_id), rules)?,
+            };
+            layers.insert(key, job);
+            jobs.push(job);
+        }
+        let called = format!("the image `{}`", shown(&self.config));
+        let config = match digest {
+            Some(digest) => draft.add_blob(config, digest, None, false),
+            None => draft.add_job(config, Work::Keep { diff_id: false }),
+        };
+        draft.manifests.push(Planned::Made {
+            config: Config::Kept(config, diff_ids),
+            layers: jobs,
+        });
+        let manifest = draft.manifests.len() - 1;
+        let nameless = Root {
+            repository: None,
+            tag: None,
+            manifest,
+            v1: None,
+            called,
+        };
+        if names.is_empty() {
+            draft.roots.push(nameless);
+        } else {
+            draft.roots.extend(
+                wanted
+                    .into_iter()
+                    .map(|(reference, name)| named(reference, name, manifest)),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn named(reference: &Reference, name: &str, manifest: ManifestId) -> Root {
+    let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
+    let called = format!("`{}`", shown(name));
+    Root {
+        repository: Some(reference.repository.clone()),
+        tag: Some(tag),
+        manifest,
+        v1: None,
+        called,
+    }
+}
+
+/// Adds a layer: a plain one to compress, a compressed one to keep.
+pub(super) fn add_layer(
+    draft: &mut Draft,
+    archive: &Archive,
+    member: &str,
+    claimed: Option<Digest>,
+    rules: Rules,
+) -> anyhow::Result<JobId> {
+    let content = archive.required(member)?;
+    let work = match Packing::of(&content)? {
+        Packing::Plain => Work::Gzip { claimed },
+        _ => Work::Keep {
+            diff_id: rules.v1 || claimed.is_none(),
+        },
+    };
+    Ok(draft.add_job(content, work))
+}
+
+/// The digest that the name of a config gives.
+fn digest_in(name: &str) -> Option<Digest> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let hex = file.strip_suffix(".json").unwrap_or(file);
+    Digest::from_hex(hex.strip_prefix("sha256:").unwrap_or(hex)).ok()
+}
+
+fn key(reference: &Reference) -> String {
+    let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
+    format!("{}:{tag}", reference.repository)
+}
+
+/// The images that were taken by the index.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    configs: BTreeSet<Digest>,
+}
+
+fn add_by_index(draft: &mut Draft, archive: &Archive, rules: Rules) -> anyhow::Result<Taken> {
+    let mut taken = Taken::default();
+    if !archive.has("index.json") || !archive.has("oci-layout") {
+        return Ok(taken);
+    }
+    let mut index = Index::parse(&archive.required("index.json")?)?;
+    let mut kept = Vec::new();
+    for descriptor in index.manifests {
+        if is_better_by_index(archive, &descriptor)? {
+            kept.push(descriptor);
+        }
+    }
+    index.manifests = kept;
+    index.add_to(
+        draft,
+        archive,
+        None,
+        Rules {
+            compress: true,
+            ..rules
+        },
+    )?;
+    for descriptor in &index.manifests {
+        let root = oci::root(descriptor, 0)?;
+        if let (Some(repository), Some(tag)) = (root.repository, root.tag) {
+            taken.names.insert(format!("{repository}:{tag}"));
+        }
+    }
+    for planned in &draft.manifests {
+        if let Planned::Kept {
+            manifest:
+                Manifest {
+                    body: Body::Image { config, .. },
+                    ..
+                },
+            ..
+        }
+        | Planned::Remade {
+            manifest:
+                Manifest {
+                    body: Body::Image { config, .. },
+                    ..
+                },
+            ..
+        } = planned
+        {
+            taken.configs.insert(config.digest);
+        }
+    }
+    Ok(taken)
+}
+
+/// Whether an entry of the index says more than `manifest.json` does: it is an index, an artifact,
+/// or has compressed layers.
+fn is_better_by_index(archive: &Archive, descriptor: &Descriptor) -> anyhow::Result<bool> {
+    let Some(content) = archive.blob(&descriptor.digest)? else {
+        return Ok(false);
+    };
+    let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(&descriptor.media_type))
+        .with_context(|| format!("cannot read {}", content.origin()))?;
+    Ok(match &manifest.body {
+        Body::Image { layers, .. } => {
+            let plain = |layer: &Descriptor| {
+                media_type::layer_kind(&layer.media_type) == LayerKind::PlainTar
+            };
+            !manifest.is_image() || !layers.iter().all(plain)
+        }
+        _ => true,
+    })
+}

@@ -1,0 +1,218 @@
+//! Input formats: each is one file with a [`Format`], and one line in [`FORMATS`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::draft::{Draft, Rules};
+use crate::error::{WithHint as _, bad, shown};
+use crate::ingest::Staging;
+use crate::spec::name::Reference;
+use crate::{bail_bad, fsx};
+
+pub mod archive;
+pub mod dir;
+pub mod docker_archive;
+pub mod legacy;
+pub mod oci;
+pub mod oci_archive;
+pub mod site;
+
+/// A way in which images are stored.
+pub trait Format: Sync {
+    /// The prefix that names it, as skopeo calls it where skopeo knows it.
+    fn prefix(&self) -> &'static str;
+
+    /// What it is, for `--help`.
+    fn about(&self) -> &'static str;
+
+    /// Whether what lies at a path is in this format.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool>;
+
+    /// Reads the images, all but their layers.
+    ///
+    /// # Errors
+    /// When the source is damaged or not what its format demands.
+    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft>;
+}
+
+/// All formats, in the order of detection.
+pub const FORMATS: &[&dyn Format] = &[
+    &site::Site,
+    &oci::Oci,
+    &dir::Dir,
+    &legacy::Legacy,
+    &docker_archive::DockerArchive,
+    &oci_archive::OciArchive,
+];
+
+/// A source as the user wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The format, where a prefix names it.
+    pub prefix: Option<&'static str>,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The one image that is meant, as in `oci:PATH:REF`.
+    pub selected: Option<String>,
+    /// The name that its images get.
+    pub name: Option<Reference>,
+}
+
+impl Source {
+    /// Reads `[PREFIX:]PATH[:REF][=NAME[:TAG]]`. A path that exists wins over every other reading.
+    ///
+    /// # Errors
+    /// When there is nothing at the path, or the name is none.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        if let Some(source) = Self::located(text)? {
+            return Ok(source);
+        }
+        if let Some((located, name)) = text.rsplit_once('=')
+            && let Some(source) = Self::located(located)?
+        {
+            let name: Reference = name.parse()?;
+            if name.digest.is_some() {
+                bail_bad!("`{}` names a digest; a name is `NAME[:TAG]`", shown(text));
+            }
+            return Ok(Self {
+                name: Some(name),
+                ..source
+            });
+        }
+        Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(format!(
+            "a source is a path, or one of {} with a path",
+            prefixes()
+        ))
+    }
+
+    fn located(text: &str) -> anyhow::Result<Option<Self>> {
+        let plain = |path: &str| Self {
+            prefix: None,
+            path: path.into(),
+            selected: None,
+            name: None,
+        };
+        if exists(text)? {
+            return Ok(Some(plain(text)));
+        }
+        let Some((prefix, rest)) = text.split_once(':') else {
+            return Ok(None);
+        };
+        let Some(format) = FORMATS.iter().find(|format| format.prefix() == prefix) else {
+            return Ok(None);
+        };
+        let prefixed = |path: &str, selected: Option<&str>| {
+            Some(Self {
+                prefix: Some(format.prefix()),
+                selected: selected.map(Into::into),
+                ..plain(path)
+            })
+        };
+        if exists(rest)? {
+            return Ok(prefixed(rest, None));
+        }
+        for (colon, _) in rest.match_indices(':') {
+            if exists(&rest[..colon])? {
+                return Ok(prefixed(&rest[..colon], Some(&rest[colon + 1..])));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the images, all but their layers.
+    ///
+    /// # Errors
+    /// When the source is damaged, of no known format, or its images have no names.
+    pub fn load(&self, staging: &Staging, rules: Rules) -> anyhow::Result<Draft> {
+        let origin = format!("`{}`", fsx::shown_path(&self.path));
+        let opened = Opened::new(&self.path, staging)?;
+        let format = self.format(&opened)?;
+        let mut draft = format
+            .load(&opened, self.selected.as_deref(), rules)
+            .with_context(|| format!("cannot take images from {origin}"))?;
+        if draft.roots.is_empty() {
+            let missing = self.selected.as_ref().map_or("no image".into(), |name| {
+                format!("no image `{}`", shown(name))
+            });
+            bail_bad!("{origin} holds {missing}");
+        }
+        draft.rename(
+            self.name
+                .as_ref()
+                .map(|name| (&name.repository, name.tag.as_ref())),
+        )?;
+        Ok(draft)
+    }
+
+    fn format(&self, opened: &Opened) -> anyhow::Result<&'static dyn Format> {
+        for format in FORMATS {
+            let wanted = self.prefix.is_none_or(|prefix| prefix == format.prefix());
+            if wanted && format.detect(opened)? {
+                return Ok(*format);
+            }
+        }
+        let what = self
+            .prefix
+            .map_or("an image in a known format".into(), |prefix| {
+                format!("a source for `{prefix}:`")
+            });
+        Err(bad(format!(
+            "`{}` is not {what}",
+            fsx::shown_path(&self.path)
+        )))
+        .hint(format!("known formats: {}", prefixes()))
+    }
+}
+
+fn prefixes() -> String {
+    let mut prefixes: Vec<String> = FORMATS
+        .iter()
+        .map(|format| format!("`{}:`", format.prefix()))
+        .collect();
+    prefixes.dedup();
+    prefixes.join(", ")
+}
+
+fn exists(path: &str) -> anyhow::Result<bool> {
+    Ok(!path.is_empty() && fsx::meta(Path::new(path))?.is_some())
+}
+
+/// A source opened: a folder, or an archive with its members indexed.
+#[derive(Debug)]
+pub enum Opened {
+    /// A folder.
+    Folder(PathBuf),
+    /// A tar, maybe compressed.
+    Archive(archive::Archive),
+}
+
+impl Opened {
+    fn new(path: &Path, staging: &Staging) -> anyhow::Result<Self> {
+        match fsx::meta(path)? {
+            Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
+            _ => archive::Archive::open(path, staging).map(Self::Archive),
+        }
+    }
+
+    /// The folder, if it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        if let Self::Folder(path) = self {
+            Some(path)
+        } else {
+            None
+        }
+    }
+
+    /// The archive, if it is one.
+    pub fn archive(&self) -> Option<&archive::Archive> {
+        if let Self::Archive(archive) = self {
+            Some(archive)
+        } else {
+            None
+        }
+    }
+}

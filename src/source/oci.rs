@@ -1,0 +1,245 @@
+//! `oci:` an OCI image layout in a folder (OCI image-spec `image-layout.md`).
+//! ```text
+//! oci-layout              {"imageLayoutVersion":"1.0.0"}
+//! index.json              the manifests by name
+//! blobs/sha256/<hex>      manifests, configs, layers
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::catalogue::REF_NAME;
+use crate::content::Content;
+use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
+use crate::error::{bad, shown};
+use crate::fsx;
+use crate::source::{Format, Opened};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Descriptor, MAX_JSON};
+use crate::spec::name::Reference;
+
+/// An OCI image layout in a folder.
+#[derive(Debug)]
+pub struct Oci;
+
+impl Format for Oci {
+    fn prefix(&self) -> &'static str {
+        "oci"
+    }
+
+    fn about(&self) -> &'static str {
+        "an OCI image layout in a folder"
+    }
+
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+        let Some(folder) = opened.folder() else {
+            return Ok(false);
+        };
+        let has = |name| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some());
+        Ok(has("oci-layout")? && has("index.json")?)
+    }
+
+    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+        let folder = opened.folder().context("a layout is a folder")?;
+        let index = folder.join("index.json");
+        let content = Content::file(index.clone())?
+            .with_context(|| format!("`{}` is missing", fsx::shown_path(&index)))?;
+        let index = Index::parse(&content)?;
+        let mut draft = Draft::new(format!("`{}`", fsx::shown_path(folder)));
+        index.add_to(&mut draft, &Folder(folder), selected, rules)?;
+        Ok(draft)
+    }
+}
+
+/// The blobs of a layout in a folder.
+#[derive(Debug)]
+pub struct Folder<'a>(pub &'a Path);
+
+impl Blobs for Folder<'_> {
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        Content::file(self.0.join("blobs/sha256").join(digest.hex()))
+    }
+}
+
+/// The `index.json` of a layout.
+#[derive(Debug, Deserialize)]
+pub struct Index {
+    /// Its entries.
+    pub manifests: Vec<Descriptor>,
+}
+
+/// The annotation with the whole name of an image (containerd `images/annotations.go`).
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// An index of many images may be longer than a manifest.
+const MAX_INDEX: u64 = 256 * MAX_JSON;
+
+impl Index {
+    /// Reads an `index.json`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(content: &Content) -> anyhow::Result<Self> {
+        serde_json::from_slice(&content.read(MAX_INDEX)?).map_err(|error| {
+            bad(error.to_string()).context(format!("cannot read {}", content.origin()))
+        })
+    }
+
+    /// Adds the images that the index names. What it lists without a name goes along with what it
+    /// belongs to: the child of an index, or what is attached to a manifest.
+    ///
+    /// # Errors
+    /// When a manifest is missing or broken.
+    pub fn add_to(
+        &self,
+        draft: &mut Draft,
+        blobs: &dyn Blobs,
+        selected: Option<&str>,
+        rules: Rules,
+    ) -> anyhow::Result<()> {
+        let mut nameless = Vec::new();
+        for descriptor in &self.manifests {
+            if selected.is_some_and(|name| descriptor.annotation(REF_NAME) != Some(name)) {
+                continue;
+            }
+            let id = draft.add_manifest(blobs, descriptor, rules)?;
+            let id = id.ok_or_else(|| {
+                bad(format!(
+                    "the manifest {} is missing in {}",
+                    descriptor.digest, draft.origin
+                ))
+            })?;
+            let root = root(descriptor, id)?;
+            if root.repository.is_none() && root.tag.is_none() {
+                nameless.push(root);
+            } else {
+                draft.roots.push(root);
+            }
+        }
+        if selected.is_some() {
+            self.add_attached(draft, blobs, rules)?;
+        }
+        let children: BTreeSet<ManifestId> = draft.children().collect();
+        for root in nameless {
+            let subject = draft.manifests[root.manifest].subject();
+            if subject.is_some_and(|subject| {
+                self.manifests.iter().any(|other| other.digest == subject) || draft.has(&subject)
+            }) {
+                draft.referrers.push(root.manifest);
+            } else if !children.contains(&root.manifest) {
+                draft.roots.push(root);
+            }
+        }
+        Ok(())
+    }
+
+    /// With one image selected, what is attached to it still comes along.
+    fn add_attached(
+        &self,
+        draft: &mut Draft,
+        blobs: &dyn Blobs,
+        rules: Rules,
+    ) -> anyhow::Result<()> {
+        for descriptor in self
+            .manifests
+            .iter()
+            .filter(|descriptor| descriptor.annotation(REF_NAME).is_none())
+        {
+            if let Some(id) = draft.add_manifest(blobs, descriptor, rules)?
+                && draft.manifests[id].subject().is_some()
+            {
+                draft.referrers.push(id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an entry is called: containerd's whole name, else the name of the layout, where a bare word
+/// is a tag (image-spec `annotations.md`).
+pub fn root(descriptor: &Descriptor, manifest: ManifestId) -> anyhow::Result<Root> {
+    let nameless = Root {
+        repository: None,
+        tag: None,
+        manifest,
+        v1: None,
+        called: format!("the manifest {}", descriptor.digest),
+    };
+    let whole = descriptor.annotation(CONTAINERD_NAME);
+    let Some(name) = whole.or_else(|| descriptor.annotation(REF_NAME)) else {
+        return Ok(nameless);
+    };
+    let called = format!("`{}`", shown(name));
+    if whole.is_none() && !name.contains(['/', ':', '@']) {
+        return Ok(Root {
+            tag: Some(name.parse()?),
+            called,
+            ..nameless
+        });
+    }
+    let reference = Reference::in_source(name).map_err(|error| {
+        error.context(format!(
+            "the manifest {} has an illegal name",
+            descriptor.digest
+        ))
+    })?;
+    if reference.tag.is_none() && reference.digest.is_none() {
+        return Ok(Root {
+            repository: Some(reference.repository),
+            tag: Some(crate::spec::name::Tag::latest()),
+            called,
+            ..nameless
+        });
+    }
+    Ok(Root {
+        repository: Some(reference.repository),
+        tag: reference.tag,
+        called,
+        ..nameless
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(key: &str, name: &str) -> Option<(Option<String>, Option<String>)> {
+        let descriptor: Descriptor = serde_json::from_str(&format!(
+            r#"{{"digest":"{}","size":1,"annotations":{{"{key}":"{name}"}}}}"#,
+            Digest::of(b"")
+        ))
+        .unwrap();
+        let root = root(&descriptor, 0).ok()?;
+        Some((
+            root.repository.map(|name| name.to_string()),
+            root.tag.map(|tag| tag.to_string()),
+        ))
+    }
+
+    #[test]
+    fn entries_are_named_as_tools_name_them() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            named(REF_NAME, "sample/x:1"),
+            Some((some("sample/x"), some("1")))
+        );
+        assert_eq!(named(REF_NAME, "latest"), Some((None, some("latest"))));
+        assert_eq!(
+            named(REF_NAME, "docker.io/library/tiny"),
+            Some((some("tiny"), some("latest")))
+        );
+        assert_eq!(
+            named(CONTAINERD_NAME, "docker.io/library/tiny:1"),
+            Some((some("tiny"), some("1")))
+        );
+        assert_eq!(
+            named(REF_NAME, &format!("x@{}", Digest::of(b""))),
+            Some((some("x"), None))
+        );
+        assert_eq!(named("other", "x"), Some((None, None)));
+        assert_eq!(named(REF_NAME, "Bad/Name:1"), None);
+        assert_eq!(named(REF_NAME, "-"), None);
+    }
+}

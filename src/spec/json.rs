@@ -1,0 +1,193 @@
+//! JSON as raw text: values that pass through keep their bytes, and what is written follows
+//! Go's `encoding/json`, since Docker's ids are hashes of what Go wrote.
+
+use std::fmt::Write as _;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::bail_bad;
+
+/// A JSON object with its keys in order and each value's raw text.
+#[derive(Debug, Default)]
+pub struct RawObject<'a>(pub Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawObject<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(RawObject(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+impl<'a> RawObject<'a> {
+    /// Parses an object.
+    ///
+    /// # Errors
+    /// When the bytes are no JSON object.
+    pub fn parse(bytes: &'a [u8]) -> anyhow::Result<Self> {
+        match serde_json::from_slice(bytes) {
+            Ok(object) => Ok(object),
+            Err(error) => bail_bad!("no JSON object: {error}"),
+        }
+    }
+
+    /// The raw text of the last value under `key`: where a key repeats, Go takes the last one.
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.get())
+    }
+
+    /// The value under `key` as a string; `None` when it is missing or `null`.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn string(&self, key: &str) -> anyhow::Result<Option<String>> {
+        self.get(key)
+            .map_or(Ok(None), |raw| match serde_json::from_str(raw) {
+                Ok(text) => Ok(text),
+                Err(error) => bail_bad!("`{key}` is no string: {error}"),
+            })
+    }
+}
+
+/// Writes an object as Go marshals a `map[string]json.RawMessage`: keys sorted (the last of equal
+/// ones wins), values compacted and escaped for HTML.
+pub fn go_map<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let sorted: std::collections::BTreeMap<&str, &str> = entries.into_iter().collect();
+    let mut out = String::from("{");
+    for (index, (key, raw)) in sorted.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        go_string(&mut out, key);
+        out.push(':');
+        go_compact(&mut out, raw);
+    }
+    out.push('}');
+    out.into_bytes()
+}
+
+/// Appends raw JSON without the whitespace between tokens, with `<`, `>`, `&`, U+2028 and U+2029
+/// escaped (Go: `json.compact` with `escape` set). Everything else keeps its text.
+fn go_compact(out: &mut String, raw: &str) {
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in raw.chars() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' if !in_string => continue,
+            '"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        push_escaped_for_html(out, c);
+    }
+}
+
+fn push_escaped_for_html(out: &mut String, c: char) {
+    if matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') {
+        let _ = write!(out, "\\u{:04x}", u32::from(c));
+    } else {
+        out.push(c);
+    }
+}
+
+/// Appends a string literal as Go's encoder writes it (Go up to 1.21: `\b` and `\f` as `\u0008`
+/// and `\u000c`).
+pub fn go_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x20 => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => push_escaped_for_html(out, c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remarshal(text: &str) -> String {
+        let object = RawObject::parse(text.as_bytes()).unwrap();
+        let entries = object
+            .0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.get()));
+        String::from_utf8(go_map(entries)).unwrap()
+    }
+
+    /// Expected values: what Go 1.19 prints for `map[string]*json.RawMessage`.
+    #[test]
+    fn raw_values_survive_as_in_go() {
+        for (input, output) in [
+            (r#"{"b":1,"a":2}"#, r#"{"a":2,"b":1}"#),
+            (r#"{ "a" : [ 1 , "x y" ] }"#, r#"{"a":[1,"x y"]}"#),
+            (r#"{"a":"<&>"}"#, r#"{"a":"\u003c\u0026\u003e"}"#),
+            (r#"{"a":"\u003C\ud800"}"#, r#"{"a":"\u003C\ud800"}"#),
+            (
+                r#"{"a":1e999,"n":12345678901234567890123}"#,
+                r#"{"a":1e999,"n":12345678901234567890123}"#,
+            ),
+            (r#"{"a":1,"a":2}"#, r#"{"a":2}"#),
+            (
+                r#"{"<":{"z":1,"a":{"a":1,"a":2}}}"#,
+                r#"{"\u003c":{"z":1,"a":{"a":1,"a":2}}}"#,
+            ),
+            (r#"{"a":"q\" \\"}"#, r#"{"a":"q\" \\"}"#),
+            ("{\"a\":\"\u{2028}\"}", r#"{"a":"\u2028"}"#),
+        ] {
+            assert_eq!(remarshal(input), output, "{input}");
+        }
+    }
+
+    #[test]
+    fn strings_are_written_as_in_go() {
+        let mut out = String::new();
+        go_string(&mut out, "é<\u{8}\u{7f}\"\\\n\u{2029}");
+        assert_eq!(out, "\"é\\u003c\\u0008\u{7f}\\\"\\\\\\n\\u2029\"");
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for text in ["", "[]", "null", "{\"a\":1", "{\"a\":1}x", "\"\""] {
+            assert!(RawObject::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(
+            RawObject::parse(br#"{"a":1}"#)
+                .unwrap()
+                .string("a")
+                .is_err()
+        );
+        assert_eq!(
+            RawObject::parse(br#"{"a":null}"#)
+                .unwrap()
+                .string("a")
+                .unwrap(),
+            None
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Configs for images from before Docker 1.10, whose only description is v1 JSON.
+//!
+//! Source: what Docker 20.10 makes of such an archive when it loads it (`image/tarexport/load.go`
+//! `legacyLoadImage`, `image/v1/imagev1.go` `HistoryFromConfig`, `MakeConfigFromV1Config`): the
+//! top's JSON without what belongs to v1, plus `rootfs` and one `history` entry for each image.
+
+use serde::Deserialize;
+
+use crate::bail_bad;
+use crate::error::{bad, shown};
+use crate::spec::digest::Digest;
+use crate::spec::json::{RawObject, go_map, go_string};
+
+/// Makes the config of a chain of v1 images.
+///
+/// `chain` holds each image's JSON, `diff_ids` the digest of its uncompressed layer, base first.
+///
+/// # Errors
+/// When a JSON is not what Docker could load.
+pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result<Vec<u8>> {
+    let Some(top) = chain.last() else {
+        bail_bad!("an image without a chain")
+    };
+    let top = RawObject::parse(top.as_ref())?;
+    let of_v1 = [
+        "id",
+        "parent",
+        "Size",
+        "parent_id",
+        "layer_id",
+        "throwaway",
+        "rootfs",
+        "history",
+    ];
+    let kept = top.0.iter().map(|(key, value)| (key.as_str(), value.get()));
+    let kept = kept.filter(|(key, _)| !of_v1.contains(key));
+    let diff_ids: Vec<String> = diff_ids
+        .iter()
+        .map(|diff_id| format!("\"{diff_id}\""))
+        .collect();
+    let rootfs = format!(
+        "{{\"type\":\"layers\",\"diff_ids\":[{}]}}",
+        diff_ids.join(",")
+    );
+    let history: Vec<String> = chain
+        .iter()
+        .map(|json| history_entry(json.as_ref()))
+        .collect::<anyhow::Result<_>>()?;
+    let history = format!("[{}]", history.join(","));
+    Ok(go_map(kept.chain([
+        ("rootfs", rootfs.as_str()),
+        ("history", history.as_str()),
+    ])))
+}
+
+#[derive(Deserialize)]
+struct V1Fields {
+    created: Option<String>,
+    author: Option<String>,
+    comment: Option<String>,
+    container_config: Option<ContainerConfig>,
+}
+
+#[derive(Deserialize)]
+struct ContainerConfig {
+    #[serde(rename = "Cmd")]
+    cmd: Option<StringOrList>,
+}
+
+/// Docker takes a command as a list or as one string (`strslice.StrSlice`).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StringOrList {
+    One(String),
+    Many(Vec<String>),
+}
+
+fn history_entry(json: &[u8]) -> anyhow::Result<String> {
+    let fields: V1Fields =
+        serde_json::from_slice(json).map_err(|error| bad(format!("no v1 image JSON: {error}")))?;
+    let created_by = fields
+        .container_config
+        .and_then(|config| config.cmd)
+        .map(|cmd| match cmd {
+            StringOrList::One(text) => text,
+            StringOrList::Many(words) => words.join(" "),
+        });
+    let created = go_time(fields.created.as_deref())?;
+    let mut entry = format!("{{\"created\":\"{created}\"");
+    for (key, value) in [
+        ("author", fields.author),
+        ("created_by", created_by),
+        ("comment", fields.comment),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            entry.push_str(&format!(",\"{key}\":"));
+            go_string(&mut entry, &value);
+        }
+    }
+    entry.push('}');
+    Ok(entry)
+}
+
+/// A time as Go writes back what it read (RFC 3339, fraction without trailing zeros); the zero time
+/// where there is none.
+fn go_time(text: Option<&str>) -> anyhow::Result<String> {
+    let Some(text) = text else {
+        return Ok("0001-01-01T00:00:00Z".into());
+    };
+    let invalid = || bad(format!("`created` is `{}`, no RFC 3339 time", shown(text)));
+    let (seconds, rest) = text.split_at_checked(19).ok_or_else(invalid)?;
+    let shape: String = seconds
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    if shape != "0000-00-00T00:00:00" {
+        return Err(invalid());
+    }
+    let zone_at = rest.find(['Z', '+', '-']).ok_or_else(invalid)?;
+    let (fraction, zone) = rest.split_at(zone_at);
+    let digits = match fraction.strip_prefix('.') {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits,
+        None if fraction.is_empty() => "",
+        _ => return Err(invalid()),
+    };
+    let digits = digits[..digits.len().min(9)].trim_end_matches('0');
+    let zone_shape: String = zone
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    let zone = match zone {
+        "Z" | "+00:00" | "-00:00" => "Z",
+        _ if matches!(zone_shape.as_str(), "+00:00" | "-00:00") => zone,
+        _ => return Err(invalid()),
+    };
+    let dot = if digits.is_empty() { "" } else { "." };
+    Ok(format!("{seconds}{dot}{digits}{zone}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_go_reads_them() {
+        for (input, output) in [
+            (
+                "2013-04-30T17:46:10.843673+03:00",
+                "2013-04-30T17:46:10.843673+03:00",
+            ),
+            ("2013-04-30T17:46:10.840000Z", "2013-04-30T17:46:10.84Z"),
+            ("2013-04-30T17:46:10.000+00:00", "2013-04-30T17:46:10Z"),
+            (
+                "2013-04-30T17:46:10.1234567891Z",
+                "2013-04-30T17:46:10.123456789Z",
+            ),
+        ] {
+            assert_eq!(go_time(Some(input)).unwrap(), output);
+        }
+        for input in [
+            "",
+            "2013-04-30",
+            "2013-04-30T17:46:10",
+            "2013-04-30 17:46:10Z",
+            "2013-04-30T17:46:10.Z",
+            "2013-04-30T17:46:10+0300",
+        ] {
+            assert!(go_time(Some(input)).is_err(), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_chain_becomes_one_config() {
+        let chain = [
+            r#"{"id":"b","created":"2014-01-01T00:00:00Z"}"#,
+            r#"{"id":"t","parent":"b","os":"linux","Size":5,"container_config":{"Cmd":["/bin/sh","-c","a < b"]},"author":"me"}"#,
+        ];
+        let digest = Digest::of(b"");
+        let config = String::from_utf8(config(&chain, &[digest, digest]).unwrap()).unwrap();
+        assert_eq!(
+            config,
+            format!(
+                concat!(
+                    r#"{{"author":"me","container_config":{{"Cmd":["/bin/sh","-c","a \u003c b"]}},"#,
+                    r#""history":[{{"created":"2014-01-01T00:00:00Z"}},{{"created":"0001-01-01T00:00:00Z","author":"me","created_by":"/bin/sh -c a \u003c b"}}],"#,
+                    r#""os":"linux","rootfs":{{"type":"layers","diff_ids":["{0}","{0}"]}}}}"#
+                ),
+                digest
+            )
+        );
+    }
+}

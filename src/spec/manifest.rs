@@ -1,0 +1,366 @@
+//! Manifests and indexes: bytes that are kept, and the few fields that are read.
+//!
+//! Sources: OCI image-spec `manifest.md`, `image-index.md`, `descriptor.md`; distribution
+//! `docs/spec/manifest-v2-2.md` and `manifest-v2-1.md`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bail_bad;
+use crate::error::{bad, shown};
+use crate::spec::digest::Digest;
+use crate::spec::media_type::{
+    self, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, LayerKind, OCI_INDEX, OCI_MANIFEST,
+};
+
+/// The largest manifest, config or v1 JSON that is read, in bytes: what registries accept
+/// (distribution `registry/handlers`: 4 MiB).
+pub const MAX_JSON: u64 = 4 << 20;
+
+/// A pointer to content, as in `descriptor.md`.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is.
+    #[serde(default)]
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The type of the artifact that a manifest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Free text by key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// The platform of an index's child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+impl Descriptor {
+    /// The annotation under `key`.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+}
+
+/// What a manifest runs on.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Platform {
+    /// CPU, in Go's names.
+    #[serde(default)]
+    pub architecture: String,
+    /// Operating system, in Go's names.
+    #[serde(default)]
+    pub os: String,
+    /// Variant of the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Whether it says that no machine runs it: attestations of buildkit are listed as
+    /// `unknown/unknown`.
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" || self.architecture == "unknown"
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
+        self.variant
+            .as_ref()
+            .map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
+    }
+}
+
+/// What a manifest points to.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// An image or artifact.
+    Image {
+        /// The config.
+        config: Descriptor,
+        /// The layers, base first.
+        layers: Vec<Descriptor>,
+    },
+    /// An index or manifest list.
+    Index(Vec<Descriptor>),
+    /// A schema 1 manifest: its layers by digest, base last, with repeats.
+    Schema1(Vec<Digest>),
+}
+
+/// A manifest as it came, and what it says.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The exact bytes.
+    pub bytes: Arc<[u8]>,
+    /// Their digest.
+    pub digest: Digest,
+    /// The type to serve them as.
+    pub media_type: &'static str,
+    /// What it points to.
+    pub body: Body,
+    /// What it is attached to.
+    pub subject: Option<Digest>,
+    /// What artifact it is, by `referrers` of the distribution-spec: its `artifactType`, else the
+    /// type of its config.
+    pub artifact_type: Option<String>,
+    /// Its annotations, only for what has a subject: `referrers` shows them.
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    #[serde(default)]
+    schema_version: u64,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+    fs_layers: Option<Vec<FsLayer>>,
+    signatures: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FsLayer {
+    blob_sum: Digest,
+}
+
+impl Manifest {
+    /// Reads a manifest. Its type is what it says itself, else what the structure is; `described`,
+    /// the type of the descriptor that led here, decides where a body without `mediaType` could be
+    /// of either family.
+    ///
+    /// # Errors
+    /// When it is no manifest, contradicts its descriptor, or is of an unsupported kind.
+    pub fn parse(bytes: Arc<[u8]>, described: Option<&str>) -> anyhow::Result<Self> {
+        let fields: Fields =
+            serde_json::from_slice(&bytes).map_err(|error| bad(format!("no manifest: {error}")))?;
+        let media_type = fields.media_type(described)?;
+        let body = match (
+            fields.config,
+            fields.layers,
+            fields.manifests,
+            fields.fs_layers,
+        ) {
+            (_, _, None, Some(layers)) => {
+                Body::Schema1(layers.into_iter().map(|layer| layer.blob_sum).collect())
+            }
+            (None, None, Some(manifests), None) => Body::Index(manifests),
+            (Some(config), layers, None, None) => Body::Image {
+                config,
+                layers: layers.unwrap_or_default(),
+            },
+            _ => bail_bad!("no manifest: neither an image nor an index"),
+        };
+        let artifact_type = fields.artifact_type.or_else(|| match &body {
+            Body::Image { config, .. } => Some(config.media_type.clone()),
+            _ => None,
+        });
+        Ok(Self {
+            digest: digest_of(&bytes, media_type)?,
+            bytes,
+            media_type,
+            body,
+            annotations: fields.annotations.filter(|_| fields.subject.is_some()),
+            subject: fields.subject.map(|subject| subject.digest),
+            artifact_type,
+        })
+    }
+
+    /// The descriptor of the manifest itself, without annotations.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            media_type: self.media_type.into(),
+            digest: self.digest,
+            size: self.bytes.len() as u64,
+            artifact_type: None,
+            annotations: None,
+            platform: None,
+        }
+    }
+
+    /// The descriptor that `referrers` lists (OCI distribution-spec, "Listing Referrers").
+    pub fn referrer(&self) -> Descriptor {
+        Descriptor {
+            artifact_type: self.artifact_type.clone(),
+            annotations: self.annotations.clone(),
+            ..self.descriptor()
+        }
+    }
+
+    /// The children of an index; empty for anything else.
+    pub fn children(&self) -> &[Descriptor] {
+        if let Body::Index(children) = &self.body {
+            children
+        } else {
+            &[]
+        }
+    }
+
+    /// Whether it is an image that can run: not an index, nor an artifact, which may come with the
+    /// config of an image too (cosign, in-toto) but has no file system in its layers.
+    pub fn is_image(&self) -> bool {
+        match &self.body {
+            Body::Image { config, layers } => {
+                let is_tar = |layer: &Descriptor| {
+                    media_type::layer_kind(&layer.media_type) != LayerKind::Other
+                };
+                media_type::is_image_config(&config.media_type) && layers.iter().all(is_tar)
+            }
+            _ => false,
+        }
+    }
+
+    /// The blobs that a registry must serve with it, the config first; layers that must not be
+    /// distributed are left out.
+    pub fn blobs(&self) -> Vec<Blob> {
+        match &self.body {
+            Body::Index(_) => Vec::new(),
+            Body::Schema1(layers) => layers
+                .iter()
+                .map(|digest| Blob {
+                    digest: *digest,
+                    size: None,
+                    kind: Some(LayerKind::Tar),
+                })
+                .collect(),
+            Body::Image { config, layers } => {
+                let blob = |descriptor: &Descriptor, kind| Blob {
+                    digest: descriptor.digest,
+                    size: Some(descriptor.size),
+                    kind,
+                };
+                let kind = |layer: &Descriptor| media_type::layer_kind(&layer.media_type);
+                let served = layers
+                    .iter()
+                    .filter(|layer| kind(layer) != LayerKind::Foreign);
+                std::iter::once(blob(config, None))
+                    .chain(served.map(|layer| blob(layer, Some(kind(layer)))))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A blob that a manifest points to.
+#[derive(Clone, Copy, Debug)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes, where the manifest says it.
+    pub size: Option<u64>,
+    /// How it is packed, for a layer; `None` for a config.
+    pub kind: Option<LayerKind>,
+}
+
+impl Fields {
+    fn media_type(&self, described: Option<&str>) -> anyhow::Result<&'static str> {
+        let said = self
+            .media_type
+            .as_deref()
+            .or(described)
+            .filter(|text| !text.is_empty());
+        let known = |text: &str| {
+            media_type::MANIFEST_TYPES
+                .iter()
+                .map(|(name, _)| *name)
+                .find(|name| *name == text)
+        };
+        let media_type = match said {
+            Some(text) => known(text).ok_or_else(|| {
+                bad(format!(
+                    "manifests of type `{}` are not supported",
+                    shown(text)
+                ))
+            })?,
+            None if self.fs_layers.is_some() => DOCKER_SCHEMA1,
+            None if self.manifests.is_some() => OCI_INDEX,
+            None => OCI_MANIFEST,
+        };
+        let fits = match media_type {
+            OCI_INDEX | DOCKER_LIST => self.manifests.is_some(),
+            DOCKER_SCHEMA1 => self.fs_layers.is_some() && self.schema_version == 1,
+            OCI_MANIFEST | DOCKER_MANIFEST => self.config.is_some(),
+            _ => false,
+        };
+        if !fits {
+            bail_bad!("a manifest of type `{media_type}` lacks its content");
+        }
+        if media_type == DOCKER_SCHEMA1 && self.signatures.is_none() {
+            bail_bad!("schema 1 manifests without signatures are not supported");
+        }
+        Ok(media_type)
+    }
+}
+
+/// The digest that clients know a manifest by. A signed schema 1 manifest is known by its payload,
+/// the bytes without the signatures (libtrust `JSONSignature.Payload`).
+fn digest_of(bytes: &[u8], media_type: &str) -> anyhow::Result<Digest> {
+    if media_type == DOCKER_SCHEMA1 {
+        bail_bad!("schema 1 manifests are not supported yet");
+    }
+    Ok(Digest::of(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn media_type(text: &str, described: Option<&str>) -> Option<&'static str> {
+        Manifest::parse(text.replace("DIGEST", D).into_bytes().into(), described)
+            .ok()
+            .map(|m| m.media_type)
+    }
+
+    #[test]
+    fn the_type_is_said_described_or_structural() {
+        let image = r#"{"schemaVersion":2,"config":{"mediaType":"x","digest":"DIGEST","size":0},"layers":[]}"#;
+        assert_eq!(media_type(image, None), Some(OCI_MANIFEST));
+        assert_eq!(
+            media_type(image, Some(DOCKER_MANIFEST)),
+            Some(DOCKER_MANIFEST)
+        );
+        assert_eq!(
+            media_type(r#"{"schemaVersion":2,"manifests":[]}"#, None),
+            Some(OCI_INDEX)
+        );
+        let said = r#"{"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}"#;
+        assert_eq!(media_type(said, Some(OCI_INDEX)), Some(DOCKER_LIST));
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"config":"x"}"#,
+            r#"{"manifests":{}}"#,
+            r#"{"layers":[]}"#,
+            r#"{"config":{"digest":"DIGEST","size":-1}}"#,
+            r#"{"config":{"digest":"sha512:00","size":1}}"#,
+            r#"{"config":{"digest":"DIGEST","size":1},"manifests":[]}"#,
+            r#"{"mediaType":"application/vnd.oci.image.index.v1+json","config":{"digest":"DIGEST","size":1}}"#,
+            r#"{"mediaType":"text/plain","manifests":[]}"#,
+            r#"{"mediaType":7,"manifests":[]}"#,
+        ] {
+            assert_eq!(media_type(text, None), None, "{text}");
+        }
+    }
+}

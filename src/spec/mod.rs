@@ -1,0 +1,10 @@
+//! The rules of the specifications, without any IO: digests, names, manifests, v1 image JSON.
+
+pub mod digest;
+pub mod json;
+pub mod legacy;
+pub mod manifest;
+pub mod media_type;
+pub mod name;
+pub mod remake;
+pub mod v1;

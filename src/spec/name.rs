@@ -1,0 +1,319 @@
+//! Names of repositories and tags.
+//!
+//! Grammar (distribution `reference/regexp.go`, the one of every client since Docker 1.6):
+//! ```text
+//! repository = component ("/" component)*          at most 255 characters
+//! component  = [a-z0-9]+ (("." | "_" | "__" | "-"+) [a-z0-9]+)*
+//! tag        = [A-Za-z0-9_] [A-Za-z0-9_.-]{0,127}
+//! reference  = [host "/"] repository [":" tag] ["@" digest]
+//! ```
+//! In a source, a first component with a `.` or `:`, or `localhost`, is a host and is dropped; a
+//! name that the user gives is taken as it is. `library/x` and `x` are one repository: the default
+//! namespace is `library` (Docker Registry API v1).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::bail_bad;
+use crate::error::{WithHint as _, bad, shown};
+use crate::spec::digest::Digest;
+
+/// A repository's name, without host and without the default namespace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Repository(Arc<str>);
+
+impl FromStr for Repository {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text.is_empty() || text.len() > 255 || !text.split('/').all(is_component) {
+            bail_bad!("`{}` is no repository name", shown(text));
+        }
+        Ok(Self(short(text).into()))
+    }
+}
+
+impl Repository {
+    /// The short name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names under which clients ask for it: `x` is also asked for as `library/x`.
+    pub fn published(&self) -> Vec<String> {
+        let mut names = vec![self.0.to_string()];
+        if !self.0.contains('/') {
+            names.push(self.with_namespace());
+        }
+        names
+    }
+
+    /// The name with its namespace, `library/x` for `x`.
+    pub fn with_namespace(&self) -> String {
+        if self.0.contains('/') {
+            self.0.to_string()
+        } else {
+            format!("library/{}", self.0)
+        }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn short(name: &str) -> &str {
+    match name.strip_prefix("library/") {
+        Some(rest) if !rest.contains('/') => rest,
+        _ => name,
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut rest = text;
+    loop {
+        let word = rest.find(|c| !alphanumeric(c)).unwrap_or(rest.len());
+        if word == 0 {
+            return false;
+        }
+        rest = &rest[word..];
+        if rest.is_empty() {
+            return true;
+        }
+        let separator = rest.find(alphanumeric).unwrap_or(rest.len());
+        let (between, after) = rest.split_at(separator);
+        if !(matches!(between, "." | "_" | "__") || between.bytes().all(|b| b == b'-')) {
+            return false;
+        }
+        rest = after;
+    }
+}
+
+/// A tag.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Tag(Arc<str>);
+
+impl FromStr for Tag {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let legal = text.len() <= 128
+            && text.starts_with(word)
+            && text.chars().all(|c| word(c) || c == '.' || c == '-');
+        if !legal {
+            bail_bad!("`{}` is no tag", shown(text));
+        }
+        if matches!(text, "index.html" | "index.json") {
+            return Err(bad(format!(
+                "the tag `{text}` is the name of a file that lists tags"
+            )))
+            .hint("give the image another tag");
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl Tag {
+    /// The tag that is meant where none is given.
+    pub fn latest() -> Self {
+        Self("latest".into())
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether cosign made it to attach something to a manifest: `sha256-<hex>.sig` and others, or
+    /// it is the fallback for the referrers API (OCI distribution-spec): `sha256-<hex>`.
+    pub fn is_attachment(&self) -> bool {
+        self.0.strip_prefix("sha256-").is_some_and(|rest| {
+            let hex = rest.split_once('.').map_or(rest, |(hex, _)| hex);
+            Digest::from_hex(hex).is_ok()
+        })
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a source calls an image: a repository, and what it says beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reference {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag, if it names one.
+    pub tag: Option<Tag>,
+    /// The digest, if it names one.
+    pub digest: Option<Digest>,
+}
+
+impl FromStr for Reference {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        let last_component = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match rest[last_component..].split_once(':') {
+            Some((repository, tag)) => (
+                &rest[..last_component + repository.len()],
+                Some(tag.parse()?),
+            ),
+            None => (rest, None),
+        };
+        Ok(Self {
+            repository: name.parse()?,
+            tag,
+            digest,
+        })
+    }
+}
+
+impl Reference {
+    /// A reference as a source has it, without its host.
+    ///
+    /// # Errors
+    /// When the rest is no reference.
+    pub fn in_source(text: &str) -> anyhow::Result<Self> {
+        match text.split_once('/') {
+            Some((host, rest)) if is_host(host) => rest.parse(),
+            _ => text.parse(),
+        }
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    text == "localhost"
+        || (text.contains(['.', ':'])
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+}
+
+/// The names that a repository's own files have, which no other repository may claim.
+const RESERVED: [&str; 5] = ["images", "tags", "manifests", "blobs", "referrers"];
+
+/// Refuses repositories of which one's folder would lie where another's files are, such as `a`
+/// and `a/tags/b`.
+///
+/// # Errors
+/// Names both.
+pub fn check_shadowing<'a>(
+    repositories: impl Iterator<Item = &'a Repository> + Clone,
+) -> anyhow::Result<()> {
+    let names: std::collections::BTreeSet<String> = repositories
+        .clone()
+        .flat_map(Repository::published)
+        .collect();
+    for repository in repositories {
+        for name in repository.published() {
+            let slashes = name.match_indices('/').map(|(at, _)| at);
+            for at in slashes {
+                let component = name[at + 1..].split('/').next().unwrap_or_default();
+                if RESERVED.contains(&component) && names.contains(&name[..at]) {
+                    return Err(bad(format!(
+                        "the repository `{repository}` would lie in the files of `{}`",
+                        &name[..at]
+                    )))
+                    .hint("give one of them another name with `SOURCE=NAME`");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, Option<String>)> {
+        let reference = Reference::in_source(text).ok()?;
+        Some((
+            reference.repository.to_string(),
+            reference.tag.map(|tag| tag.to_string()),
+        ))
+    }
+
+    #[test]
+    fn references_lose_their_host_and_default_namespace() {
+        for (text, repository, tag) in [
+            ("alpine", "alpine", None),
+            ("alpine:3.20", "alpine", Some("3.20")),
+            ("docker.io/library/alpine:3", "alpine", Some("3")),
+            ("library/alpine", "alpine", None),
+            ("library/a/b", "library/a/b", None),
+            ("quay.io/org/app:v1", "org/app", Some("v1")),
+            ("localhost/x:1", "x", Some("1")),
+            ("127.0.0.1:7391/library/tiny:1", "tiny", Some("1")),
+            ("org/app", "org/app", None),
+            ("host:5000", "host", Some("5000")),
+            ("a__b/c--d.e_f", "a__b/c--d.e_f", None),
+        ] {
+            assert_eq!(
+                parsed(text),
+                Some((repository.into(), tag.map(Into::into))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn illegal_names_are_refused() {
+        let long = "a".repeat(256);
+        for text in [
+            "",
+            "A",
+            "a b",
+            "a/",
+            "/a",
+            "a//b",
+            "a..b",
+            "a___b",
+            "-a",
+            "a-",
+            "a._b",
+            "../a",
+            "a/../b",
+            "é",
+            "a:",
+            "a:-x",
+            "a:b:c",
+            "a@sha256:12",
+            "a:index.html",
+            "a:index.json",
+            "localhost/",
+            long.as_str(),
+            "_types",
+            "a/_types",
+            "a\u{0}b",
+            "a\nb",
+        ] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
+        assert!("x".repeat(129).parse::<Tag>().is_err());
+        assert!("x".repeat(128).parse::<Tag>().is_ok());
+    }
+
+    #[test]
+    fn repositories_that_would_share_files_are_refused() {
+        let check = |names: &[&str]| {
+            let names: Vec<Repository> = names.iter().map(|name| name.parse().unwrap()).collect();
+            check_shadowing(names.iter()).is_ok()
+        };
+        assert!(check(&["org/images", "org/tags", "images", "tags/x"]));
+        assert!(!check(&["org", "org/images"]));
+        assert!(!check(&["a", "a/tags/b"]));
+        assert!(!check(&["library", "manifests"]));
+        assert!(check(&["a", "a/b"]));
+    }
+}

@@ -1,0 +1,241 @@
+//! v1 images: their ids, and the JSON that `docker push` to a v1 registry gave to images that
+//! have none of their own.
+//!
+//! Source: Docker 1.10 to 18.09, `distribution/push_v1.go` (`newV1TopImage`,
+//! `newV1DependencyImage`) and `image/v1/imagev1.go` (`MakeV1ConfigFromConfig`): one v1 image for
+//! each diff ID, the history plays no part.
+//! ```text
+//! layers below the top   id = hex(chain ID)        json = {"id":..,"parent":..}
+//! top                    id = hex(config digest)   json = the config without rootfs and history
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::bail_bad;
+use crate::error::{bad, shown};
+use crate::spec::digest::{Digest, Hasher};
+use crate::spec::json::{RawObject, go_map};
+use crate::spec::manifest::Platform;
+
+/// The id of a v1 image: 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct V1Id(Digest);
+
+impl FromStr for V1Id {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match Digest::from_hex(text) {
+            Ok(digest) => Ok(Self(digest)),
+            Err(_) => bail_bad!("`{}` is no v1 image id", shown(text)),
+        }
+    }
+}
+
+impl fmt::Display for V1Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.hex())
+    }
+}
+
+impl fmt::Debug for V1Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is read of an image config (OCI image-spec `config.md`).
+#[derive(Debug)]
+pub struct Config {
+    /// The digests of the uncompressed layers, base first.
+    pub diff_ids: Vec<Digest>,
+    /// What it runs on.
+    pub platform: Platform,
+}
+
+impl Config {
+    /// Reads a config.
+    ///
+    /// # Errors
+    /// When it is no image config.
+    pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Fields {
+            rootfs: Option<RootFs>,
+            #[serde(flatten)]
+            platform: Platform,
+        }
+        #[derive(Deserialize)]
+        struct RootFs {
+            diff_ids: Option<Vec<Digest>>,
+        }
+        let fields: Fields = serde_json::from_slice(bytes)
+            .map_err(|error| bad(format!("no image config: {error}")))?;
+        match fields.rootfs {
+            Some(rootfs) => Ok(Self {
+                diff_ids: rootfs.diff_ids.unwrap_or_default(),
+                platform: fields.platform,
+            }),
+            None => bail_bad!("no image config: `rootfs` is missing"),
+        }
+    }
+}
+
+/// The ids of an image's v1 chain, base first; the last one is the top.
+///
+/// An image without layers has one v1 image, whose layer is empty.
+pub fn chain(config: Digest, diff_ids: &[Digest]) -> Vec<V1Id> {
+    let mut ids = Vec::with_capacity(diff_ids.len().max(1));
+    let mut chain_id: Option<Digest> = None;
+    for diff_id in diff_ids.iter().take(diff_ids.len().saturating_sub(1)) {
+        let next = chain_id.map_or(*diff_id, |below| chain_id_of(below, *diff_id));
+        ids.push(V1Id(next));
+        chain_id = Some(next);
+    }
+    ids.push(V1Id(config));
+    ids
+}
+
+/// OCI image-spec `config.md`, "Layer ChainID".
+fn chain_id_of(below: Digest, diff_id: Digest) -> Digest {
+    Digest::of(format!("{below} {diff_id}").as_bytes())
+}
+
+/// The JSON of a v1 image below the top.
+pub fn dependency_json(id: V1Id, parent: Option<V1Id>) -> Vec<u8> {
+    let parent = parent.map_or(String::new(), |parent| format!(",\"parent\":\"{parent}\""));
+    format!("{{\"id\":\"{id}\"{parent}}}").into_bytes()
+}
+
+/// The JSON of the top v1 image: the config without what v1 does not know, every other value as
+/// raw text.
+///
+/// A `parent` that the config brings along is dropped: it is not in the ancestry, and Docker 1.x
+/// fails on a parent that it cannot get.
+///
+/// # Errors
+/// When the config is no JSON object.
+pub fn top_json(config: &[u8], id: V1Id, parent: Option<V1Id>) -> anyhow::Result<Vec<u8>> {
+    let object = RawObject::parse(config)?;
+    let id = format!("\"{id}\"");
+    let parent = parent.map(|parent| format!("\"{parent}\""));
+    let unknown_to_v1 = [
+        "rootfs",
+        "history",
+        "os.version",
+        "os.features",
+        "id",
+        "parent",
+    ];
+    let kept = object
+        .0
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.get()));
+    let kept = kept.filter(|(key, _)| !unknown_to_v1.contains(key));
+    let own =
+        std::iter::once(("id", id.as_str())).chain(parent.as_deref().map(|raw| ("parent", raw)));
+    Ok(go_map(kept.chain(own)))
+}
+
+/// The array of an `ancestry` file: the image itself first, the base last.
+pub fn ancestry_json(ids: &[V1Id]) -> Vec<u8> {
+    let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    format!("[{}]", quoted.join(",")).into_bytes()
+}
+
+/// The `checksum` file: `sha256(json + "\n" + layer)`, as the Python docker-registry computes it
+/// (`checksums.py`, `compute_simple`). The layer is passed to the hasher that this returns.
+pub fn checksum(json: &[u8]) -> Hasher {
+    let mut hasher = Hasher::default();
+    hasher.update(json);
+    hasher.update(b"\n");
+    hasher
+}
+
+/// What the JSON of a v1 image says of its place in a chain.
+#[derive(Debug, PartialEq)]
+pub struct Place {
+    /// The image.
+    pub id: V1Id,
+    /// The image below it.
+    pub parent: Option<V1Id>,
+}
+
+impl Place {
+    /// Reads the JSON of a v1 image.
+    ///
+    /// # Errors
+    /// When it is no object, or `id` or `parent` are no ids.
+    pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
+        let object = RawObject::parse(json)?;
+        let id = object.string("id")?.ok_or_else(|| bad("`id` is missing"))?;
+        let parent = object.string("parent")?.filter(|parent| !parent.is_empty());
+        Ok(Self {
+            id: id.parse()?,
+            parent: parent.map(|parent| parent.parse()).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(byte: char) -> Digest {
+        Digest::from_hex(&String::from(byte).repeat(64)).unwrap()
+    }
+
+    /// The chain ID of two layers, computed with `printf '%s %s' .. | sha256sum`.
+    #[test]
+    fn ids_are_chain_ids_and_the_config_digest() {
+        let ids = chain(digest('c'), &[digest('a'), digest('b'), digest('d')]);
+        let hex: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(hex[0], "a".repeat(64));
+        assert_eq!(
+            hex[1],
+            Digest::of(format!("{} {}", digest('a'), digest('b')).as_bytes()).hex()
+        );
+        assert_eq!(hex[2], "c".repeat(64));
+        assert_eq!(chain(digest('c'), &[]).len(), 1);
+        assert_eq!(chain(digest('c'), &[digest('a')]), vec![V1Id(digest('c'))]);
+    }
+
+    #[test]
+    fn the_top_json_keeps_raw_values() {
+        let config = br#"{"os":"linux","rootfs":{},"history":[],"parent":"x","b" : {"y":1, "x":"<"},"os.version":"1","a":1e400}"#;
+        let id = V1Id(digest('1'));
+        let one = "1".repeat(64);
+        assert_eq!(
+            String::from_utf8(top_json(config, id, None).unwrap()).unwrap(),
+            format!(r#"{{"a":1e400,"b":{{"y":1,"x":"\u003c"}},"id":"{one}","os":"linux"}}"#)
+        );
+        let with_parent =
+            String::from_utf8(top_json(config, id, Some(V1Id(digest('2')))).unwrap()).unwrap();
+        assert!(with_parent.ends_with(&format!(r#""os":"linux","parent":"{}"}}"#, "2".repeat(64))));
+    }
+
+    #[test]
+    fn places_are_read_strictly() {
+        let one = "1".repeat(64);
+        let parse = |text: &str| Place::parse(text.replace("ID", &one).as_bytes());
+        assert_eq!(parse(r#"{"id":"ID"}"#).unwrap().parent, None);
+        assert_eq!(parse(r#"{"id":"ID","parent":""}"#).unwrap().parent, None);
+        assert_eq!(
+            parse(r#"{"id":"ID","parent":"ID"}"#).unwrap().parent,
+            Some(V1Id(digest('1')))
+        );
+        for text in [
+            "[]",
+            "{}",
+            r#"{"id":1}"#,
+            r#"{"id":"x"}"#,
+            r#"{"id":"ID","parent":"../x"}"#,
+            r#"{"id":"ID","parent":{}}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Planned files: where each goes and what is in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::spec::digest::Digest;
+
+/// The order in which files become visible; each stage is durable before the next begins, and
+/// deletion goes the other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Blobs and v1 layers: nothing refers to them yet.
+    Content,
+    /// Manifests by digest, v1 JSON and ancestries: they refer to content only.
+    Manifest,
+    /// Tags and lists: what clients start from.
+    Pointer,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Self; 3] = [Self::Content, Self::Manifest, Self::Pointer];
+}
+
+/// What a planned file holds.
+#[derive(Clone, Debug)]
+pub enum File {
+    /// These bytes, in a file of its own.
+    Bytes(Arc<[u8]>),
+    /// A blob: the file under `blobs/`, or a link to it.
+    Blob(Digest),
+    /// Content that is no blob: a v1 layer that differs from that of v2.
+    Own(Digest),
+}
+
+/// Planned files by their path relative to the root of the site.
+#[derive(Debug, Default)]
+pub struct Tree(BTreeMap<String, File>);
+
+impl Tree {
+    /// Plans a file.
+    ///
+    /// # Errors
+    /// When the path is planned already, or could lie outside the site. Both would be mistakes of
+    /// the planning code: names are checked where they come in.
+    pub fn insert(&mut self, path: String, file: File) -> anyhow::Result<()> {
+        let safe = path
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'));
+        if !safe || path.contains(['\\', '\0']) {
+            bail!("the path `{path}` is not safe");
+        }
+        if let Some(path) = self.0.insert(path.clone(), file).map(|_| path) {
+            bail!("the path `{path}` is planned twice");
+        }
+        Ok(())
+    }
+
+    /// Plans a file of these bytes.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`].
+    pub fn bytes(&mut self, path: String, bytes: impl Into<Arc<[u8]>>) -> anyhow::Result<()> {
+        self.insert(path, File::Bytes(bytes.into()))
+    }
+
+    /// The files in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.0.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// Whether a path is planned.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_planned_once_and_stay_inside() {
+        let mut tree = Tree::default();
+        tree.bytes("v2/a/b".into(), *b"x").unwrap();
+        for path in [
+            "v2/a/b",
+            "../x",
+            "a/../b",
+            "/a",
+            "a//b",
+            "",
+            "a/.hidden",
+            ".stillage/lock",
+            "a\\b",
+        ] {
+            assert!(tree.bytes(path.into(), *b"x").is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The integration tests: one binary, so that it links once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test may fail, print, and use files and the clock as it likes"
+)]
+
+mod clients;
+mod nginx;
+mod nginx_rows;
+mod support;
