@@ -149,7 +149,10 @@ impl Catalogue {
     }
 
     /// The bytes of `index.json`: entries in the order of repositories, then tags, then digests.
-    pub fn to_json(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Never, but for a mistake of this code.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         let mut manifests = Vec::new();
         for (repository, repo) in &self.repositories {
             for (tag, digest) in &repo.tags {
@@ -179,9 +182,9 @@ impl Catalogue {
                     .into(),
             ),
         };
-        let mut bytes = serde_json::to_vec(&index).expect("an index is always JSON");
+        let mut bytes = serde_json::to_vec(&index)?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -232,7 +235,7 @@ mod tests {
                 manifests: [(digest, entry(Some(id))), (other, entry(None))].into(),
             },
         );
-        let json = catalogue.to_json();
+        let json = catalogue.to_json().unwrap();
         assert!(Catalogue::is_one(&json));
         assert_eq!(Catalogue::parse(&json).unwrap(), catalogue);
         let text = String::from_utf8(json).unwrap();

@@ -53,7 +53,7 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
 
 /// Whether the data is to blame, rather than the machine or the command line.
 pub fn is_bad(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Bad>())
+    error.chain().any(<dyn std::error::Error>::is::<Bad>)
 }
 
 /// A name from an archive or a file system, safe to print: control characters, bidirectional

@@ -116,13 +116,11 @@ impl Images {
                 children,
             } => {
                 self.keep_blobs(blobs, stored);
-                match &manifest.body {
-                    Body::Index(_) => remake_index(manifest, children, draft, finished),
-                    _ => {
-                        check_diff_ids(manifest, blobs, stored)?;
-                        remake_image(manifest, blobs, stored)
-                    }
+                if matches!(manifest.body, Body::Index(_)) {
+                    return remake_index(manifest, children, draft, finished);
                 }
+                check_diff_ids(manifest, blobs, stored)?;
+                remake_image(manifest, blobs, stored)
             }
         }
     }
@@ -199,8 +197,9 @@ impl Images {
             if more.is_empty() {
                 break;
             }
-            more.iter()
-                .for_each(|id| reachable(draft, *id, &mut members));
+            for id in more {
+                reachable(draft, id, &mut members);
+            }
         }
         for id in members {
             let v1 = root.v1.filter(|_| id == root.manifest);

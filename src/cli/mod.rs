@@ -1,5 +1,6 @@
 //! The command line: arguments, and which operation they mean.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +39,10 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct BuildArgs {
     /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]]; see --help for the formats
     #[arg(required = true, value_name = "SOURCE")]
@@ -91,7 +96,7 @@ pub fn run() -> ExitCode {
     };
     let quiet = matches!(&command, Command::Build(args) if args.quiet);
     let ui = Ui { quiet };
-    command.run(&ui).unwrap_or_else(|error| ui.error(&error))
+    command.run(&ui).unwrap_or_else(|error| Ui::error(&error))
 }
 
 impl Command {
@@ -100,7 +105,7 @@ impl Command {
             Self::Build(args) => args.run(ui),
             Self::List(args) => {
                 let listed = list::list(&args.site)?;
-                ui.data(&if args.json {
+                Ui::data(&if args.json {
                     report::json(&listed)?
                 } else {
                     report::list(&listed)
@@ -109,7 +114,7 @@ impl Command {
             }
             Self::Verify(args) => {
                 let findings = verify::verify(&args.site)?;
-                ui.data(&if args.json {
+                Ui::data(&if args.json {
                     report::json(&findings)?
                 } else {
                     report::findings(&findings)
@@ -151,11 +156,11 @@ impl BuildArgs {
         let busy = || ui.message("waiting for another build of this site to finish");
         let summary = pool.install(|| build::build(&options, busy))?;
         if self.json {
-            ui.data(&report::json(&summary)?)?;
+            Ui::data(&report::json(&summary)?)?;
         } else {
-            report::built(&summary, self.dry_run)
-                .iter()
-                .for_each(|line| ui.message(line));
+            for line in report::built(&summary, self.dry_run) {
+                ui.message(&line);
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -164,11 +169,8 @@ impl BuildArgs {
 fn sources_help() -> String {
     let mut help = String::from("Sources, found by their content or named by a prefix:\n");
     for format in crate::source::FORMATS {
-        help.push_str(&format!(
-            "  {:16} {}\n",
-            format!("{}:", format.prefix()),
-            format.about()
-        ));
+        let prefix = format!("{}:", format.prefix());
+        let _ = writeln!(help, "  {prefix:16} {}", format.about());
     }
     help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
     help

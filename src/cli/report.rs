@@ -65,28 +65,34 @@ pub(super) fn list(listed: &[Listed]) -> String {
         })
         .collect();
     table(
-        ["NAME", "DIGEST", "PLATFORM", "SIZE", "V1 ID"].map(Into::into),
+        &["NAME", "DIGEST", "PLATFORM", "SIZE", "V1 ID"].map(Into::into),
         &rows,
     )
 }
 
 /// Findings in lines.
 pub(super) fn findings(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| format!("{}: {}\n", shown(&finding.path), shown(&finding.problem)))
-        .collect()
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(
+            text,
+            "{}: {}",
+            shown(&finding.path),
+            shown(&finding.problem)
+        );
+    }
+    text
 }
 
-fn table<const N: usize>(head: [String; N], rows: &[[String; N]]) -> String {
+fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(head).chain(rows) {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
     let mut text = String::new();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(head).chain(rows) {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             let _ = write!(line, "{cell:width$}  ");

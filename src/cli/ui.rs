@@ -16,7 +16,7 @@ pub(super) struct Ui {
 
 impl Ui {
     /// Prints what was asked for. A reader that closed early has what it wanted.
-    pub(super) fn data(&self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn data(text: &str) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout
             .write_all(text.as_bytes())
@@ -36,7 +36,7 @@ impl Ui {
 
     /// Prints an error: what failed, one line for each cause, and what can be done. Gives the exit
     /// code: 1 when the data is wrong, 2 when the command could not run.
-    pub(super) fn error(&self, error: &anyhow::Error) -> ExitCode {
+    pub(super) fn error(error: &anyhow::Error) -> ExitCode {
         let hint = error.downcast_ref::<Hint>().map(|hint| hint.0.as_str());
         let causes = error
             .chain()
@@ -49,7 +49,9 @@ impl Ui {
             text.push('\n');
         }
         if let Some(hint) = hint {
-            text.push_str(&format!("hint: {hint}\n"));
+            text.push_str("hint: ");
+            text.push_str(hint);
+            text.push('\n');
         }
         let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(if is_bad(error) { 1 } else { 2 })

@@ -30,6 +30,6 @@ pub(super) fn blob(
 
 /// The catalogue.
 pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    tree.bytes("index.json".into(), catalogue.to_json())?;
+    tree.bytes("index.json".into(), catalogue.to_json()?)?;
     tree.bytes("oci-layout".into(), *b"{\"imageLayoutVersion\":\"1.0.0\"}")
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::catalogue::Catalogue;
 use crate::tree::Tree;
 
-const HEAD: &str = r##"<!doctype html>
+const HEAD: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -24,7 +24,7 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 <table>
 <thead><tr><th>Name<th>Tag<th>Digest</thead>
 <tbody>
-"##;
+"#;
 
 /// The page that lists all references. Names need no escaping: their grammar has no special
 /// character of HTML.

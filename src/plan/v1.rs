@@ -112,7 +112,7 @@ pub(super) fn repository(
     Ok(())
 }
 
-/// What lists all repositories; the PyPI client needs the namespace in each name.
+/// What lists all repositories; the `PyPI` client needs the namespace in each name.
 pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let results: Vec<_> = catalogue
         .repositories

@@ -135,11 +135,19 @@ impl Site {
 
     /// Says which repositories are about to change, so that the next run mends what a crash leaves.
     fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
-        let text: String = repositories
+        let lines: Vec<&str> = repositories
             .iter()
-            .map(|repository| format!("{repository}\n"))
+            .map(|repository| repository.as_str())
             .collect();
-        self.replace_private("pending", text.as_bytes())
+        self.replace_private(
+            "pending",
+            lines
+                .join(
+                    "
+",
+                )
+                .as_bytes(),
+        )
     }
 
     fn clear_pending(&self) -> anyhow::Result<()> {

@@ -75,7 +75,7 @@ impl Site {
             }
             fsx::sync(self.files.root())?;
             place(renames)?;
-            writer.link(links)?;
+            writer.link(&links)?;
             changed = true;
         }
         let repositories: Vec<&Repository> = plan.images.repositories.keys().collect();
@@ -252,7 +252,7 @@ impl Writer<'_> {
         Ok((stored.content.clone(), stored.size))
     }
 
-    fn link(&self, links: Vec<(Digest, PathBuf)>) -> anyhow::Result<()> {
+    fn link(&self, links: &[(Digest, PathBuf)]) -> anyhow::Result<()> {
         links.par_iter().try_for_each(|(digest, path)| {
             self.make_folder(path)?;
             let blob = self.site.files.path(&blob_path(digest));

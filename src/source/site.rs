@@ -10,7 +10,7 @@ use crate::ingest::Work;
 use crate::site::files::SiteFiles;
 use crate::source::{Format, Opened, oci};
 use crate::spec::manifest::Descriptor;
-use crate::spec::name::{Repository, Tag};
+use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
 /// A site.
@@ -104,7 +104,7 @@ impl Loading<'_> {
             let v1 = entry.v1.filter(|_| self.rules.v1);
             self.draft.roots.push(Root {
                 repository: Some(repository.clone()),
-                tag: tag.map(Tag::clone),
+                tag: tag.cloned(),
                 manifest,
                 v1,
                 called: format!("`{called}`"),

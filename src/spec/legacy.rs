@@ -93,7 +93,9 @@ fn history_entry(json: &[u8]) -> anyhow::Result<String> {
         ("comment", fields.comment),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            entry.push_str(&format!(",\"{key}\":"));
+            entry.push_str(",\"");
+            entry.push_str(key);
+            entry.push_str("\":");
             go_string(&mut entry, &value);
         }
     }

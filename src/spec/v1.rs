@@ -99,7 +99,7 @@ pub fn chain(config: Digest, diff_ids: &[Digest]) -> Vec<V1Id> {
     ids
 }
 
-/// OCI image-spec `config.md`, "Layer ChainID".
+/// OCI image-spec `config.md`, "Layer `ChainID`".
 fn chain_id_of(below: Digest, diff_id: Digest) -> Digest {
     Digest::of(format!("{below} {diff_id}").as_bytes())
 }
