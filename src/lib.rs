@@ -12,6 +12,7 @@ pub mod layer;
 pub mod ops;
 pub mod plan;
 pub mod site;
+pub mod site_files;
 pub mod source;
 pub mod spec;
 pub mod tree;

@@ -6,7 +6,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::images::Images;
-use crate::site::files::blob_path;
+use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 use crate::tree::{File, Stage, Tree};
 

@@ -17,7 +17,7 @@ use crate::catalogue::Catalogue;
 use crate::content::Content;
 use crate::plan::Plan;
 use crate::plan::v1_images::{Form, Layer, V1Image};
-use crate::site::files;
+use crate::site_files;
 use crate::spec::name::Repository;
 use crate::spec::v1::{self, V1Id};
 use crate::tree::{File, Stage, Tree};
@@ -43,7 +43,7 @@ pub(super) fn image(
                 let layer = layer(plan, image)?;
                 tree.bytes(
                     path("checksum"),
-                    format!("{}\n", files::checksum(&json, &layer)?).into_bytes(),
+                    format!("{}\n", site_files::checksum(&json, &layer)?).into_bytes(),
                 )?;
             }
             tree.bytes(path("json"), json)?;

@@ -12,10 +12,11 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::catalogue::Repo;
+use crate::error::bad;
 use crate::images::{Images, V1Form};
 use crate::ingest::Stored;
 use crate::layer::Packing;
-use crate::site::files::{MAX_CHAIN, SiteFiles};
+use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
 use crate::spec::name::{Repository, Tag};
@@ -91,12 +92,13 @@ impl V1Images {
         encode: &dyn Fn(&Stored) -> anyhow::Result<Stored>,
     ) -> anyhow::Result<Self> {
         let mut found = Self::default();
-        let mut claims: Claims = BTreeMap::new();
-        let mut stored_tops = BTreeSet::new();
+        let derived = derived_claims(images)?;
+        let mut wanted = BTreeSet::new();
         for (repository, repo) in &images.repositories {
             for (tag, digest) in &repo.tags {
-                match top_of(images, repo, digest, &mut claims, &mut stored_tops)? {
+                match top_of(images, repo, digest)? {
                     Ok(top) => {
+                        wanted.insert(top);
                         found
                             .tags
                             .entry(repository.clone())
@@ -111,7 +113,7 @@ impl V1Images {
                 }
             }
         }
-        found.add_stored(images, site, &mut claims, stored_tops)?;
+        let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
         for (id, claim) in claims {
             let candidates = claim.candidates();
@@ -134,15 +136,15 @@ impl V1Images {
         Ok(found)
     }
 
-    /// Adds claims for images that came with a form of their own, where no derived form has the id.
-    fn add_stored(
+    /// The claims that count: of the tops and all below them, derived before stored.
+    fn claims(
         &mut self,
         images: &Images,
         site: Option<&SiteFiles>,
-        claims: &mut Claims,
+        mut derived: Claims,
         tops: BTreeSet<V1Id>,
-    ) -> anyhow::Result<()> {
-        let derived: BTreeSet<V1Id> = claims.keys().copied().collect();
+    ) -> anyhow::Result<Claims> {
+        let mut claims = Claims::new();
         for top in tops {
             let mut next = Some(top);
             let mut length = 0;
@@ -151,23 +153,26 @@ impl V1Images {
                 if length > MAX_CHAIN {
                     bail_bad!("the parents of the v1 image {top} form a cycle");
                 }
-                if derived.contains(&id) && images.v1.contains_key(&id) {
-                    self.notes.insert(format!(
-                        "v1 image {id}: the derived form is served, not the one of a source"
-                    ));
-                }
                 if let Some(claim) = claims.get(&id) {
                     next = claim.parent;
                     continue;
                 }
-                let Some(claim) = stored_claim(images, site, id)? else {
-                    bail_bad!("the v1 image {id}, in the ancestry of {top}, is missing");
+                let claim = match derived.remove(&id) {
+                    Some(claim) => {
+                        if images.v1.contains_key(&id) {
+                            self.notes.insert(format!(
+                                "v1 image {id}: the derived form is served, not the one of a source"
+                            ));
+                        }
+                        claim
+                    }
+                    None => stored_claim(images, site, id)?,
                 };
                 next = claim.parent;
                 claims.insert(id, claim);
             }
         }
-        Ok(())
+        Ok(claims)
     }
 
     /// Keeps an image that the site has.
@@ -254,11 +259,7 @@ impl V1Images {
 }
 
 /// A claim for an image that a source or the site has.
-fn stored_claim(
-    images: &Images,
-    site: Option<&SiteFiles>,
-    id: V1Id,
-) -> anyhow::Result<Option<Claim>> {
+fn stored_claim(images: &Images, site: Option<&SiteFiles>, id: V1Id) -> anyhow::Result<Claim> {
     if let Some(V1Form {
         json,
         parent,
@@ -266,20 +267,19 @@ fn stored_claim(
     }) = images.v1.get(&id)
     {
         let layers = layer.iter().map(|layer| (false, *layer)).collect();
-        return Ok(Some(Claim {
+        return Ok(Claim {
             parent: *parent,
             form: Form::Stored(json.clone()),
             layers,
-        }));
+        });
     }
-    let Some(json) = site.map_or(Ok(None), |site| site.v1_json(id))? else {
-        return Ok(None);
-    };
-    Ok(Some(Claim {
+    let json = site.map_or(Ok(None), |site| site.v1_json(id))?;
+    let json = json.ok_or_else(|| bad(format!("the v1 image {id} is missing")))?;
+    Ok(Claim {
         parent: Place::parse(&json)?.parent,
         form: Form::InSite,
         layers: BTreeSet::new(),
-    }))
+    })
 }
 
 impl Claim {
@@ -311,49 +311,69 @@ impl Claim {
     }
 }
 
-/// The top v1 image of a manifest or index, its chain claimed; or why there is none.
+/// What `docker push` would give each image, with or without a tag: an image that lost its tag
+/// still is where a layer in the site may have come from.
+fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
+    let mut claims = Claims::new();
+    for manifest in images.manifests.values() {
+        let Ok(config) = v1_config(manifest) else {
+            continue;
+        };
+        let blobs = manifest.blobs();
+        let mut parent = None;
+        let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
+        for (index, id) in ids.iter().enumerate() {
+            let form = if index + 1 == ids.len() {
+                Form::Top(config)
+            } else {
+                Form::Dependency
+            };
+            let claim = claims.entry(*id).or_insert_with(|| Claim {
+                parent,
+                form,
+                layers: BTreeSet::new(),
+            });
+            if let Some(layer) = blobs.get(index + 1) {
+                let zstd = images.blobs[&layer.digest].packing == Packing::Zstd;
+                claim.layers.insert((zstd, layer.digest));
+            }
+            parent = Some(*id);
+        }
+    }
+    Ok(claims)
+}
+
+/// The config of a manifest that has a v1 form, or why it has none.
+fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
+    let Body::Image { config, layers } = &manifest.body else {
+        return Err("it is no image");
+    };
+    if !manifest.is_image() {
+        return Err("it is no image");
+    }
+    if manifest.blobs().len() != layers.len() + 1 {
+        return Err("some of its layers must not be distributed");
+    }
+    Ok(config.digest)
+}
+
+/// The top v1 image of a manifest or index, or why there is none.
 fn top_of(
     images: &Images,
     repo: &Repo,
     digest: &Digest,
-    claims: &mut Claims,
-    stored: &mut BTreeSet<V1Id>,
 ) -> anyhow::Result<Result<V1Id, &'static str>> {
     if let Some(top) = repo.manifests.get(digest).and_then(|entry| entry.v1) {
-        stored.insert(top);
         return Ok(Ok(top));
     }
     let Some(manifest) = choose(images, digest)? else {
         return Ok(Err("it is no image"));
     };
-    let Body::Image { config, layers } = &manifest.body else {
-        return Ok(Err("it is no image"));
+    let config = match v1_config(&manifest) {
+        Ok(config) => config,
+        Err(reason) => return Ok(Err(reason)),
     };
-    let blobs = manifest.blobs();
-    if blobs.len() != layers.len() + 1 {
-        return Ok(Err("some of its layers must not be distributed"));
-    }
-    let diff_ids = images.config(&config.digest)?.1.diff_ids;
-    let ids = v1::chain(config.digest, &diff_ids);
-    let mut parent = None;
-    for (index, id) in ids.iter().enumerate() {
-        let is_top = index + 1 == ids.len();
-        let form = if is_top {
-            Form::Top(config.digest)
-        } else {
-            Form::Dependency
-        };
-        let claim = claims.entry(*id).or_insert_with(|| Claim {
-            parent,
-            form,
-            layers: BTreeSet::new(),
-        });
-        if let Some(layer) = blobs.get(index + 1) {
-            let zstd = images.blobs[&layer.digest].packing == Packing::Zstd;
-            claim.layers.insert((zstd, layer.digest));
-        }
-        parent = Some(*id);
-    }
+    let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
     Ok(ids.last().copied().ok_or("it is no image"))
 }
 

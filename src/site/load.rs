@@ -11,7 +11,7 @@ use crate::error::bad;
 use crate::images::{Images, V1Form};
 use crate::ingest::Stored;
 use crate::layer::Packing;
-use crate::site::files::SiteFiles;
+use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Repository;

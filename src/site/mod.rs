@@ -1,4 +1,4 @@
-//! A site on disk: read by [`files`], loaded as images by [`load`], written by [`write`](mod@write).
+//! A site on disk: read by [`crate::site_files`], loaded as images by [`load`], written by [`write`](mod@write).
 //! ```text
 //! SITE/...            see crate::plan
 //! SITE/.stillage/     never served; may be deleted while nothing runs
@@ -20,11 +20,10 @@ use crate::content::Content;
 use crate::error::{WithHint as _, bad};
 use crate::fsx;
 use crate::ingest::{Known, Staging, Stored};
-use crate::site::files::SiteFiles;
+use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
-pub mod files;
 pub mod load;
 pub mod write;
 

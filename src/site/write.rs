@@ -18,7 +18,7 @@ use crate::fsx;
 use crate::ingest::Staging;
 use crate::plan::{Part, Plan};
 use crate::site::Site;
-use crate::site::files::blob_path;
+use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::tree::{File, Stage, Tree};

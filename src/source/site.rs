@@ -7,7 +7,7 @@ use crate::catalogue::{Catalogue, Repo};
 use crate::draft::{Draft, Root, Rules, StoredV1};
 use crate::error::bad;
 use crate::ingest::Work;
-use crate::site::files::SiteFiles;
+use crate::site_files::SiteFiles;
 use crate::source::{Format, Opened, oci};
 use crate::spec::manifest::Descriptor;
 use crate::spec::name::Repository;

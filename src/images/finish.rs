@@ -1,0 +1,180 @@
+//! Making and checking the manifests of a draft, once its content is taken in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::bail_bad;
+use crate::draft::{Config, Draft, ManifestId, Planned};
+use crate::images::{Images, memory_blob};
+use crate::ingest::Stored;
+use crate::layer::Packing;
+use crate::spec::digest::Digest;
+use crate::spec::legacy;
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::remake::{self, Made};
+use crate::spec::v1;
+
+impl Images {
+    /// The manifest as the site serves it; its blobs are added.
+    pub(super) fn finish(
+        &mut self,
+        planned: &Planned,
+        draft: &Draft,
+        finished: &[Arc<Manifest>],
+        stored: &[Stored],
+        diff_ids: bool,
+    ) -> anyhow::Result<Manifest> {
+        match planned {
+            Planned::Kept {
+                manifest, blobs, ..
+            } => {
+                self.keep_blobs(blobs, stored);
+                if diff_ids && manifest.is_image() {
+                    check_diff_ids(manifest, blobs, stored)?;
+                }
+                Ok(manifest.clone())
+            }
+            Planned::Made { config, layers } => self.make(config, layers, stored),
+            Planned::Remade {
+                manifest,
+                blobs,
+                children,
+            } => {
+                self.keep_blobs(blobs, stored);
+                if matches!(manifest.body, Body::Index(_)) {
+                    return remake_index(manifest, children, draft, finished);
+                }
+                check_diff_ids(manifest, blobs, stored)?;
+                remake_image(manifest, blobs, stored)
+            }
+        }
+    }
+
+    fn keep_blobs(&mut self, jobs: &[usize], stored: &[Stored]) {
+        for job in jobs {
+            self.blobs.insert(stored[*job].digest, stored[*job].clone());
+        }
+    }
+
+    fn make(
+        &mut self,
+        config: &Config,
+        layers: &[usize],
+        stored: &[Stored],
+    ) -> anyhow::Result<Manifest> {
+        self.keep_blobs(layers, stored);
+        let made = |stored: &Stored| Made {
+            digest: stored.digest,
+            size: stored.size,
+            zstd: stored.packing == Packing::Zstd,
+        };
+        let config = match config {
+            Config::Kept(job, diff_ids) => {
+                for (layer, claimed) in layers.iter().zip(diff_ids) {
+                    check_diff_id(&stored[*layer], claimed)?;
+                }
+                stored[*job].clone()
+            }
+            Config::Legacy(chain) => {
+                let diff_ids: Vec<Digest> = layers
+                    .iter()
+                    .filter_map(|layer| stored[*layer].diff_id)
+                    .collect();
+                memory_blob(legacy::config(chain, &diff_ids)?)
+            }
+        };
+        let layers: Vec<Made> = layers.iter().map(|layer| made(&stored[*layer])).collect();
+        let bytes = remake::manifest(made(&config), &layers);
+        self.blobs.insert(config.digest, config);
+        Manifest::parse(bytes.into(), None)
+    }
+}
+
+/// Compares the layers of an image with its config. Layers that are not in the site, which a
+/// registry must not distribute, cannot be compared.
+fn check_diff_ids(manifest: &Manifest, blobs: &[usize], stored: &[Stored]) -> anyhow::Result<()> {
+    let Body::Image { layers, .. } = &manifest.body else {
+        return Ok(());
+    };
+    let [config, blobs @ ..] = blobs else {
+        return Ok(());
+    };
+    let content = &stored[*config].content;
+    let claimed = v1::Config::parse(&content.read(MAX_JSON)?)
+        .map_err(|error| error.context(format!("cannot read {}", content.origin())))?
+        .diff_ids;
+    if claimed.len() != layers.len() {
+        bail_bad!(
+            "the manifest {} has {} layers, its config {} diff IDs",
+            manifest.digest,
+            layers.len(),
+            claimed.len()
+        );
+    }
+    if blobs.len() == layers.len() {
+        blobs
+            .iter()
+            .zip(&claimed)
+            .try_for_each(|(blob, claimed)| check_diff_id(&stored[*blob], claimed))?;
+    }
+    Ok(())
+}
+
+fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
+    match layer.diff_id {
+        Some(actual) if actual != *claimed => {
+            bail_bad!(
+                "the layer {} has the diff ID {actual}, not {claimed} as its config says",
+                layer.digest
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remake_image(
+    manifest: &Manifest,
+    blobs: &[usize],
+    stored: &[Stored],
+) -> anyhow::Result<Manifest> {
+    let replaced = manifest
+        .blobs()
+        .iter()
+        .zip(blobs)
+        .map(|(old, job)| (old.digest, &stored[*job]))
+        .filter(|(old, stored)| *old != stored.digest)
+        .map(|(old, stored)| {
+            (
+                old,
+                Made {
+                    digest: stored.digest,
+                    size: stored.size,
+                    zstd: false,
+                },
+            )
+        })
+        .collect();
+    Manifest::parse(
+        remake::with_layers(&manifest.bytes, &replaced)?.into(),
+        Some(manifest.media_type),
+    )
+}
+
+fn remake_index(
+    manifest: &Manifest,
+    children: &[ManifestId],
+    draft: &Draft,
+    finished: &[Arc<Manifest>],
+) -> anyhow::Result<Manifest> {
+    let mut replaced = BTreeMap::new();
+    for id in children {
+        if let Planned::Remade { manifest: old, .. } = &draft.manifests[*id] {
+            let new = &finished[*id];
+            replaced.insert(old.digest, (new.digest, new.bytes.len() as u64));
+        }
+    }
+    Manifest::parse(
+        remake::with_children(&manifest.bytes, &replaced)?.into(),
+        Some(manifest.media_type),
+    )
+}

@@ -1,0 +1,98 @@
+//! Runs of `stillage`, and all that can be seen of a site afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::files::digest;
+
+/// `stillage` with these arguments, in the root of the project.
+pub(crate) fn stillage<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stillage"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args);
+    command
+}
+
+/// `stillage build SOURCES -o SITE`, which must succeed.
+pub(crate) fn build<S: AsRef<str>>(sources: &[S], site: &Path) -> Output {
+    let sources = sources.iter().map(AsRef::as_ref);
+    succeed(stillage(["build", "-o", site.to_str().unwrap()]).args(sources))
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    output
+}
+
+/// A JSON file.
+pub(crate) fn json(path: impl AsRef<Path>) -> Value {
+    let path = path.as_ref();
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// Compares what [`tree`] or [`inodes`] gave, and shows only what differs.
+pub(crate) fn assert_same<T: PartialEq + std::fmt::Debug>(
+    left: &BTreeMap<String, T>,
+    right: &BTreeMap<String, T>,
+) {
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| left.get(*name) != right.get(*name));
+    let lines: Vec<String> = differ
+        .map(|name| format!("{name}: {:?}, {:?}", left.get(name), right.get(name)))
+        .collect();
+    assert!(
+        lines.is_empty(),
+        "{} files differ:\n{}",
+        lines.len(),
+        lines[..lines.len().min(20)].join("\n")
+    );
+}
+
+/// What a file is, without when and where: mode, and the digest of its content.
+pub(crate) fn tree(site: &Path) -> BTreeMap<String, (u32, String)> {
+    files(site, |path, meta| {
+        let content = if meta.is_file() {
+            digest(&fs::read(path).unwrap())
+        } else {
+            "folder".into()
+        };
+        (meta.mode(), content)
+    })
+}
+
+/// Where a file is and when it was written: inode and mtime.
+pub(crate) fn inodes(site: &Path) -> BTreeMap<String, (u64, i64, i64)> {
+    files(site, |_, meta| {
+        (meta.ino(), meta.mtime(), meta.mtime_nsec())
+    })
+}
+
+/// Every file and folder in a site but `.stillage`.
+fn files<T>(site: &Path, of: impl Fn(&Path, &fs::Metadata) -> T) -> BTreeMap<String, T> {
+    let entries = walkdir::WalkDir::new(site)
+        .min_depth(1)
+        .into_iter()
+        .filter_entry(|e| e.file_name() != ".stillage");
+    entries
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry
+                .path()
+                .strip_prefix(site)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            (name, of(entry.path(), &entry.metadata().unwrap()))
+        })
+        .collect()
+}
