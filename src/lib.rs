@@ -1,5 +1,32 @@
-//! Stillage turns local container images into a folder of plain files that any static web server
-//! serves as a read-only registry.
+//! Stillage turns local container images into a folder of plain files that any static web server,
+//! CDN or bucket serves as a read-only registry: Docker Registry API v1 for Docker up to 1.9, the
+//! v2 (OCI distribution) API for everything newer. No daemon, no database: the folder is the
+//! registry.
+//!
+//! # How it works
+//! Data flows one way; a test holds the direction of imports.
+//! ```text
+//! SOURCE ──source/──> Draft ──ingest──> Images ──plan/──> Tree ──site/──> SITE
+//!          one file    what is  layers    what   which      which   stage
+//!          a format    there    are read  it is  v1 images  files   by stage
+//! ```
+//! 1. [`source`] recognises the format and reads all but the layers: a [`draft`] of manifests that
+//!    are kept byte for byte, manifests that must be made, and content to take in.
+//! 2. [`ingest`] reads every layer once, in parallel: checks digests and diff IDs, compresses what
+//!    is plain, and puts the results into staging.
+//! 3. [`images`] are the drafts finished: repositories, tags, manifests, blobs, v1 forms; merged
+//!    with what the [`catalogue`] of the site already has.
+//! 4. [`plan`] says which files the site must hold ([`tree`]), part by part. It writes nothing, so
+//!    a dry run and `verify` use the same plan.
+//! 5. [`site`] brings the folder to the plan, content first and tags last, each stage durable
+//!    before the next begins.
+//!
+//! Below these lie [`spec`] (the rules of the specifications, without IO), [`content`] (bytes that
+//! can be opened again), [`layer`] (compression) and [`fsx`] (the only module that calls
+//! `std::fs`). [`ops`] are the commands without their printing, [`cli`] is the printing.
+//!
+//! A new input format is one file in `source/` and one line in [`source::FORMATS`].
+
 pub mod catalogue;
 pub mod cli;
 pub mod content;

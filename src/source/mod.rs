@@ -68,8 +68,8 @@ impl Source {
     /// # Errors
     /// When there is nothing at the path, or the name is none.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        if let Some(source) = Self::located(text)? {
-            return Ok(source);
+        if exists(text)? {
+            return Ok(Self::plain(text));
         }
         if let Some((located, name)) = text.rsplit_once('=')
             && let Some(source) = Self::located(located)?
@@ -83,21 +83,27 @@ impl Source {
                 ..source
             });
         }
+        if let Some(source) = Self::located(text)? {
+            return Ok(source);
+        }
         Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(format!(
             "a source is a path, or one of {} with a path",
             prefixes()
         ))
     }
 
-    fn located(text: &str) -> anyhow::Result<Option<Self>> {
-        let plain = |path: &str| Self {
+    fn plain(path: &str) -> Self {
+        Self {
             prefix: None,
             path: path.into(),
             selected: None,
             name: None,
-        };
+        }
+    }
+
+    fn located(text: &str) -> anyhow::Result<Option<Self>> {
         if exists(text)? {
-            return Ok(Some(plain(text)));
+            return Ok(Some(Self::plain(text)));
         }
         let Some((prefix, rest)) = text.split_once(':') else {
             return Ok(None);
@@ -109,7 +115,7 @@ impl Source {
             Some(Self {
                 prefix: Some(format.prefix()),
                 selected: selected.map(Into::into),
-                ..plain(path)
+                ..Self::plain(path)
             })
         };
         if exists(rest)? {

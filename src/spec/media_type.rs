@@ -28,7 +28,7 @@ const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// The manifest types that a registry serves, each with the extension of its second name under
-/// `_types/` (see [`crate::plan::v2`]); the order is the one in which servers try the names.
+/// `_types/` (see [`crate::plan`]); the order is the one in which servers try the names.
 pub const MANIFEST_TYPES: &[(&str, &str)] = &[
     (OCI_MANIFEST, "om"),
     (OCI_INDEX, "oi"),

@@ -6,7 +6,13 @@
     reason = "a test may fail, print, and use files and the clock as it likes"
 )]
 
+mod client_lists;
 mod clients;
 mod nginx;
 mod nginx_rows;
+mod rebuild;
+mod samples;
+mod sources;
+mod structure;
 mod support;
+mod v1_clients;
