@@ -16,3 +16,4 @@ mod sources;
 mod structure;
 mod support;
 mod v1_clients;
+mod verify;

@@ -1,0 +1,118 @@
+//! `verify` finds what is wrong, and nothing where nothing is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::support::site::{build, stillage, succeed, tree};
+use crate::support::temp::TempDir;
+
+/// The exit code, and the paths of the findings.
+fn verify(site: &Path) -> (Option<i32>, Vec<String>) {
+    let output = stillage(["verify", "--json", site.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let findings: Vec<serde_json::Value> =
+        serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let paths = findings
+        .iter()
+        .map(|finding| finding["path"].as_str().unwrap().to_owned());
+    (output.status.code(), paths.collect())
+}
+
+/// A site with every kind of file: links, legacy v1 images, v1 layers of their own, an index, referrers.
+fn small_site() -> TempDir {
+    let site = TempDir::new("verify");
+    let sources = [
+        "fixtures/docker-20.10.tar",
+        "fixtures/docker-1.4.1.tar=old",
+        "fixtures/oci-layout-zstd=zstd",
+        "fixtures/oci-layout-multiarch",
+        "fixtures/oci-layout-referrer=referrer",
+    ];
+    build(&sources, site.path());
+    assert_eq!(verify(site.path()), (Some(0), vec![]));
+    site
+}
+
+/// Whatever the file, a bit that flips in it or its loss is found. A file with several names is
+/// changed under all of them.
+#[test]
+fn every_file_counts() {
+    let site = small_site();
+    let files: Vec<String> = tree(site.path())
+        .into_iter()
+        .filter(|(_, (_, content))| content != "folder")
+        .map(|(name, _)| name)
+        .collect();
+    assert!(files.len() > 300, "{}", files.len());
+    // Each run hashes the whole site: every seventh file is enough for one run of the tests.
+    let long = std::env::var_os("STILLAGE_LONG").is_some();
+    for name in files
+        .iter()
+        .step_by(if long { 1 } else { 7 })
+        .chain([&"index.json".to_owned()])
+    {
+        let path = site.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert_eq!(verify(site.path()).0, Some(1), "{name} flipped");
+        fs::remove_file(&path).unwrap();
+        let code = verify(site.path()).0;
+        assert_eq!(
+            code,
+            Some(if name == "index.json" { 2 } else { 1 }),
+            "{name} missing"
+        );
+        fs::write(&path, &bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_eq!(
+        verify(site.path()),
+        (Some(0), vec![]),
+        "copies where links would be are no finding"
+    );
+}
+
+#[test]
+fn findings_name_the_file() {
+    let site = small_site();
+    let path = "v2/sample/hello/tags/list";
+    fs::write(site.path().join(path), "{}").unwrap();
+    assert_eq!(verify(site.path()), (Some(1), vec![path.to_owned()]));
+    // A build that touches the repository mends what a build makes.
+    build(&["fixtures/docker-20.10.tar"], site.path());
+    assert_eq!(verify(site.path()), (Some(0), vec![]));
+}
+
+#[test]
+fn other_files_in_the_root_are_no_finding() {
+    let site = small_site();
+    fs::write(site.path().join("robots.txt"), "User-agent: *\n").unwrap();
+    assert_eq!(verify(site.path()), (Some(0), vec![]));
+}
+
+#[test]
+fn a_read_only_copy_can_be_verified() {
+    let site = small_site();
+    let copy = TempDir::new("copy");
+    let to = copy.path().join("site");
+    let mut cp = std::process::Command::new("cp");
+    succeed(cp.arg("-r").arg(site.path()).arg(&to));
+    fs::remove_dir_all(to.join(".stillage")).unwrap();
+    succeed(
+        std::process::Command::new("chmod")
+            .args(["-R", "a-w"])
+            .arg(&to),
+    );
+    assert_eq!(verify(&to), (Some(0), vec![]));
+    assert!(!to.join(".stillage").exists());
+    succeed(
+        std::process::Command::new("chmod")
+            .args(["-R", "u+w"])
+            .arg(&to),
+    );
+}
