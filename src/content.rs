@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::bad;
+use crate::error::{bad, shown};
 use crate::{bail_bad, fsx};
 
 /// Bytes of a known length, and a name for messages: the file, and the member of an archive.
@@ -135,7 +135,7 @@ impl Content {
         if error.raw_os_error().is_some() {
             anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
         } else {
-            bad(error.to_string()).context(format!("cannot read {}", self.origin))
+            bad(shown(error.to_string())).context(format!("cannot read {}", self.origin))
         }
     }
 }

@@ -168,9 +168,9 @@ impl BuildArgs {
 
 fn sources_help() -> String {
     let mut help = String::from("Sources, found by their content or named by a prefix:\n");
-    for format in crate::source::FORMATS {
-        let prefix = format!("{}:", format.prefix());
-        let _ = writeln!(help, "  {prefix:16} {}", format.about());
+    for (prefix, about) in crate::source::prefixes_with_about() {
+        let prefix = format!("{prefix}:");
+        let _ = writeln!(help, "  {prefix:16} {about}");
     }
     help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
     help

@@ -135,7 +135,6 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
     let changes = site.apply(&plan)?;
     if !options.dry_run {
         site.remember(stored.iter().flatten())?;
-        site.close()?;
     }
     let references = given
         .into_iter()

@@ -121,17 +121,6 @@ impl Site {
         self.replace_private("layers", text.as_bytes())
     }
 
-    /// Ends the writing: what lies in staging is no longer needed.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn close(self) -> anyhow::Result<()> {
-        match &self.staging {
-            Staging::Folder { path, .. } => fsx::remove_tree(path),
-            Staging::Nowhere => Ok(()),
-        }
-    }
-
     /// Says which repositories are about to change, so that the next run mends what a crash leaves.
     fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
         let lines: Vec<&str> = repositories
@@ -161,6 +150,15 @@ impl Site {
 
     fn private(&self, name: &str) -> PathBuf {
         self.files.path(PRIVATE).join(name)
+    }
+}
+
+/// What lies in staging is of no use to the next run, whatever became of this one.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Staging::Folder { path, .. } = &self.staging {
+            let _ = fsx::remove_tree(path);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -206,6 +207,9 @@ fn index(file: &File, len: u64) -> anyhow::Result<BTreeMap<String, Member>> {
     let mut members = BTreeMap::new();
     let mut reader = file;
     reader.seek(SeekFrom::Start(0))?;
+    if !begins_as_tar(file, len)? {
+        bail_bad!("it is no tar archive");
+    }
     let mut archive = tar::Archive::new(reader);
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
@@ -235,6 +239,23 @@ fn index(file: &File, len: u64) -> anyhow::Result<BTreeMap<String, Member>> {
         }
     }
     Ok(members)
+}
+
+/// Whether a file begins with a header of a tar, whose checksum tells it, or with the end of one.
+fn begins_as_tar(file: &File, len: u64) -> io::Result<bool> {
+    if len < 512 {
+        return Ok(false);
+    }
+    let mut header = tar::Header::new_old();
+    file.read_exact_at(header.as_mut_bytes(), 0)?;
+    let bytes = header.as_bytes();
+    let counted = |at: usize, byte: u8| if (148..156).contains(&at) { b' ' } else { byte };
+    let sum: u32 = bytes
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| u32::from(counted(at, *byte)))
+        .sum();
+    Ok(bytes.iter().all(|byte| *byte == 0) || header.cksum().is_ok_and(|claimed| claimed == sum))
 }
 
 /// The name of a member: relative, without `..` and without `.`.

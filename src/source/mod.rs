@@ -44,8 +44,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &site::Site,
     &oci::Oci,
     &dir::Dir,
-    &legacy::Legacy,
     &docker_archive::DockerArchive,
+    &legacy::Legacy,
     &oci_archive::OciArchive,
 ];
 
@@ -174,12 +174,22 @@ impl Source {
     }
 }
 
+/// Each prefix once, with what it stands for.
+pub fn prefixes_with_about() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let first = |index: &usize| {
+        FORMATS[..*index]
+            .iter()
+            .all(|format| format.prefix() != FORMATS[*index].prefix())
+    };
+    (0..FORMATS.len())
+        .filter(first)
+        .map(|index| (FORMATS[index].prefix(), FORMATS[index].about()))
+}
+
 fn prefixes() -> String {
-    let mut prefixes: Vec<String> = FORMATS
-        .iter()
-        .map(|format| format!("`{}:`", format.prefix()))
+    let prefixes: Vec<String> = prefixes_with_about()
+        .map(|(prefix, _)| format!("`{prefix}:`"))
         .collect();
-    prefixes.dedup();
     prefixes.join(", ")
 }
 
