@@ -6,7 +6,8 @@
 //!   {"mediaType":..,"digest":..,"size":..,"annotations":{
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
 //!     "org.stillage.v1.id":"<64 hex>"}}],                   where the v1 form came with the source
-//!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1"}}
+//!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1",
+//!   "org.stillage.v1.platform":".."}}                     where v1 is not of linux/amd64
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::bail_bad;
 use crate::error::{WithHint as _, bad, shown};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Descriptor;
+use crate::spec::manifest::{Descriptor, Platform};
 use crate::spec::media_type::OCI_INDEX;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;
@@ -27,6 +28,7 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const V1_ID: &str = "org.stillage.v1.id";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
+const V1_PLATFORM: &str = "org.stillage.v1.platform";
 /// The number of the site's format: its layout, and the compression of made layers.
 const FORMAT_NUMBER: &str = "1";
 
@@ -64,6 +66,8 @@ pub struct Repo {
 pub struct Catalogue {
     /// The APIs that the site offers.
     pub apis: Apis,
+    /// The platform whose image v1 clients get of an index, where it is not linux/amd64.
+    pub v1_platform: Option<Platform>,
     /// The repositories.
     pub repositories: BTreeMap<Repository, Repo>,
 }
@@ -82,6 +86,7 @@ impl Catalogue {
     pub fn empty(apis: Apis) -> Self {
         Self {
             apis,
+            v1_platform: None,
             repositories: BTreeMap::new(),
         }
     }
@@ -123,6 +128,10 @@ impl Catalogue {
             v1: offered("v1"),
             v2: offered("v2"),
         });
+        catalogue.v1_platform = annotations
+            .get(V1_PLATFORM)
+            .map(|text| text.parse())
+            .transpose()?;
         for descriptor in index.manifests {
             catalogue.add(&descriptor)?;
         }
@@ -171,15 +180,21 @@ impl Catalogue {
             .iter()
             .filter_map(|(api, offered)| offered.then_some(*api))
             .collect();
-        let annotations = [(FORMAT, FORMAT_NUMBER), (APIS, &apis.join(","))];
+        let platform = self
+            .v1_platform
+            .as_ref()
+            .map(|platform| (V1_PLATFORM, platform.to_string()));
+        let annotations = [(FORMAT, FORMAT_NUMBER.into()), (APIS, apis.join(","))]
+            .into_iter()
+            .chain(platform);
         let index = Index {
             schema_version: 2,
             media_type: Some(OCI_INDEX.into()),
             manifests,
             annotations: Some(
                 annotations
-                    .map(|(key, value)| (key.into(), value.into()))
-                    .into(),
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
             ),
         };
         let mut bytes = serde_json::to_vec(&index)?;

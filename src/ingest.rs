@@ -40,6 +40,8 @@ pub struct Job {
     pub digest: Option<Digest>,
     /// The number of bytes that was promised with the digest.
     pub size: Option<u64>,
+    /// The result, where the content was compressed while its archive passed by.
+    pub ready: Option<Stored>,
 }
 
 /// Content that was taken in.
@@ -68,6 +70,8 @@ pub enum Staging {
         path: PathBuf,
         /// The number of the next file.
         next: AtomicU64,
+        /// Files of sources may be linked rather than copied.
+        link: bool,
     },
     /// Nowhere: a dry run.
     Nowhere,
@@ -80,7 +84,7 @@ impl Staging {
     /// In a dry run there is none.
     pub fn path(&self) -> anyhow::Result<PathBuf> {
         match self {
-            Self::Folder { path, next } => {
+            Self::Folder { path, next, .. } => {
                 Ok(path.join(next.fetch_add(1, Ordering::Relaxed).to_string()))
             }
             Self::Nowhere => anyhow::bail!("a dry run writes nothing"),
@@ -109,14 +113,11 @@ pub trait Known: Sync {
     fn compressed(&self, diff_id: &Digest) -> Option<Digest>;
 }
 
-/// From this length on a layer is compressed by all cores; smaller ones share the cores.
-const LARGE: u64 = 4 << 20;
-
 /// Takes in content. The results are in the order of the jobs.
 ///
 /// # Errors
 /// When content cannot be read or is not what was promised.
-pub fn run(jobs: &[Job], staging: &Staging, known: &dyn Known) -> anyhow::Result<Vec<Stored>> {
+pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Result<Vec<Stored>> {
     let mut first: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
     // A blob that several sources hold is read from one; a tar with a claimed diff ID is compressed
     // once and else only checked.
@@ -134,12 +135,13 @@ pub fn run(jobs: &[Job], staging: &Staging, known: &dyn Known) -> anyhow::Result
                 return None;
             }
             let other = *first.entry(key).or_insert(index);
-            (other != index && covers(&jobs[other], job)).then_some(other)
+            (other != index && covers(jobs[other], job)).then_some(other)
         })
         .collect();
 
     let mut done: Vec<Option<Stored>> = vec![None; jobs.len()];
-    let is_large = |job: &Job| matches!(job.work, Work::Gzip { .. }) && job.content.len() >= LARGE;
+    let is_large =
+        |job: &Job| matches!(job.work, Work::Gzip { .. }) && job.content.len() >= layer::LARGE;
     for (index, job) in jobs
         .iter()
         .enumerate()
@@ -154,7 +156,7 @@ pub fn run(jobs: &[Job], staging: &Staging, known: &dyn Known) -> anyhow::Result
     let stored: Vec<(usize, Stored)> = small
         .par_iter()
         .with_max_len(1)
-        .map(|index| Ok((*index, take(&jobs[*index], staging, known)?)))
+        .map(|index| Ok((*index, take(jobs[*index], staging, known)?)))
         .collect::<anyhow::Result<_>>()?;
     for (index, stored) in stored {
         done[index] = Some(stored);
@@ -251,6 +253,12 @@ fn gzip(
     staging: &Staging,
     known: &dyn Known,
 ) -> anyhow::Result<Stored> {
+    if let Some(ready) = &job.ready {
+        if let Some((claimed, actual)) = claimed.zip(ready.diff_id) {
+            check_diff_id(&job.content, claimed, actual)?;
+        }
+        return Ok(ready.clone());
+    }
     let made_before = claimed.and_then(|diff_id| known.compressed(&diff_id));
     if let Some((claimed, digest, content)) = claimed.and_then(|claimed| {
         made_before.and_then(|digest| Some((claimed, digest, known.blob(&digest)?)))
@@ -304,17 +312,21 @@ fn check_diff_id(content: &Content, claimed: Digest, actual: Digest) -> anyhow::
     Ok(())
 }
 
-/// Brings a copy into staging and measures it. Where the file system shares extents, the clone
-/// comes first and is what is measured: a source that changes meanwhile cannot slip through.
+/// Brings a copy into staging and measures it. Where the file need not be copied, since it is in
+/// staging already, may be linked, or shares its extents, that comes first and its result is what is
+/// measured: a source that changes meanwhile cannot slip through.
 fn staged(
     content: &Content,
     staging: &Staging,
     measure: impl Fn(&Content, &mut (dyn Write + Send)) -> anyhow::Result<Measured>,
 ) -> anyhow::Result<(Measured, Content)> {
-    if let (Some(source), Staging::Folder { .. }) = (content.path(), staging) {
-        let path = staging.path()?;
-        if fsx::clone(source, &path)? {
-            let copy = Content::file_of_len(path, content.len());
+    if let (Some(source), Staging::Folder { path, link, .. }) = (content.path(), staging) {
+        if source.starts_with(path) {
+            return Ok((measure(content, &mut std::io::sink())?, content.clone()));
+        }
+        let copy = staging.path()?;
+        if (*link && fsx::link_own(source, &copy)?) || fsx::clone(source, &copy)? {
+            let copy = Content::file_of_len(copy, content.len());
             return Ok((measure(&copy.renamed(content), &mut std::io::sink())?, copy));
         }
     }

@@ -10,7 +10,6 @@ use std::mem;
 use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
 
-use crate::bail_bad;
 use crate::content::{Content, Reader};
 use crate::spec::digest::{Digest, Hasher};
 
@@ -23,32 +22,37 @@ pub enum Packing {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// The .xz file format, which Docker 1.x reads.
+    Xz,
+    /// bzip2, which Docker 1.x reads.
+    Bzip2,
 }
 
 impl Packing {
     /// Looks at the first bytes.
     ///
     /// # Errors
-    /// When it cannot be read, or is packed in a way that no client of v2 reads.
+    /// When they cannot be read.
     pub fn of(content: &Content) -> anyhow::Result<Self> {
-        let mut start = [0; 6];
-        let wanted = content.len().min(6) as usize;
+        let mut start = Vec::new();
         content
             .open()?
-            .read_exact(&mut start[..wanted])
+            .take(6)
+            .read_to_end(&mut start)
             .map_err(|error| content.failed(error))?;
-        Ok(match start {
+        Ok(Self::of_start(&start))
+    }
+
+    /// Looks at the first 6 bytes, or fewer where there are no more.
+    pub fn of_start(start: &[u8]) -> Self {
+        match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
             // Seekable and chunked zstd may begin with a skippable frame.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-                bail_bad!("{} is packed with xz", content.origin())
-            }
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
-                bail_bad!("{} is packed with bzip2", content.origin())
-            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
             _ => Self::Plain,
-        })
+        }
     }
 
     /// A reader of what was packed.
@@ -65,6 +69,14 @@ impl Packing {
                 BufReader::with_capacity(CHUNK / 4, packed),
             )),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::new(packed)?),
+            Self::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    XZ_MEMORY,
+                    liblzma::stream::CONCATENATED,
+                )?;
+                Box::new(liblzma::read::XzDecoder::new_stream(packed, stream))
+            }
+            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
         })
     }
 }
@@ -80,10 +92,14 @@ pub struct Measured {
     pub diff_id: Option<Digest>,
 }
 
+/// Bytes that unpacking xz may use: `xz -9` needs 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
 /// Input bytes in each gzip member.
 const CHUNK: usize = 1 << 20;
 /// Members that a core works on before the next batch: enough to even out, little to hold.
 const CHUNKS_PER_CORE: usize = 4;
+/// From this length on a layer is compressed by all cores; smaller ones share the cores.
+pub const LARGE: u64 = 4 << 20;
 /// libdeflate's level; see the module's documentation.
 const LEVEL: i32 = 4;
 
@@ -175,8 +191,8 @@ impl Read for Tee<'_> {
 }
 
 /// Compresses the tar in a layer (plain, or packed otherwise) to the site's gzip: one pass gives
-/// the diff ID, the compressed bytes and their digest. All cores of the current pool share the
-/// work; memory is a fixed buffer for each.
+/// the diff ID, the compressed bytes and their digest. A layer of [`LARGE`] bytes or more is shared
+/// by all cores of the current pool; memory is a fixed buffer for each.
 ///
 /// # Errors
 /// When it cannot be read, unpacked or written.
@@ -185,23 +201,72 @@ pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Res
     let plain = packing
         .decoder(content.open()?)
         .map_err(|error| content.failed(error))?;
-    let chunks = if content.len() <= CHUNK as u64 {
-        1
-    } else {
-        CHUNKS_PER_CORE * rayon::current_num_threads()
-    };
+    compress_stream(plain, content.len() >= LARGE, sink).map_err(|failure| match failure {
+        Failure::Read(error) => content.failed(error),
+        Failure::Write(error) => anyhow::Error::new(error).context(format!(
+            "cannot write a compressed copy of {}",
+            content.origin()
+        )),
+    })
+}
+
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was read.
+    Read(io::Error),
+    /// What was written.
+    Write(io::Error),
+}
+
+/// Compresses a tar that is read once; see [`compress`].
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn compress_stream(
+    plain: impl Read + Send,
+    large: bool,
+    sink: &mut (dyn Write + Send),
+) -> Result<Measured, Failure> {
     let mut input = Input {
         plain,
         hasher: Hasher::default(),
-        chunks,
     };
     let mut output = Output {
         sink,
         hasher: Hasher::default(),
     };
-    let failed = |error| content.failed(error);
+    if large {
+        compress_batches(&mut input, &mut output)?;
+    } else {
+        // Small layers are many at once already. Waiting for other threads here would let this one
+        // take up further layers meanwhile, each with its buffers.
+        let mut compressor = compressor();
+        let mut chunk = input.chunk().map_err(Failure::Read)?;
+        loop {
+            output
+                .take(&[member(&mut compressor, &chunk)])
+                .map_err(Failure::Write)?;
+            chunk = input.chunk().map_err(Failure::Read)?;
+            if chunk.is_empty() {
+                break;
+            }
+        }
+    }
+    let (digest, size) = output.hasher.finish();
+    Ok(Measured {
+        digest,
+        size,
+        diff_id: Some(input.hasher.finish().0),
+    })
+}
 
-    let mut batch = input.next().map_err(failed)?;
+/// While one batch is compressed, the one before is written and the next is read.
+fn compress_batches(
+    input: &mut Input<impl Read + Send>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut batch = input.batch().map_err(Failure::Read)?;
     if batch.is_empty() {
         batch.push(Vec::new());
     }
@@ -215,46 +280,40 @@ pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Res
                     .map_init(compressor, |compressor, chunk| member(compressor, chunk))
                     .collect()
             },
-            || (input.next(), output.take(&done)),
+            || (input.batch(), output.take(&done)),
         );
         members = compressed;
-        written.map_err(|error| {
-            anyhow::Error::new(error).context(format!("cannot compress {}", content.origin()))
-        })?;
-        batch = next.map_err(failed)?;
+        written.map_err(Failure::Write)?;
+        batch = next.map_err(Failure::Read)?;
     }
-    output.take(&members).map_err(|error| {
-        anyhow::Error::new(error).context(format!("cannot compress {}", content.origin()))
-    })?;
-    let (digest, size) = output.hasher.finish();
-    Ok(Measured {
-        digest,
-        size,
-        diff_id: Some(input.hasher.finish().0),
-    })
+    output.take(&members).map_err(Failure::Write)
 }
 
 struct Input<R> {
     plain: R,
     hasher: Hasher,
-    chunks: usize,
 }
 
 impl<R: Read> Input<R> {
-    /// The next chunks, each full but the last of all; none at the end.
-    fn next(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        let mut batch = Vec::with_capacity(self.chunks);
-        while batch.len() < self.chunks {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let got = self
-                .plain
-                .by_ref()
-                .take(CHUNK as u64)
-                .read_to_end(&mut chunk)?;
-            if got == 0 {
+    /// The next chunk, full but for the last one; empty at the end.
+    fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        self.plain
+            .by_ref()
+            .take(CHUNK as u64)
+            .read_to_end(&mut chunk)?;
+        self.hasher.update(&chunk);
+        Ok(chunk)
+    }
+
+    /// The next chunks; none at the end.
+    fn batch(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        let mut batch = Vec::new();
+        while batch.len() < CHUNKS_PER_CORE * rayon::current_num_threads() {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 break;
             }
-            self.hasher.update(&chunk);
             batch.push(chunk);
         }
         Ok(batch)
@@ -327,7 +386,16 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_gives_the_same_bytes() {
-        for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 9 * CHUNK + 5] {
+        for len in [
+            0,
+            1,
+            CHUNK - 1,
+            CHUNK,
+            CHUNK + 1,
+            4 * CHUNK - 1,
+            9 * CHUNK + 5,
+            24 * CHUNK,
+        ] {
             let bytes = text(len);
             let (one, measured) = compressed(&bytes, 1);
             assert_eq!(one, compressed(&bytes, 3).0, "{len}");
@@ -345,7 +413,15 @@ mod tests {
         let bytes = text(CHUNK + 7);
         let (gzip, _) = compressed(&bytes, 1);
         let zstd = zstd::encode_all(&bytes[..], 3).unwrap();
-        for packed in [&gzip, &zstd, &bytes] {
+        let level = bzip2::Compression::fast();
+        let (mut xz, mut bzip2) = (Vec::new(), Vec::new());
+        liblzma::read::XzEncoder::new(&bytes[..], 1)
+            .read_to_end(&mut xz)
+            .unwrap();
+        bzip2::read::BzEncoder::new(&bytes[..], level)
+            .read_to_end(&mut bzip2)
+            .unwrap();
+        for packed in [&gzip, &zstd, &xz, &bzip2, &bytes] {
             let mut copy = Vec::new();
             let content = Content::memory(&packed[..], "`test`");
             let measured = keep(&content, &mut copy, true).unwrap();

@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::catalogue::Apis;
 use crate::cli::ui::Ui;
+use crate::draft::Rules;
 use crate::ops::{build, list, verify};
 use crate::source::Source;
+use crate::spec::manifest::Platform;
 
 mod report;
 mod ui;
@@ -50,6 +52,36 @@ struct BuildArgs {
     /// The folder of the site; created if need be
     #[arg(short, long, value_name = "SITE")]
     output: PathBuf,
+    /// List exactly what the sources say: other names are dropped, their content stays
+    #[arg(long)]
+    mirror: bool,
+    /// Take only repositories that match a glob; `*` stays within a part of a name, `**` does not
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Leave out repositories that match a glob
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Take only these platforms of indexes, as in linux/arm64 or linux/arm/v7
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Vec<Platform>,
+    /// The platform that v1 clients get of an index [default: linux/amd64]
+    #[arg(long, value_name = "PLATFORM")]
+    v1_platform: Option<Platform>,
+    /// Where sources give one tag to different manifests, let the last source have it
+    #[arg(long)]
+    last_wins: bool,
+    /// Keep the host in names, without its port
+    #[arg(long)]
+    keep_host: bool,
+    /// Serve the plain-layer manifests of Docker 25 and later as they are
+    #[arg(long)]
+    keep_manifests: bool,
+    /// Take repositories that an old registry calls private
+    #[arg(long)]
+    include_private: bool,
+    /// Hard-link files of sources into the site instead of copying them
+    #[arg(long)]
+    link: bool,
     /// Leave out the v1 API, which Docker up to 1.9 pulls from
     #[arg(long)]
     no_v1: bool,
@@ -144,10 +176,24 @@ impl BuildArgs {
             v1: !self.no_v1,
             v2: !self.no_v2,
         };
+        let rules = Rules {
+            v1: apis.v1,
+            compress: false,
+            keep_host: self.keep_host,
+            keep_manifests: self.keep_manifests,
+            private: self.include_private,
+            platforms: self.platform,
+        };
         let options = build::Options {
             sources,
             output: self.output,
             apis,
+            rules,
+            selection: build::Selection::new(&self.only, &self.exclude)?,
+            last_wins: self.last_wins,
+            mirror: self.mirror,
+            v1_platform: self.v1_platform,
+            link: self.link,
             dry_run: self.dry_run,
         };
         let pool = rayon::ThreadPoolBuilder::new()

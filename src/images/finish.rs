@@ -1,11 +1,10 @@
 //! Making and checking the manifests of a draft, once its content is taken in.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::bail_bad;
-use crate::draft::{Config, Draft, ManifestId, Planned};
-use crate::images::{Images, memory_blob};
+use crate::draft::{Config, Draft, JobId, ManifestId, Planned};
+use crate::images::{Finished, Images, Taken, memory_blob};
 use crate::ingest::Stored;
 use crate::layer::Packing;
 use crate::spec::digest::Digest;
@@ -18,51 +17,46 @@ impl Images {
     /// The manifest as the site serves it; its blobs are added.
     pub(super) fn finish(
         &mut self,
-        planned: &Planned,
         draft: &Draft,
-        finished: &[Arc<Manifest>],
-        stored: &[Stored],
+        id: ManifestId,
+        finished: &Finished,
+        taken: &Taken,
         diff_ids: bool,
     ) -> anyhow::Result<Manifest> {
-        match planned {
+        match &draft.manifests[id] {
+            Planned::Made { config, layers } => self.make(config, layers, taken),
             Planned::Kept {
-                manifest, blobs, ..
-            } => {
-                self.keep_blobs(blobs, stored);
-                if diff_ids && manifest.is_image() {
-                    check_diff_ids(manifest, blobs, stored)?;
-                }
-                Ok(manifest.clone())
-            }
-            Planned::Made { config, layers } => self.make(config, layers, stored),
-            Planned::Remade {
                 manifest,
                 blobs,
                 children,
+                remade,
             } => {
-                self.keep_blobs(blobs, stored);
-                if matches!(manifest.body, Body::Index(_)) {
-                    return remake_index(manifest, children, draft, finished);
+                self.keep_blobs(blobs, taken);
+                if manifest.is_image() && (diff_ids || *remade) {
+                    check_diff_ids(manifest, blobs, taken)?;
                 }
-                check_diff_ids(manifest, blobs, stored)?;
-                remake_image(manifest, blobs, stored)
+                match (remade, &manifest.body) {
+                    (false, _) => Ok(manifest.clone()),
+                    (true, Body::Index(_)) => remake_index(manifest, children, draft, finished),
+                    (true, _) => remake_image(manifest, blobs, taken),
+                }
             }
         }
     }
 
-    fn keep_blobs(&mut self, jobs: &[usize], stored: &[Stored]) {
+    fn keep_blobs(&mut self, jobs: &[JobId], taken: &Taken) {
         for job in jobs {
-            self.blobs.insert(stored[*job].digest, stored[*job].clone());
+            self.blobs.insert(taken[job].digest, taken[job].clone());
         }
     }
 
     fn make(
         &mut self,
         config: &Config,
-        layers: &[usize],
-        stored: &[Stored],
+        layers: &[JobId],
+        taken: &Taken,
     ) -> anyhow::Result<Manifest> {
-        self.keep_blobs(layers, stored);
+        self.keep_blobs(layers, taken);
         let made = |stored: &Stored| Made {
             digest: stored.digest,
             size: stored.size,
@@ -71,19 +65,19 @@ impl Images {
         let config = match config {
             Config::Kept(job, diff_ids) => {
                 for (layer, claimed) in layers.iter().zip(diff_ids) {
-                    check_diff_id(&stored[*layer], claimed)?;
+                    check_diff_id(&taken[layer], claimed)?;
                 }
-                stored[*job].clone()
+                taken[job].clone()
             }
             Config::Legacy(chain) => {
                 let diff_ids: Vec<Digest> = layers
                     .iter()
-                    .filter_map(|layer| stored[*layer].diff_id)
+                    .filter_map(|layer| taken[layer].diff_id)
                     .collect();
                 memory_blob(legacy::config(chain, &diff_ids)?)
             }
         };
-        let layers: Vec<Made> = layers.iter().map(|layer| made(&stored[*layer])).collect();
+        let layers: Vec<Made> = layers.iter().map(|layer| made(&taken[layer])).collect();
         let bytes = remake::manifest(made(&config), &layers);
         self.blobs.insert(config.digest, config);
         Manifest::parse(bytes.into(), None)
@@ -92,14 +86,14 @@ impl Images {
 
 /// Compares the layers of an image with its config. Layers that are not in the site, which a
 /// registry must not distribute, cannot be compared.
-fn check_diff_ids(manifest: &Manifest, blobs: &[usize], stored: &[Stored]) -> anyhow::Result<()> {
+fn check_diff_ids(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow::Result<()> {
     let Body::Image { layers, .. } = &manifest.body else {
         return Ok(());
     };
     let [config, blobs @ ..] = blobs else {
         return Ok(());
     };
-    let content = &stored[*config].content;
+    let content = &taken[config].content;
     let claimed = v1::Config::parse(&content.read(MAX_JSON)?)
         .map_err(|error| error.context(format!("cannot read {}", content.origin())))?
         .diff_ids;
@@ -115,7 +109,7 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[usize], stored: &[Stored]) -> an
         blobs
             .iter()
             .zip(&claimed)
-            .try_for_each(|(blob, claimed)| check_diff_id(&stored[*blob], claimed))?;
+            .try_for_each(|(blob, claimed)| check_diff_id(&taken[blob], claimed))?;
     }
     Ok(())
 }
@@ -132,16 +126,12 @@ fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
     }
 }
 
-fn remake_image(
-    manifest: &Manifest,
-    blobs: &[usize],
-    stored: &[Stored],
-) -> anyhow::Result<Manifest> {
+fn remake_image(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow::Result<Manifest> {
     let replaced = manifest
         .blobs()
         .iter()
         .zip(blobs)
-        .map(|(old, job)| (old.digest, &stored[*job]))
+        .map(|(old, job)| (old.digest, &taken[job]))
         .filter(|(old, stored)| *old != stored.digest)
         .map(|(old, stored)| {
             (
@@ -164,12 +154,17 @@ fn remake_index(
     manifest: &Manifest,
     children: &[ManifestId],
     draft: &Draft,
-    finished: &[Arc<Manifest>],
+    finished: &Finished,
 ) -> anyhow::Result<Manifest> {
     let mut replaced = BTreeMap::new();
     for id in children {
-        if let Planned::Remade { manifest: old, .. } = &draft.manifests[*id] {
-            let new = &finished[*id];
+        if let Planned::Kept {
+            manifest: old,
+            remade: true,
+            ..
+        } = &draft.manifests[*id]
+        {
+            let new = &finished[id];
             replaced.insert(old.digest, (new.digest, new.bytes.len() as u64));
         }
     }

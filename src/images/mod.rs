@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::catalogue::{Entry, Repo};
 use crate::content::Content;
-use crate::draft::{Draft, ManifestId, Root};
+use crate::draft::{Draft, JobId, ManifestId, Root};
 use crate::error::{WithHint as _, bad};
 use crate::ingest::Stored;
 use crate::layer::Packing;
@@ -18,6 +18,11 @@ use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
 mod finish;
+
+/// The content of a draft, by job.
+pub type Taken = BTreeMap<JobId, Stored>;
+/// The manifests of a draft as the site serves them.
+type Finished = BTreeMap<ManifestId, Arc<Manifest>>;
 
 /// Images ready to be planned.
 #[derive(Debug, Default)]
@@ -47,34 +52,43 @@ pub struct V1Form {
 }
 
 impl Images {
-    /// Adds the images of a draft, given its content in the order of its jobs. `diff_ids` says
+    /// Adds the images of a draft, given its content. `diff_ids` says
     /// whether every layer is checked against its config.
     ///
     /// # Errors
     /// When a config does not fit its layers, or a tag is given to two manifests.
-    pub fn add(&mut self, draft: &Draft, stored: &[Stored], diff_ids: bool) -> anyhow::Result<()> {
-        let mut finished: Vec<Arc<Manifest>> = Vec::with_capacity(draft.manifests.len());
-        for planned in &draft.manifests {
-            let manifest = self
-                .finish(planned, draft, &finished, stored, diff_ids)
-                .with_context(|| format!("in {}", draft.origin))?;
-            finished.push(Arc::new(manifest));
+    pub fn add(&mut self, draft: &Draft, taken: &Taken, diff_ids: bool) -> anyhow::Result<()> {
+        let mut finished = Finished::new();
+        let members: BTreeSet<ManifestId> = draft
+            .roots
+            .iter()
+            .flat_map(|root| draft.members(root))
+            .collect();
+        // Children come before their index.
+        for id in members {
+            let manifest = self.finish(draft, id, &finished, taken, diff_ids);
+            finished.insert(
+                id,
+                Arc::new(manifest.with_context(|| format!("in {}", draft.origin))?),
+            );
         }
         for (id, form) in &draft.v1 {
-            let layer = &stored[form.layer];
-            self.blobs.insert(layer.digest, layer.clone());
-            self.add_v1(
-                *id,
-                V1Form {
-                    json: form.json.clone(),
-                    parent: form.parent,
-                    layer: Some(layer.digest),
-                },
-            );
+            if let Some(layer) = taken.get(&form.layer) {
+                self.blobs.insert(layer.digest, layer.clone());
+                self.add_v1(
+                    *id,
+                    V1Form {
+                        json: form.json.clone(),
+                        parent: form.parent,
+                        layer: Some(layer.digest),
+                    },
+                );
+            }
         }
         for root in &draft.roots {
             self.add_root(draft, root, &finished)?;
         }
+        self.notes.extend(draft.notes.iter().cloned());
         Ok(())
     }
 
@@ -90,46 +104,22 @@ impl Images {
         }
     }
 
-    fn add_root(
-        &mut self,
-        draft: &Draft,
-        root: &Root,
-        finished: &[Arc<Manifest>],
-    ) -> anyhow::Result<()> {
+    fn add_root(&mut self, draft: &Draft, root: &Root, finished: &Finished) -> anyhow::Result<()> {
         let repository = root
             .repository
             .clone()
             .with_context(|| format!("{} has no name", root.called))?;
-        let manifest = &finished[root.manifest];
         if let Some(tag) = &root.tag {
-            self.add_tag(&repository, tag, manifest.digest, &draft.origin)?;
+            self.add_tag(
+                &repository,
+                tag,
+                finished[&root.manifest].digest,
+                &draft.origin,
+            )?;
         }
-        let mut members = BTreeSet::new();
-        reachable(draft, root.manifest, &mut members);
-        loop {
-            let digests: BTreeSet<Digest> = members.iter().map(|id| finished[*id].digest).collect();
-            let attached = |id: &&ManifestId| {
-                finished[**id]
-                    .subject
-                    .is_some_and(|subject| digests.contains(&subject))
-            };
-            let more: Vec<ManifestId> = draft
-                .referrers
-                .iter()
-                .filter(|id| !members.contains(*id))
-                .filter(attached)
-                .copied()
-                .collect();
-            if more.is_empty() {
-                break;
-            }
-            for id in more {
-                reachable(draft, id, &mut members);
-            }
-        }
-        for id in members {
+        for id in draft.members(root) {
             let v1 = root.v1.filter(|_| id == root.manifest);
-            self.add_manifest(&repository, finished[id].clone(), v1);
+            self.add_manifest(&repository, finished[&id].clone(), v1);
         }
         Ok(())
     }
@@ -205,15 +195,6 @@ impl Images {
         let config = v1::Config::parse(&bytes)
             .map_err(|error| error.context(format!("cannot read {}", stored.content.origin())))?;
         Ok((bytes, config))
-    }
-}
-
-fn reachable(draft: &Draft, id: ManifestId, members: &mut BTreeSet<ManifestId>) {
-    if !members.insert(id) {
-        return;
-    }
-    for child in draft.manifests[id].children() {
-        reachable(draft, *child, members);
     }
 }
 

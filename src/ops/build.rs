@@ -4,21 +4,23 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::catalogue::{Apis, Catalogue};
-use crate::draft::{Draft, Rules};
+use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::WithHint as _;
-use crate::images::Images;
-use crate::ingest::{self, Staging, Stored};
+use crate::images::{Images, Taken};
+use crate::ingest::{self, Job, Staging, Stored};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
 use crate::site::write::Changes;
 use crate::site::{Site, load};
 use crate::source::Source;
 use crate::spec::digest::Digest;
-use crate::spec::name::{self, Repository};
+use crate::spec::manifest::Platform;
+use crate::spec::name::{self, Repository, Tag};
 use crate::spec::v1::V1Id;
 use crate::{fsx, layer};
 
@@ -31,8 +33,57 @@ pub struct Options {
     pub output: PathBuf,
     /// The APIs that it offers.
     pub apis: Apis,
+    /// How the sources are to be taken.
+    pub rules: Rules,
+    /// Which repositories are taken.
+    pub selection: Selection,
+    /// Where several sources give one tag, the last one has it.
+    pub last_wins: bool,
+    /// The site lists exactly what the sources say.
+    pub mirror: bool,
+    /// The platform whose image v1 clients get of an index.
+    pub v1_platform: Option<Platform>,
+    /// Files of sources may be linked into the site rather than copied.
+    pub link: bool,
     /// Write nothing.
     pub dry_run: bool,
+}
+
+/// Which repositories are taken, by globs: `*` stays within a part of a name, `**` does not.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    only: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl Selection {
+    /// Compiles the globs; without any `only` all are wanted.
+    ///
+    /// # Errors
+    /// When one is no glob.
+    pub fn new(only: &[String], exclude: &[String]) -> anyhow::Result<Self> {
+        let compile = |globs: &[String]| -> anyhow::Result<GlobSet> {
+            let mut set = GlobSetBuilder::new();
+            for glob in globs {
+                set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
+            }
+            Ok(set.build()?)
+        };
+        let only = if only.is_empty() {
+            None
+        } else {
+            Some(compile(only)?)
+        };
+        Ok(Self {
+            only,
+            exclude: compile(exclude)?,
+        })
+    }
+
+    fn wants(&self, repository: &Repository) -> bool {
+        let is = |set: &GlobSet| repository.published().iter().any(|name| set.is_match(name));
+        self.only.as_ref().is_none_or(is) && !is(&self.exclude)
+    }
 }
 
 /// What was built.
@@ -63,44 +114,21 @@ pub struct Built {
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
 pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> {
-    let (mut site, mut catalogue) =
-        Site::open(&options.output, options.apis, options.dry_run, busy)?;
+    let (mut site, catalogue) = Site::open(
+        &options.output,
+        options.apis,
+        options.dry_run,
+        options.link,
+        busy,
+    )?;
     let apis = merged_apis(&catalogue, options.apis)?;
     let rules = Rules {
         v1: apis.v1,
-        compress: false,
+        ..options.rules.clone()
     };
-    let drafts: Vec<Draft> = options
-        .sources
-        .par_iter()
-        .map(|source| source.load(&site.staging, rules))
-        .collect::<anyhow::Result<_>>()?;
-    let (new, stored) = take_in(&drafts, &site, rules)?;
-
-    let mut touched: BTreeSet<Repository> = new
-        .repositories
-        .keys()
-        .cloned()
-        .chain(site.pending.iter().cloned())
-        .collect();
-    if catalogue.apis != apis {
-        touched.extend(catalogue.repositories.keys().cloned());
-        catalogue.apis = apis;
-    }
-    let known = catalogue
-        .repositories
-        .keys()
-        .chain(&touched)
-        .collect::<BTreeSet<_>>();
-    name::check_shadowing(known.iter().copied())?;
-
-    let mut images = load::load(&site.files, &catalogue, touched.iter(), &mut |error| {
-        Err(error).hint(format!(
-            "`stillage verify {}` finds all that is damaged",
-            fsx::shown_path(&options.output)
-        ))
-    })?;
-    let given: Vec<(Repository, name::Tag, Digest)> = new
+    let drafts = load_sources(options, &site, &rules)?;
+    let (new, taken) = take_in(&drafts, &site, &rules)?;
+    let given: Vec<(Repository, Tag, Digest)> = new
         .repositories
         .iter()
         .flat_map(|(name, repo)| {
@@ -109,17 +137,13 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
                 .map(|(tag, digest)| (name.clone(), tag.clone(), *digest))
         })
         .collect();
-    images.overlay(new);
-    catalogue.repositories.extend(
-        images
-            .repositories
-            .iter()
-            .map(|(name, repo)| (name.clone(), repo.clone())),
-    );
-    let mut notes = std::mem::take(&mut images.notes);
-    notes.extend(check_case(&images, &site)?);
+
+    let mut merged = merge(options, &site, catalogue, apis, new)?;
+    let mut notes = std::mem::take(&mut merged.images.notes);
+    notes.extend(check_case(&merged.images, &site)?);
     let v1 = if apis.v1 {
-        V1Images::find(&mut images, Some(&site.files), &|stored| {
+        let platform = merged.catalogue.v1_platform.as_ref();
+        V1Images::find(&mut merged.images, Some(&site.files), platform, &|stored| {
             encode(stored, &site.staging)
         })?
     } else {
@@ -127,14 +151,19 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
     };
     notes.extend(v1.notes.iter().cloned());
 
-    let plan = Plan {
-        catalogue: &catalogue,
-        images: &images,
+    let Merged {
+        images,
+        catalogue,
+        dropped,
+    } = &merged;
+    let changes = site.apply(&Plan {
+        catalogue,
+        images,
         v1: &v1,
-    };
-    let changes = site.apply(&plan)?;
+        dropped,
+    })?;
     if !options.dry_run {
-        site.remember(stored.iter().flatten())?;
+        site.remember(taken.iter().flat_map(Taken::values))?;
     }
     let references = given
         .into_iter()
@@ -147,7 +176,88 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
     })
 }
 
-fn built(v1: &V1Images, repository: &Repository, tag: &name::Tag, digest: Digest) -> Built {
+fn load_sources(options: &Options, site: &Site, rules: &Rules) -> anyhow::Result<Vec<Draft>> {
+    let load = |source: &Source| source.load(&site.staging, rules, &options.output);
+    let drafts: Vec<Vec<Draft>> = options
+        .sources
+        .par_iter()
+        .map(load)
+        .collect::<anyhow::Result<_>>()?;
+    let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
+    naming::select(&mut drafts, &|repository| {
+        options.selection.wants(repository)
+    });
+    if options.last_wins {
+        naming::last_wins(&mut drafts);
+    }
+    Ok(drafts)
+}
+
+/// What the site will serve.
+struct Merged {
+    /// The repositories that are looked at.
+    images: Images,
+    /// All repositories.
+    catalogue: Catalogue,
+    /// Repositories that it no longer serves.
+    dropped: BTreeSet<Repository>,
+}
+
+/// Puts the new images over what the site has; a mirror has nothing else.
+fn merge(
+    options: &Options,
+    site: &Site,
+    mut catalogue: Catalogue,
+    apis: Apis,
+    new: Images,
+) -> anyhow::Result<Merged> {
+    let mut touched: BTreeSet<Repository> = new
+        .repositories
+        .keys()
+        .cloned()
+        .chain(site.pending.iter().cloned())
+        .collect();
+    let platform = options
+        .v1_platform
+        .clone()
+        .or_else(|| catalogue.v1_platform.clone());
+    if options.mirror || catalogue.apis != apis || catalogue.v1_platform != platform {
+        touched.extend(catalogue.repositories.keys().cloned());
+    }
+    catalogue.apis = apis;
+    catalogue.v1_platform = platform;
+    let images = if options.mirror {
+        catalogue.repositories.clear();
+        new
+    } else {
+        let mut images = load::load(&site.files, &catalogue, touched.iter(), &mut |error| {
+            Err(error).hint(format!(
+                "`stillage verify {}` finds all that is damaged",
+                fsx::shown_path(&options.output)
+            ))
+        })?;
+        images.overlay(new);
+        images
+    };
+    catalogue.repositories.extend(
+        images
+            .repositories
+            .iter()
+            .map(|(name, repo)| (name.clone(), repo.clone())),
+    );
+    name::check_shadowing(catalogue.repositories.keys())?;
+    let dropped = touched
+        .into_iter()
+        .filter(|repository| !catalogue.repositories.contains_key(repository))
+        .collect();
+    Ok(Merged {
+        images,
+        catalogue,
+        dropped,
+    })
+}
+
+fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> Built {
     let top: Option<&V1Id> = v1.tags.get(repository).and_then(|tags| tags.get(tag));
     Built {
         name: format!("{repository}:{tag}"),
@@ -171,24 +281,26 @@ fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<Apis> {
 }
 
 /// Takes in the content of all drafts and makes their manifests.
-fn take_in(
-    drafts: &[Draft],
-    site: &Site,
-    rules: Rules,
-) -> anyhow::Result<(Images, Vec<Vec<Stored>>)> {
-    let jobs: Vec<_> = drafts
+fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Images, Vec<Taken>)> {
+    let needed: Vec<(usize, JobId)> = drafts
         .iter()
-        .flat_map(|draft| draft.jobs.iter().cloned())
+        .enumerate()
+        .flat_map(|(index, draft)| draft.needed().into_iter().map(move |job| (index, job)))
         .collect();
-    let mut done = ingest::run(&jobs, &site.staging, site)?.into_iter();
-    let mut images = Images::default();
-    let mut all = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        let stored: Vec<Stored> = done.by_ref().take(draft.jobs.len()).collect();
-        images.add(draft, &stored, rules.v1)?;
-        all.push(stored);
+    let jobs: Vec<&Job> = needed
+        .iter()
+        .map(|(draft, job)| &drafts[*draft].jobs[*job])
+        .collect();
+    let stored = ingest::run(&jobs, &site.staging, site)?;
+    let mut taken = vec![Taken::new(); drafts.len()];
+    for ((draft, job), stored) in needed.into_iter().zip(stored) {
+        taken[draft].insert(job, stored);
     }
-    Ok((images, all))
+    let mut images = Images::default();
+    for (draft, taken) in drafts.iter().zip(&taken) {
+        images.add(draft, taken, rules.v1)?;
+    }
+    Ok((images, taken))
 }
 
 /// Encodes a layer that v1 clients cannot read as one that they can.

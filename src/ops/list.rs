@@ -41,7 +41,12 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
     let (files, catalogue) = site::read(root)?;
     let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), &mut Err)?;
     let v1 = if catalogue.apis.v1 {
-        V1Images::find(&mut images, Some(&files), &|stored| Ok(stored.clone()))?
+        V1Images::find(
+            &mut images,
+            Some(&files),
+            catalogue.v1_platform.as_ref(),
+            &|stored| Ok(stored.clone()),
+        )?
     } else {
         V1Images::default()
     };

@@ -1,12 +1,13 @@
 //! `verify`: compares a site with the plan that follows from its catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::catalogue::Catalogue;
 use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::images::Images;
@@ -48,14 +49,16 @@ pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
         },
     )?;
     let v1 = if catalogue.apis.v1 {
-        v1_images(&mut images, &mut findings)
+        v1_images(&mut images, &catalogue, &mut findings)
     } else {
         V1Images::default()
     };
+    let dropped = BTreeSet::new();
     let plan = Plan {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
+        dropped: &dropped,
     };
     let verifier = Verifier {
         files: &files,
@@ -73,8 +76,11 @@ pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn v1_images(images: &mut Images, findings: &mut Vec<Finding>) -> V1Images {
-    V1Images::find(images, None, &|stored| Ok(stored.clone())).unwrap_or_else(|error| {
+fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Finding>) -> V1Images {
+    V1Images::find(images, None, catalogue.v1_platform.as_ref(), &|stored| {
+        Ok(stored.clone())
+    })
+    .unwrap_or_else(|error| {
         findings.push(Finding {
             path: "v1/images".into(),
             problem: format!("{error:#}"),

@@ -4,7 +4,7 @@
 //! One file for each area of the site; together they are the site's layout:
 //! ```text
 //! index.html, index.json, oci-layout, blobs/   layout.rs, pages.rs
-//! v1/                                          v1.rs (v1_images.rs: which v1 images there are)
+//! v1/                                          v1.rs (v1_images.rs, v1_claims.rs: which v1 images there are)
 //! v2/                                          v2.rs
 //! ```
 
@@ -21,6 +21,7 @@ use crate::tree::{Stage, Tree};
 mod layout;
 mod pages;
 mod v1;
+mod v1_claims;
 pub mod v1_images;
 mod v2;
 
@@ -33,6 +34,8 @@ pub struct Plan<'a> {
     pub images: &'a Images,
     /// Their v1 images.
     pub v1: &'a V1Images,
+    /// Repositories that the site no longer serves.
+    pub dropped: &'a BTreeSet<Repository>,
 }
 
 /// A part of the plan.
@@ -99,18 +102,30 @@ impl<'a> Plan<'a> {
         Ok(tree)
     }
 
-    /// The folders of a repository in which every file that names a tag must be planned.
-    pub fn tag_folders(&self, repository: &Repository) -> Vec<String> {
-        let mut folders = Vec::new();
-        for name in repository.published() {
-            if self.catalogue.apis.v1 {
-                folders.push(format!("v1/repositories/{name}/tags"));
-            }
-            if self.catalogue.apis.v2 {
-                folders.push(format!("v2/{name}/manifests"));
-                folders.push(format!("v2/{name}/_types"));
-            }
-        }
-        folders
+    /// The folders and files of a repository that are pointers: what is in them and not planned has
+    /// to go. Names that are digests are content and stay until `prune`.
+    pub fn pointers(&self, repository: &Repository) -> (Vec<String>, Vec<String>) {
+        let names = repository.published();
+        let each = |paths: &[&str]| {
+            names
+                .iter()
+                .flat_map(|name| {
+                    paths
+                        .iter()
+                        .map(|path| path.replace("NAME", name))
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        let folders = [
+            "v1/repositories/NAME/tags",
+            "v2/NAME/manifests",
+            "v2/NAME/_types",
+            "v2/NAME/referrers",
+        ];
+        (
+            each(&folders),
+            each(&["v1/repositories/NAME/images", "v2/NAME/tags/list"]),
+        )
     }
 }

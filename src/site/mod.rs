@@ -45,7 +45,7 @@ const PRIVATE: &str = ".stillage";
 
 impl Site {
     /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
-    /// no lock. `busy` is called before waiting for another writer.
+    /// no lock. With `link` files of sources may be linked into staging. `busy` is called before waiting for another writer.
     ///
     /// # Errors
     /// When there is something else at the path.
@@ -53,6 +53,7 @@ impl Site {
         root: &Path,
         apis: Apis,
         dry_run: bool,
+        link: bool,
         busy: impl FnOnce(),
     ) -> anyhow::Result<(Self, Catalogue)> {
         let files = SiteFiles::new(root);
@@ -63,7 +64,7 @@ impl Site {
         } else {
             fsx::create_dirs(&private)?;
             let lock = fsx::lock(&private.join("lock"), busy)?;
-            (Some(lock), clean_staging(private.join("staging"))?)
+            (Some(lock), clean_staging(private.join("staging"), link)?)
         };
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
@@ -198,12 +199,13 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
     .hint("give `-o` a new or empty folder")
 }
 
-fn clean_staging(path: PathBuf) -> anyhow::Result<Staging> {
+fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {
     fsx::remove_tree(&path)?;
     fsx::create_dirs(&path)?;
     Ok(Staging::Folder {
         path,
         next: AtomicU64::new(0),
+        link,
     })
 }
 

@@ -71,14 +71,26 @@ impl Site {
                 continue;
             }
             if stage == Stage::Pointer {
-                self.set_pending(&plan.images.repositories.keys().collect())?;
+                self.set_pending(
+                    &plan
+                        .images
+                        .repositories
+                        .keys()
+                        .chain(plan.dropped)
+                        .collect(),
+                )?;
             }
             fsx::sync(self.files.root())?;
             place(renames)?;
             writer.link(&links)?;
             changed = true;
         }
-        let repositories: Vec<&Repository> = plan.images.repositories.keys().collect();
+        let repositories: Vec<&Repository> = plan
+            .images
+            .repositories
+            .keys()
+            .chain(plan.dropped)
+            .collect();
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository))?;
@@ -271,25 +283,42 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes the names of tags that a repository no longer has, and second names under an old type.
+    /// Removes the pointers that a repository no longer has: of tags that are gone, and second names
+    /// under an old type.
     fn sweep(&self, repository: &Repository) -> anyhow::Result<()> {
         let mut planned = BTreeSet::new();
-        for stage in [Stage::Manifest, Stage::Pointer] {
-            let tree: Tree = self.plan.tree(Part::Repository(repository), stage)?;
+        if self.plan.images.repositories.contains_key(repository) {
+            let tree: Tree = self
+                .plan
+                .tree(Part::Repository(repository), Stage::Pointer)?;
             planned.extend(tree.files().map(|(path, _)| path.to_owned()));
         }
-        for folder in self.plan.tag_folders(repository) {
+        let (folders, files) = self.plan.pointers(repository);
+        for folder in folders {
             for name in fsx::names(&self.site.files.path(&folder))? {
-                let relative = format!("{folder}/{name}");
-                if !name.starts_with("sha256:") && !planned.contains(&relative) {
-                    self.counts.removed.fetch_add(1, Ordering::Relaxed);
-                    if !self.site.is_dry() {
-                        fsx::remove(&self.site.files.path(&relative))?;
-                    }
+                if !name.starts_with("sha256:") || folder.ends_with("/referrers") {
+                    self.drop_unplanned(&planned, &format!("{folder}/{name}"))?;
                 }
             }
         }
+        for file in files {
+            if fsx::meta(&self.site.files.path(&file))?.is_some_and(|meta| meta.is_file) {
+                self.drop_unplanned(&planned, &file)?;
+            }
+        }
         Ok(())
+    }
+
+    fn drop_unplanned(&self, planned: &BTreeSet<String>, path: &str) -> anyhow::Result<()> {
+        if planned.contains(path) {
+            return Ok(());
+        }
+        self.counts.removed.fetch_add(1, Ordering::Relaxed);
+        if self.site.is_dry() {
+            Ok(())
+        } else {
+            fsx::remove(&self.site.files.path(path))
+        }
     }
 }
 

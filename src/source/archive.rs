@@ -68,6 +68,20 @@ impl Archive {
         Ok(archive)
     }
 
+    /// Whether a file begins like a tar, maybe compressed; reads no more than that takes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn looks_like_one(path: &Path) -> anyhow::Result<bool> {
+        let Some(content) = Content::file(path.to_path_buf())? else {
+            return Ok(false);
+        };
+        let mut start = Vec::new();
+        let unpacked = Packing::of(&content)?.decoder(content.open()?);
+        let read = unpacked.and_then(|reader| reader.take(512).read_to_end(&mut start));
+        Ok(read.is_ok() && is_tar_header(&start))
+    }
+
     /// What it is called in messages, with its backticks.
     pub fn origin(&self) -> &str {
         &self.origin
@@ -207,7 +221,7 @@ fn index(file: &File, len: u64) -> anyhow::Result<BTreeMap<String, Member>> {
     let mut members = BTreeMap::new();
     let mut reader = file;
     reader.seek(SeekFrom::Start(0))?;
-    if !begins_as_tar(file, len)? {
+    if !begins_as_tar(file)? {
         bail_bad!("it is no tar archive");
     }
     let mut archive = tar::Archive::new(reader);
@@ -241,21 +255,29 @@ fn index(file: &File, len: u64) -> anyhow::Result<BTreeMap<String, Member>> {
     Ok(members)
 }
 
-/// Whether a file begins with a header of a tar, whose checksum tells it, or with the end of one.
-fn begins_as_tar(file: &File, len: u64) -> io::Result<bool> {
-    if len < 512 {
-        return Ok(false);
+/// Whether a file begins with the header of a tar, or with the end of one.
+fn begins_as_tar(file: &File) -> io::Result<bool> {
+    let mut start = [0; 512];
+    match file.read_exact_at(&mut start, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        result => result.map(|()| is_tar_header(&start)),
     }
+}
+
+/// Whether the first 512 bytes are a header of a tar, which its checksum tells, or zeros.
+fn is_tar_header(start: &[u8]) -> bool {
     let mut header = tar::Header::new_old();
-    file.read_exact_at(header.as_mut_bytes(), 0)?;
-    let bytes = header.as_bytes();
+    if start.len() < 512 {
+        return false;
+    }
+    header.as_mut_bytes().copy_from_slice(start);
     let counted = |at: usize, byte: u8| if (148..156).contains(&at) { b' ' } else { byte };
-    let sum: u32 = bytes
+    let sum: u32 = start
         .iter()
         .enumerate()
         .map(|(at, byte)| u32::from(counted(at, *byte)))
         .sum();
-    Ok(bytes.iter().all(|byte| *byte == 0) || header.cksum().is_ok_and(|claimed| claimed == sum))
+    start.iter().all(|byte| *byte == 0) || header.cksum().is_ok_and(|claimed| claimed == sum)
 }
 
 /// The name of a member: relative, without `..` and without `.`.

@@ -39,12 +39,17 @@ impl Format for Dir {
         Ok(version.is_some_and(|version| version.starts_with(b"Directory Transport Version:")))
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let folder = opened.folder().context("it is no folder")?;
         let origin = format!("`{}`", fsx::shown_path(folder));
         let mut draft = Draft::new(origin.clone());
         if selected.is_some() {
-            return Ok(draft);
+            return Ok(vec![draft]);
         }
         let content = Content::file(folder.join("manifest.json"))?
             .ok_or_else(|| bad(format!("`manifest.json` is missing in {origin}")))?;
@@ -63,7 +68,7 @@ impl Format for Dir {
             v1: None,
             called: "the image".into(),
         });
-        Ok(draft)
+        Ok(vec![draft])
     }
 }
 

@@ -47,7 +47,12 @@ impl Format for DockerArchive {
             .is_some_and(|archive| archive.has("manifest.json")))
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let archive = opened.archive().context("it is no archive")?;
         let entries: Vec<Entry> = archive
             .json("manifest.json")?
@@ -59,15 +64,15 @@ impl Format for DockerArchive {
             entry.add_to(&mut draft, archive, &by_index, &mut layers, rules)?;
         }
         if let Some(name) = selected {
-            select(&mut draft, name)?;
+            select(&mut draft, name, rules)?;
         }
-        Ok(draft)
+        Ok(vec![draft])
     }
 }
 
 /// Keeps only the image of one name.
-pub(super) fn select(draft: &mut Draft, name: &str) -> anyhow::Result<()> {
-    let wanted = Reference::in_source(name)?;
+pub(super) fn select(draft: &mut Draft, name: &str, rules: &Rules) -> anyhow::Result<()> {
+    let wanted = rules.reference(name)?;
     let tag = wanted.tag.unwrap_or_else(Tag::latest);
     draft.roots.retain(|root| {
         root.repository.as_ref() == Some(&wanted.repository) && root.tag.as_ref() == Some(&tag)
@@ -94,13 +99,13 @@ impl Entry {
         archive: &Archive,
         by_index: &Taken,
         layers: &mut Layers,
-        rules: Rules,
+        rules: &Rules,
     ) -> anyhow::Result<()> {
         let names: Vec<(Reference, &String)> = self
             .repo_tags
             .iter()
             .flatten()
-            .map(|name| Ok((Reference::in_source(name)?, name)))
+            .map(|name| Ok((rules.reference(name)?, name)))
             .collect::<anyhow::Result<_>>()?;
         let wanted: Vec<_> = names
             .iter()
@@ -186,7 +191,7 @@ pub(super) fn add_layer(
     archive: &Archive,
     member: &str,
     claimed: Option<Digest>,
-    rules: Rules,
+    rules: &Rules,
 ) -> anyhow::Result<JobId> {
     let content = archive.required(member)?;
     let work = match Packing::of(&content)? {
@@ -217,7 +222,7 @@ struct Taken {
     configs: BTreeSet<Digest>,
 }
 
-fn add_by_index(draft: &mut Draft, archive: &Archive, rules: Rules) -> anyhow::Result<Taken> {
+fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::Result<Taken> {
     let mut taken = Taken::default();
     if !archive.has("index.json") || !archive.has("oci-layout") {
         return Ok(taken);
@@ -225,7 +230,7 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: Rules) -> anyhow::R
     let mut index = Index::parse(&archive.required("index.json")?)?;
     let mut kept = Vec::new();
     for descriptor in index.manifests {
-        if is_better_by_index(archive, &descriptor)? {
+        if rules.keep_manifests || is_better_by_index(archive, &descriptor)? {
             kept.push(descriptor);
         }
     }
@@ -234,27 +239,19 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: Rules) -> anyhow::R
         draft,
         archive,
         None,
-        Rules {
-            compress: true,
-            ..rules
+        &Rules {
+            compress: !rules.keep_manifests,
+            ..rules.clone()
         },
     )?;
     for descriptor in &index.manifests {
-        let root = oci::root(descriptor, 0)?;
+        let root = oci::root(descriptor, 0, rules)?;
         if let (Some(repository), Some(tag)) = (root.repository, root.tag) {
             taken.names.insert(format!("{repository}:{tag}"));
         }
     }
     for planned in &draft.manifests {
         if let Planned::Kept {
-            manifest:
-                Manifest {
-                    body: Body::Image { config, .. },
-                    ..
-                },
-            ..
-        }
-        | Planned::Remade {
             manifest:
                 Manifest {
                     body: Body::Image { config, .. },

@@ -1,24 +1,20 @@
-//! `docker-archive:` what `docker save` wrote before Docker 1.10: v1 images by id.
+//! `docker-archive:` what `docker save` wrote before Docker 1.10.
 //! ```text
 //! repositories                        {"name":{"tag":"<id>"}}; missing when an id was saved
 //! <id>/VERSION  <id>/json  <id>/layer.tar
 //! ```
-//! Ids and JSON are the truth and are kept byte for byte; config and manifest are made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::bail_bad;
-use crate::draft::{Config, Draft, ManifestId, Planned, Root, Rules, StoredV1};
-use crate::error::shown;
+use crate::content::Content;
+use crate::draft::{Draft, JobId, Rules};
 use crate::source::archive::Archive;
 use crate::source::docker_archive::{add_layer, select};
+use crate::source::v1_chain::{Chains, V1Store};
 use crate::source::{Format, Opened};
-use crate::spec::manifest::MAX_JSON;
-use crate::spec::name::{Reference, Repository, Tag};
-use crate::spec::v1::{Place, V1Id};
+use crate::spec::v1::V1Id;
 
 /// An archive of v1 images.
 #[derive(Debug)]
@@ -41,21 +37,26 @@ impl Format for Legacy {
         }))
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let archive = opened.archive().context("it is no archive")?;
-        let mut loading = Loading {
-            archive,
-            rules,
-            draft: Draft::new(archive.origin()),
-            images: BTreeMap::new(),
-            tops: BTreeMap::new(),
-        };
-        loading.load()?;
-        let mut draft = loading.draft;
-        if let Some(name) = selected {
-            select(&mut draft, name)?;
+        let store = Store { archive, rules };
+        let mut chains = Chains::new(&store, rules, Draft::new(archive.origin()));
+        let repositories: Option<BTreeMap<String, BTreeMap<String, String>>> =
+            archive.json("repositories")?;
+        match repositories {
+            Some(repositories) => add_named(&mut chains, &repositories, archive, rules)?,
+            None => add_heads(&mut chains, archive)?,
         }
-        Ok(draft)
+        let mut draft = chains.draft;
+        if let Some(name) = selected {
+            select(&mut draft, name, rules)?;
+        }
+        Ok(vec![draft])
     }
 }
 
@@ -65,130 +66,66 @@ fn ids(archive: &Archive) -> impl Iterator<Item = V1Id> {
         .filter_map(|name| name.strip_suffix("/json")?.parse().ok())
 }
 
-struct Loading<'a> {
-    archive: &'a Archive,
-    rules: Rules,
-    draft: Draft,
-    images: BTreeMap<V1Id, StoredV1>,
-    tops: BTreeMap<V1Id, ManifestId>,
+fn add_named(
+    chains: &mut Chains<'_>,
+    repositories: &BTreeMap<String, BTreeMap<String, String>>,
+    archive: &Archive,
+    rules: &Rules,
+) -> anyhow::Result<()> {
+    for (name, tags) in repositories {
+        for (tag, id) in tags {
+            let id: V1Id = id
+                .parse()
+                .with_context(|| format!("`repositories` of {}", archive.origin()))?;
+            let repository = rules.reference(name)?.repository;
+            chains.add_root(
+                id,
+                Some(repository),
+                Some(tag.parse()?),
+                &format!("{name}:{tag}"),
+            )?;
+        }
+    }
+    Ok(())
 }
 
-impl Loading<'_> {
-    fn load(&mut self) -> anyhow::Result<()> {
-        let repositories: Option<BTreeMap<String, BTreeMap<String, String>>> =
-            self.archive.json("repositories")?;
-        let Some(repositories) = repositories else {
-            return self.load_heads();
-        };
-        for (name, tags) in repositories {
-            for (tag, id) in tags {
-                let id: V1Id = id
-                    .parse()
-                    .with_context(|| format!("`repositories` of {}", self.archive.origin()))?;
-                let reference = Reference::in_source(&name)?;
-                self.add_root(
-                    id,
-                    Some(reference.repository),
-                    Some(tag.parse()?),
-                    &format!("{name}:{tag}"),
-                )?;
-            }
+/// Without names, the images are those that are below no other.
+fn add_heads(chains: &mut Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
+    let all: BTreeSet<V1Id> = ids(archive).collect();
+    let mut heads = all.clone();
+    for id in all {
+        if let Some(parent) = chains.parent(id)? {
+            heads.remove(&parent);
         }
-        Ok(())
+    }
+    heads
+        .into_iter()
+        .try_for_each(|id| chains.add_root(id, None, None, &id.to_string()))
+}
+
+struct Store<'a> {
+    archive: &'a Archive,
+    rules: &'a Rules,
+}
+
+impl V1Store for Store<'_> {
+    fn json(&self, id: V1Id) -> anyhow::Result<Content> {
+        self.archive.required(&format!("{id}/json"))
     }
 
-    /// Without names, the images are those that are below no other.
-    fn load_heads(&mut self) -> anyhow::Result<()> {
-        let all: BTreeSet<V1Id> = ids(self.archive).collect();
-        let mut heads = all.clone();
-        for id in all {
-            if let Some(parent) = self.image(id)?.parent {
-                heads.remove(&parent);
-            }
-        }
-        heads
-            .into_iter()
-            .try_for_each(|id| self.add_root(id, None, None, &id.to_string()))
-    }
-
-    fn add_root(
-        &mut self,
-        top: V1Id,
-        repository: Option<Repository>,
-        tag: Option<Tag>,
-        called: &str,
-    ) -> anyhow::Result<()> {
-        let manifest = match self.tops.get(&top) {
-            Some(manifest) => *manifest,
-            None => self.add_chain(top)?,
-        };
-        self.tops.insert(top, manifest);
-        let v1 = self.rules.v1.then_some(top);
-        self.draft.roots.push(Root {
-            repository,
-            tag,
-            manifest,
-            v1,
-            called: format!("`{}`", shown(called)),
-        });
-        Ok(())
-    }
-
-    fn add_chain(&mut self, top: V1Id) -> anyhow::Result<ManifestId> {
-        let mut chain = Vec::new();
-        let mut seen = BTreeSet::new();
-        let mut next = Some(top);
-        while let Some(id) = next {
-            if !seen.insert(id) {
-                bail_bad!(
-                    "the parents of the image {top} in {} form a cycle",
-                    self.archive.origin()
-                );
-            }
-            let image = self.image(id)?;
-            next = image.parent;
-            chain.push((id, image));
-        }
-        chain.reverse();
-        let layers = chain.iter().map(|(_, image)| image.layer).collect();
-        let json = chain
-            .iter()
-            .map(|(_, image)| Arc::clone(&image.json))
-            .collect();
-        if self.rules.v1 {
-            self.draft.v1.extend(chain);
-        }
-        self.draft.manifests.push(Planned::Made {
-            config: Config::Legacy(json),
-            layers,
-        });
-        Ok(self.draft.manifests.len() - 1)
-    }
-
-    fn image(&mut self, id: V1Id) -> anyhow::Result<StoredV1> {
-        if let Some(image) = self.images.get(&id) {
-            return Ok(image.clone());
-        }
-        let content = self.archive.required(&format!("{id}/json"))?;
-        let json = content.read(MAX_JSON)?;
-        let place = Place::parse(&json)
-            .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
-        if place.id != id {
-            bail_bad!("{} has the id {}", content.origin(), place.id);
-        }
-        let layer = add_layer(
-            &mut self.draft,
+    fn add_layer(
+        &self,
+        draft: &mut Draft,
+        id: V1Id,
+        _json: &[u8],
+    ) -> anyhow::Result<(JobId, JobId)> {
+        let job = add_layer(
+            draft,
             self.archive,
             &format!("{id}/layer.tar"),
             None,
             self.rules,
         )?;
-        let image = StoredV1 {
-            json,
-            parent: place.parent,
-            layer,
-        };
-        self.images.insert(id, image.clone());
-        Ok(image)
+        Ok((job, job))
     }
 }

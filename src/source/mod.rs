@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::draft::{Draft, Rules};
-use crate::error::{WithHint as _, bad, shown};
+use crate::draft::{Draft, Rules, naming};
+use crate::error::{Hint, WithHint as _, bad, shown};
 use crate::ingest::Staging;
 use crate::spec::name::Reference;
 use crate::{bail_bad, fsx};
@@ -16,7 +16,11 @@ pub mod docker_archive;
 pub mod legacy;
 pub mod oci;
 pub mod oci_archive;
+pub mod registry_v1;
+pub mod registry_v2;
 pub mod site;
+pub mod v1_chain;
+mod walk;
 
 /// A way in which images are stored.
 pub trait Format: Sync {
@@ -36,7 +40,12 @@ pub trait Format: Sync {
     ///
     /// # Errors
     /// When the source is damaged or not what its format demands.
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft>;
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>>;
 }
 
 /// All formats, in the order of detection.
@@ -44,6 +53,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &site::Site,
     &oci::Oci,
     &dir::Dir,
+    &registry_v1::RegistryV1,
+    &registry_v2::RegistryV2,
     &docker_archive::DockerArchive,
     &legacy::Legacy,
     &oci_archive::OciArchive,
@@ -129,49 +140,75 @@ impl Source {
         Ok(None)
     }
 
-    /// Reads the images, all but their layers.
+    /// Reads the images, all but their layers. A folder in no known format is walked.
     ///
     /// # Errors
     /// When the source is damaged, of no known format, or its images have no names.
-    pub fn load(&self, staging: &Staging, rules: Rules) -> anyhow::Result<Draft> {
+    pub fn load(
+        &self,
+        staging: &Staging,
+        rules: &Rules,
+        output: &Path,
+    ) -> anyhow::Result<Vec<Draft>> {
         let origin = format!("`{}`", fsx::shown_path(&self.path));
         let opened = Opened::new(&self.path, staging)?;
-        let format = self.format(&opened)?;
-        let mut draft = format
-            .load(&opened, self.selected.as_deref(), rules)
-            .with_context(|| format!("cannot take images from {origin}"))?;
-        if draft.roots.is_empty() {
+        let mut drafts = match (detect(&opened, self.prefix)?, &opened) {
+            (Some(format), _) => load(format, &opened, &origin, self.selected.as_deref(), rules)?,
+            (None, Opened::Folder(folder)) if self.prefix.is_none() => {
+                walk::load(folder, output, staging, rules)?
+            }
+            _ => return Err(self.unknown()),
+        };
+        if drafts.iter().all(|draft| draft.roots.is_empty()) {
             let missing = self.selected.as_ref().map_or("no image".into(), |name| {
                 format!("no image `{}`", shown(name))
             });
-            bail_bad!("{origin} holds {missing}");
+            let notes: Vec<String> = drafts.into_iter().flat_map(|draft| draft.notes).collect();
+            let found = Err(bad(format!("{origin} holds {missing}")));
+            return if notes.is_empty() {
+                found
+            } else {
+                found.hint(notes.join("; "))
+            };
         }
-        draft.rename(
-            self.name
-                .as_ref()
-                .map(|name| (&name.repository, name.tag.as_ref())),
-        )?;
-        Ok(draft)
+        if let Some(name) = &self.name {
+            naming::rename(&mut drafts, &origin, name)?;
+        }
+        naming::require(&drafts)?;
+        Ok(drafts)
     }
 
-    fn format(&self, opened: &Opened) -> anyhow::Result<&'static dyn Format> {
-        for format in FORMATS {
-            let wanted = self.prefix.is_none_or(|prefix| prefix == format.prefix());
-            if wanted && format.detect(opened)? {
-                return Ok(*format);
-            }
-        }
+    fn unknown(&self) -> anyhow::Error {
         let what = self
             .prefix
             .map_or("an image in a known format".into(), |prefix| {
                 format!("a source for `{prefix}:`")
             });
-        Err(bad(format!(
-            "`{}` is not {what}",
-            fsx::shown_path(&self.path)
-        )))
-        .hint(format!("known formats: {}", prefixes()))
+        let error = bad(format!("`{}` is not {what}", fsx::shown_path(&self.path)));
+        error.context(Hint(format!("known formats: {}", prefixes())))
     }
+}
+
+/// The format of what lies at a path, of those with a prefix if one is given.
+fn detect(opened: &Opened, prefix: Option<&str>) -> anyhow::Result<Option<&'static dyn Format>> {
+    for format in FORMATS {
+        if prefix.is_none_or(|prefix| prefix == format.prefix()) && format.detect(opened)? {
+            return Ok(Some(*format));
+        }
+    }
+    Ok(None)
+}
+
+fn load(
+    format: &dyn Format,
+    opened: &Opened,
+    origin: &str,
+    selected: Option<&str>,
+    rules: &Rules,
+) -> anyhow::Result<Vec<Draft>> {
+    format
+        .load(opened, selected, rules)
+        .with_context(|| format!("cannot take images from {origin}"))
 }
 
 /// Each prefix once, with what it stands for.

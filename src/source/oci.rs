@@ -19,7 +19,7 @@ use crate::fsx;
 use crate::source::{Format, Opened};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Descriptor, MAX_JSON};
-use crate::spec::name::Reference;
+use crate::spec::name::Tag;
 
 /// An OCI image layout in a folder.
 #[derive(Debug)]
@@ -42,7 +42,12 @@ impl Format for Oci {
         Ok(has("oci-layout")? && has("index.json")?)
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let folder = opened.folder().context("a layout is a folder")?;
         let index = folder.join("index.json");
         let content = Content::file(index.clone())?
@@ -50,7 +55,7 @@ impl Format for Oci {
         let index = Index::parse(&content)?;
         let mut draft = Draft::new(format!("`{}`", fsx::shown_path(folder)));
         index.add_to(&mut draft, &Folder(folder), selected, rules)?;
-        Ok(draft)
+        Ok(vec![draft])
     }
 }
 
@@ -97,11 +102,12 @@ impl Index {
         draft: &mut Draft,
         blobs: &dyn Blobs,
         selected: Option<&str>,
-        rules: Rules,
+        rules: &Rules,
     ) -> anyhow::Result<()> {
         let mut nameless = Vec::new();
         for descriptor in &self.manifests {
-            if selected.is_some_and(|name| descriptor.annotation(REF_NAME) != Some(name)) {
+            let name = descriptor.annotation(REF_NAME);
+            if name.is_some() && selected.is_some_and(|selected| name != Some(selected)) {
                 continue;
             }
             let id = draft.add_manifest(blobs, descriptor, rules)?;
@@ -111,46 +117,24 @@ impl Index {
                     descriptor.digest, draft.origin
                 ))
             })?;
-            let root = root(descriptor, id)?;
+            let root = root(descriptor, id, rules)?;
             if root.repository.is_none() && root.tag.is_none() {
                 nameless.push(root);
             } else {
                 draft.roots.push(root);
             }
         }
-        if selected.is_some() {
-            self.add_attached(draft, blobs, rules)?;
-        }
         let children: BTreeSet<ManifestId> = draft.children().collect();
         for root in nameless {
             let subject = draft.manifests[root.manifest].subject();
-            if subject.is_some_and(|subject| {
-                self.manifests.iter().any(|other| other.digest == subject) || draft.has(&subject)
-            }) {
-                draft.referrers.push(root.manifest);
-            } else if !children.contains(&root.manifest) {
+            if let Some(subject) = subject.filter(|subject| draft.has(subject)) {
+                draft
+                    .referrers
+                    .entry(subject)
+                    .or_default()
+                    .push(root.manifest);
+            } else if selected.is_none() && !children.contains(&root.manifest) {
                 draft.roots.push(root);
-            }
-        }
-        Ok(())
-    }
-
-    /// With one image selected, what is attached to it still comes along.
-    fn add_attached(
-        &self,
-        draft: &mut Draft,
-        blobs: &dyn Blobs,
-        rules: Rules,
-    ) -> anyhow::Result<()> {
-        for descriptor in self
-            .manifests
-            .iter()
-            .filter(|descriptor| descriptor.annotation(REF_NAME).is_none())
-        {
-            if let Some(id) = draft.add_manifest(blobs, descriptor, rules)?
-                && draft.manifests[id].subject().is_some()
-            {
-                draft.referrers.push(id);
             }
         }
         Ok(())
@@ -159,7 +143,7 @@ impl Index {
 
 /// What an entry is called: containerd's whole name, else the name of the layout, where a bare word
 /// is a tag (image-spec `annotations.md`).
-pub fn root(descriptor: &Descriptor, manifest: ManifestId) -> anyhow::Result<Root> {
+pub fn root(descriptor: &Descriptor, manifest: ManifestId, rules: &Rules) -> anyhow::Result<Root> {
     let nameless = Root {
         repository: None,
         tag: None,
@@ -179,7 +163,7 @@ pub fn root(descriptor: &Descriptor, manifest: ManifestId) -> anyhow::Result<Roo
             ..nameless
         });
     }
-    let reference = Reference::in_source(name).map_err(|error| {
+    let reference = rules.reference(name).map_err(|error| {
         error.context(format!(
             "the manifest {} has an illegal name",
             descriptor.digest
@@ -188,7 +172,7 @@ pub fn root(descriptor: &Descriptor, manifest: ManifestId) -> anyhow::Result<Roo
     if reference.tag.is_none() && reference.digest.is_none() {
         return Ok(Root {
             repository: Some(reference.repository),
-            tag: Some(crate::spec::name::Tag::latest()),
+            tag: Some(Tag::latest()),
             called,
             ..nameless
         });
@@ -211,7 +195,7 @@ mod tests {
             Digest::of(b"")
         ))
         .unwrap();
-        let root = root(&descriptor, 0).ok()?;
+        let root = root(&descriptor, 0, &Rules::default()).ok()?;
         Some((
             root.repository.map(|name| name.to_string()),
             root.tag.map(|tag| tag.to_string()),

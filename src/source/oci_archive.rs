@@ -28,12 +28,17 @@ impl Format for OciArchive {
             .is_some_and(|archive| archive.has("oci-layout") && archive.has("index.json")))
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let archive = opened.archive().context("it is no archive")?;
         let index = Index::parse(&archive.required("index.json")?)?;
         let mut draft = Draft::new(archive.origin());
         index.add_to(&mut draft, archive, selected, rules)?;
-        Ok(draft)
+        Ok(vec![draft])
     }
 }
 

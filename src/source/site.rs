@@ -35,7 +35,12 @@ impl Format for Site {
             .is_some_and(|bytes| Catalogue::is_one(&bytes)))
     }
 
-    fn load(&self, opened: &Opened, selected: Option<&str>, rules: Rules) -> anyhow::Result<Draft> {
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
         let folder = opened.folder().context("it is no folder")?;
         let files = SiteFiles::new(folder);
         let catalogue = Catalogue::parse(
@@ -51,13 +56,13 @@ impl Format for Site {
         for (repository, repo) in &catalogue.repositories {
             loading.add(repository, repo, selected)?;
         }
-        Ok(loading.draft)
+        Ok(vec![loading.draft])
     }
 }
 
 struct Loading<'a> {
     files: &'a SiteFiles,
-    rules: Rules,
+    rules: &'a Rules,
     draft: Draft,
 }
 

@@ -64,10 +64,41 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// Whether a platform is meant by this one; without a variant every variant is.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.os == other.os
+            && self.architecture == other.architecture
+            && (self.variant.is_none() || self.variant == other.variant)
+    }
+
     /// Whether it says that no machine runs it: attestations of buildkit are listed as
     /// `unknown/unknown`.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" || self.architecture == "unknown"
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = anyhow::Error;
+
+    /// `os/architecture[/variant]`.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts.as_slice() {
+            [os, architecture, rest @ ..]
+                if rest.len() < 2 && parts.iter().all(|part| !part.is_empty()) =>
+            {
+                Ok(Self {
+                    os: (*os).into(),
+                    architecture: (*architecture).into(),
+                    variant: rest.first().map(|variant| (*variant).into()),
+                })
+            }
+            _ => anyhow::bail!(
+                "`{}` is no platform, such as `linux/amd64` or `linux/arm/v7`",
+                shown(text)
+            ),
+        }
     }
 }
 

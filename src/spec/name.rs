@@ -185,9 +185,23 @@ impl Reference {
     ///
     /// # Errors
     /// When the rest is no reference.
-    pub fn in_source(text: &str) -> anyhow::Result<Self> {
+    pub fn without_host(text: &str) -> anyhow::Result<Self> {
         match text.split_once('/') {
             Some((host, rest)) if is_host(host) => rest.parse(),
+            _ => text.parse(),
+        }
+    }
+
+    /// A reference as a source has it, with its host but without the port, which no name can have.
+    ///
+    /// # Errors
+    /// When the rest is no reference.
+    pub fn with_host(text: &str) -> anyhow::Result<Self> {
+        match text.split_once('/') {
+            Some((host, rest)) if is_host(host) => {
+                let name = host.split_once(':').map_or(host, |(name, _)| name);
+                format!("{name}/{rest}").parse()
+            }
             _ => text.parse(),
         }
     }
@@ -237,7 +251,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<(String, Option<String>)> {
-        let reference = Reference::in_source(text).ok()?;
+        let reference = Reference::without_host(text).ok()?;
         Some((
             reference.repository.to_string(),
             reference.tag.map(|tag| tag.to_string()),

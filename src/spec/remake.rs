@@ -13,6 +13,9 @@ use crate::spec::media_type::{
     OCI_LAYER_ZSTD, OCI_MANIFEST,
 };
 
+/// The annotation with which buildkit says what a child of an index is about.
+pub const REFERENCE: &str = "vnd.docker.reference.digest";
+
 /// A blob of a made manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
@@ -84,7 +87,6 @@ pub fn with_children(
     index: &[u8],
     replaced: &BTreeMap<Digest, (Digest, u64)>,
 ) -> anyhow::Result<Vec<u8>> {
-    const REFERENCE: &str = "vnd.docker.reference.digest";
     edit_list(index, "manifests", |descriptor| {
         let mut edits = Vec::new();
         if let Some((digest, size)) =

@@ -1,0 +1,185 @@
+//! Manifests that a source has, taken with all that they point to.
+
+use crate::bail_bad;
+use crate::content::Content;
+use crate::draft::{Draft, JobId, ManifestId, Planned, Rules};
+use crate::ingest::Work;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Body, Descriptor, MAX_JSON, Manifest, Platform};
+use crate::spec::media_type::LayerKind;
+use crate::spec::remake::REFERENCE;
+
+/// Finds the content of a kept manifest.
+pub trait Blobs {
+    /// The content with this digest; `None` when the source does not have it.
+    ///
+    /// # Errors
+    /// When the source cannot be looked into.
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>>;
+}
+
+/// Indexes nested deeper than this are refused.
+const MAX_NESTING: usize = 8;
+
+impl Draft {
+    /// Adds the manifest that a descriptor points to with all that it points to. `None` when the
+    /// source does not have it.
+    ///
+    /// # Errors
+    /// When a manifest is broken, is not what its descriptor says, or lacks a blob.
+    pub fn add_manifest(
+        &mut self,
+        blobs: &dyn Blobs,
+        descriptor: &Descriptor,
+        rules: &Rules,
+    ) -> anyhow::Result<Option<ManifestId>> {
+        self.add_nested(blobs, descriptor, rules, 0)
+    }
+
+    fn add_nested(
+        &mut self,
+        blobs: &dyn Blobs,
+        descriptor: &Descriptor,
+        rules: &Rules,
+        depth: usize,
+    ) -> anyhow::Result<Option<ManifestId>> {
+        if let Some(id) = self.kept_manifests.get(&descriptor.digest) {
+            return Ok(Some(*id));
+        }
+        let Some(content) = blobs.blob(&descriptor.digest)? else {
+            return Ok(None);
+        };
+        if depth > MAX_NESTING {
+            bail_bad!(
+                "{} is an index nested more than {MAX_NESTING} deep",
+                content.origin()
+            );
+        }
+        let manifest = read_manifest(&content, descriptor)?;
+        let planned = match &manifest.body {
+            Body::Index(children) => self.index(blobs, children.clone(), manifest, rules, depth)?,
+            _ => self.image(blobs, manifest, rules)?,
+        };
+        self.manifests.push(planned);
+        let id = self.manifests.len() - 1;
+        self.kept_manifests.insert(descriptor.digest, id);
+        Ok(Some(id))
+    }
+
+    fn index(
+        &mut self,
+        blobs: &dyn Blobs,
+        children: Vec<Descriptor>,
+        manifest: Manifest,
+        rules: &Rules,
+        depth: usize,
+    ) -> anyhow::Result<Planned> {
+        let mut present = Vec::new();
+        for child in wanted(&children, &rules.platforms) {
+            present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
+        }
+        if present.is_empty() && !children.is_empty() {
+            bail_bad!(
+                "{} has no child of the index {}",
+                self.origin,
+                manifest.digest
+            );
+        }
+        let remade = present
+            .iter()
+            .any(|id| matches!(self.manifests[*id], Planned::Kept { remade: true, .. }));
+        Ok(Planned::Kept {
+            manifest,
+            blobs: Vec::new(),
+            children: present,
+            remade,
+        })
+    }
+
+    fn image(
+        &mut self,
+        blobs: &dyn Blobs,
+        manifest: Manifest,
+        rules: &Rules,
+    ) -> anyhow::Result<Planned> {
+        let mut ids: Vec<JobId> = Vec::new();
+        let mut remade = false;
+        for wanted in manifest.blobs() {
+            let digest = wanted.digest;
+            let Some(blob) = blobs.blob(&digest)? else {
+                bail_bad!(
+                    "the blob {digest} of the manifest {} is missing in {}",
+                    manifest.digest,
+                    self.origin
+                );
+            };
+            if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
+                remade = true;
+                // A plain layer is its own tar: the digest is the diff ID.
+                ids.push(self.add_job(
+                    blob,
+                    Work::Gzip {
+                        claimed: Some(digest),
+                    },
+                ));
+            } else {
+                let measure = rules.v1 && manifest.is_image() && wanted.kind.is_some();
+                ids.push(self.add_blob(blob, digest, wanted.size, measure));
+            }
+        }
+        Ok(Planned::Kept {
+            manifest,
+            blobs: ids,
+            children: Vec::new(),
+            remade,
+        })
+    }
+}
+
+fn read_manifest(content: &Content, descriptor: &Descriptor) -> anyhow::Result<Manifest> {
+    let bytes = content.read(MAX_JSON)?;
+    let manifest = Manifest::parse(bytes, Some(&descriptor.media_type))
+        .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
+    if manifest.digest != descriptor.digest {
+        bail_bad!(
+            "{} has the digest {}, not {}",
+            content.origin(),
+            manifest.digest,
+            descriptor.digest
+        );
+    }
+    if manifest.bytes.len() as u64 != descriptor.size {
+        bail_bad!(
+            "{} has {} bytes, not {}",
+            content.origin(),
+            manifest.bytes.len(),
+            descriptor.size
+        );
+    }
+    Ok(manifest)
+}
+
+/// The children of an index for some platforms, all of them where none is named. What buildkit
+/// attached to a child goes with it.
+fn wanted<'a>(children: &'a [Descriptor], platforms: &[Platform]) -> Vec<&'a Descriptor> {
+    let fits = |child: &&Descriptor| match &child.platform {
+        Some(platform) if !platform.is_unknown() => {
+            platforms.iter().any(|wanted| wanted.covers(platform))
+        }
+        _ => child.annotation(REFERENCE).is_none(),
+    };
+    if platforms.is_empty() {
+        return children.iter().collect();
+    }
+    let kept: Vec<&Descriptor> = children.iter().filter(fits).collect();
+    let about = |child: &&Descriptor| {
+        let about = child
+            .annotation(REFERENCE)
+            .and_then(|text| text.parse::<Digest>().ok());
+        about.is_some_and(|about| kept.iter().any(|other| other.digest == about))
+    };
+    children
+        .iter()
+        .filter(|child| fits(child) || about(child))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Names for the images of a source: `SOURCE=NAME[:TAG]`, and which are wanted at all.
+
+use std::collections::BTreeSet;
+
+use crate::draft::{Draft, Root};
+use crate::error::{WithHint as _, bad};
+use crate::spec::name::{Reference, Repository, Tag};
+
+/// Names the images of a source: NAME alone keeps the tags that they have, else gives `latest`;
+/// NAME:TAG needs exactly one image.
+///
+/// # Errors
+/// When one tag cannot name what the source holds.
+pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::Result<()> {
+    let images: BTreeSet<(usize, usize)> = drafts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, draft)| {
+            draft
+                .roots
+                .iter()
+                .filter(|root| !root.goes_along())
+                .map(move |root| (index, root.manifest))
+        })
+        .collect();
+    if name.tag.is_some() && images.len() != 1 {
+        return Err(bad(format!(
+            "{origin} holds {} images, so one tag cannot name it",
+            images.len()
+        )))
+        .hint(format!(
+            "give only a repository: `=…{}` keeps the tags of the source",
+            name.repository
+        ));
+    }
+    for root in drafts.iter_mut().flat_map(|draft| &mut draft.roots) {
+        if !root.goes_along() {
+            root.tag = name
+                .tag
+                .clone()
+                .or_else(|| root.tag.take())
+                .or_else(|| Some(Tag::latest()));
+        }
+        root.repository = Some(name.repository.clone());
+    }
+    Ok(())
+}
+
+/// Makes sure that every image has a name.
+///
+/// # Errors
+/// Names one that has none.
+pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
+    for draft in drafts {
+        if let Some(root) = draft.roots.iter().find(|root| root.repository.is_none()) {
+            return Err(bad(format!(
+                "{} in {} has no name",
+                root.called, draft.origin
+            )))
+            .hint("name it: `SOURCE=NAME[:TAG]`");
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out the repositories that are not wanted, and says so.
+pub fn select(drafts: &mut [Draft], wanted: &dyn Fn(&Repository) -> bool) {
+    for draft in drafts {
+        draft
+            .roots
+            .retain(|root| root.repository.as_ref().is_none_or(wanted));
+    }
+}
+
+/// Where several sources give one tag, lets the last one have it.
+pub fn last_wins(drafts: &mut [Draft]) {
+    let mut seen = BTreeSet::new();
+    for draft in drafts.iter_mut().rev() {
+        let mut own = BTreeSet::new();
+        draft
+            .roots
+            .retain(|root| match (&root.repository, &root.tag) {
+                (Some(repository), Some(tag)) => {
+                    let key = (repository.clone(), tag.clone());
+                    let is_last = !seen.contains(&key);
+                    own.insert(key);
+                    is_last
+                }
+                _ => true,
+            });
+        seen.extend(own);
+    }
+}
+
+impl Root {
+    /// Whether it only belongs to another manifest, so that a new tag is not meant for it: what a
+    /// registry knows without a tag, and what a tag of cosign attaches.
+    fn goes_along(&self) -> bool {
+        self.tag
+            .as_ref()
+            .map_or(self.repository.is_some(), Tag::is_attachment)
+    }
+}

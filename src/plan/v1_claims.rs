@@ -1,0 +1,234 @@
+//! Who may have a v1 id: images that derive it, images that came with it, and what the site has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::catalogue::Repo;
+use crate::error::bad;
+use crate::images::{Images, V1Form, memory_blob};
+use crate::ingest::Stored;
+use crate::layer::Packing;
+use crate::plan::v1_images::{Form, Layer};
+use crate::site_files::SiteFiles;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Body, Manifest, Platform};
+use crate::spec::v1::{self, Place, V1Id};
+
+/// Claims by the id that they are for.
+pub(super) type Claims = BTreeMap<V1Id, Claim>;
+
+/// An image that could get an id; its layers with whether they are packed with zstd, which v1
+/// clients cannot read, the best first.
+pub(super) struct Claim {
+    /// The image below.
+    pub(super) parent: Option<V1Id>,
+    /// Its JSON.
+    pub(super) form: Form,
+    layers: BTreeSet<(bool, Digest)>,
+}
+
+/// A claim for an image that a source or the site has.
+pub(super) fn stored_claim(
+    images: &Images,
+    site: Option<&SiteFiles>,
+    id: V1Id,
+) -> anyhow::Result<Claim> {
+    if let Some(V1Form {
+        json,
+        parent,
+        layer,
+    }) = images.v1.get(&id)
+    {
+        let layers = layer.iter().map(|layer| (false, *layer)).collect();
+        return Ok(Claim {
+            parent: *parent,
+            form: Form::Stored(json.clone()),
+            layers,
+        });
+    }
+    let json = site.map_or(Ok(None), |site| site.v1_json(id))?;
+    let json = json.ok_or_else(|| bad(format!("the v1 image {id} is missing")))?;
+    Ok(Claim {
+        parent: Place::parse(&json)?.parent,
+        form: Form::InSite,
+        layers: BTreeSet::new(),
+    })
+}
+
+impl Claim {
+    /// Whether this is its JSON.
+    pub(super) fn has_json(&self, images: &Images, id: V1Id, json: &[u8]) -> anyhow::Result<bool> {
+        Ok(match &self.form {
+            Form::Dependency => json == v1::dependency_json(id, self.parent),
+            Form::Top(config) => json == v1::top_json(&images.config(config)?.0, id, self.parent)?,
+            Form::Stored(stored) => json == &**stored,
+            Form::InSite => true,
+        })
+    }
+
+    /// Whether this is one of its layers.
+    pub(super) fn has_layer(&self, layer: Option<Digest>) -> bool {
+        layer.is_none_or(|layer| self.layers.iter().any(|(_, digest)| *digest == layer))
+    }
+
+    /// The blobs that v1 clients can read, the best first.
+    pub(super) fn candidates(&self) -> Vec<Digest> {
+        self.layers
+            .iter()
+            .filter(|(zstd, _)| !zstd)
+            .map(|(_, digest)| *digest)
+            .collect()
+    }
+
+    /// Decides on a layer; one that v1 clients cannot read is encoded anew.
+    pub(super) fn layer(
+        &self,
+        images: &mut Images,
+        blobs: &BTreeSet<Digest>,
+        encode: &dyn Fn(&Stored) -> anyhow::Result<Stored>,
+    ) -> anyhow::Result<Layer> {
+        let own = match self.layers.first() {
+            Some((false, digest)) if blobs.contains(digest) => return Ok(Layer::Blob(*digest)),
+            Some((false, digest)) => return Ok(Layer::Own(*digest)),
+            Some((true, digest)) => encode(&images.blobs[digest])?,
+            None if matches!(self.form, Form::Stored(_)) => return Ok(Layer::InSite),
+            // Docker pushes an image without layers as one v1 image with an empty tar.
+            None => memory_blob(vec![0; 1024]),
+        };
+        let digest = own.digest;
+        images.blobs.entry(digest).or_insert(own);
+        Ok(Layer::Own(digest))
+    }
+}
+
+/// What `docker push` would give each image, with or without a tag: an image that lost its tag
+/// still is where a layer in the site may have come from.
+pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
+    let mut claims = Claims::new();
+    // An image that came with a v1 form of its own has that one only.
+    let entries = images
+        .repositories
+        .values()
+        .flat_map(|repo| &repo.manifests);
+    let without_own: BTreeSet<&Digest> = entries
+        .filter(|(_, entry)| entry.v1.is_none())
+        .map(|(digest, _)| digest)
+        .collect();
+    for manifest in without_own
+        .into_iter()
+        .map(|digest| &images.manifests[digest])
+    {
+        let Ok(config) = v1_config(manifest) else {
+            continue;
+        };
+        let blobs = manifest.blobs();
+        let mut parent = None;
+        let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
+        for (index, id) in ids.iter().enumerate() {
+            let form = if index + 1 == ids.len() {
+                Form::Top(config)
+            } else {
+                Form::Dependency
+            };
+            let claim = claims.entry(*id).or_insert_with(|| Claim {
+                parent,
+                form,
+                layers: BTreeSet::new(),
+            });
+            if let Some(layer) = blobs.get(index + 1) {
+                let zstd = images.blobs[&layer.digest].packing == Packing::Zstd;
+                claim.layers.insert((zstd, layer.digest));
+            }
+            parent = Some(*id);
+        }
+    }
+    Ok(claims)
+}
+
+/// The config of a manifest that has a v1 form, or why it has none.
+fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
+    let Body::Image { config, layers } = &manifest.body else {
+        return Err("it is no image");
+    };
+    if !manifest.is_image() {
+        return Err("it is no image");
+    }
+    if manifest.blobs().len() != layers.len() + 1 {
+        return Err("some of its layers must not be distributed");
+    }
+    Ok(config.digest)
+}
+
+/// The top v1 image of a manifest or index, or why there is none.
+pub(super) fn top_of(
+    images: &Images,
+    repo: &Repo,
+    digest: &Digest,
+    platform: Option<&Platform>,
+) -> anyhow::Result<Result<V1Id, &'static str>> {
+    if let Some(top) = repo.manifests.get(digest).and_then(|entry| entry.v1) {
+        return Ok(Ok(top));
+    }
+    let Some(manifest) = choose(images, digest, platform)? else {
+        return Ok(Err("it is no image"));
+    };
+    let config = match v1_config(&manifest) {
+        Ok(config) => config,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
+    Ok(ids.last().copied().ok_or("it is no image"))
+}
+
+/// The image that v1 clients get of an index: the one for the platform that was asked for, else for
+/// linux/amd64, else the first one listed.
+fn choose(
+    images: &Images,
+    digest: &Digest,
+    wanted: Option<&Platform>,
+) -> anyhow::Result<Option<Arc<Manifest>>> {
+    let mut leaves = Vec::new();
+    collect_images(images, digest, &mut BTreeSet::new(), &mut leaves);
+    let usual = Platform {
+        os: "linux".into(),
+        architecture: "amd64".into(),
+        variant: None,
+    };
+    for wanted in wanted.into_iter().chain([&usual]) {
+        for manifest in leaves.iter().filter(|_| leaves.len() > 1) {
+            if let Body::Image { config, .. } = &manifest.body
+                && wanted.covers(&images.config(&config.digest)?.1.platform)
+            {
+                return Ok(Some(manifest.clone()));
+            }
+        }
+    }
+    Ok(leaves.into_iter().next())
+}
+
+fn collect_images(
+    images: &Images,
+    digest: &Digest,
+    seen: &mut BTreeSet<Digest>,
+    leaves: &mut Vec<Arc<Manifest>>,
+) {
+    let Some(manifest) = images
+        .manifests
+        .get(digest)
+        .filter(|_| seen.insert(*digest))
+    else {
+        return;
+    };
+    if manifest.is_image() {
+        leaves.push(manifest.clone());
+    }
+    for child in manifest.children() {
+        if child
+            .platform
+            .as_ref()
+            .is_none_or(|platform| !platform.is_unknown())
+        {
+            collect_images(images, &child.digest, seen, leaves);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! `registry-v1:` the storage folder of the Python docker-registry (0.6 to 0.9), also while it runs.
+//! ```text
+//! images/<id>/json  layer  ancestry     as they were pushed
+//!             _checksum                 ["sha256:.."], in old ones a bare tarsum
+//!             _inprogress               the upload never finished
+//! repositories/<ns>/<repo>/tag_<tag>    the bare id
+//!                          _private     the repository is private
+//! ```
+//! Namespaces and tags are percent-quoted once, repositories twice (`deep%252Fname`). Observed with
+//! docker-registry 0.9.1; `lib/storage`, `lib/checksums.py`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::bail_bad;
+use crate::content::Content;
+use crate::draft::{Draft, JobId, Rules};
+use crate::error::{bad, shown};
+use crate::fsx;
+use crate::ingest::Work;
+use crate::layer::Packing;
+use crate::site_files;
+use crate::source::v1_chain::{Chains, V1Store};
+use crate::source::{Format, Opened};
+use crate::spec::digest::Digest;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::V1Id;
+
+/// A storage folder of the Python docker-registry.
+#[derive(Debug)]
+pub struct RegistryV1;
+
+impl Format for RegistryV1 {
+    fn prefix(&self) -> &'static str {
+        "registry-v1"
+    }
+
+    fn about(&self) -> &'static str {
+        "the storage folder of the Python docker-registry"
+    }
+
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+        let Some(folder) = opened.folder() else {
+            return Ok(false);
+        };
+        let is_folder = |name: &str| {
+            Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some_and(|meta| meta.is_dir))
+        };
+        let v1_images = || {
+            Ok::<_, anyhow::Error>(
+                fsx::names(&folder.join("images"))?
+                    .iter()
+                    .all(|name| name.parse::<V1Id>().is_ok()),
+            )
+        };
+        Ok(is_folder("images")? && is_folder("repositories")? && v1_images()?)
+    }
+
+    fn load(
+        &self,
+        opened: &Opened,
+        selected: Option<&str>,
+        rules: &Rules,
+    ) -> anyhow::Result<Vec<Draft>> {
+        let root = opened.folder().context("it is no folder")?;
+        let store = Store {
+            images: root.join("images"),
+        };
+        let mut chains = Chains::new(
+            &store,
+            rules,
+            Draft::new(format!("`{}`", fsx::shown_path(root))),
+        );
+        let repositories = root.join("repositories");
+        for namespace in fsx::names(&repositories)? {
+            for repository in fsx::names(&repositories.join(&namespace))? {
+                let folder = repositories.join(&namespace).join(&repository);
+                let name = format!(
+                    "{}/{}",
+                    unquoted(&namespace),
+                    unquoted(&unquoted(&repository))
+                );
+                add_repository(&mut chains, &store, &folder, &name, selected, rules)?;
+            }
+        }
+        Ok(vec![chains.draft])
+    }
+}
+
+fn add_repository(
+    chains: &mut Chains<'_>,
+    store: &Store,
+    folder: &Path,
+    name: &str,
+    selected: Option<&str>,
+    rules: &Rules,
+) -> anyhow::Result<()> {
+    let files = fsx::names(folder)?;
+    if !rules.private && files.iter().any(|file| file == "_private") {
+        chains.draft.notes.push(format!(
+            "{} is private and left out; --include-private takes it",
+            shown(name)
+        ));
+        return Ok(());
+    }
+    for file in &files {
+        let Some(quoted) = file.strip_prefix("tag_") else {
+            continue;
+        };
+        // `tag_<tag>_json` and other properties lie beside the tags; only a tag holds an id.
+        let Some(id) = tag_of(&folder.join(file))? else {
+            continue;
+        };
+        let called = format!("{name}:{}", unquoted(quoted));
+        if selected.is_some_and(|selected| selected != called) {
+            continue;
+        }
+        let parsed = name
+            .parse::<Repository>()
+            .and_then(|repository| Ok((repository, unquoted(quoted).parse::<Tag>()?)));
+        match (parsed, store.unfinished(id)?) {
+            (Err(error), _) => chains
+                .draft
+                .notes
+                .push(format!("{} is left out: {error}", shown(&called))),
+            (_, Some(id)) => chains.draft.notes.push(format!(
+                "{} is left out: the upload of {id} never finished",
+                shown(&called)
+            )),
+            (Ok((repository, tag)), None) => {
+                chains.add_root(id, Some(repository), Some(tag), &called)?
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tag_of(path: &Path) -> anyhow::Result<Option<V1Id>> {
+    let Some(content) = Content::file(path.to_path_buf())?.filter(|content| content.len() <= 80)
+    else {
+        return Ok(None);
+    };
+    Ok(String::from_utf8_lossy(&content.read(80)?)
+        .trim()
+        .parse()
+        .ok())
+}
+
+struct Store {
+    images: PathBuf,
+}
+
+impl Store {
+    fn file(&self, id: V1Id, name: &str) -> anyhow::Result<Option<Content>> {
+        Content::file(self.images.join(id.to_string()).join(name))
+    }
+
+    fn required(&self, id: V1Id, name: &str) -> anyhow::Result<Content> {
+        let missing = || {
+            bad(format!(
+                "`{name}` of the image {id} is missing in `{}`",
+                fsx::shown_path(&self.images)
+            ))
+        };
+        self.file(id, name)?.ok_or_else(missing)
+    }
+
+    /// The first image of a chain whose upload never finished. Missing ones are not its concern.
+    fn unfinished(&self, top: V1Id) -> anyhow::Result<Option<V1Id>> {
+        let mut next = Some(top);
+        for _ in 0..site_files::MAX_CHAIN {
+            let Some(id) = next else { break };
+            if self.file(id, "_inprogress")?.is_some() {
+                return Ok(Some(id));
+            }
+            let json = self
+                .file(id, "json")?
+                .map(|content| content.read(crate::spec::manifest::MAX_JSON))
+                .transpose()?;
+            next = json
+                .and_then(|json| crate::spec::v1::Place::parse(&json).ok())
+                .and_then(|place| place.parent);
+        }
+        Ok(None)
+    }
+
+    /// Compares with the checksum that the registry stored. `false` when it is one that only the
+    /// client could compute (a tarsum), or none is there.
+    fn check(&self, id: V1Id, json: &[u8], layer: &Content) -> anyhow::Result<bool> {
+        let Some(content) = self.file(id, "_checksum")? else {
+            return Ok(false);
+        };
+        let bytes = content.read(1 << 16)?;
+        let list: Vec<String> = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| vec![String::from_utf8_lossy(&bytes).trim().into()]);
+        let sums: Vec<Digest> = list.iter().filter_map(|sum| sum.parse().ok()).collect();
+        if sums.is_empty() {
+            return Ok(false);
+        }
+        let actual = site_files::checksum(json, layer)?;
+        if !sums.contains(&actual) {
+            bail_bad!(
+                "the image {id} has the checksum {actual}, not what {} says",
+                content.origin()
+            );
+        }
+        Ok(true)
+    }
+}
+
+impl V1Store for Store {
+    fn json(&self, id: V1Id) -> anyhow::Result<Content> {
+        self.required(id, "json")
+    }
+
+    /// v1 gets the layer byte for byte. So does v2, unless it is packed in a way that v2 clients do
+    /// not know.
+    fn add_layer(
+        &self,
+        draft: &mut Draft,
+        id: V1Id,
+        json: &[u8],
+    ) -> anyhow::Result<(JobId, JobId)> {
+        let content = self.required(id, "layer")?;
+        if !self.check(id, json, &content)? {
+            draft
+                .notes
+                .push(format!("v1 image {id}: its checksum cannot be verified"));
+        }
+        let packing = Packing::of(&content)?;
+        let kept = draft.add_job(content.clone(), Work::Keep { diff_id: true });
+        let blob = match packing {
+            Packing::Gzip => kept,
+            _ => draft.add_job(content, Work::Gzip { claimed: None }),
+        };
+        Ok((blob, kept))
+    }
+}
+
+/// Undoes one percent-quoting; what is no escape stays.
+fn unquoted(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_undone_once() {
+        assert_eq!(unquoted("deep%252Fname"), "deep%2Fname");
+        assert_eq!(unquoted(&unquoted("deep%252Fname")), "deep/name");
+        assert_eq!(unquoted("100%"), "100%");
+        assert_eq!(unquoted("%zz%4"), "%zz%4");
+        assert_eq!(unquoted("%+1"), "%+1");
+    }
+}

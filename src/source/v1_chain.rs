@@ -1,0 +1,151 @@
+//! Images from before Docker 1.10: v1 images by id, each with the one below it. Ids and JSON are
+//! the truth and are kept byte for byte; config and manifest are made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::bail_bad;
+use crate::content::Content;
+use crate::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, StoredV1};
+use crate::error::shown;
+use crate::site_files::MAX_CHAIN;
+use crate::spec::manifest::MAX_JSON;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::{Place, V1Id};
+
+/// Where v1 images are stored.
+pub trait V1Store {
+    /// The JSON of an image.
+    ///
+    /// # Errors
+    /// When it is missing.
+    fn json(&self, id: V1Id) -> anyhow::Result<Content>;
+
+    /// Adds the layer of an image: what v2 gets of it, and what v1 gets.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    fn add_layer(&self, draft: &mut Draft, id: V1Id, json: &[u8])
+    -> anyhow::Result<(JobId, JobId)>;
+}
+
+/// The chains of a store, turned into a draft.
+pub struct Chains<'a> {
+    store: &'a dyn V1Store,
+    rules: &'a Rules,
+    /// What was made of them.
+    pub draft: Draft,
+    images: BTreeMap<V1Id, (StoredV1, JobId)>,
+    tops: BTreeMap<V1Id, ManifestId>,
+}
+
+impl<'a> Chains<'a> {
+    /// Begins a draft.
+    pub fn new(store: &'a dyn V1Store, rules: &'a Rules, draft: Draft) -> Self {
+        Self {
+            store,
+            rules,
+            draft,
+            images: BTreeMap::new(),
+            tops: BTreeMap::new(),
+        }
+    }
+
+    /// Adds the image with a top, and all below it.
+    ///
+    /// # Errors
+    /// When an image is missing or damaged, or the parents form a cycle.
+    pub fn add_root(
+        &mut self,
+        top: V1Id,
+        repository: Option<Repository>,
+        tag: Option<Tag>,
+        called: &str,
+    ) -> anyhow::Result<()> {
+        let manifest = match self.tops.get(&top) {
+            Some(manifest) => *manifest,
+            None => self.add_chain(top)?,
+        };
+        self.tops.insert(top, manifest);
+        let v1 = self.rules.v1.then_some(top);
+        self.draft.roots.push(Root {
+            repository,
+            tag,
+            manifest,
+            v1,
+            called: format!("`{}`", shown(called)),
+        });
+        Ok(())
+    }
+
+    fn add_chain(&mut self, top: V1Id) -> anyhow::Result<ManifestId> {
+        let mut chain = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = Some(top);
+        while let Some(id) = next {
+            if !seen.insert(id) {
+                bail_bad!(
+                    "the parents of the image {top} in {} form a cycle",
+                    self.draft.origin
+                );
+            }
+            if seen.len() > MAX_CHAIN {
+                bail_bad!(
+                    "the image {top} in {} has more than {MAX_CHAIN} layers",
+                    self.draft.origin
+                );
+            }
+            let (image, blob) = self.image(id)?;
+            next = image.parent;
+            chain.push((id, image, blob));
+        }
+        chain.reverse();
+        let layers = chain.iter().map(|(_, _, blob)| *blob).collect();
+        let json = chain
+            .iter()
+            .map(|(_, image, _)| Arc::clone(&image.json))
+            .collect();
+        if self.rules.v1 {
+            self.draft
+                .v1
+                .extend(chain.into_iter().map(|(id, image, _)| (id, image)));
+        }
+        self.draft.manifests.push(Planned::Made {
+            config: Config::Legacy(json),
+            layers,
+        });
+        Ok(self.draft.manifests.len() - 1)
+    }
+
+    /// The image below another, if there is one.
+    ///
+    /// # Errors
+    /// When the image is missing or damaged.
+    pub fn parent(&mut self, id: V1Id) -> anyhow::Result<Option<V1Id>> {
+        Ok(self.image(id)?.0.parent)
+    }
+
+    fn image(&mut self, id: V1Id) -> anyhow::Result<(StoredV1, JobId)> {
+        if let Some(image) = self.images.get(&id) {
+            return Ok(image.clone());
+        }
+        let content = self.store.json(id)?;
+        let json = content.read(MAX_JSON)?;
+        let place = Place::parse(&json)
+            .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
+        if place.id != id {
+            bail_bad!("{} has the id {}", content.origin(), place.id);
+        }
+        let (blob, layer) = self.store.add_layer(&mut self.draft, id, &json)?;
+        let image = (
+            StoredV1 {
+                json,
+                parent: place.parent,
+                layer,
+            },
+            blob,
+        );
+        self.images.insert(id, image.clone());
+        Ok(image)
+    }
+}

@@ -1,0 +1,93 @@
+//! A folder of many sources: everything in it that holds images, whatever else lies there.
+//!
+//! Images that have no name get it from where they lie, as `skopeo sync` lays out what it copies:
+//! `quay.io/org/app:1.0/` is `org/app:1.0`. Symbolic links are not followed, nor is the site itself.
+
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+use crate::draft::{Draft, Rules};
+use crate::error::shown;
+use crate::fsx;
+use crate::ingest::Staging;
+use crate::source::archive::Archive;
+use crate::source::{Opened, detect, load as load_format};
+use crate::spec::name::Tag;
+
+/// Reads all sources in a folder.
+pub(super) fn load(
+    root: &Path,
+    output: &Path,
+    staging: &Staging,
+    rules: &Rules,
+) -> anyhow::Result<Vec<Draft>> {
+    let output = fsx::canonical(output);
+    let mut drafts = Vec::new();
+    let mut left_out = Draft::new(format!("`{}`", fsx::shown_path(root)));
+    let mut entries = WalkDir::new(root)
+        .min_depth(1)
+        .sort_by_file_name()
+        .into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type());
+        if kind.is_dir() && fsx::canonical(path) == output {
+            entries.skip_current_dir();
+            continue;
+        }
+        let origin = format!("`{}`", fsx::shown_path(path));
+        let opened = if kind.is_dir() {
+            Opened::Folder(path.to_path_buf())
+        } else if kind.is_file() && Archive::looks_like_one(path)? {
+            Opened::new(path, staging)?
+        } else {
+            left_out.notes.push(format!("{origin} is no image"));
+            continue;
+        };
+        match detect(&opened, None)? {
+            Some(format) => {
+                let mut found = load_format(format, &opened, &origin, None, rules)?;
+                if kind.is_dir() {
+                    entries.skip_current_dir();
+                    name_by_path(&mut found, path.strip_prefix(root)?, rules);
+                }
+                drop_nameless(&mut found, &mut left_out);
+                drafts.append(&mut found);
+            }
+            None if kind.is_dir() => {}
+            None => left_out.notes.push(format!("{origin} is no image")),
+        }
+    }
+    drafts.push(left_out);
+    Ok(drafts)
+}
+
+/// Names what has no name by the path of its folder. A path that is no reference leaves it nameless.
+fn name_by_path(drafts: &mut [Draft], path: &Path, rules: &Rules) {
+    let Ok(reference) = rules.reference(&path.to_string_lossy()) else {
+        return;
+    };
+    let roots = drafts.iter_mut().flat_map(|draft| &mut draft.roots);
+    for root in roots.filter(|root| root.repository.is_none()) {
+        root.repository = Some(reference.repository.clone());
+        let tag = root.tag.take().or_else(|| reference.tag.clone());
+        root.tag = tag.or_else(|| Some(Tag::latest()));
+    }
+}
+
+fn drop_nameless(drafts: &mut [Draft], left_out: &mut Draft) {
+    for draft in drafts {
+        let origin = draft.origin.clone();
+        draft.roots.retain(|root| {
+            let named = root.repository.is_some();
+            if !named {
+                left_out.notes.push(format!(
+                    "{} in {origin} is left out: it has no name",
+                    shown(&root.called)
+                ));
+            }
+            named
+        });
+    }
+}
