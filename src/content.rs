@@ -1,10 +1,12 @@
 //! Where bytes lie. Content can be opened again and again; it is never a reader that is used up.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{bad, shown};
 use crate::{bail_bad, fsx};
@@ -22,6 +24,7 @@ enum Place {
     Memory(Arc<[u8]>),
     File(Arc<Path>),
     Range(Arc<File>, u64),
+    Gzipped(Arc<Path>),
 }
 
 impl Content {
@@ -67,6 +70,15 @@ impl Content {
         }
     }
 
+    /// What is gzipped in a file; `len` is the unpacked length.
+    pub fn gzipped(path: PathBuf, len: u64, origin: impl Into<Arc<str>>) -> Self {
+        Self {
+            place: Place::Gzipped(path.into()),
+            len,
+            origin: origin.into(),
+        }
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len
@@ -100,6 +112,9 @@ impl Content {
             Place::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
             Place::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
             Place::Range(file, offset) => Source::Range(file.clone(), *offset),
+            Place::Gzipped(path) => Source::Gzipped(Box::new(MultiGzDecoder::new(BufReader::new(
+                fsx::open(path)?,
+            )))),
         };
         Ok(Reader {
             source,
@@ -151,6 +166,7 @@ pub struct Reader {
 enum Source {
     Memory(Cursor<Arc<[u8]>>),
     Range(Arc<File>, u64),
+    Gzipped(Box<MultiGzDecoder<BufReader<File>>>),
 }
 
 impl Read for Reader {
@@ -163,6 +179,7 @@ impl Read for Reader {
         }
         let got = match &mut self.source {
             Source::Memory(cursor) => cursor.read(&mut buffer[..wanted])?,
+            Source::Gzipped(decoder) => decoder.read(&mut buffer[..wanted])?,
             Source::Range(file, offset) => {
                 let got = file.read_at(&mut buffer[..wanted], *offset)?;
                 *offset += got as u64;

@@ -224,7 +224,7 @@ pub enum Failure {
 /// # Errors
 /// When it cannot be read or written.
 pub fn compress_stream(
-    plain: impl Read + Send,
+    plain: impl Read,
     large: bool,
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, Failure> {
@@ -262,10 +262,7 @@ pub fn compress_stream(
 }
 
 /// While one batch is compressed, the one before is written and the next is read.
-fn compress_batches(
-    input: &mut Input<impl Read + Send>,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
+fn compress_batches(input: &mut Input<impl Read>, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut batch = input.batch().map_err(Failure::Read)?;
     if batch.is_empty() {
         batch.push(Vec::new());
@@ -273,16 +270,15 @@ fn compress_batches(
     let mut members = Vec::new();
     while !batch.is_empty() {
         let done = mem::take(&mut members);
-        let (compressed, (next, written)) = rayon::join(
-            || {
-                batch
-                    .par_iter()
-                    .map_init(compressor, |compressor, chunk| member(compressor, chunk))
-                    .collect()
-            },
-            || (input.batch(), output.take(&done)),
-        );
-        members = compressed;
+        let (mut next, mut written) = (Ok(Vec::new()), Ok(()));
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| {
+                let compress = |compressor: &mut _, chunk: &Vec<u8>| member(compressor, chunk);
+                members = batch.par_iter().map_init(compressor, compress).collect();
+            });
+            next = input.batch();
+            written = output.take(&done);
+        });
         written.map_err(Failure::Write)?;
         batch = next.map_err(Failure::Read)?;
     }

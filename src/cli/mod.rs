@@ -46,7 +46,8 @@ enum Command {
     reason = "each is a flag of the command line"
 )]
 struct BuildArgs {
-    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]]; see --help for the formats
+    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]], or - for a tar on the standard input; see --help
+    /// for the formats
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
     /// The folder of the site; created if need be

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::catalogue::{Apis, Catalogue};
@@ -177,10 +176,11 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
 }
 
 fn load_sources(options: &Options, site: &Site, rules: &Rules) -> anyhow::Result<Vec<Draft>> {
+    // One after the other: a compressed archive passes by with all cores at work on it.
     let load = |source: &Source| source.load(&site.staging, rules, &options.output);
     let drafts: Vec<Vec<Draft>> = options
         .sources
-        .par_iter()
+        .iter()
         .map(load)
         .collect::<anyhow::Result<_>>()?;
     let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();

@@ -1,8 +1,7 @@
 //! A tar archive, indexed once: each member's place, so that any of them can be read at any time.
 //!
 //! Members are named as archives of Docker name them; a leading `./` is dropped, symbolic and hard
-//! links are followed inside the archive. A compressed archive is unpacked to a file without a name
-//! first. Nothing is ever written under a name from an archive.
+//! links are followed inside the archive. Nothing is ever written under a name from an archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,23 +14,28 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{bad, shown};
-use crate::ingest::Staging;
+use crate::ingest::{Staging, Stored};
 use crate::layer::Packing;
+use crate::source::member_name::{link_target, safe_name};
+use crate::source::stream;
 use crate::spec::manifest::MAX_JSON;
 use crate::{bail_bad, fsx};
 
 /// An archive and where its members lie.
 #[derive(Debug)]
 pub struct Archive {
-    file: Arc<File>,
     origin: String,
     members: BTreeMap<String, Member>,
 }
 
+/// A member of an archive.
 #[derive(Debug)]
-enum Member {
-    File { offset: u64, len: u64 },
+pub(super) enum Member {
+    /// A file, and what was made of it while it passed by.
+    File(Content, Option<Stored>),
+    /// A link to another member.
     Link(String),
+    /// What is neither, such as a device.
     Other,
 }
 
@@ -41,7 +45,8 @@ const MAX_LINKS: usize = 40;
 const MAX_MEMBERS: usize = 1 << 20;
 
 impl Archive {
-    /// Opens an archive and indexes it.
+    /// Opens an archive and indexes it. A compressed one is read once, as [`stream`] does; a dry
+    /// run has nowhere to keep what passes by and unpacks it.
     ///
     /// # Errors
     /// When it is no tar, is truncated, or has a member that no honest archive has.
@@ -54,16 +59,54 @@ impl Archive {
         }
         let file = Arc::new(file);
         let content = Content::range(file.clone(), 0, meta.len, origin.clone());
-        let (file, len) = unpacked(file, &content, staging)?;
-        let members = index(&file, len).map_err(|error| match error.downcast::<io::Error>() {
-            Ok(error) => content.failed(error),
-            Err(error) => error.context(format!("cannot read {origin}")),
-        })?;
-        let archive = Self {
-            file,
-            origin,
-            members,
-        };
+        let packing = Packing::of(&content)?;
+        if packing == Packing::Plain {
+            return Self::indexed(&file, meta.len, origin);
+        }
+        let reader = packing
+            .decoder(content.open()?)
+            .map_err(|error| content.failed(error))?;
+        Self::of_stream(reader, staging, origin)
+    }
+
+    /// Reads an archive from a pipe, once.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn read(
+        mut pipe: impl Read + Send,
+        staging: &Staging,
+        origin: String,
+    ) -> anyhow::Result<Self> {
+        let mut start = Vec::new();
+        let failed = |error: io::Error| Content::memory([], &*origin).failed(error);
+        pipe.by_ref()
+            .take(6)
+            .read_to_end(&mut start)
+            .map_err(failed)?;
+        let packing = Packing::of_start(&start);
+        let reader = packing
+            .decoder(io::Cursor::new(start).chain(pipe))
+            .map_err(failed)?;
+        Self::of_stream(reader, staging, origin)
+    }
+
+    fn of_stream(reader: impl Read, staging: &Staging, origin: String) -> anyhow::Result<Self> {
+        if matches!(staging, Staging::Nowhere) {
+            let (file, len) = stream::unpack(reader, staging, &origin)?;
+            return Self::indexed(&Arc::new(file), len, origin);
+        }
+        let members = stream::members(reader, staging, &origin)?;
+        Self::of_members(members, origin)
+    }
+
+    fn indexed(file: &Arc<File>, len: u64, origin: String) -> anyhow::Result<Self> {
+        let members = index(file, len, &origin).map_err(|error| about_tar(error, &origin))?;
+        Self::of_members(members, origin)
+    }
+
+    fn of_members(members: BTreeMap<String, Member>, origin: String) -> anyhow::Result<Self> {
+        let archive = Self { origin, members };
         archive.check_links()?;
         Ok(archive)
     }
@@ -102,6 +145,18 @@ impl Archive {
     /// # Errors
     /// When it is no file, or a link leads nowhere.
     pub fn member(&self, name: &str) -> anyhow::Result<Option<Content>> {
+        Ok(self.find(name)?.map(|(content, _)| content.clone()))
+    }
+
+    /// What was made of a member while the archive passed by.
+    ///
+    /// # Errors
+    /// As [`Archive::member`].
+    pub fn ready(&self, name: &str) -> anyhow::Result<Option<Stored>> {
+        Ok(self.find(name)?.and_then(|(_, ready)| ready.clone()))
+    }
+
+    fn find(&self, name: &str) -> anyhow::Result<Option<(&Content, &Option<Stored>)>> {
         let mut at = name;
         for _ in 0..MAX_LINKS {
             match self.members.get(at) {
@@ -116,15 +171,7 @@ impl Archive {
                     bail_bad!("the member `{}` of {} is no file", shown(at), self.origin)
                 }
                 Some(Member::Link(target)) => at = target,
-                Some(Member::File { offset, len }) => {
-                    let origin = format!("`{}` in {}", shown(name), self.origin);
-                    return Ok(Some(Content::range(
-                        self.file.clone(),
-                        *offset,
-                        *len,
-                        origin,
-                    )));
-                }
+                Some(Member::File(content, ready)) => return Ok(Some((content, ready))),
             }
         }
         bail_bad!(
@@ -187,72 +234,95 @@ impl Archive {
     }
 }
 
-fn unpacked(
-    file: Arc<File>,
-    content: &Content,
-    staging: &Staging,
-) -> anyhow::Result<(Arc<File>, u64)> {
-    let packing = Packing::of(content)?;
-    if packing == Packing::Plain {
-        return Ok((file, content.len()));
-    }
-    let mut unpacked = staging.scratch()?;
-    let mut reader = packing
-        .decoder(content.open()?)
-        .map_err(|error| content.failed(error))?;
-    let mut buffer = vec![0; 1 << 18];
-    let mut len = 0;
-    loop {
-        let got = reader
-            .read(&mut buffer)
-            .map_err(|error| content.failed(error))?;
-        if got == 0 {
-            break;
-        }
-        io::Write::write_all(&mut unpacked, &buffer[..got])
-            .with_context(|| format!("cannot unpack {}", content.origin()))?;
-        len += got as u64;
-    }
-    Ok((Arc::new(unpacked), len))
-}
-
-/// Reads the headers of a tar. IO errors come back as they are.
-fn index(file: &File, len: u64) -> anyhow::Result<BTreeMap<String, Member>> {
-    let mut members = BTreeMap::new();
-    let mut reader = file;
+/// Reads the headers of a tar in a file. IO errors come back as they are.
+fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<BTreeMap<String, Member>> {
+    let mut reader: &File = file;
     reader.seek(SeekFrom::Start(0))?;
     if !begins_as_tar(file)? {
         bail_bad!("it is no tar archive");
     }
-    let mut archive = tar::Archive::new(reader);
-    for entry in archive.entries_with_seek()? {
+    let mut members = BTreeMap::new();
+    for entry in tar::Archive::new(reader).entries_with_seek()? {
         let entry = entry?;
-        let path = entry.path_bytes();
-        let kind = entry.header().entry_type();
-        if kind.is_dir() || kind.is_pax_global_extensions() {
-            continue;
-        }
-        let name = safe_name(&path)?;
-        let member = if kind.is_file() {
+        let member = |name: &str| {
             let (offset, size) = (entry.raw_file_position(), entry.size());
             if offset.checked_add(size).is_none_or(|end| end > len) {
-                bail_bad!("it is truncated in the member `{}`", shown(&name));
+                bail_bad!("it is truncated in the member `{}`", shown(name));
             }
-            Member::File { offset, len: size }
-        } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name_bytes().unwrap_or_default();
-            Member::Link(link_target(&name, &target, kind.is_symlink())?)
-        } else {
-            Member::Other
+            Ok(Member::File(
+                Content::range(file.clone(), offset, size, member_origin(name, origin)),
+                None,
+            ))
         };
-        if members.insert(name.clone(), member).is_some() {
-            bail_bad!("it has the member `{}` twice", shown(&name));
-        }
-        if members.len() > MAX_MEMBERS {
-            bail_bad!("it has more than {MAX_MEMBERS} members");
+        if let Some((name, kind)) = kind_of(&entry)? {
+            insert(&mut members, name, kind, member)?;
         }
     }
     Ok(members)
+}
+
+/// What a member is called in messages.
+pub(super) fn member_origin(name: &str, origin: &str) -> String {
+    format!("`{}` in {origin}", shown(name))
+}
+
+/// What the header of a member says.
+pub(super) enum Kind {
+    File,
+    Link(String),
+    Other,
+}
+
+/// The name and kind of a member; `None` for folders, which hold nothing.
+pub(super) fn kind_of(entry: &tar::Entry<'_, impl Read>) -> anyhow::Result<Option<(String, Kind)>> {
+    let kind = entry.header().entry_type();
+    if kind.is_dir() || kind.is_pax_global_extensions() {
+        return Ok(None);
+    }
+    let name = safe_name(&entry.path_bytes())?;
+    if kind.is_symlink() || kind.is_hard_link() {
+        let target = entry.link_name_bytes().unwrap_or_default();
+        let target = link_target(&name, &target, kind.is_symlink())?;
+        return Ok(Some((name, Kind::Link(target))));
+    }
+    Ok(Some((
+        name,
+        if kind.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
+        },
+    )))
+}
+
+/// Adds a member to an index; `file` gives the content of a file.
+pub(super) fn insert(
+    members: &mut BTreeMap<String, Member>,
+    name: String,
+    kind: Kind,
+    file: impl FnOnce(&str) -> anyhow::Result<Member>,
+) -> anyhow::Result<()> {
+    if members.contains_key(&name) {
+        bail_bad!("it has the member `{}` twice", shown(&name));
+    }
+    if members.len() >= MAX_MEMBERS {
+        bail_bad!("it has more than {MAX_MEMBERS} members");
+    }
+    let member = match kind {
+        Kind::File => file(&name)?,
+        Kind::Link(target) => Member::Link(target),
+        Kind::Other => Member::Other,
+    };
+    members.insert(name, member);
+    Ok(())
+}
+
+/// Names the archive in an error of reading its headers.
+pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
+    match error.downcast::<io::Error>() {
+        Ok(error) => Content::memory([], origin).failed(error),
+        Err(error) => error.context(format!("cannot read {origin}")),
+    }
 }
 
 /// Whether a file begins with the header of a tar, or with the end of one.
@@ -265,7 +335,7 @@ fn begins_as_tar(file: &File) -> io::Result<bool> {
 }
 
 /// Whether the first 512 bytes are a header of a tar, which its checksum tells, or zeros.
-fn is_tar_header(start: &[u8]) -> bool {
+pub(super) fn is_tar_header(start: &[u8]) -> bool {
     let mut header = tar::Header::new_old();
     if start.len() < 512 {
         return false;
@@ -278,85 +348,4 @@ fn is_tar_header(start: &[u8]) -> bool {
         .map(|(at, byte)| u32::from(counted(at, *byte)))
         .sum();
     start.iter().all(|byte| *byte == 0) || header.cksum().is_ok_and(|claimed| claimed == sum)
-}
-
-/// The name of a member: relative, without `..` and without `.`.
-fn safe_name(path: &[u8]) -> anyhow::Result<String> {
-    let path = String::from_utf8_lossy(path);
-    resolve(&[], &path)
-        .filter(|parts| {
-            !path.starts_with('/') && !path.split('/').any(|part| part == "..") && !parts.is_empty()
-        })
-        .map(|parts| parts.join("/"))
-        .ok_or_else(|| {
-            bad(format!(
-                "its member `{}` has a name that leads out of it",
-                shown(&path)
-            ))
-        })
-}
-
-/// Where a link in an archive leads. A symbolic link starts from the folder of its own name, a hard
-/// link from the root.
-fn link_target(name: &str, target: &[u8], symbolic: bool) -> anyhow::Result<String> {
-    let target = String::from_utf8_lossy(target);
-    let mut folder: Vec<&str> = name.split('/').collect();
-    folder.pop();
-    let from: &[&str] = if symbolic { &folder } else { &[] };
-    resolve(from, &target)
-        .filter(|_| !target.starts_with('/'))
-        .map(|parts| parts.join("/"))
-        .ok_or_else(|| {
-            bad(format!(
-                "its member `{}` is a link to `{}`, out of the archive",
-                shown(name),
-                shown(&target)
-            ))
-        })
-}
-
-/// Walks a relative path; `None` when it leaves the root.
-fn resolve<'a>(from: &[&'a str], path: &'a str) -> Option<Vec<&'a str>> {
-    let mut parts = from.to_vec();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_inside() {
-        assert_eq!(safe_name(b"./a/b").unwrap(), "a/b");
-        assert_eq!(safe_name(b"a//b/.").unwrap(), "a/b");
-        for name in ["/a", "..", "a/../b", "../a", "", "./"] {
-            assert!(safe_name(name.as_bytes()).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn links_stay_inside() {
-        assert_eq!(
-            link_target("a/layer.tar", b"../b/layer.tar", true).unwrap(),
-            "b/layer.tar"
-        );
-        assert_eq!(link_target("a/b", b"c/d", false).unwrap(), "c/d");
-        assert_eq!(link_target("a/b", b"c/d", true).unwrap(), "a/c/d");
-        for target in ["../../x", "/etc/passwd", "../../../etc/passwd"] {
-            assert!(
-                link_target("a/layer.tar", target.as_bytes(), true).is_err(),
-                "{target}"
-            );
-        }
-        assert!(link_target("a/b", b"../x", false).is_err());
-    }
 }

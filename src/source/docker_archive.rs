@@ -194,13 +194,16 @@ pub(super) fn add_layer(
     rules: &Rules,
 ) -> anyhow::Result<JobId> {
     let content = archive.required(member)?;
+    let ready = archive.ready(member)?;
     let work = match Packing::of(&content)? {
-        Packing::Plain => Work::Gzip { claimed },
-        _ => Work::Keep {
+        Packing::Gzip | Packing::Zstd => Work::Keep {
             diff_id: rules.v1 || claimed.is_none(),
         },
+        _ => Work::Gzip { claimed },
     };
-    Ok(draft.add_job(content, work))
+    let job = draft.add_job(content, work);
+    draft.jobs[job].ready = ready;
+    Ok(job)
 }
 
 /// The digest that the name of a config gives.

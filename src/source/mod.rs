@@ -14,11 +14,13 @@ pub mod archive;
 pub mod dir;
 pub mod docker_archive;
 pub mod legacy;
+mod member_name;
 pub mod oci;
 pub mod oci_archive;
 pub mod registry_v1;
 pub mod registry_v2;
 pub mod site;
+mod stream;
 pub mod v1_chain;
 mod walk;
 
@@ -113,7 +115,7 @@ impl Source {
     }
 
     fn located(text: &str) -> anyhow::Result<Option<Self>> {
-        if exists(text)? {
+        if exists(text)? || text == STDIN {
             return Ok(Some(Self::plain(text)));
         }
         let Some((prefix, rest)) = text.split_once(':') else {
@@ -129,7 +131,7 @@ impl Source {
                 ..Self::plain(path)
             })
         };
-        if exists(rest)? {
+        if exists(rest)? || rest == STDIN {
             return Ok(prefixed(rest, None));
         }
         for (colon, _) in rest.match_indices(':') {
@@ -150,8 +152,20 @@ impl Source {
         rules: &Rules,
         output: &Path,
     ) -> anyhow::Result<Vec<Draft>> {
-        let origin = format!("`{}`", fsx::shown_path(&self.path));
-        let opened = Opened::new(&self.path, staging)?;
+        let origin = if self.is_stdin() {
+            "the standard input".into()
+        } else {
+            format!("`{}`", fsx::shown_path(&self.path))
+        };
+        let opened = if self.is_stdin() {
+            Opened::Archive(archive::Archive::read(
+                std::io::stdin(),
+                staging,
+                origin.clone(),
+            )?)
+        } else {
+            Opened::new(&self.path, staging)?
+        };
         let mut drafts = match (detect(&opened, self.prefix)?, &opened) {
             (Some(format), _) => load(format, &opened, &origin, self.selected.as_deref(), rules)?,
             (None, Opened::Folder(folder)) if self.prefix.is_none() => {
@@ -176,6 +190,11 @@ impl Source {
         }
         naming::require(&drafts)?;
         Ok(drafts)
+    }
+
+    /// Whether it is read from the standard input.
+    pub fn is_stdin(&self) -> bool {
+        self.path.as_os_str() == STDIN
     }
 
     fn unknown(&self) -> anyhow::Error {
@@ -229,6 +248,9 @@ fn prefixes() -> String {
         .collect();
     prefixes.join(", ")
 }
+
+/// The source that is a tar on the standard input.
+const STDIN: &str = "-";
 
 fn exists(path: &str) -> anyhow::Result<bool> {
     Ok(!path.is_empty() && fsx::meta(Path::new(path))?.is_some())

@@ -1,0 +1,176 @@
+//! An archive that can be read once only: a pipe, or a compressed file.
+//!
+//! Layers are compressed, or copied when they are compressed already, as they pass by; nothing else
+//! of them is kept, since a plain layer can be unpacked again from its compressed form. Small members
+//! stay in memory, up to a limit.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+
+use anyhow::Context as _;
+
+use crate::bail_bad;
+use crate::content::Content;
+use crate::error::{bad, shown};
+use crate::fsx;
+use crate::ingest::{Staging, Stored};
+use crate::layer::{self, Failure, Packing};
+use crate::source::archive::{Member, about_tar, insert, is_tar_header, kind_of, member_origin};
+
+/// Members up to this many bytes stay in memory.
+const SMALL: u64 = 64 << 10;
+/// All of them together take no more.
+const SMALL_SUM: u64 = 64 << 20;
+
+/// Reads the members of an archive.
+pub(super) fn members(
+    reader: impl Read,
+    staging: &Staging,
+    origin: &str,
+) -> anyhow::Result<BTreeMap<String, Member>> {
+    read_all(reader, staging, origin).map_err(|error| about_tar(error, origin))
+}
+
+fn read_all(
+    mut reader: impl Read,
+    staging: &Staging,
+    origin: &str,
+) -> anyhow::Result<BTreeMap<String, Member>> {
+    let mut start = Vec::new();
+    reader.by_ref().take(512).read_to_end(&mut start)?;
+    if !is_tar_header(&start) {
+        bail_bad!("it is no tar archive");
+    }
+    let mut archive = tar::Archive::new(io::Cursor::new(start).chain(reader));
+    let mut members = BTreeMap::new();
+    let mut in_memory = 0;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let Some((name, kind)) = kind_of(&entry)? else {
+            continue;
+        };
+        insert(&mut members, name, kind, |name| {
+            let size = entry.size();
+            if size <= SMALL && in_memory + size <= SMALL_SUM {
+                in_memory += size;
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes)?;
+                check_whole(name, bytes.len() as u64, size)?;
+                return Ok(Member::File(
+                    Content::memory(bytes, member_origin(name, origin)),
+                    None,
+                ));
+            }
+            stage(&mut entry, name, size, staging, origin)
+        })?;
+    }
+    Ok(members)
+}
+
+/// A tar ends early without an error where its stream does.
+fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
+    if got != size {
+        bail_bad!("it is truncated in the member `{}`", shown(name));
+    }
+    Ok(())
+}
+
+/// Brings a large member into staging.
+fn stage(
+    entry: &mut impl Read,
+    name: &str,
+    size: u64,
+    staging: &Staging,
+    origin: &str,
+) -> anyhow::Result<Member> {
+    let mut start = Vec::new();
+    entry.take(6).read_to_end(&mut start)?;
+    let packing = Packing::of_start(&start);
+    let path = staging.path()?;
+    let mut file = fsx::create(&path)?;
+    let mut reader = Counted {
+        reader: io::Cursor::new(start).chain(entry),
+        bytes: 0,
+    };
+    let origin = member_origin(name, origin);
+    let cannot_write =
+        |error| anyhow::Error::new(error).context(format!("cannot write a copy of {origin}"));
+    if packing == Packing::Plain {
+        let measured = layer::compress_stream(&mut reader, size >= layer::LARGE, &mut file)
+            .map_err(|failure| match failure {
+                Failure::Read(error) => anyhow::Error::new(error),
+                Failure::Write(error) => cannot_write(error),
+            })?;
+        check_whole(name, reader.bytes, size)?;
+        let content = Content::file_of_len(path.clone(), measured.size);
+        let packing = Packing::Gzip;
+        let stored = Stored {
+            digest: measured.digest,
+            size: measured.size,
+            diff_id: measured.diff_id,
+            packing,
+            made: true,
+            content,
+        };
+        return Ok(Member::File(
+            Content::gzipped(path, size, origin),
+            Some(stored),
+        ));
+    }
+    copy(&mut reader, &mut file).map_err(|failure| match failure {
+        Failure::Read(error) => anyhow::Error::new(error),
+        Failure::Write(error) => cannot_write(error),
+    })?;
+    check_whole(name, reader.bytes, size)?;
+    let staged = Content::file_of_len(path, size);
+    Ok(Member::File(
+        staged.renamed(&Content::memory([], origin)),
+        None,
+    ))
+}
+
+/// Unpacks an archive to a file without a name, for a dry run.
+pub(super) fn unpack(
+    mut reader: impl Read,
+    staging: &Staging,
+    origin: &str,
+) -> anyhow::Result<(File, u64)> {
+    let mut file = staging.scratch()?;
+    let copied = copy(&mut reader, &mut file).map_err(|failure| match failure {
+        Failure::Read(error) if error.raw_os_error().is_none() => bad(shown(error.to_string())),
+        Failure::Read(error) | Failure::Write(error) => error.into(),
+    });
+    Ok((
+        file,
+        copied.with_context(|| format!("cannot unpack {origin}"))?,
+    ))
+}
+
+fn copy(reader: &mut impl Read, file: &mut File) -> Result<u64, Failure> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut copied = 0;
+    loop {
+        match reader.read(&mut buffer).map_err(Failure::Read)? {
+            0 => return Ok(copied),
+            got => {
+                file.write_all(&buffer[..got]).map_err(Failure::Write)?;
+                copied += got as u64;
+            }
+        }
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    reader: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.reader.read(buffer)?;
+        self.bytes += got as u64;
+        Ok(got)
+    }
+}
