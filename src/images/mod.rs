@@ -1,7 +1,7 @@
 //! The images of all sources, with their content taken in: repositories, tags, manifests, blobs and
 //! v1 forms. What two sources say of one name must agree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use crate::ingest::Stored;
 use crate::layer::Packing;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::media_type::DOCKER_SCHEMA1;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
@@ -170,7 +171,23 @@ impl Images {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        self.manifests.insert(manifest.digest, manifest);
+        match self.manifests.entry(manifest.digest) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(manifest);
+            }
+            // Schema 1 has one digest with and without signatures. The signed form is the better one.
+            btree_map::Entry::Occupied(mut place) => {
+                let rank = |manifest: &Manifest| {
+                    (
+                        manifest.media_type != DOCKER_SCHEMA1,
+                        manifest.bytes.clone(),
+                    )
+                };
+                if rank(&manifest) < rank(place.get()) {
+                    place.insert(manifest);
+                }
+            }
+        }
     }
 
     /// The blobs that manifests point to.
@@ -213,6 +230,19 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
 }
 
 impl Images {
+    /// Makes every entry say what its manifest is.
+    pub fn settle_entries(&mut self) {
+        for (digest, entry) in self
+            .repositories
+            .values_mut()
+            .flat_map(|repo| &mut repo.manifests)
+        {
+            let manifest = &self.manifests[digest];
+            entry.media_type = manifest.media_type.into();
+            entry.size = manifest.bytes.len() as u64;
+        }
+    }
+
     /// Puts newer images over these: a tag that both have moves to the newer manifest, the older
     /// one stays without it.
     pub fn overlay(&mut self, newer: Self) {
@@ -230,7 +260,10 @@ impl Images {
                 );
             }
         }
-        self.manifests.extend(newer.manifests);
+        for (digest, manifest) in newer.manifests {
+            self.manifests.entry(digest).or_insert(manifest);
+        }
+        self.settle_entries();
         self.blobs.extend(newer.blobs);
         newer.v1.into_iter().for_each(|(id, form)| {
             self.v1.entry(id).or_insert(form);

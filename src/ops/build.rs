@@ -300,6 +300,7 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Imag
     for (draft, taken) in drafts.iter().zip(&taken) {
         images.add(draft, taken, rules.v1)?;
     }
+    images.settle_entries();
     Ok((images, taken))
 }
 

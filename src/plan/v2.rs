@@ -4,7 +4,7 @@
 //! v2/_catalog                                  {"repositories":[..]}
 //! v2/<name>/tags/list                          {"name":..,"tags":[..]}
 //! v2/<name>/manifests/<tag|digest>
-//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1>   the same, for servers that type by extension
+//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1|s0>   the same, for servers that type by extension
 //! v2/<name>/blobs/<digest>
 //! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest
 //! ```

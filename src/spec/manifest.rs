@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::bail_bad;
 use crate::error::{bad, shown};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{
-    self, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, LayerKind, OCI_INDEX, OCI_MANIFEST,
+    self, DOCKER_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_INDEX, OCI_MANIFEST,
 };
 
 /// The largest manifest, config or v1 JSON that is read, in bytes: what registries accept
@@ -160,7 +162,7 @@ struct Fields {
     subject: Option<Descriptor>,
     annotations: Option<BTreeMap<String, String>>,
     fs_layers: Option<Vec<FsLayer>>,
-    signatures: Option<serde::de::IgnoredAny>,
+    signatures: Option<Vec<Signature>>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +182,7 @@ impl Manifest {
         let fields: Fields =
             serde_json::from_slice(&bytes).map_err(|error| bad(format!("no manifest: {error}")))?;
         let media_type = fields.media_type(described)?;
+        let digest = fields.digest(&bytes)?;
         let body = match (
             fields.config,
             fields.layers,
@@ -201,7 +204,7 @@ impl Manifest {
             _ => None,
         });
         Ok(Self {
-            digest: digest_of(&bytes, media_type)?,
+            digest,
             bytes,
             media_type,
             body,
@@ -310,40 +313,69 @@ impl Fields {
                 .map(|(name, _)| *name)
                 .find(|name| *name == text)
         };
+        let signed = self.signatures.is_some();
         let media_type = match said {
+            // Schema 1 says nothing of its type, and whatever led here may call it JSON or the
+            // other kind of schema 1.
+            _ if self.fs_layers.is_some() && signed => DOCKER_SCHEMA1,
+            _ if self.fs_layers.is_some() => DOCKER_SCHEMA1_UNSIGNED,
             Some(text) => known(text).ok_or_else(|| {
                 bad(format!(
                     "manifests of type `{}` are not supported",
                     shown(text)
                 ))
             })?,
-            None if self.fs_layers.is_some() => DOCKER_SCHEMA1,
             None if self.manifests.is_some() => OCI_INDEX,
             None => OCI_MANIFEST,
         };
         let fits = match media_type {
             OCI_INDEX | DOCKER_LIST => self.manifests.is_some(),
-            DOCKER_SCHEMA1 => self.fs_layers.is_some() && self.schema_version == 1,
-            OCI_MANIFEST | DOCKER_MANIFEST => self.config.is_some(),
-            _ => false,
+            DOCKER_SCHEMA1 | DOCKER_SCHEMA1_UNSIGNED => {
+                self.schema_version == 1 && self.fs_layers.is_some()
+            }
+            _ => self.config.is_some(),
         };
         if !fits {
             bail_bad!("a manifest of type `{media_type}` lacks its content");
         }
-        if media_type == DOCKER_SCHEMA1 && self.signatures.is_none() {
-            bail_bad!("schema 1 manifests without signatures are not supported");
-        }
         Ok(media_type)
+    }
+
+    /// The digest that clients know a manifest by. A signed schema 1 manifest is known by its
+    /// payload, the bytes without the signatures: the start of the file, as long as the first
+    /// signature says, and the end that it holds (libtrust `jsonsign.go`, `ParsePrettySignature`).
+    fn digest(&self, bytes: &[u8]) -> anyhow::Result<Digest> {
+        let Some(signature) = self
+            .signatures
+            .as_ref()
+            .filter(|_| self.fs_layers.is_some())
+        else {
+            return Ok(Digest::of(bytes));
+        };
+        let broken = || bad("the signature of the schema 1 manifest is broken");
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+        let protected =
+            decode(&signature.first().ok_or_else(broken)?.protected).map_err(|_| broken())?;
+        let format: Format = serde_json::from_slice(&protected).map_err(|_| broken())?;
+        let mut payload = bytes
+            .get(..format.format_length)
+            .ok_or_else(broken)?
+            .to_vec();
+        payload.extend(decode(&format.format_tail).map_err(|_| broken())?);
+        Ok(Digest::of(&payload))
     }
 }
 
-/// The digest that clients know a manifest by. A signed schema 1 manifest is known by its payload,
-/// the bytes without the signatures (libtrust `JSONSignature.Payload`).
-fn digest_of(bytes: &[u8], media_type: &str) -> anyhow::Result<Digest> {
-    if media_type == DOCKER_SCHEMA1 {
-        bail_bad!("schema 1 manifests are not supported yet");
-    }
-    Ok(Digest::of(bytes))
+#[derive(Deserialize)]
+struct Signature {
+    protected: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Format {
+    format_length: usize,
+    format_tail: String,
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker schema 1 manifest with signatures.
 pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+/// Docker schema 1 manifest without signatures, as the storage of distribution has it.
+pub const DOCKER_SCHEMA1_UNSIGNED: &str = "application/vnd.docker.distribution.manifest.v1+json";
 /// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image index.
@@ -35,6 +37,7 @@ pub const MANIFEST_TYPES: &[(&str, &str)] = &[
     (DOCKER_MANIFEST, "d2"),
     (DOCKER_LIST, "dl"),
     (DOCKER_SCHEMA1, "s1"),
+    (DOCKER_SCHEMA1_UNSIGNED, "s0"),
 ];
 
 /// The extension of a manifest type's second name, if it is one that a registry serves.
