@@ -171,7 +171,7 @@ impl Source {
             (None, Opened::Folder(folder)) if self.prefix.is_none() => {
                 walk::load(folder, output, staging, rules)?
             }
-            _ => return Err(self.unknown()),
+            _ => return Err(self.unknown(&origin)),
         };
         if drafts.iter().all(|draft| draft.roots.is_empty()) {
             let missing = self.selected.as_ref().map_or("no image".into(), |name| {
@@ -197,13 +197,13 @@ impl Source {
         self.path.as_os_str() == STDIN
     }
 
-    fn unknown(&self) -> anyhow::Error {
+    fn unknown(&self, origin: &str) -> anyhow::Error {
         let what = self
             .prefix
             .map_or("an image in a known format".into(), |prefix| {
                 format!("a source for `{prefix}:`")
             });
-        let error = bad(format!("`{}` is not {what}", fsx::shown_path(&self.path)));
+        let error = bad(format!("{origin} is not {what}"));
         error.context(Hint(format!("known formats: {}", prefixes())))
     }
 }

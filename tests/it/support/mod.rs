@@ -1,0 +1,16 @@
+//! What the tests share.
+
+pub(crate) mod archive;
+pub(crate) mod clients;
+pub(crate) mod distribution;
+pub(crate) mod expected;
+pub(crate) mod files;
+pub(crate) mod hand_site;
+pub(crate) mod http;
+pub(crate) mod nginx;
+pub(crate) mod process;
+pub(crate) mod registry;
+pub(crate) mod row;
+pub(crate) mod sample;
+pub(crate) mod site;
+pub(crate) mod temp;
