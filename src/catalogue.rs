@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bail_bad;
 use crate::error::{WithHint as _, bad, shown};
+use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Descriptor, Platform};
 use crate::spec::media_type::OCI_INDEX;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;

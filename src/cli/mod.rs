@@ -11,7 +11,7 @@ use crate::cli::ui::Ui;
 use crate::draft::Rules;
 use crate::ops::{build, list, verify};
 use crate::source::Source;
-use crate::spec::manifest::Platform;
+use crate::spec::descriptor::Platform;
 
 mod report;
 mod ui;

@@ -1,11 +1,14 @@
 //! Manifests that a source has, taken with all that they point to.
 
+use std::sync::Arc;
+
 use crate::bail_bad;
 use crate::content::Content;
 use crate::draft::{Draft, JobId, ManifestId, Planned, Rules};
 use crate::ingest::Work;
+use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Descriptor, MAX_JSON, Manifest, Platform};
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::media_type::LayerKind;
 use crate::spec::remake::REFERENCE;
 
@@ -55,10 +58,10 @@ impl Draft {
                 content.origin()
             );
         }
-        let manifest = read_manifest(&content, descriptor)?;
+        let manifest = Arc::new(read_manifest(&content, descriptor)?);
         let planned = match &manifest.body {
-            Body::Index(children) => self.index(blobs, children.clone(), manifest, rules, depth)?,
-            _ => self.image(blobs, manifest, rules)?,
+            Body::Index(children) => self.index(blobs, children, &manifest, rules, depth)?,
+            _ => self.image(blobs, &manifest, rules)?,
         };
         self.manifests.push(planned);
         let id = self.manifests.len() - 1;
@@ -69,13 +72,13 @@ impl Draft {
     fn index(
         &mut self,
         blobs: &dyn Blobs,
-        children: Vec<Descriptor>,
-        manifest: Manifest,
+        children: &[Descriptor],
+        manifest: &Arc<Manifest>,
         rules: &Rules,
         depth: usize,
     ) -> anyhow::Result<Planned> {
         let mut present = Vec::new();
-        for child in wanted(&children, &rules.platforms) {
+        for child in wanted(children, &rules.platforms) {
             present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
         }
         if present.is_empty() && !children.is_empty() {
@@ -89,7 +92,7 @@ impl Draft {
             .iter()
             .any(|id| matches!(self.manifests[*id], Planned::Kept { remade: true, .. }));
         Ok(Planned::Kept {
-            manifest,
+            manifest: Arc::clone(manifest),
             blobs: Vec::new(),
             children: present,
             remade,
@@ -99,7 +102,7 @@ impl Draft {
     fn image(
         &mut self,
         blobs: &dyn Blobs,
-        manifest: Manifest,
+        manifest: &Arc<Manifest>,
         rules: &Rules,
     ) -> anyhow::Result<Planned> {
         let mut ids: Vec<JobId> = Vec::new();
@@ -128,7 +131,7 @@ impl Draft {
             }
         }
         Ok(Planned::Kept {
-            manifest,
+            manifest: Arc::clone(manifest),
             blobs: ids,
             children: Vec::new(),
             remade,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::content::Content;
 use crate::ingest::{Job, Work};
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Manifest, Platform};
+use crate::spec::manifest::Manifest;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;
 
@@ -74,7 +75,7 @@ pub enum Planned {
     /// Served byte for byte, or made anew as little as needed.
     Kept {
         /// The manifest as it came.
-        manifest: Manifest,
+        manifest: Arc<Manifest>,
         /// Config and layers; nothing of an index.
         blobs: Vec<JobId>,
         /// The children of an index that the source has.
@@ -148,6 +149,7 @@ pub enum Config {
 
 /// How sources are to be taken.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Rules {
     /// The v1 API is wanted: diff IDs are needed, and v1 forms that a source has.
     pub v1: bool,

@@ -1,6 +1,7 @@
 //! Making and checking the manifests of a draft, once its content is taken in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::bail_bad;
 use crate::draft::{Config, Draft, JobId, ManifestId, Planned};
@@ -22,9 +23,9 @@ impl Images {
         finished: &Finished,
         taken: &Taken,
         diff_ids: bool,
-    ) -> anyhow::Result<Manifest> {
+    ) -> anyhow::Result<Arc<Manifest>> {
         match &draft.manifests[id] {
-            Planned::Made { config, layers } => self.make(config, layers, taken),
+            Planned::Made { config, layers } => self.make(config, layers, taken).map(Arc::new),
             Planned::Kept {
                 manifest,
                 blobs,
@@ -36,9 +37,11 @@ impl Images {
                     check_diff_ids(manifest, blobs, taken)?;
                 }
                 match (remade, &manifest.body) {
-                    (false, _) => Ok(manifest.clone()),
-                    (true, Body::Index(_)) => remake_index(manifest, children, draft, finished),
-                    (true, _) => remake_image(manifest, blobs, taken),
+                    (false, _) => Ok(Arc::clone(manifest)),
+                    (true, Body::Index(_)) => {
+                        remake_index(manifest, children, draft, finished).map(Arc::new)
+                    }
+                    (true, _) => remake_image(manifest, blobs, taken).map(Arc::new),
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Images {
             let manifest = self.finish(draft, id, &finished, taken, diff_ids);
             finished.insert(
                 id,
-                Arc::new(manifest.with_context(|| format!("in {}", draft.origin))?),
+                manifest.with_context(|| format!("in {}", draft.origin))?,
             );
         }
         for (id, form) in &draft.v1 {

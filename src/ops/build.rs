@@ -17,14 +17,15 @@ use crate::plan::v1_images::V1Images;
 use crate::site::write::Changes;
 use crate::site::{Site, load};
 use crate::source::Source;
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Platform;
 use crate::spec::name::{self, Repository, Tag};
 use crate::spec::v1::V1Id;
 use crate::{fsx, layer};
 
 /// What to build.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// Where the images come from.
     pub sources: Vec<Source>,

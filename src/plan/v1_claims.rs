@@ -10,8 +10,9 @@ use crate::ingest::Stored;
 use crate::layer::Packing;
 use crate::plan::v1_images::{Form, Layer};
 use crate::site_files::SiteFiles;
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Manifest, Platform};
+use crate::spec::manifest::{Body, Manifest};
 use crate::spec::v1::{self, Place, V1Id};
 
 /// Claims by the id that they are for.

@@ -15,8 +15,8 @@ use crate::images::Images;
 use crate::ingest::Stored;
 use crate::plan::v1_claims::{Claim, Claims, derived_claims, stored_claim, top_of};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Platform;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{Place, V1Id};
 

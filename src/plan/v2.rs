@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::catalogue::{Catalogue, Repo};
 use crate::images::Images;
+use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Descriptor;
 use crate::spec::media_type::{self, OCI_INDEX};
 use crate::spec::name::Repository;
 use crate::tree::{File, Stage, Tree};

@@ -22,8 +22,9 @@ use crate::layer::Packing;
 use crate::source::archive::Archive;
 use crate::source::oci::{self, Index};
 use crate::source::{Format, Opened};
+use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Descriptor, MAX_JSON, Manifest};
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
@@ -254,14 +255,8 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::
         }
     }
     for planned in &draft.manifests {
-        if let Planned::Kept {
-            manifest:
-                Manifest {
-                    body: Body::Image { config, .. },
-                    ..
-                },
-            ..
-        } = planned
+        if let Planned::Kept { manifest, .. } = planned
+            && let Body::Image { config, .. } = &manifest.body
         {
             taken.configs.insert(config.digest);
         }

@@ -17,8 +17,9 @@ use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
 use crate::error::{bad, shown};
 use crate::fsx;
 use crate::source::{Format, Opened};
+use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Descriptor, MAX_JSON};
+use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Tag;
 
 /// An OCI image layout in a folder.

@@ -129,7 +129,7 @@ fn add_repository(
                 shown(&called)
             )),
             (Ok((repository, tag)), None) => {
-                chains.add_root(id, Some(repository), Some(tag), &called)?
+                chains.add_root(id, Some(repository), Some(tag), &called)?;
             }
         }
     }
@@ -247,15 +247,12 @@ fn unquoted(text: &str) -> String {
             .get(..2)
             .filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit))
             .and_then(|hex| std::str::from_utf8(hex).ok());
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            bytes.push(byte);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -19,8 +19,9 @@ use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
 use crate::error::shown;
 use crate::fsx;
 use crate::source::{Format, Opened};
+use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Descriptor, MAX_JSON, Manifest};
+use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::{Repository, Tag};
 
 /// A storage folder of distribution.
@@ -144,7 +145,7 @@ impl Loading<'_> {
         for name in fsx::names(&self.path.join("_manifests/tags"))? {
             let called = format!("{}:{name}", self.name);
             if selected.is_none_or(|selected| selected == called) {
-                self.tag(&repository, &name, called)?;
+                self.tag(&repository, &name, &called)?;
             }
         }
         if selected.is_none() {
@@ -159,7 +160,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn tag(&mut self, repository: &Repository, name: &str, called: String) -> anyhow::Result<()> {
+    fn tag(&mut self, repository: &Repository, name: &str, called: &str) -> anyhow::Result<()> {
         let digest = link(
             &self
                 .path
@@ -178,7 +179,7 @@ impl Loading<'_> {
             _ => {
                 self.draft.notes.push(format!(
                     "{} is left out: its manifest is gone",
-                    shown(&called)
+                    shown(called)
                 ));
                 return Ok(());
             }
@@ -188,12 +189,12 @@ impl Loading<'_> {
             Err(error) => {
                 self.draft
                     .notes
-                    .push(format!("{} is left out: {error}", shown(&called)));
+                    .push(format!("{} is left out: {error}", shown(called)));
                 return Ok(());
             }
         };
         if let Some(manifest) = self.manifest(&digest)? {
-            let called = format!("`{}`", shown(&called));
+            let called = format!("`{}`", shown(called));
             self.draft.roots.push(Root {
                 repository: Some(repository.clone()),
                 tag: Some(tag),
@@ -221,7 +222,7 @@ impl Loading<'_> {
                 subject.map_or(Ok(None), |_| self.manifest(&digest))?,
             ) {
                 (Some(subject), Some(id)) => {
-                    self.draft.referrers.entry(subject).or_default().push(id)
+                    self.draft.referrers.entry(subject).or_default().push(id);
                 }
                 _ => left_out += 1,
             }

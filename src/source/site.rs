@@ -9,7 +9,7 @@ use crate::error::bad;
 use crate::ingest::Work;
 use crate::site_files::SiteFiles;
 use crate::source::{Format, Opened, oci};
-use crate::spec::manifest::Descriptor;
+use crate::spec::descriptor::Descriptor;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 

@@ -1,5 +1,6 @@
 //! The rules of the specifications, without any IO: digests, names, manifests, v1 image JSON.
 
+pub mod descriptor;
 pub mod digest;
 pub mod json;
 pub mod legacy;

@@ -16,9 +16,9 @@ use serde::Deserialize;
 
 use crate::bail_bad;
 use crate::error::{bad, shown};
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::json::{RawObject, go_map};
-use crate::spec::manifest::Platform;
 
 /// The id of a v1 image: 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,100 @@
+//! Descriptors and platforms (OCI image-spec `descriptor.md`, `image-index.md`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::shown;
+use crate::spec::digest::Digest;
+
+/// A pointer to content, as in `descriptor.md`.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is.
+    #[serde(default)]
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The type of the artifact that a manifest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Free text by key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// The platform of an index's child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+impl Descriptor {
+    /// The annotation under `key`.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+}
+
+/// What a manifest runs on.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Platform {
+    /// CPU, in Go's names.
+    #[serde(default)]
+    pub architecture: String,
+    /// Operating system, in Go's names.
+    #[serde(default)]
+    pub os: String,
+    /// Variant of the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Whether a platform is meant by this one; without a variant every variant is.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.os == other.os
+            && self.architecture == other.architecture
+            && (self.variant.is_none() || self.variant == other.variant)
+    }
+
+    /// Whether it says that no machine runs it: attestations of buildkit are listed as
+    /// `unknown/unknown`.
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" || self.architecture == "unknown"
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = anyhow::Error;
+
+    /// `os/architecture[/variant]`.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts.as_slice() {
+            [os, architecture, rest @ ..]
+                if rest.len() < 2 && parts.iter().all(|part| !part.is_empty()) =>
+            {
+                Ok(Self {
+                    os: (*os).into(),
+                    architecture: (*architecture).into(),
+                    variant: rest.first().map(|variant| (*variant).into()),
+                })
+            }
+            _ => anyhow::bail!(
+                "`{}` is no platform, such as `linux/amd64` or `linux/arm/v7`",
+                shown(text)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
+        self.variant
+            .as_ref()
+            .map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
+    }
+}
