@@ -290,6 +290,7 @@ struct Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::media_type::DOCKER_MANIFEST;
 
     const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

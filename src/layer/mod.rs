@@ -1,0 +1,232 @@
+//! Layers: how they are packed, what their tar hashes to, and how a plain one is compressed
+//! ([`compress`](mod@compress)).
+
+use std::io::{self, BufReader, Read, Write};
+
+use crate::content::{Content, Reader};
+use crate::spec::digest::{Digest, Hasher};
+
+mod compress;
+
+pub use compress::{Failure, LARGE, compress, compress_stream};
+
+/// How a layer is packed, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Not compressed.
+    Plain,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// The .xz file format, which Docker 1.x reads.
+    Xz,
+    /// bzip2, which Docker 1.x reads.
+    Bzip2,
+}
+
+impl Packing {
+    /// Looks at the first bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn of(content: &Content) -> anyhow::Result<Self> {
+        let mut start = Vec::new();
+        content
+            .open()?
+            .take(6)
+            .read_to_end(&mut start)
+            .map_err(|error| content.failed(error))?;
+        Ok(Self::of_start(&start))
+    }
+
+    /// Looks at the first 6 bytes, or fewer where there are no more.
+    pub fn of_start(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // Seekable and chunked zstd may begin with a skippable frame.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::Plain,
+        }
+    }
+
+    /// A reader of what was packed.
+    ///
+    /// # Errors
+    /// When the decoder cannot be set up.
+    pub fn decoder<'a>(
+        self,
+        packed: impl Read + Send + 'a,
+    ) -> io::Result<Box<dyn Read + Send + 'a>> {
+        Ok(match self {
+            Self::Plain => Box::new(packed),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
+                BufReader::with_capacity(CHUNK / 4, packed),
+            )),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(packed)?),
+            Self::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    XZ_MEMORY,
+                    liblzma::stream::CONCATENATED,
+                )?;
+                Box::new(liblzma::read::XzDecoder::new_stream(packed, stream))
+            }
+            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
+        })
+    }
+}
+
+/// What was learnt of content while it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// The digest of the bytes written.
+    pub digest: Digest,
+    /// The number of bytes written.
+    pub size: u64,
+    /// The digest of the uncompressed tar, where it was asked for.
+    pub diff_id: Option<Digest>,
+}
+
+/// Bytes that unpacking xz may use: `xz -9` needs 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+/// Input bytes in each gzip member.
+const CHUNK: usize = 1 << 20;
+
+/// Copies content byte for byte, on the way hashing it and, if asked, what is packed in it.
+///
+/// # Errors
+/// When it cannot be read, unpacked or written.
+pub fn keep(
+    content: &Content,
+    sink: &mut (dyn Write + Send),
+    want_diff_id: bool,
+) -> anyhow::Result<Measured> {
+    let mut tee = Tee {
+        reader: content.open()?,
+        sink,
+        hasher: Hasher::default(),
+        failed: None,
+    };
+    let packing = if want_diff_id {
+        Packing::of(content)?
+    } else {
+        Packing::Plain
+    };
+    let mut diff_id = None;
+    let read = (|| {
+        if packing != Packing::Plain {
+            diff_id = Some(hash(packing.decoder(&mut tee)?)?);
+        }
+        io::copy(
+            &mut BufReader::with_capacity(CHUNK / 4, &mut tee),
+            &mut io::sink(),
+        )
+    })();
+    if let Some(error) = tee.failed {
+        return Err(anyhow::Error::new(error)
+            .context(format!("cannot write a copy of {}", content.origin())));
+    }
+    read.map_err(|error| content.failed(error))?;
+    let (digest, size) = tee.hasher.finish();
+    Ok(Measured {
+        digest,
+        size,
+        diff_id: diff_id.or(want_diff_id.then_some(digest)),
+    })
+}
+
+/// Hashes the uncompressed tar in a layer.
+///
+/// # Errors
+/// When it cannot be read or unpacked.
+pub fn diff_id(content: &Content) -> anyhow::Result<Digest> {
+    let packing = Packing::of(content)?;
+    packing
+        .decoder(content.open()?)
+        .and_then(hash)
+        .map_err(|error| content.failed(error))
+}
+
+fn hash(mut reader: impl Read) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; CHUNK / 4];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hasher.finish().0),
+            got => hasher.update(&buffer[..got]),
+        }
+    }
+}
+
+/// Passes on what it reads to a sink and a hasher. A sink that fails is remembered, so that a full
+/// disk is not taken for a broken source.
+struct Tee<'a> {
+    reader: Reader,
+    sink: &'a mut (dyn Write + Send),
+    hasher: Hasher,
+    failed: Option<io::Error>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..got]);
+        if let Err(error) = self.sink.write_all(&buffer[..got]) {
+            self.failed = Some(error);
+            return Err(io::Error::other("the copy cannot be written"));
+        }
+        Ok(got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compress::tests::{compressed, text};
+    use super::*;
+
+    #[test]
+    fn kept_content_is_hashed_packed_and_unpacked() {
+        let bytes = text(CHUNK + 7);
+        let (gzip, _) = compressed(&bytes, 1);
+        let zstd = zstd::encode_all(&bytes[..], 3).unwrap();
+        let level = bzip2::Compression::fast();
+        let (mut xz, mut bzip2) = (Vec::new(), Vec::new());
+        liblzma::read::XzEncoder::new(&bytes[..], 1)
+            .read_to_end(&mut xz)
+            .unwrap();
+        bzip2::read::BzEncoder::new(&bytes[..], level)
+            .read_to_end(&mut bzip2)
+            .unwrap();
+        for packed in [&gzip, &zstd, &xz, &bzip2, &bytes] {
+            let mut copy = Vec::new();
+            let content = Content::memory(&packed[..], "`test`");
+            let measured = keep(&content, &mut copy, true).unwrap();
+            assert_eq!(&copy, packed);
+            assert_eq!(measured.digest, Digest::of(packed));
+            assert_eq!(measured.diff_id, Some(Digest::of(&bytes)));
+            assert_eq!(diff_id(&content).unwrap(), Digest::of(&bytes));
+        }
+    }
+
+    #[test]
+    fn broken_packing_is_the_datas_fault() {
+        let (gzip, _) = compressed(&text(5000), 1);
+        let mut flipped = gzip.clone();
+        flipped[1000] ^= 1;
+        let mut trailing = gzip.clone();
+        trailing.extend(b"garbage");
+        let zstd = zstd::encode_all(&text(5000)[..], 3).unwrap();
+        for packed in [
+            &gzip[..gzip.len() - 1],
+            &flipped,
+            &trailing,
+            &zstd[..zstd.len() - 1],
+        ] {
+            let error =
+                keep(&Content::memory(packed, "`test`"), &mut io::sink(), true).unwrap_err();
+            assert!(crate::error::is_bad(&error), "{error:#}");
+        }
+    }
+}

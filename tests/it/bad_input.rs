@@ -1,0 +1,25 @@
+//! Bad and hostile input, from the outside: every case is a source that the program must refuse (or,
+//! where it says so, take quickly), run against a site that holds an image already.
+//!
+//! A refusal is exit code 1, an `error:` that names the file, the member and the reason, and a site
+//! that is byte for byte, inode and mtime what it was. Every run has little time and memory.
+//!
+//! # Known bugs
+//!
+//! A case marked with [`run::Case::bug`] fails today for the reason that the mark gives. The test fails
+//! when such a case passes, so that no mark outlives its bug:
+//! ```text
+//! grep -rn -B1 '\.bug(' tests/it/bad_input
+//! ```
+
+mod archives;
+mod bombs;
+mod docker;
+mod folders;
+mod layouts;
+mod legacy;
+mod many;
+mod names;
+mod run;
+mod sites;
+mod usage;

@@ -1,0 +1,193 @@
+//! Tars that are cut, packed badly, or have members that no honest archive has.
+
+use tar::EntryType;
+
+use super::run::{bytes, check, tar};
+use crate::support::archive::{Archive, Image, Kind, cut, gzip, header, pax, zstd};
+
+fn save() -> Archive {
+    Archive::docker_20(&[Image::new(&["app:1"]).layer("bin/app", "one").layer("etc/app", "two")])
+}
+
+fn layer() -> String {
+    save().names("layer.tar").pop().unwrap()
+}
+
+#[test]
+fn cut_and_packed_badly() {
+    check(vec![
+        bytes("an empty file", &["is no tar"], || ""),
+        bytes("a text", &["is no tar"], || "no archive\n".repeat(200)),
+        bytes("a short text", &["is no tar"], || "no archive\n"),
+        bytes("zeros", &["is not an image in a known format"], || vec![0; 10240]),
+        bytes("an image of Windows", &["is no tar"], || [b"MZ".to_vec(), vec![7; 4000]].concat()),
+        tar("an archive that is no image", &["is not an image in a known format"], || {
+            Archive::default().file("README", "hello")
+        }),
+        bytes("a tar cut in a member", &["truncated", "`bin`"], || {
+            cut(Archive::default().file("bin", vec![7; 5000]).tar(), 3000)
+        }),
+        bytes("a tar cut in a header", &["block"], || cut(save().tar(), 512 * 5 + 100)),
+        bytes("a tar cut between members", &["has no name"], || {
+            let end = save().tar().len() - 1024 - 2 * 1024;
+            cut(save().tar(), end)
+        }),
+        bytes("a gzip cut", &["cannot read"], || cut(save().tar_gz(), 400)),
+        bytes("a gzip without its end", &["cannot read"], || {
+            let length = save().tar_gz().len() - 4;
+            cut(save().tar_gz(), length)
+        }),
+        bytes("a gzip of a tar cut", &["truncated", "layer.tar"], || {
+            let archive = Archive::default().file("a/layer.tar", vec![7; 5000]);
+            gzip(&cut(archive.tar(), 3000))
+        }),
+        bytes("a gzip with a wrong bit", &["cannot read"], || {
+            let mut packed = save().tar_gz();
+            let middle = packed.len() / 2;
+            packed[middle] ^= 4;
+            packed
+        }),
+        bytes("only the head of a gzip", &["cannot read"], || cut(save().tar_gz(), 10)),
+        bytes("a gzip in a gzip", &["cannot read"], || gzip(&save().tar_gz())),
+        bytes("something behind a gzip", &["cannot read"], || {
+            [save().tar_gz(), b"garbage".to_vec()].concat()
+        }),
+        bytes("a zstd cut", &["cannot read"], || {
+            let packed = zstd(&save().tar());
+            let half = packed.len() / 2;
+            cut(packed, half)
+        }),
+        bytes("a zstd with a huge window", &["cannot read", "memory"], || {
+            // Magic, a frame header that says: no single segment, a window of 2^41 bytes; a raw block.
+            [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8][..], &[0x01, 0, 0]].concat()
+        }),
+        bytes("a tar packed with xz", &["xz"], || *b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46"),
+        bytes("a tar packed with bzip2", &["bzip2"], || *b"BZh91AY&SY\0\0\0\0"),
+        tar("a header with a wrong checksum", &["is no tar"], || {
+            let mut head = header(b"x", EntryType::Regular, 0);
+            head[0] = b'y';
+            save().raw_first(head)
+        }),
+    ]);
+}
+
+#[test]
+fn names_and_links_that_lead_out() {
+    let named = |name: &'static str| move || save().file(name, "x");
+    check(vec![
+        tar("..", &["`../x`", "leads out"], named("../x")),
+        tar(".. inside", &["`a/../../x`", "leads out"], named("a/../../x")),
+        tar(".. that stays inside", &["`a/../x`", "leads out"], named("a/../x")),
+        tar("an absolute name", &["`/etc/passwd`", "leads out"], named("/etc/passwd")),
+        tar("no name", &["leads out"], named("")),
+        tar("a dot", &["`./`", "leads out"], named("./")),
+        tar("a pax path outside", &["`../../x`", "leads out"], || {
+            save().raw(pax(&[("path", "../../x")])).file("x", "y")
+        }),
+        tar("a symbolic link out", &["`a/link`", "`../../etc/passwd`", "out of the archive"], || {
+            save().symlink("a/link", "../../etc/passwd")
+        }),
+        tar("an absolute link", &["`a/link`", "`/etc/passwd`", "out of the archive"], || {
+            save().symlink("a/link", "/etc/passwd")
+        }),
+        tar("a hard link out", &["`a/link`", "`../x`", "out of the archive"], || {
+            save().hard_link("a/link", "../x")
+        }),
+        tar("a layer that is a link out", &["layer.tar", "out of the archive"], || {
+            save().set(&layer(), Kind::Symlink("../../../../etc/shadow".into()))
+        }),
+        tar("a link to itself", &["`a`", "leads back to itself"], || save().symlink("a", "a")),
+        tar("a hard link to itself", &["`a`", "leads back to itself"], || save().hard_link("a", "a")),
+        tar("links in a circle", &["leads back to itself"], || {
+            save().symlink("a", "b").symlink("b", "c").hard_link("c", "a")
+        }),
+        tar("a layer that is a link in a circle", &["layer.tar", "leads back to itself"], || {
+            save().set(&layer(), Kind::Symlink("layer.tar".into()))
+        }),
+        tar("a layer that is a link to a folder", &["layer.tar", "missing"], || {
+            save().set(&layer(), Kind::Symlink("..".into()))
+        }),
+        tar("a member twice", &["`manifest.json`", "twice"], || save().file("manifest.json", "[]")),
+        tar("a member twice under other names", &["`manifest.json`", "twice"], || {
+            save().file("./manifest.json", "[]")
+        }),
+        tar("a link over a member", &["`manifest.json`", "twice"], || {
+            save().symlink("manifest.json", "repositories")
+        }),
+    ]);
+}
+
+#[test]
+fn odd_members() {
+    let device = |kind| move || save().drop(&layer()).raw(header(layer().as_bytes(), kind, 0));
+    let sized = |kind, size: u64| {
+        move || save().raw(huge(kind, size)).file("after", "x")
+    };
+    check(vec![
+        tar("a layer that is a device", &["layer.tar", "is no file"], device(EntryType::Char)),
+        tar("a layer that is a pipe", &["layer.tar", "is no file"], device(EntryType::Fifo)),
+        tar("a layer of no known type", &["layer.tar", "is no file"], device(EntryType::new(b'Z'))),
+        tar("a file of 8 EiB", &["`huge`", "truncated"], sized(EntryType::Regular, 8 << 60)),
+        tar("a file of 16 EiB", &["bad.tar"], sized(EntryType::Regular, u64::MAX)),
+        tar("a folder of 8 EiB", &["bad.tar"], sized(EntryType::Directory, 8 << 60)),
+        tar("a folder of almost 8 EiB", &["bad.tar"], sized(EntryType::Directory, (8 << 60) - 4096)).bug("the size of what is no file is not checked"),
+        tar("a folder of more than the rest", &["truncated"], sized(EntryType::Directory, 1 << 40)).bug("the size of what is no file is not checked"),
+        tar("a link of almost 8 EiB", &["bad.tar"], sized(EntryType::Symlink, (8 << 60) - 4096)).bug("the size of what is no file is not checked"),
+        tar("a negative size", &["bad.tar"], || {
+            let mut head = header(b"huge", EntryType::Regular, 0);
+            head[124..136].fill(0xff);
+            save().raw(summed(head)).file("after", "x")
+        }),
+        tar("a size that is no number", &["bad.tar"], || {
+            let mut head = header(b"huge", EntryType::Regular, 0);
+            head[124..128].copy_from_slice(b"9x!\0");
+            save().raw(summed(head))
+        }),
+        tar("a pax size of more than the rest", &["truncated"], || {
+            save().raw(pax(&[("size", "99999999999")])).file("x", "y")
+        }),
+        tar("a pax size that is no number", &[], || {
+            save().raw(pax(&[("size", "-1")])).file("x", "y")
+        })
+        .is_taken(),
+        tar("a pax size that hides a header", &["has the diff ID"], || {
+            // For a reader that goes by the header, `inner` is a member; here it is content.
+            let name = layer();
+            let inner = Archive::default().file("inner", "x").tar();
+            save().drop(&name).raw(pax(&[("size", "1024")])).raw(header(name.as_bytes(), EntryType::Regular, 0)).raw(inner)
+        }),
+        tar("pax records that are none", &["missing"], || {
+            let head = header(b"pax", EntryType::XHeader, 512);
+            save().drop(&layer()).raw(head).raw(vec![b'x'; 512]).file("x", "y")
+        }),
+        tar("two pax headers for a member", &["pax"], || {
+            save().raw(pax(&[("path", "a")])).raw(pax(&[("path", "b")])).file("x", "y")
+        }),
+        tar("a long name for no member", &["member"], || save().raw(header(&[b'x'; 300], EntryType::Link, 0)[..1024].to_vec())),
+        tar("a sparse layer", &["layer.tar"], || {
+            let name = layer();
+            save().drop(&name).raw(sparse(name.as_bytes()))
+        }),
+    ]);
+}
+
+fn huge(kind: EntryType, size: u64) -> Vec<u8> {
+    header(b"huge", kind, size)
+}
+
+/// The header with its checksum mended.
+fn summed(mut head: Vec<u8>) -> Vec<u8> {
+    head[148..156].fill(b' ');
+    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    head
+}
+
+/// A sparse file of GNU tar: 1 TiB of which nothing is there.
+fn sparse(name: &[u8]) -> Vec<u8> {
+    let mut head = header(name, EntryType::GNUSparse, 0);
+    head[386..398].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+    head[398..410].copy_from_slice(b"00000000000\0");
+    head[483..495].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+    summed(head)
+}

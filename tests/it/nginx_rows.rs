@@ -1,0 +1,379 @@
+//! What a server of a site answers: a table of requests, made for the tag of any site.
+
+use super::support::hand_site::{ODD_NAMES, ODD_TAGS, TYPES};
+use super::support::row::{Row, get, row};
+use super::support::sample::Sample;
+
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const NO_REFERRERS: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+const ABSENT: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+const UNKNOWN_MANIFEST: [&str; 2] = ["MANIFEST_UNKNOWN", "manifest unknown"];
+const UNKNOWN_BLOB: [&str; 2] = ["BLOB_UNKNOWN", "blob unknown to registry"];
+const UNKNOWN_NAME: [&str; 2] = ["NAME_UNKNOWN", "repository name not known to registry"];
+
+/// All rows that hold for every site with this tag.
+pub(crate) fn rows(of: &Sample) -> Vec<Row> {
+    let mut rows = layout_rows(of);
+    rows.extend(v1_rows(of));
+    rows.extend(v1_errors(of));
+    rows.extend(v2_rows(of));
+    rows.extend(v2_errors(of));
+    rows.extend(method_rows(of));
+    rows.extend(escape_rows(of));
+    rows.extend(hidden_rows(of));
+    rows.extend(conditional_rows(of));
+    rows
+}
+
+/// The page for people and the OCI layout.
+fn layout_rows(of: &Sample) -> Vec<Row> {
+    let hex = of.blob.replace("sha256:", "");
+    let blob = format!("/blobs/sha256/{hex}");
+    vec![
+        get("/").pointer("text/html").body(of.file("index.html")),
+        get("/index.html")
+            .pointer("text/html")
+            .body(of.file("index.html")),
+        get("/index.json").pointer(JSON).body(of.file("index.json")),
+        get("/oci-layout").pointer(JSON).body(of.file("oci-layout")),
+        get(&blob).immutable(BYTES).body(of.file(&blob[1..])),
+        get(format!("/blobs/sha256/{ABSENT}")).v1_error(404, "Not found"),
+        get("/blobs/sha256/").v1_error(404, "Not found"),
+        get("/blobs/sha256").v1_error(404, "Not found"),
+        get("/blobs").v1_error(404, "Not found"),
+        get("/favicon.ico").v1_error(404, "Not found"),
+        get("/index.html/").v1_error(404, "Not found"),
+    ]
+}
+
+fn v1_rows(of: &Sample) -> Vec<Row> {
+    let Sample { name, tag, id, .. } = of;
+    let folder = format!("v1/repositories/{name}");
+    let image = format!("v1/images/{id}");
+    let tags = of.file(&format!("{folder}/tags/index.json"));
+    let anonymous = "Token ";
+    let file = |path: String| get(format!("/{path}")).body(of.file(&path));
+    vec![
+        file("v1/_ping".into()).pointer(JSON),
+        file("v1/search".into()).pointer(JSON),
+        get("/v1/search?q=app&page=2")
+            .pointer(JSON)
+            .body(of.file("v1/search")),
+        file(format!("{folder}/images")).pointer(JSON),
+        file(format!("{folder}/images")).with("X-Docker-Token", "true"),
+        file(format!("{folder}/tags/{tag}")).pointer(JSON),
+        file(format!("{folder}/tags/{tag}")).with("Authorization", anonymous),
+        get(format!("/{folder}/tags"))
+            .pointer(JSON)
+            .body(tags.clone()),
+        get(format!("/{folder}/tags/"))
+            .pointer(JSON)
+            .body(tags.clone()),
+        get(format!("/{folder}/tags?n=1")).pointer(JSON).body(tags),
+        file(format!("{image}/json")).immutable(JSON),
+        file(format!("{image}/json")).with("Authorization", "Basic Og=="),
+        file(format!("{image}/ancestry")).immutable(JSON),
+        file(format!("{image}/layer"))
+            .immutable(BYTES)
+            .lacks("Docker-Content-Digest"),
+    ]
+}
+
+fn v1_errors(of: &Sample) -> Vec<Row> {
+    let Sample { name, id, .. } = of;
+    let image = |path: &str| get(format!("/v1/images/{path}")).v1_error(404, "Image not found");
+    let repository =
+        |path: &str| get(format!("/v1/repositories/{path}")).v1_error(404, "Repository not found");
+    vec![
+        image(&format!("{ABSENT}/json")),
+        image(&format!("{ABSENT}/layer")),
+        image(&format!("{ABSENT}/ancestry")),
+        image(id),
+        image(&format!("{id}/")),
+        image(&format!("{id}/layer/")),
+        image(&format!("{id}/files")),
+        repository("no/such/images"),
+        repository("no/such/tags"),
+        repository("no/such/tags/"),
+        repository(""),
+        get(format!("/v1/repositories/{name}"))
+            .status(404)
+            .has("Content-Type", JSON),
+        repository(&format!("{name}/")),
+        repository(&format!("{name}/images/")),
+        get(format!("/v1/repositories/{name}/tags/absent")).v1_error(404, "Tag not found"),
+        get("/v1/repositories/no/such/tags/latest").v1_error(404, "Tag not found"),
+        get("/v1").v1_error(404, "Not found"),
+        get("/v1/").v1_error(404, "Not found"),
+        get("/v1/users").v1_error(404, "Not found"),
+        get("/v1/_ping/").v1_error(404, "Not found"),
+        get("/v1x").v1_error(404, "Not found"),
+    ]
+}
+
+fn v2_rows(of: &Sample) -> Vec<Row> {
+    let Sample {
+        name,
+        tag,
+        digest,
+        blob,
+        media_type,
+        ..
+    } = of;
+    let folder = format!("v2/{name}");
+    let list = of.file(&format!("{folder}/tags/list"));
+    let blob_path = format!("{folder}/blobs/{blob}");
+    let manifest = of.file(&format!("{folder}/manifests/{tag}"));
+    let by_tag = || get(format!("/{folder}/manifests/{tag}")).body(manifest.clone());
+    vec![
+        get("/v2/").pointer(JSON).body("{}"),
+        get("/v2").pointer(JSON).body("{}"),
+        get("/v2/").with("Authorization", "Basic Og==").body("{}"),
+        get("/v2/_catalog?n=1")
+            .pointer(JSON)
+            .body(of.file("v2/_catalog")),
+        get(format!("/{folder}/tags/list"))
+            .pointer(JSON)
+            .body(list.clone()),
+        get(format!("/{folder}/tags/list?n=1&last=a"))
+            .pointer(JSON)
+            .body(list),
+        by_tag().pointer(media_type),
+        by_tag()
+            .with("Accept", "application/vnd.oci.image.manifest.v1+json")
+            .pointer(media_type),
+        by_tag().with("Accept-Encoding", "gzip").pointer(media_type),
+        get(format!("/{folder}/manifests/{digest}"))
+            .immutable(media_type)
+            .has("Docker-Content-Digest", digest)
+            .body(manifest.clone()),
+        get(format!("/{blob_path}"))
+            .with("Accept-Encoding", "gzip")
+            .immutable(BYTES)
+            .has("Docker-Content-Digest", blob)
+            .body(of.file(&blob_path)),
+        get(format!("/{folder}/referrers/{digest}"))
+            .pointer(INDEX)
+            .body(of.file(&format!("{folder}/referrers/{digest}"))),
+        get(format!("/{folder}/referrers/{digest}?artifactType=a/b")).pointer(INDEX),
+        get(format!("/{folder}/referrers/sha256:{ABSENT}"))
+            .pointer(INDEX)
+            .body(NO_REFERRERS),
+    ]
+}
+
+fn v2_errors(of: &Sample) -> Vec<Row> {
+    let Sample {
+        name,
+        tag,
+        digest,
+        blob,
+        ..
+    } = of;
+    let fails = |path: String, [code, message]: [&str; 2]| {
+        get(format!("/v2/{path}")).v2_error(404, code, message)
+    };
+    let upper = digest.to_uppercase().replace("SHA256", "sha256");
+    let mut rows = vec![
+        fails(format!("{name}/manifests/absent"), UNKNOWN_MANIFEST),
+        fails(
+            format!("{name}/manifests/sha256:{ABSENT}"),
+            UNKNOWN_MANIFEST,
+        ),
+        fails(format!("{name}/manifests/{upper}"), UNKNOWN_MANIFEST),
+        fails(format!("{name}/manifests/{tag}.om"), UNKNOWN_MANIFEST),
+        fails(format!("no/such/manifests/{tag}"), UNKNOWN_MANIFEST),
+        fails(format!("{name}/blobs/sha256:{ABSENT}"), UNKNOWN_BLOB),
+        fails(format!("no/such/blobs/{blob}"), UNKNOWN_BLOB),
+        fails(format!("{name}/blobs/{}", &blob[..20]), UNKNOWN_BLOB),
+        fails(format!("{name}/blobs/latest"), UNKNOWN_BLOB),
+    ];
+    let folder = |path: &str| fails(format!("{name}/{path}"), UNKNOWN_NAME);
+    let folders = [
+        "",
+        "manifests/",
+        "blobs/",
+        "tags/",
+        "tags/list/",
+        "referrers/",
+    ];
+    rows.extend(folders.map(folder));
+    rows.push(folder("referrers/latest"));
+    // In a name like `a/manifests`, these are a manifest too: which code they get depends on the name.
+    for path in ["", "/manifests", "/blobs", "/tags"] {
+        let path = format!("/v2/{name}{path}");
+        rows.push(get(path).status(404).has("Content-Type", JSON));
+    }
+    rows.extend([
+        fails("no/such/tags/list".into(), UNKNOWN_NAME),
+        fails("tags/list".into(), UNKNOWN_NAME),
+        fails("index.html".into(), UNKNOWN_NAME),
+        fails("_catalog/".into(), UNKNOWN_NAME),
+    ]);
+    for (extension, _) in TYPES {
+        rows.push(fails(
+            format!("{name}/_types/{tag}.{extension}"),
+            UNKNOWN_NAME,
+        ));
+        rows.push(fails(
+            format!("{name}/_types/{digest}.{extension}"),
+            UNKNOWN_NAME,
+        ));
+    }
+    rows
+}
+
+fn method_rows(of: &Sample) -> Vec<Row> {
+    let Sample {
+        name,
+        tag,
+        blob,
+        id,
+        ..
+    } = of;
+    let v2 = |method, path: String| {
+        row(method, path).v2_error(405, "UNSUPPORTED", "this registry is read-only")
+    };
+    let v1 = |method, path: String| row(method, path).v1_error(405, "This registry is read-only");
+    let long = || ("Content-Length", "9999999");
+    vec![
+        v2("PUT", format!("/v2/{name}/manifests/{tag}")),
+        v2("DELETE", format!("/v2/{name}/manifests/{tag}")),
+        v2("DELETE", format!("/v2/{name}/blobs/{blob}")),
+        v2("POST", format!("/v2/{name}/blobs/uploads/")),
+        v2("POST", "/v2/".into()).with(long().0, long().1),
+        v2("PATCH", "/v2/no/such/thing".into()),
+        v2("OPTIONS", "/v2/_catalog".into()),
+        v2("POST", "/".into()),
+        v2("TRACE", "/v2/".into()),
+        v1("PUT", format!("/v1/images/{id}/json")),
+        v1("PUT", format!("/v1/images/{id}/layer")).with(long().0, long().1),
+        v1("PUT", format!("/v1/repositories/{name}/tags/{tag}")),
+        v1("DELETE", format!("/v1/repositories/{name}/")),
+        v1("POST", "/v1/users".into()),
+        v1("TRACE", "/v1/_ping".into()),
+    ]
+}
+
+/// Names may come with any character escaped, and with queries.
+fn escape_rows(of: &Sample) -> Vec<Row> {
+    let Sample {
+        name,
+        tag,
+        digest,
+        blob,
+        media_type,
+        id,
+        ..
+    } = of;
+    let first = format!("%{:02x}{}", tag.as_bytes()[0], &tag[1..]);
+    let colon = |digest: &str| digest.replace(':', "%3A");
+    vec![
+        get(format!("/v2/{name}/manifests/{first}")).pointer(media_type),
+        get(format!("/v2/{name}/manifests/{tag}?x=/blobs/{blob}")).pointer(media_type),
+        get(format!("/v1/repositories/{name}/tags/{first}")).pointer(JSON),
+        get(format!(
+            "/v1/repositories/{}/tags",
+            name.replace('/', "%2F")
+        ))
+        .pointer(JSON),
+        get(format!("/v2/{name}/manifests/{}", colon(digest)))
+            .immutable(media_type)
+            .has("Docker-Content-Digest", digest),
+        get(format!("/v2/{name}/blobs/{}", colon(blob)))
+            .immutable(BYTES)
+            .has("Docker-Content-Digest", blob),
+        get(format!("//v2//{name}/manifests/{tag}")).pointer(media_type),
+        get(format!("/v2/{name}/manifests/{tag}%0a")).v2_error(
+            404,
+            UNKNOWN_MANIFEST[0],
+            UNKNOWN_MANIFEST[1],
+        ),
+        get(format!("/v2/{name}/blobs/{blob}%0aX-Evil:%20yes"))
+            .v2_error(404, UNKNOWN_BLOB[0], UNKNOWN_BLOB[1])
+            .lacks("X-Evil"),
+        get(format!("/v1/images/{id}%0a/json")).v1_error(404, "Image not found"),
+        get(format!("/v2/{name}/manifests/%22%3Cb%3E")).v2_error(
+            404,
+            UNKNOWN_MANIFEST[0],
+            UNKNOWN_MANIFEST[1],
+        ),
+    ]
+}
+
+/// Nothing but endpoints is served.
+fn hidden_rows(of: &Sample) -> Vec<Row> {
+    let hidden = |path: &str| get(path).v1_error(404, "Not found");
+    let name = &of.name;
+    let up = "..%2f".repeat(name.split('/').count() + 2);
+    vec![
+        hidden("/.stillage/lock"),
+        hidden("/.stillage/"),
+        hidden("/.stillage"),
+        hidden("/%2estillage/lock"),
+        hidden("/v2/../.stillage/lock"),
+        hidden("/v2/%2e%2e/.stillage/lock"),
+        hidden("/v2/..%2f.stillage/lock"),
+        hidden(&format!("/v2/{name}/manifests/{up}.stillage/lock")),
+        get("/../etc/passwd").status(400),
+    ]
+}
+
+/// Whatever a client believes to have, it gets a pointer anew.
+fn conditional_rows(of: &Sample) -> Vec<Row> {
+    let Sample {
+        name,
+        tag,
+        media_type,
+        ..
+    } = of;
+    let pointers = [
+        (format!("/v2/{name}/manifests/{tag}"), *media_type),
+        (format!("/v2/{name}/tags/list"), JSON),
+        (format!("/v2/{name}/referrers/{}", of.digest), INDEX),
+        (format!("/v2/{name}/referrers/sha256:{ABSENT}"), INDEX),
+        ("/v2/_catalog".to_owned(), JSON),
+        (format!("/v1/repositories/{name}/tags/{tag}"), JSON),
+        (format!("/v1/repositories/{name}/tags"), JSON),
+        (format!("/v1/repositories/{name}/images"), JSON),
+        ("/".to_owned(), "text/html"),
+    ];
+    let conditions = [
+        ("If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"),
+        ("If-None-Match", "\"5f5e100-2\", W/\"5f5e100-2\""),
+        ("If-None-Match", &of.digest),
+    ];
+    let mut rows = Vec::new();
+    for (path, media_type) in &pointers {
+        for (name, value) in conditions {
+            rows.push(get(path).with(name, value).pointer(media_type));
+        }
+    }
+    rows
+}
+
+/// Rows that the hand-made site alone can answer: each type, odd repositories and tags.
+pub(crate) fn hand_rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (tag, media_type) in TYPES {
+        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).pointer(media_type));
+    }
+    for tag in ODD_TAGS {
+        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).pointer(TYPES[0].1));
+        rows.push(get(format!("/v1/repositories/sample/app/tags/{tag}")).pointer(JSON));
+    }
+    for name in ODD_NAMES {
+        rows.push(get(format!("/v2/{name}")).status(404));
+        rows.push(get(format!("/v2/{name}/")).status(404));
+    }
+    // A folder where the APIs have a file: the repository `myorg` is none, `myorg/images` is one.
+    rows.push(get("/v1/repositories/myorg/images").v1_error(404, "Repository not found"));
+    rows.push(get("/v1/repositories/a/tags").v1_error(404, "Repository not found"));
+    rows.push(get("/v1/repositories/a/tags/tags").pointer(JSON));
+    rows.push(get("/v2/x/referrers/tags/list").v2_error(404, UNKNOWN_NAME[0], UNKNOWN_NAME[1]));
+    rows
+}

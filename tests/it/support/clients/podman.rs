@@ -1,0 +1,70 @@
+//! Podman: no daemon, a store of its own.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Client, Pulled, strings};
+use crate::support::files::Files;
+use crate::support::process::{run, tool};
+use crate::support::temp::TempDir;
+
+/// An empty image store.
+pub(crate) struct Podman {
+    scratch: TempDir,
+}
+
+impl Podman {
+    pub(crate) fn new() -> Self {
+        Self {
+            scratch: TempDir::new("podman"),
+        }
+    }
+
+    /// A `podman` command with this store.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(tool("podman"));
+        command
+            .arg("--root")
+            .arg(self.scratch.path().join("root"))
+            .arg("--runroot")
+            .arg(self.scratch.path().join("run"))
+            .args(["--storage-driver", "vfs"]);
+        command
+    }
+}
+
+impl Client for Podman {
+    fn name(&self) -> &'static str {
+        "podman"
+    }
+
+    fn pull(&self, reference: &str, platform: Option<&str>) -> Result<Pulled> {
+        let mut pull = self.command();
+        pull.args(["pull", "--quiet", "--tls-verify=false"]);
+        if let Some(platform) = platform {
+            pull.args(["--platform", platform]);
+        }
+        let id = run(pull.arg(reference))?;
+        let id = id.trim();
+        let text = run(self.command().args(["image", "inspect", id]))?;
+        let image = &serde_json::from_str::<Value>(&text)?[0];
+        let folder = run(self.command().args(["image", "mount", id]))?;
+        let manifest = image["Digest"].as_str().context("no manifest digest")?;
+        let mut manifest_digests = vec![manifest.to_owned()];
+        for name in strings(&image["RepoDigests"])? {
+            manifest_digests.extend(name.split_once('@').map(|(_, digest)| digest.to_owned()));
+        }
+        let pulled = Pulled {
+            config_digest: format!("sha256:{id}"),
+            diff_ids: strings(&image["RootFS"]["Layers"])?,
+            manifest_digests,
+            files: Files::of_folder(Path::new(folder.trim()))?,
+        };
+        run(self.command().args(["image", "unmount", id]))?;
+        run(self.command().args(["rmi", "--force", id]))?;
+        Ok(pulled)
+    }
+}

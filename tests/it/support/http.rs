@@ -1,0 +1,86 @@
+//! An HTTP/1.1 client that shows what a server really sent: one request a connection, no redirect
+//! followed, no path normalised, no body decoded.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Names in lower case, in order of arrival.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// Splits the raw bytes of an answer to a request with `Connection: close`.
+    pub(crate) fn parse(raw: &[u8]) -> Self {
+        let end = raw
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no HTTP answer: {:?}", String::from_utf8_lossy(raw)));
+        let head = std::str::from_utf8(&raw[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(':').unwrap();
+            (name.to_ascii_lowercase(), value.trim().to_owned())
+        });
+        Self {
+            status: status.parse().unwrap(),
+            headers: headers.collect(),
+            body: raw[end + 4..].to_vec(),
+        }
+    }
+
+    /// The value of a header. Panics when it came twice: clients differ in which one they take.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(have, _)| have.eq_ignore_ascii_case(name));
+        let first = values.next();
+        assert!(values.next().is_none(), "{name} came twice: {self:?}");
+        first.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The bytes of a request, `path` as it is given.
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let lines = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let lines: String = lines.collect();
+    format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n{lines}Connection: close\r\n\r\n")
+}
+
+/// Sends a request to `127.0.0.1:port` and reads the whole answer.
+pub(crate) fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(request(method, path, headers).as_bytes())?;
+    let mut raw = Vec::new();
+    let mut buffer = [0; 8192];
+    while !raw.windows(4).any(|w| w == b"\r\n\r\n") {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            n => raw.extend(&buffer[..n]),
+        }
+    }
+    // Where a row announces a body that never comes, the server would wait for it before it closes.
+    stream.shutdown(Shutdown::Write)?;
+    stream.read_to_end(&mut raw)?;
+    Ok(Response::parse(&raw))
+}
+
+/// `GET path` without further headers.
+pub(crate) fn get(port: u16, path: &str) -> Response {
+    send(port, "GET", path, &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+}

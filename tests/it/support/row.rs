@@ -1,0 +1,201 @@
+//! A request and what a registry must answer, as a row of a table.
+
+use super::http::{self, Response};
+
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub(crate) const POINTER: &str = "public, max-age=60, must-revalidate";
+
+/// A request and its answer.
+pub(crate) struct Row {
+    method: &'static str,
+    path: String,
+    request: Vec<(&'static str, String)>,
+    status: u16,
+    /// Headers and their values; an empty value stands for any.
+    present: Vec<(&'static str, String)>,
+    absent: Vec<&'static str>,
+    body: Option<Vec<u8>>,
+}
+
+/// A request with this method, which is answered 200.
+pub(crate) fn row(method: &'static str, path: impl Into<String>) -> Row {
+    Row {
+        method,
+        path: path.into(),
+        request: Vec::new(),
+        status: 200,
+        present: Vec::new(),
+        absent: Vec::new(),
+        body: None,
+    }
+}
+
+/// A GET, which is answered 200. It is sent as a HEAD too.
+pub(crate) fn get(path: impl Into<String>) -> Row {
+    row("GET", path)
+}
+
+impl Row {
+    /// Sends a header.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.request.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub(crate) fn has(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.present.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn lacks(mut self, name: &'static str) -> Self {
+        self.absent.push(name);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Content that never changes: cached for ever, with validators and ranges.
+    pub(crate) fn immutable(self, media_type: &str) -> Self {
+        self.has("Content-Type", media_type)
+            .has("Cache-Control", IMMUTABLE)
+            .has("ETag", "")
+            .has("Last-Modified", "")
+            .has("Accept-Ranges", "bytes")
+    }
+
+    /// A file that may be replaced at any time: no validator, since nginx's cannot be trusted for it.
+    pub(crate) fn pointer(self, media_type: &str) -> Self {
+        self.has("Content-Type", media_type)
+            .has("Cache-Control", POINTER)
+            .lacks("ETag")
+            .lacks("Last-Modified")
+            .lacks("Docker-Content-Digest")
+    }
+
+    /// An error in JSON, which no cache keeps.
+    fn error(self, status: u16, body: String) -> Self {
+        self.status(status)
+            .has("Content-Type", "application/json")
+            .has("Cache-Control", "no-cache")
+            .lacks("ETag")
+            .lacks("Last-Modified")
+            .lacks("Docker-Content-Digest")
+            .body(body)
+    }
+
+    /// A v1 error, or one of a path that belongs to no API.
+    pub(crate) fn v1_error(self, status: u16, message: &str) -> Self {
+        self.error(status, format!(r#"{{"error": "{message}"}}"#))
+    }
+
+    pub(crate) fn v2_error(self, status: u16, code: &str, message: &str) -> Self {
+        let item = format!(r#"{{"code":"{code}","message":"{message}","detail":null}}"#);
+        self.error(status, format!(r#"{{"errors":[{item}]}}"#))
+    }
+
+    /// Sends it; what is wrong with the answer.
+    pub(crate) fn check(&self, port: u16) -> Vec<String> {
+        let mut wrong = self.check_method(port, self.method);
+        if self.method == "GET" {
+            wrong.extend(self.check_method(port, "HEAD"));
+        }
+        wrong
+    }
+
+    fn check_method(&self, port: u16, method: &str) -> Vec<String> {
+        let headers: Vec<_> = self.request.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let answer = http::send(port, method, &self.path, &headers).unwrap();
+        let mut wrong = self.compare(&answer, method);
+        wrong.extend(always_wrong(&answer, method, &self.path));
+        let name = |what| format!("{method} {} {:?}: {what}", self.path, self.request);
+        wrong.into_iter().map(name).collect()
+    }
+
+    fn compare(&self, answer: &Response, method: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if answer.status != self.status {
+            wrong.push(format!("status {}, not {}", answer.status, self.status));
+        }
+        for (name, value) in &self.present {
+            let have = answer.header(name);
+            if have.is_none_or(|have| !value.is_empty() && have != value) {
+                wrong.push(format!("{name} is {have:?}, not {value:?}"));
+            }
+        }
+        for name in &self.absent {
+            if let Some(have) = answer.header(name) {
+                wrong.push(format!("has {name}: {have}"));
+            }
+        }
+        if let Some(body) = &self.body {
+            let length = answer.header("Content-Length").map(str::to_owned);
+            if length != Some(body.len().to_string()) {
+                wrong.push(format!("Content-Length {length:?}, not {}", body.len()));
+            }
+            if method != "HEAD" && answer.body != *body {
+                let text = String::from_utf8_lossy(&answer.body);
+                wrong.push(format!("body {text:?}"));
+            }
+        }
+        wrong
+    }
+}
+
+/// What no answer may have, whatever the request was.
+fn always_wrong(answer: &Response, method: &str, path: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for name in [
+        "Docker-Distribution-Api-Version",
+        "Location",
+        "Content-Encoding",
+    ] {
+        if answer.header(name).is_some() {
+            wrong.push(format!("has {name}"));
+        }
+    }
+    for (name, _) in &answer.headers {
+        answer.header(name); // fails when it came twice
+    }
+    if answer
+        .header("Content-Type")
+        .is_some_and(|t| t.contains(';'))
+    {
+        wrong.push("a parameter on Content-Type".to_owned());
+    }
+    let is_v1 = path == "/v1" || path.starts_with("/v1/");
+    if answer.header("X-Docker-Registry-Version").is_some() != is_v1 {
+        wrong.push("X-Docker-Registry-Version: present on v1 answers alone".to_owned());
+    }
+    if (answer.status == 405) != (answer.header("Allow") == Some("GET, HEAD")) {
+        wrong.push(format!("Allow is {:?}", answer.header("Allow")));
+    }
+    if answer.status == 304 {
+        if !answer.body.is_empty() {
+            wrong.push("304 with a body".to_owned());
+        }
+        return wrong;
+    }
+    let length = answer.header("Content-Length");
+    if length.is_none() {
+        wrong.push("no Content-Length".to_owned());
+    }
+    if method == "HEAD" {
+        if !answer.body.is_empty() {
+            wrong.push("a body on HEAD".to_owned());
+        }
+    } else if length != Some(answer.body.len().to_string().as_str()) {
+        wrong.push(format!(
+            "Content-Length {length:?} for {} bytes",
+            answer.body.len()
+        ));
+    }
+    wrong
+}
