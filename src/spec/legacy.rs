@@ -4,11 +4,10 @@
 //! `legacyLoadImage`, `image/v1/imagev1.go` `HistoryFromConfig`, `MakeConfigFromV1Config`): the
 //! top's JSON without what belongs to v1, plus `rootfs` and one `history` entry for each image.
 
-use serde::Deserialize;
-
 use crate::bail_bad;
 use crate::error::{bad, shown};
 use crate::spec::digest::Digest;
+use crate::spec::go_v1_image::{self, History};
 use crate::spec::json::{RawObject, go_map, go_string};
 
 /// Makes the config of a chain of v1 images.
@@ -18,22 +17,27 @@ use crate::spec::json::{RawObject, go_map, go_string};
 /// # Errors
 /// When a JSON is not what Docker could load.
 pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result<Vec<u8>> {
-    let Some(top) = chain.last() else {
+    let Some(top) = chain.last().map(AsRef::as_ref) else {
         bail_bad!("an image without a chain")
     };
-    let top = RawObject::parse(top.as_ref())?;
-    let of_v1 = [
-        "id",
-        "parent",
-        "Size",
-        "parent_id",
-        "layer_id",
-        "throwaway",
-        "rootfs",
-        "history",
-    ];
-    let kept = top.0.iter().map(|(key, value)| (key.as_str(), value.get()));
-    let kept = kept.filter(|(key, _)| !of_v1.contains(key));
+    let object = RawObject::parse(top)?;
+    let normalised = if go_v1_image::is_normalised(object.string("docker_version")?.as_deref()) {
+        Some(go_v1_image::normalised(top)?)
+    } else {
+        None
+    };
+    let kept: Vec<(&str, &str)> = match &normalised {
+        Some(values) => values
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect(),
+        None => object
+            .0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.get()))
+            .filter(|(key, _)| !OF_V1.contains(key))
+            .collect(),
+    };
     let diff_ids: Vec<String> = diff_ids
         .iter()
         .map(|diff_id| format!("\"{diff_id}\""))
@@ -47,50 +51,36 @@ pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result
         .map(|json| history_entry(json.as_ref()))
         .collect::<anyhow::Result<_>>()?;
     let history = format!("[{}]", history.join(","));
-    Ok(go_map(kept.chain([
+    Ok(go_map(kept.into_iter().chain([
         ("rootfs", rootfs.as_str()),
         ("history", history.as_str()),
     ])))
 }
 
-#[derive(Deserialize)]
-struct V1Fields {
-    created: Option<String>,
-    author: Option<String>,
-    comment: Option<String>,
-    container_config: Option<ContainerConfig>,
-}
-
-#[derive(Deserialize)]
-struct ContainerConfig {
-    #[serde(rename = "Cmd")]
-    cmd: Option<StringOrList>,
-}
-
-/// Docker takes a command as a list or as one string (`strslice.StrSlice`).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum StringOrList {
-    One(String),
-    Many(Vec<String>),
-}
+/// Keys of v1 JSON that a config does not have.
+const OF_V1: [&str; 8] = [
+    "id",
+    "parent",
+    "Size",
+    "parent_id",
+    "layer_id",
+    "throwaway",
+    "rootfs",
+    "history",
+];
 
 fn history_entry(json: &[u8]) -> anyhow::Result<String> {
-    let fields: V1Fields =
-        serde_json::from_slice(json).map_err(|error| bad(format!("no v1 image JSON: {error}")))?;
-    let created_by = fields
-        .container_config
-        .and_then(|config| config.cmd)
-        .map(|cmd| match cmd {
-            StringOrList::One(text) => text,
-            StringOrList::Many(words) => words.join(" "),
-        });
-    let created = go_time(fields.created.as_deref())?;
+    let History {
+        created,
+        author,
+        created_by,
+        comment,
+    } = History::parse(json)?;
     let mut entry = format!("{{\"created\":\"{created}\"");
     for (key, value) in [
-        ("author", fields.author),
+        ("author", author),
         ("created_by", created_by),
-        ("comment", fields.comment),
+        ("comment", comment),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             entry.push_str(",\"");
@@ -105,7 +95,7 @@ fn history_entry(json: &[u8]) -> anyhow::Result<String> {
 
 /// A time as Go writes back what it read (RFC 3339, fraction without trailing zeros); the zero time
 /// where there is none.
-fn go_time(text: Option<&str>) -> anyhow::Result<String> {
+pub(super) fn go_time(text: Option<&str>) -> anyhow::Result<String> {
     let Some(text) = text else {
         return Ok("0001-01-01T00:00:00Z".into());
     };
@@ -175,7 +165,7 @@ mod tests {
     fn a_chain_becomes_one_config() {
         let chain = [
             r#"{"id":"b","created":"2014-01-01T00:00:00Z"}"#,
-            r#"{"id":"t","parent":"b","os":"linux","Size":5,"container_config":{"Cmd":["/bin/sh","-c","a < b"]},"author":"me"}"#,
+            r#"{"id":"t","parent":"b","docker_version":"1.9.0","os":"linux","Size":5,"container_config":{"Cmd":["/bin/sh","-c","a < b"]},"author":"me"}"#,
         ];
         let digest = Digest::of(b"");
         let config = String::from_utf8(config(&chain, &[digest, digest]).unwrap()).unwrap();
@@ -183,7 +173,7 @@ mod tests {
             config,
             format!(
                 concat!(
-                    r#"{{"author":"me","container_config":{{"Cmd":["/bin/sh","-c","a \u003c b"]}},"#,
+                    r#"{{"author":"me","container_config":{{"Cmd":["/bin/sh","-c","a \u003c b"]}},"docker_version":"1.9.0","#,
                     r#""history":[{{"created":"2014-01-01T00:00:00Z"}},{{"created":"0001-01-01T00:00:00Z","author":"me","created_by":"/bin/sh -c a \u003c b"}}],"#,
                     r#""os":"linux","rootfs":{{"type":"layers","diff_ids":["{0}","{0}"]}}}}"#
                 ),

@@ -6,8 +6,10 @@
     reason = "a test may fail, print, and use files and the clock as it likes"
 )]
 
+mod bad_input;
 mod client_lists;
 mod clients;
+mod legacy;
 mod nginx;
 mod nginx_rows;
 mod options;

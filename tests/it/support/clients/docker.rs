@@ -51,6 +51,15 @@ impl Docker {
         Ok(serde_json::from_str::<Value>(&text)?[0].take())
     }
 
+    /// The config of an image as the engine has stored it.
+    pub(crate) fn stored_config(&self, hex: &str) -> String {
+        let folder = self
+            .scratch
+            .path()
+            .join("root/image/vfs/imagedb/content/sha256");
+        fs::read_to_string(folder.join(hex)).unwrap()
+    }
+
     /// Where the engine's file driver has unpacked these layers.
     fn unpacked(&self, diff_ids: &[String]) -> Result<Files> {
         let Some(chain_id) = chain_id(diff_ids) else {

@@ -1,0 +1,198 @@
+//! A layer with what Docker 1.x misses in it: the folders that it only implies, as the layers below
+//! have them, and a whiteout for each thing that an opaque one hides.
+//!
+//! All of that goes before the layer, whose own tar stays byte for byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use crate::content::Content;
+use crate::layer::shape::{normal, parent};
+use crate::layer::{Failure, LARGE, Measured, Packing, compress_stream};
+
+/// Compresses a completed layer; `below` are the layers under it, base first.
+///
+/// # Errors
+/// When a layer cannot be read or the result cannot be written.
+pub fn complete(below: &[Content], layer: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
+    let mut view = View::default();
+    for content in below {
+        view.apply(&Entries::of(content)?);
+    }
+    let prefix = prefix(&view, &Entries::of(layer)?).map_err(|error| layer.failed(error))?;
+    let plain = Packing::of(layer)?.decoder(layer.open()?).map_err(|error| layer.failed(error))?;
+    let whole = io::Cursor::new(prefix).chain(plain);
+    compress_stream(whole, layer.len() >= LARGE, sink).map_err(|failure| match failure {
+        Failure::Read(error) => layer.failed(error),
+        Failure::Write(error) => anyhow::Error::new(error).context("cannot write a layer for v1"),
+    })
+}
+
+/// A member of a layer, by its normal path.
+struct Entry {
+    header: tar::Header,
+    is_folder: bool,
+}
+
+/// What is in a layer.
+#[derive(Default)]
+struct Entries {
+    entries: BTreeMap<Vec<u8>, Entry>,
+    /// Paths that a whiteout removes.
+    gone: BTreeSet<Vec<u8>>,
+    /// Folders whose content below is hidden.
+    opaque: BTreeSet<Vec<u8>>,
+}
+
+impl Entries {
+    fn of(content: &Content) -> anyhow::Result<Self> {
+        let decoder = Packing::of(content)?.decoder(content.open()?);
+        decoder.and_then(Self::read).map_err(|error| content.failed(error))
+    }
+
+    fn read(plain: impl Read) -> io::Result<Self> {
+        let mut found = Self::default();
+        // Some tools leave out the blocks that end a tar.
+        let padded = plain.chain(io::repeat(0).take(1024));
+        for entry in tar::Archive::new(padded).entries()? {
+            let entry = entry?;
+            let path = normal(&entry.path_bytes());
+            let folder = parent(&path).unwrap_or_default().to_vec();
+            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            match name.strip_prefix(b".wh.") {
+                Some(b".wh..opq") => {
+                    found.opaque.insert(folder);
+                }
+                // Other names of this kind belong to the file system of the builder.
+                Some(hidden) if hidden.starts_with(b".wh.") => {}
+                Some(hidden) => {
+                    found.gone.insert(joined(&folder, hidden));
+                }
+                None => {
+                    let header = entry.header().clone();
+                    let is_folder = header.entry_type().is_dir();
+                    found.entries.insert(path, Entry { header, is_folder });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// All folders that something in the layer lies in.
+    fn implied(&self) -> BTreeSet<Vec<u8>> {
+        let mut implied = BTreeSet::new();
+        let opaque = self.opaque.iter().map(Vec::as_slice);
+        let within = self.entries.keys().chain(&self.gone).filter_map(|path| parent(path)).chain(opaque);
+        for mut folder in within.filter(|folder| !folder.is_empty()) {
+            while implied.insert(folder.to_vec()) {
+                let Some(above) = parent(folder) else { break };
+                folder = above;
+            }
+        }
+        implied
+    }
+}
+
+/// The layers below as a client sees them.
+#[derive(Default)]
+struct View(BTreeMap<Vec<u8>, (Option<tar::Header>, bool)>);
+
+impl View {
+    fn apply(&mut self, layer: &Entries) {
+        for folder in &layer.opaque {
+            self.remove_within(folder);
+        }
+        for path in &layer.gone {
+            self.0.remove(path);
+            self.remove_within(path);
+        }
+        for folder in layer.implied() {
+            self.0.entry(folder).or_insert((None, true));
+        }
+        for (path, entry) in &layer.entries {
+            if !entry.is_folder {
+                self.remove_within(path);
+            }
+            self.0.insert(path.clone(), (Some(entry.header.clone()), entry.is_folder));
+        }
+    }
+
+    fn remove_within(&mut self, folder: &[u8]) {
+        let within: Vec<Vec<u8>> = self.within(folder).map(|(path, _)| path.clone()).collect();
+        for path in within {
+            self.0.remove(&path);
+        }
+    }
+
+    fn within(&self, folder: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &(Option<tar::Header>, bool))> {
+        let start = if folder.is_empty() { Vec::new() } else { [folder, b"/"].concat() };
+        let end = start.clone();
+        self.0.range(start..).take_while(move |(path, _)| path.starts_with(&end))
+    }
+
+    /// What is directly in a folder.
+    fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
+        let own = |path: &[u8]| parent(path).unwrap_or_default() == folder;
+        self.within(folder).filter(|(path, _)| own(path)).map(|(path, (_, is_folder))| (path.clone(), *is_folder)).collect()
+    }
+}
+
+/// The entries that go before a layer.
+fn prefix(view: &View, layer: &Entries) -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for folder in layer.implied() {
+        if layer.entries.get(&folder).is_none_or(|entry| !entry.is_folder) {
+            let below = view.0.get(&folder).and_then(|(header, is_folder)| header.as_ref().filter(|_| *is_folder));
+            add_folder(&mut builder, &folder, below)?;
+        }
+    }
+    for folder in &layer.opaque {
+        hide(&mut builder, view, layer, folder)?;
+    }
+    // Without the blocks that would end the tar here.
+    Ok(builder.get_ref().clone())
+}
+
+/// Hides what a folder has below, but for what the layer has there itself.
+fn hide(builder: &mut tar::Builder<Vec<u8>>, view: &View, layer: &Entries, folder: &[u8]) -> io::Result<()> {
+    for (path, is_folder) in view.children(folder) {
+        match layer.entries.get(&path) {
+            Some(entry) if entry.is_folder && is_folder => hide(builder, view, layer, &path)?,
+            // A folder that the layer implies is there too.
+            None if is_folder && layer.implied().contains(&path) => hide(builder, view, layer, &path)?,
+            Some(_) => {}
+            None if layer.gone.contains(&path) => {}
+            None => {
+                let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                let mut header = tar::Header::new_gnu();
+                header.set_mode(0o644);
+                header.set_size(0);
+                let whiteout = joined(folder, &[b".wh.", name].concat());
+                builder.append_data(&mut header, as_path(&whiteout), io::empty())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_folder(builder: &mut tar::Builder<Vec<u8>>, path: &[u8], below: Option<&tar::Header>) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_mode(below.map_or(Ok(0o755), tar::Header::mode)? & 0o7777);
+    header.set_uid(below.map_or(Ok(0), tar::Header::uid)?);
+    header.set_gid(below.map_or(Ok(0), tar::Header::gid)?);
+    header.set_mtime(below.map_or(Ok(0), tar::Header::mtime)?);
+    builder.append_data(&mut header, as_path(path), io::empty())
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+}
