@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 
 use crate::content::Content;
-use crate::layer::{self, Measured, Packing};
+use crate::layer::{self, Measured, Packing, Tar};
 use crate::spec::digest::Digest;
 use crate::{bail_bad, fsx};
 
@@ -51,8 +51,8 @@ pub struct Stored {
     pub digest: Digest,
     /// Their number.
     pub size: u64,
-    /// Digest of the uncompressed tar, where it was asked for.
-    pub diff_id: Option<Digest>,
+    /// What the uncompressed tar is, where it was asked for.
+    pub tar: Option<Tar>,
     /// How the bytes are packed.
     pub packing: Packing,
     /// Whether it was compressed here, so that its bytes follow from its diff ID.
@@ -107,8 +107,8 @@ impl Staging {
 pub trait Known: Sync {
     /// A blob of the site.
     fn blob(&self, digest: &Digest) -> Option<Content>;
-    /// The diff ID of a blob, remembered from when it was checked.
-    fn diff_id(&self, blob: &Digest) -> Option<Digest>;
+    /// The tar in a blob, remembered from when it was measured.
+    fn tar(&self, blob: &Digest) -> Option<Tar>;
     /// The blob that this tar was compressed to before.
     fn compressed(&self, diff_id: &Digest) -> Option<Digest>;
 }
@@ -188,7 +188,7 @@ fn check_twin(job: &Job) -> anyhow::Result<()> {
     match job.work {
         Work::Gzip {
             claimed: Some(claimed),
-        } => check_diff_id(&job.content, claimed, layer::diff_id(&job.content)?),
+        } => check_diff_id(&job.content, claimed, layer::tar(&job.content)?.diff_id),
         _ => Ok(()),
     }
 }
@@ -200,26 +200,21 @@ fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Store
     }
 }
 
-fn keep(
-    job: &Job,
-    want_diff_id: bool,
-    staging: &Staging,
-    known: &dyn Known,
-) -> anyhow::Result<Stored> {
+fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
     if let Some((digest, content)) = job
         .digest
         .and_then(|digest| Some((digest, known.blob(&digest)?)))
     {
         check_size(job, content.len())?;
-        let diff_id = match want_diff_id.then(|| known.diff_id(&digest)) {
+        let tar = match want_tar.then(|| known.tar(&digest)) {
             None => None,
             Some(Some(remembered)) => Some(remembered),
-            Some(None) => Some(layer::diff_id(&content)?),
+            Some(None) => Some(layer::tar(&content)?),
         };
         return Ok(Stored {
             digest,
             size: content.len(),
-            diff_id,
+            tar,
             packing: Packing::of(&content)?,
             made: false,
             content,
@@ -227,7 +222,7 @@ fn keep(
     }
     let packing = Packing::of(&job.content)?;
     let (measured, content) = staged(&job.content, staging, |content, sink| {
-        layer::keep(content, sink, want_diff_id)
+        layer::keep(content, sink, want_tar)
     })?;
     if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
         bail_bad!(
@@ -240,7 +235,7 @@ fn keep(
     Ok(Stored {
         digest: measured.digest,
         size: measured.size,
-        diff_id: measured.diff_id,
+        tar: measured.tar,
         packing,
         made: false,
         content,
@@ -254,8 +249,8 @@ fn gzip(
     known: &dyn Known,
 ) -> anyhow::Result<Stored> {
     if let Some(ready) = &job.ready {
-        if let Some((claimed, actual)) = claimed.zip(ready.diff_id) {
-            check_diff_id(&job.content, claimed, actual)?;
+        if let Some((claimed, tar)) = claimed.zip(ready.tar) {
+            check_diff_id(&job.content, claimed, tar.diff_id)?;
         }
         return Ok(ready.clone());
     }
@@ -263,32 +258,29 @@ fn gzip(
     if let Some((claimed, digest, content)) = claimed.and_then(|claimed| {
         made_before.and_then(|digest| Some((claimed, digest, known.blob(&digest)?)))
     }) {
-        check_diff_id(&job.content, claimed, layer::diff_id(&job.content)?)?;
-        let (size, packing) = (content.len(), Packing::Gzip);
+        let tar = layer::tar(&job.content)?;
+        check_diff_id(&job.content, claimed, tar.diff_id)?;
+        let size = content.len();
         return Ok(Stored {
             digest,
             size,
-            diff_id: Some(claimed),
-            packing,
+            tar: Some(tar),
+            packing: Packing::Gzip,
             made: true,
             content,
         });
     }
     let mut file = Sink::new(staging)?;
     let measured = layer::compress(&job.content, &mut file)?;
-    if let Some((claimed, actual)) = claimed.zip(measured.diff_id) {
-        check_diff_id(&job.content, claimed, actual)?;
+    if let Some((claimed, tar)) = claimed.zip(measured.tar) {
+        check_diff_id(&job.content, claimed, tar.diff_id)?;
     }
     let content = file.content(&job.content, measured.size);
-    let Measured {
-        digest,
-        size,
-        diff_id,
-    } = measured;
+    let Measured { digest, size, tar } = measured;
     Ok(Stored {
         digest,
         size,
-        diff_id,
+        tar,
         packing: Packing::Gzip,
         made: true,
         content,

@@ -34,7 +34,8 @@ impl Images {
             } => {
                 self.keep_blobs(blobs, taken);
                 if manifest.is_image() && (diff_ids || *remade) {
-                    check_diff_ids(manifest, blobs, taken)?;
+                    let stored: Vec<&Stored> = blobs.iter().map(|job| &taken[job]).collect();
+                    check_diff_ids(manifest, &stored)?;
                 }
                 match (remade, &manifest.body) {
                     (false, _) => Ok(Arc::clone(manifest)),
@@ -45,6 +46,26 @@ impl Images {
                 }
             }
         }
+    }
+
+    /// Compares the layers of all images with their configs.
+    ///
+    /// # Errors
+    /// Names a layer that is not what its config says.
+    pub fn check_diff_ids(&self) -> anyhow::Result<()> {
+        for manifest in self
+            .manifests
+            .values()
+            .filter(|manifest| manifest.is_image())
+        {
+            let blobs: Vec<&Stored> = manifest
+                .blobs()
+                .iter()
+                .map(|blob| &self.blobs[&blob.digest])
+                .collect();
+            check_diff_ids(manifest, &blobs)?;
+        }
+        Ok(())
     }
 
     fn keep_blobs(&mut self, jobs: &[JobId], taken: &Taken) {
@@ -75,7 +96,7 @@ impl Images {
             Config::Legacy(chain) => {
                 let diff_ids: Vec<Digest> = layers
                     .iter()
-                    .filter_map(|layer| taken[layer].diff_id)
+                    .filter_map(|layer| taken[layer].tar.map(|tar| tar.diff_id))
                     .collect();
                 memory_blob(legacy::config(chain, &diff_ids)?)
             }
@@ -87,18 +108,17 @@ impl Images {
     }
 }
 
-/// Compares the layers of an image with its config. Layers that are not in the site, which a
-/// registry must not distribute, cannot be compared.
-fn check_diff_ids(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow::Result<()> {
+/// Compares the layers of an image with its config, given its config and layers. Layers that are not
+/// in the site, which a registry must not distribute, cannot be compared.
+fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> {
     let Body::Image { layers, .. } = &manifest.body else {
         return Ok(());
     };
     let [config, blobs @ ..] = blobs else {
         return Ok(());
     };
-    let content = &taken[config].content;
-    let claimed = v1::Config::parse(&content.read(MAX_JSON)?)
-        .map_err(|error| error.context(format!("cannot read {}", content.origin())))?
+    let claimed = v1::Config::parse(&config.content.read(MAX_JSON)?)
+        .map_err(|error| error.context(format!("cannot read {}", config.content.origin())))?
         .diff_ids;
     if claimed.len() != layers.len() {
         bail_bad!(
@@ -112,13 +132,13 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow
         blobs
             .iter()
             .zip(&claimed)
-            .try_for_each(|(blob, claimed)| check_diff_id(&taken[blob], claimed))?;
+            .try_for_each(|(blob, claimed)| check_diff_id(blob, claimed))?;
     }
     Ok(())
 }
 
 fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
-    match layer.diff_id {
+    match layer.tar.map(|tar| tar.diff_id) {
         Some(actual) if actual != *claimed => {
             bail_bad!(
                 "the layer {} has the diff ID {actual}, not {claimed} as its config says",

@@ -222,7 +222,7 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
     Stored {
         digest,
         size: content.len(),
-        diff_id: None,
+        tar: None,
         packing: Packing::Plain,
         made: false,
         content,

@@ -17,13 +17,19 @@ use crate::layer::{Failure, LARGE, Measured, Packing, compress_stream};
 ///
 /// # Errors
 /// When a layer cannot be read or the result cannot be written.
-pub fn complete(below: &[Content], layer: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
+pub fn complete(
+    below: &[Content],
+    layer: &Content,
+    sink: &mut (dyn Write + Send),
+) -> anyhow::Result<Measured> {
     let mut view = View::default();
     for content in below {
         view.apply(&Entries::of(content)?);
     }
-    let prefix = prefix(&view, &Entries::of(layer)?).map_err(|error| layer.failed(error))?;
-    let plain = Packing::of(layer)?.decoder(layer.open()?).map_err(|error| layer.failed(error))?;
+    let prefix = prefix(view, &Entries::of(layer)?).map_err(|error| layer.failed(error))?;
+    let plain = Packing::of(layer)?
+        .decoder(layer.open()?)
+        .map_err(|error| layer.failed(error))?;
     let whole = io::Cursor::new(prefix).chain(plain);
     compress_stream(whole, layer.len() >= LARGE, sink).map_err(|failure| match failure {
         Failure::Read(error) => layer.failed(error),
@@ -40,7 +46,7 @@ struct Entry {
 /// What is in a layer.
 #[derive(Default)]
 struct Entries {
-    entries: BTreeMap<Vec<u8>, Entry>,
+    members: BTreeMap<Vec<u8>, Entry>,
     /// Paths that a whiteout removes.
     gone: BTreeSet<Vec<u8>>,
     /// Folders whose content below is hidden.
@@ -50,7 +56,9 @@ struct Entries {
 impl Entries {
     fn of(content: &Content) -> anyhow::Result<Self> {
         let decoder = Packing::of(content)?.decoder(content.open()?);
-        decoder.and_then(Self::read).map_err(|error| content.failed(error))
+        decoder
+            .and_then(Self::read)
+            .map_err(|error| content.failed(error))
     }
 
     fn read(plain: impl Read) -> io::Result<Self> {
@@ -74,7 +82,7 @@ impl Entries {
                 None => {
                     let header = entry.header().clone();
                     let is_folder = header.entry_type().is_dir();
-                    found.entries.insert(path, Entry { header, is_folder });
+                    found.members.insert(path, Entry { header, is_folder });
                 }
             }
         }
@@ -85,7 +93,12 @@ impl Entries {
     fn implied(&self) -> BTreeSet<Vec<u8>> {
         let mut implied = BTreeSet::new();
         let opaque = self.opaque.iter().map(Vec::as_slice);
-        let within = self.entries.keys().chain(&self.gone).filter_map(|path| parent(path)).chain(opaque);
+        let within = self
+            .members
+            .keys()
+            .chain(&self.gone)
+            .filter_map(|path| parent(path))
+            .chain(opaque);
         for mut folder in within.filter(|folder| !folder.is_empty()) {
             while implied.insert(folder.to_vec()) {
                 let Some(above) = parent(folder) else { break };
@@ -101,7 +114,8 @@ impl Entries {
 struct View(BTreeMap<Vec<u8>, (Option<tar::Header>, bool)>);
 
 impl View {
-    fn apply(&mut self, layer: &Entries) {
+    /// Removes what a layer hides.
+    fn hide(&mut self, layer: &Entries) {
         for folder in &layer.opaque {
             self.remove_within(folder);
         }
@@ -109,14 +123,19 @@ impl View {
             self.0.remove(path);
             self.remove_within(path);
         }
+    }
+
+    fn apply(&mut self, layer: &Entries) {
+        self.hide(layer);
         for folder in layer.implied() {
             self.0.entry(folder).or_insert((None, true));
         }
-        for (path, entry) in &layer.entries {
+        for (path, entry) in &layer.members {
             if !entry.is_folder {
                 self.remove_within(path);
             }
-            self.0.insert(path.clone(), (Some(entry.header.clone()), entry.is_folder));
+            self.0
+                .insert(path.clone(), (Some(entry.header.clone()), entry.is_folder));
         }
     }
 
@@ -127,65 +146,94 @@ impl View {
         }
     }
 
-    fn within(&self, folder: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &(Option<tar::Header>, bool))> {
-        let start = if folder.is_empty() { Vec::new() } else { [folder, b"/"].concat() };
+    fn within(
+        &self,
+        folder: &[u8],
+    ) -> impl Iterator<Item = (&Vec<u8>, &(Option<tar::Header>, bool))> {
+        let start = if folder.is_empty() {
+            Vec::new()
+        } else {
+            [folder, b"/"].concat()
+        };
         let end = start.clone();
-        self.0.range(start..).take_while(move |(path, _)| path.starts_with(&end))
+        self.0
+            .range(start..)
+            .take_while(move |(path, _)| path.starts_with(&end))
     }
 
     /// What is directly in a folder.
     fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
         let own = |path: &[u8]| parent(path).unwrap_or_default() == folder;
-        self.within(folder).filter(|(path, _)| own(path)).map(|(path, (_, is_folder))| (path.clone(), *is_folder)).collect()
+        self.within(folder)
+            .filter(|(path, _)| own(path))
+            .map(|(path, (_, is_folder))| (path.clone(), *is_folder))
+            .collect()
     }
 }
 
-/// The entries that go before a layer.
-fn prefix(view: &View, layer: &Entries) -> io::Result<Vec<u8>> {
+/// The entries that go before a layer: folders from the root down, then whiteouts.
+fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
+    let whiteouts = whiteouts(&view, layer);
+    view.hide(layer);
     let mut builder = tar::Builder::new(Vec::new());
     for folder in layer.implied() {
-        if layer.entries.get(&folder).is_none_or(|entry| !entry.is_folder) {
-            let below = view.0.get(&folder).and_then(|(header, is_folder)| header.as_ref().filter(|_| *is_folder));
+        if layer
+            .members
+            .get(&folder)
+            .is_none_or(|entry| !entry.is_folder)
+        {
+            let below = view
+                .0
+                .get(&folder)
+                .and_then(|(header, is_folder)| header.as_ref().filter(|_| *is_folder));
             add_folder(&mut builder, &folder, below)?;
         }
     }
-    for folder in &layer.opaque {
-        hide(&mut builder, view, layer, folder)?;
+    for path in whiteouts {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(0);
+        builder.append_data(&mut header, as_path(&path), io::empty())?;
     }
     // Without the blocks that would end the tar here.
     Ok(builder.get_ref().clone())
 }
 
-/// Hides what a folder has below, but for what the layer has there itself.
-fn hide(builder: &mut tar::Builder<Vec<u8>>, view: &View, layer: &Entries, folder: &[u8]) -> io::Result<()> {
-    for (path, is_folder) in view.children(folder) {
-        match layer.entries.get(&path) {
-            Some(entry) if entry.is_folder && is_folder => hide(builder, view, layer, &path)?,
-            // A folder that the layer implies is there too.
-            None if is_folder && layer.implied().contains(&path) => hide(builder, view, layer, &path)?,
-            Some(_) => {}
-            None if layer.gone.contains(&path) => {}
-            None => {
-                let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                let mut header = tar::Header::new_gnu();
-                header.set_mode(0o644);
-                header.set_size(0);
-                let whiteout = joined(folder, &[b".wh.", name].concat());
-                builder.append_data(&mut header, as_path(&whiteout), io::empty())?;
+/// The whiteouts that hide what opaque folders have below, but for what the layer has there itself.
+fn whiteouts(view: &View, layer: &Entries) -> Vec<Vec<u8>> {
+    let implied = layer.implied();
+    let mut whiteouts = BTreeSet::new();
+    let mut folders: Vec<Vec<u8>> = layer.opaque.iter().cloned().collect();
+    while let Some(folder) = folders.pop() {
+        for (path, is_folder) in view.children(&folder) {
+            let there = layer.members.get(&path).map(|entry| entry.is_folder);
+            match there.or(implied.contains(&path).then_some(true)) {
+                Some(true) if is_folder => folders.push(path),
+                Some(_) => {}
+                None if layer.gone.contains(&path) => {}
+                None => {
+                    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                    whiteouts.insert(joined(&folder, &[b".wh.", name].concat()));
+                }
             }
         }
     }
-    Ok(())
+    whiteouts.into_iter().collect()
 }
 
-fn add_folder(builder: &mut tar::Builder<Vec<u8>>, path: &[u8], below: Option<&tar::Header>) -> io::Result<()> {
+fn add_folder(
+    builder: &mut tar::Builder<Vec<u8>>,
+    path: &[u8],
+    below: Option<&tar::Header>,
+) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
     header.set_size(0);
-    header.set_mode(below.map_or(Ok(0o755), tar::Header::mode)? & 0o7777);
-    header.set_uid(below.map_or(Ok(0), tar::Header::uid)?);
-    header.set_gid(below.map_or(Ok(0), tar::Header::gid)?);
-    header.set_mtime(below.map_or(Ok(0), tar::Header::mtime)?);
+    // What a header leaves blank is taken for nothing, as Go does.
+    header.set_mode(below.map_or(0o755, |below| below.mode().unwrap_or(0o755)) & 0o7777);
+    header.set_uid(below.map_or(0, |below| below.uid().unwrap_or(0)));
+    header.set_gid(below.map_or(0, |below| below.gid().unwrap_or(0)));
+    header.set_mtime(below.map_or(0, |below| below.mtime().unwrap_or(0)));
     builder.append_data(&mut header, as_path(path), io::empty())
 }
 
@@ -194,5 +242,9 @@ fn as_path(bytes: &[u8]) -> &Path {
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+    if folder.is_empty() {
+        name.to_vec()
+    } else {
+        [folder, b"/", name].concat()
+    }
 }

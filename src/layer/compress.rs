@@ -10,7 +10,8 @@ use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
 
 use crate::content::Content;
-use crate::layer::{CHUNK, Measured, Packing};
+use crate::layer::shape::Scanner;
+use crate::layer::{CHUNK, Measured, Packing, Tar};
 use crate::spec::digest::Hasher;
 
 /// From this length on a layer is compressed by all cores; smaller ones share the cores.
@@ -61,6 +62,7 @@ pub fn compress_stream(
     let mut input = Input {
         plain,
         hasher: Hasher::default(),
+        scanner: Scanner::default(),
     };
     let mut output = Output {
         sink,
@@ -84,10 +86,14 @@ pub fn compress_stream(
         }
     }
     let (digest, size) = output.hasher.finish();
+    let tar = Tar {
+        diff_id: input.hasher.finish().0,
+        lacking: input.scanner.is_lacking(),
+    };
     Ok(Measured {
         digest,
         size,
-        diff_id: Some(input.hasher.finish().0),
+        tar: Some(tar),
     })
 }
 
@@ -118,6 +124,7 @@ fn compress_batches(input: &mut Input<impl Read>, output: &mut Output<'_>) -> Re
 struct Input<R> {
     plain: R,
     hasher: Hasher,
+    scanner: Scanner,
 }
 
 impl<R: Read> Input<R> {
@@ -129,6 +136,7 @@ impl<R: Read> Input<R> {
             .take(CHUNK as u64)
             .read_to_end(&mut chunk)?;
         self.hasher.update(&chunk);
+        self.scanner.feed(&chunk);
         Ok(chunk)
     }
 
@@ -226,7 +234,7 @@ pub(super) mod tests {
             let bytes = text(len);
             let (one, measured) = compressed(&bytes, 1);
             assert_eq!(one, compressed(&bytes, 3).0, "{len}");
-            assert_eq!(measured.diff_id, Some(Digest::of(&bytes)));
+            assert_eq!(measured.tar.unwrap().diff_id, Digest::of(&bytes));
             let mut back = Vec::new();
             flate2::read::MultiGzDecoder::new(&one[..])
                 .read_to_end(&mut back)

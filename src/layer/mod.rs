@@ -6,9 +6,13 @@ use std::io::{self, BufReader, Read, Write};
 use crate::content::{Content, Reader};
 use crate::spec::digest::{Digest, Hasher};
 
+mod complete;
 mod compress;
+mod shape;
 
+pub use complete::complete;
 pub use compress::{Failure, LARGE, compress, compress_stream};
+use shape::Scanner;
 
 /// How a layer is packed, told by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +89,17 @@ pub struct Measured {
     pub digest: Digest,
     /// The number of bytes written.
     pub size: u64,
-    /// The digest of the uncompressed tar, where it was asked for.
-    pub diff_id: Option<Digest>,
+    /// What the uncompressed tar is, where it was asked for.
+    pub tar: Option<Tar>,
+}
+
+/// What an uncompressed tar is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tar {
+    /// Its digest.
+    pub diff_id: Digest,
+    /// Whether Docker 1.x would make something else of it; see [`complete`](complete()).
+    pub lacking: bool,
 }
 
 /// Bytes that unpacking xz may use: `xz -9` needs 65 MiB.
@@ -94,14 +107,15 @@ const XZ_MEMORY: u64 = 128 << 20;
 /// Input bytes in each gzip member.
 const CHUNK: usize = 1 << 20;
 
-/// Copies content byte for byte, on the way hashing it and, if asked, what is packed in it.
+/// Copies content byte for byte, on the way hashing it and, if asked, measuring the tar that is
+/// packed in it.
 ///
 /// # Errors
 /// When it cannot be read, unpacked or written.
 pub fn keep(
     content: &Content,
     sink: &mut (dyn Write + Send),
-    want_diff_id: bool,
+    want_tar: bool,
 ) -> anyhow::Result<Measured> {
     let mut tee = Tee {
         reader: content.open()?,
@@ -109,15 +123,11 @@ pub fn keep(
         hasher: Hasher::default(),
         failed: None,
     };
-    let packing = if want_diff_id {
-        Packing::of(content)?
-    } else {
-        Packing::Plain
-    };
-    let mut diff_id = None;
+    let packing = Packing::of(content)?;
+    let mut tar = None;
     let read = (|| {
-        if packing != Packing::Plain {
-            diff_id = Some(hash(packing.decoder(&mut tee)?)?);
+        if want_tar {
+            tar = Some(measure(packing.decoder(&mut tee)?)?);
         }
         io::copy(
             &mut BufReader::with_capacity(CHUNK / 4, &mut tee),
@@ -130,32 +140,37 @@ pub fn keep(
     }
     read.map_err(|error| content.failed(error))?;
     let (digest, size) = tee.hasher.finish();
-    Ok(Measured {
-        digest,
-        size,
-        diff_id: diff_id.or(want_diff_id.then_some(digest)),
-    })
+    Ok(Measured { digest, size, tar })
 }
 
-/// Hashes the uncompressed tar in a layer.
+/// Measures the uncompressed tar in a layer.
 ///
 /// # Errors
 /// When it cannot be read or unpacked.
-pub fn diff_id(content: &Content) -> anyhow::Result<Digest> {
+pub fn tar(content: &Content) -> anyhow::Result<Tar> {
     let packing = Packing::of(content)?;
     packing
         .decoder(content.open()?)
-        .and_then(hash)
+        .and_then(measure)
         .map_err(|error| content.failed(error))
 }
 
-fn hash(mut reader: impl Read) -> io::Result<Digest> {
+fn measure(mut reader: impl Read) -> io::Result<Tar> {
     let mut hasher = Hasher::default();
+    let mut scanner = Scanner::default();
     let mut buffer = vec![0; CHUNK / 4];
     loop {
         match reader.read(&mut buffer)? {
-            0 => return Ok(hasher.finish().0),
-            got => hasher.update(&buffer[..got]),
+            0 => {
+                return Ok(Tar {
+                    diff_id: hasher.finish().0,
+                    lacking: scanner.is_lacking(),
+                });
+            }
+            got => {
+                hasher.update(&buffer[..got]);
+                scanner.feed(&buffer[..got]);
+            }
         }
     }
 }
@@ -205,8 +220,8 @@ mod tests {
             let measured = keep(&content, &mut copy, true).unwrap();
             assert_eq!(&copy, packed);
             assert_eq!(measured.digest, Digest::of(packed));
-            assert_eq!(measured.diff_id, Some(Digest::of(&bytes)));
-            assert_eq!(diff_id(&content).unwrap(), Digest::of(&bytes));
+            assert_eq!(measured.tar.unwrap().diff_id, Digest::of(&bytes));
+            assert_eq!(tar(&content).unwrap().diff_id, Digest::of(&bytes));
         }
     }
 

@@ -45,8 +45,14 @@ impl Scanner {
                 State::Done => return,
                 State::Skip(left) => {
                     let step = left.min(bytes.len() as u64);
-                    bytes = bytes.split_at(usize::try_from(step).unwrap_or(bytes.len())).1;
-                    self.state = if step == left { State::Header } else { State::Skip(left - step) };
+                    bytes = bytes
+                        .split_at(usize::try_from(step).unwrap_or(bytes.len()))
+                        .1;
+                    self.state = if step == left {
+                        State::Header
+                    } else {
+                        State::Skip(left - step)
+                    };
                 }
                 State::Header => {
                     let wanted = 512 - self.collected.len();
@@ -59,7 +65,8 @@ impl Scanner {
                 }
                 State::Collect(left, size, kind) => {
                     let step = left.min(bytes.len() as u64);
-                    let (taken, rest) = bytes.split_at(usize::try_from(step).unwrap_or(bytes.len()));
+                    let (taken, rest) =
+                        bytes.split_at(usize::try_from(step).unwrap_or(bytes.len()));
                     self.collected.extend_from_slice(taken);
                     bytes = rest;
                     self.state = State::Collect(left - step, size, kind);
@@ -96,12 +103,22 @@ impl Scanner {
         if is_entry {
             let pax = std::mem::take(&mut self.pax);
             let long_name = self.long_name.take();
-            size = pax_value(&pax, "size").and_then(|text| text.parse().ok()).unwrap_or(size);
-            let name = pax_value(&pax, "path").map(str::as_bytes).map(<[u8]>::to_vec);
-            let name = name.or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
+            size = pax_value(&pax, "size")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(size);
+            let name = pax_value(&pax, "path")
+                .map(str::as_bytes)
+                .map(<[u8]>::to_vec);
+            let name = name
+                .or(long_name)
+                .unwrap_or_else(|| header.path_bytes().into_owned());
             self.entry(&name, kind.is_dir());
         }
-        let data = if kind.is_symlink() || kind.is_hard_link() || kind.is_dir() { 0 } else { size };
+        let data = if kind.is_symlink() || kind.is_hard_link() || kind.is_dir() {
+            0
+        } else {
+            size
+        };
         self.state = match data.checked_next_multiple_of(512) {
             Some(0) => State::Header,
             Some(padded) => State::Skip(padded),
@@ -113,7 +130,13 @@ impl Scanner {
         self.collected.truncate(size);
         let bytes = std::mem::take(&mut self.collected);
         if kind == b'L' {
-            self.long_name = Some(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec());
+            self.long_name = Some(
+                bytes
+                    .split(|byte| *byte == 0)
+                    .next()
+                    .unwrap_or_default()
+                    .to_vec(),
+            );
         } else {
             self.pax = bytes;
         }
@@ -136,19 +159,28 @@ impl Scanner {
 
     /// Whether Docker 1.x would make something else of the layer.
     pub(super) fn is_lacking(&self) -> bool {
-        self.opaque || self.parents.iter().any(|parent| !self.folders.contains(parent))
+        self.opaque
+            || self
+                .parents
+                .iter()
+                .any(|parent| !self.folders.contains(parent))
     }
 }
 
 /// A path without `.`, empty parts and slashes at either end.
 pub(super) fn normal(name: &[u8]) -> Vec<u8> {
-    let parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    let parts: Vec<&[u8]> = name
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
     parts.join(&b'/')
 }
 
 /// The folder that a path lies in; `None` for what lies in the root.
 pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
-    path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash])
+    path.iter()
+        .rposition(|byte| *byte == b'/')
+        .map(|slash| &path[..slash])
 }
 
 /// A value of a pax extended header: `<length> <key>=<value>\n`.
@@ -157,7 +189,10 @@ fn pax_value<'a>(mut records: &'a [u8], key: &str) -> Option<&'a str> {
     while let Some(space) = records.iter().position(|byte| *byte == b' ') {
         let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
         let record = std::str::from_utf8(records.get(space + 1..length.checked_sub(1)?)?).ok()?;
-        found = record.strip_prefix(key).and_then(|rest| rest.strip_prefix('=')).or(found);
+        found = record
+            .strip_prefix(key)
+            .and_then(|rest| rest.strip_prefix('='))
+            .or(found);
         records = records.get(length..)?;
     }
     found
@@ -172,7 +207,11 @@ mod tests {
         for (path, is_folder) in entries {
             let data: &[u8] = if *is_folder { b"" } else { b"data" };
             let mut header = tar::Header::new_gnu();
-            header.set_entry_type(if *is_folder { tar::EntryType::Directory } else { tar::EntryType::Regular });
+            header.set_entry_type(if *is_folder {
+                tar::EntryType::Directory
+            } else {
+                tar::EntryType::Regular
+            });
             header.set_size(data.len() as u64);
             header.set_mode(0o755);
             builder.append_data(&mut header, path, data).unwrap();
@@ -213,9 +252,18 @@ mod tests {
     #[test]
     fn pax_records_are_read() {
         assert_eq!(pax_value(b"11 path=a/b\n12 size=1234\n", "size"), None);
-        assert_eq!(pax_value(b"12 path=a/b\n13 size=1234\n", "size"), Some("1234"));
+        assert_eq!(
+            pax_value(b"12 path=a/b\n13 size=1234\n", "size"),
+            Some("1234")
+        );
         assert_eq!(pax_value(b"12 path=a/b\n", "path"), Some("a/b"));
-        for broken in [&b"x path=a\n"[..], b"99 path=a\n", b"0 a\n", b"1 a\n", b"path"] {
+        for broken in [
+            &b"x path=a\n"[..],
+            b"99 path=a\n",
+            b"0 a\n",
+            b"1 a\n",
+            b"path",
+        ] {
             assert_eq!(pax_value(broken, "path"), None);
         }
     }

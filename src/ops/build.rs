@@ -1,6 +1,7 @@
 //! `build`: sources in, a site out.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -8,10 +9,11 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
 use crate::catalogue::{Apis, Catalogue};
+use crate::content::Content;
 use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::WithHint as _;
 use crate::images::{Images, Taken};
-use crate::ingest::{self, Job, Staging, Stored};
+use crate::ingest::{self, Job, Staging, Stored, Work};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
 use crate::site::write::Changes;
@@ -143,9 +145,12 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
     notes.extend(check_case(&merged.images, &site)?);
     let v1 = if apis.v1 {
         let platform = merged.catalogue.v1_platform.as_ref();
-        V1Images::find(&mut merged.images, Some(&site.files), platform, &|stored| {
-            encode(stored, &site.staging)
-        })?
+        V1Images::find(
+            &mut merged.images,
+            Some(&site.files),
+            platform,
+            &|below, stored| encode(below, stored, &site.staging),
+        )?
     } else {
         V1Images::default()
     };
@@ -225,7 +230,7 @@ fn merge(
     if options.mirror || catalogue.apis != apis || catalogue.v1_platform != platform {
         touched.extend(catalogue.repositories.keys().cloned());
     }
-    catalogue.apis = apis;
+    let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
     catalogue.v1_platform = platform;
     let images = if options.mirror {
         catalogue.repositories.clear();
@@ -237,6 +242,9 @@ fn merge(
                 fsx::shown_path(&options.output)
             ))
         })?;
+        if apis.v1 && !had_v1 {
+            measure(&mut images, site)?;
+        }
         images.overlay(new);
         images
     };
@@ -265,6 +273,38 @@ fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> B
         digest,
         v1_id: top.map(ToString::to_string),
     }
+}
+
+/// Measures the layers of images that were taken in without v1, before v1 ids derive from them.
+fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
+    let is_layer = |blob: &crate::spec::manifest::Blob| blob.kind.is_some();
+    let layers: BTreeSet<Digest> = images
+        .manifests
+        .values()
+        .filter(|manifest| manifest.is_image())
+        .flat_map(|manifest| {
+            manifest
+                .blobs()
+                .into_iter()
+                .filter(is_layer)
+                .map(|blob| blob.digest)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let jobs: Vec<Job> = layers
+        .iter()
+        .map(|digest| Job {
+            content: images.blobs[digest].content.clone(),
+            work: Work::Keep { diff_id: true },
+            digest: Some(*digest),
+            size: None,
+            ready: None,
+        })
+        .collect();
+    for stored in ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.staging, site)? {
+        images.blobs.insert(stored.digest, stored);
+    }
+    images.check_diff_ids()
 }
 
 /// A site keeps the APIs that it has and may get another one.
@@ -305,26 +345,30 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Imag
     Ok((images, taken))
 }
 
-/// Encodes a layer that v1 clients cannot read as one that they can.
-fn encode(stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
-    let measured;
-    let content;
-    if let Staging::Folder { .. } = staging {
+/// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
+fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
+    let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
+    let make = |sink: &mut (dyn Write + Send)| {
+        if stored.tar.is_some_and(|tar| tar.lacking) {
+            layer::complete(&below, &stored.content, sink)
+        } else {
+            layer::compress(&stored.content, sink)
+        }
+    };
+    let (measured, content) = if let Staging::Folder { .. } = staging {
         let path = staging.path()?;
-        let mut file = fsx::create(&path)?;
-        measured = layer::compress(&stored.content, &mut file)?;
-        content = crate::content::Content::file_of_len(path, measured.size);
+        let measured = make(&mut fsx::create(&path)?)?;
+        (measured, Content::file_of_len(path, measured.size))
     } else {
-        measured = layer::compress(&stored.content, &mut std::io::sink())?;
-        content = stored.content.clone();
-    }
-    let packing = layer::Packing::Gzip;
+        (make(&mut std::io::sink())?, stored.content.clone())
+    };
+    let (digest, size) = (measured.digest, measured.size);
     Ok(Stored {
-        digest: measured.digest,
-        size: measured.size,
-        diff_id: measured.diff_id,
-        packing,
-        made: true,
+        digest,
+        size,
+        tar: None,
+        packing: layer::Packing::Gzip,
+        made: false,
         content,
     })
 }

@@ -45,7 +45,7 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
             &mut images,
             Some(&files),
             catalogue.v1_platform.as_ref(),
-            &|stored| Ok(stored.clone()),
+            &|_, stored| Ok(stored.clone()),
         )?
     } else {
         V1Images::default()

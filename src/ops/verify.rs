@@ -77,9 +77,12 @@ pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
 }
 
 fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Finding>) -> V1Images {
-    V1Images::find(images, None, catalogue.v1_platform.as_ref(), &|stored| {
-        Ok(stored.clone())
-    })
+    V1Images::find(
+        images,
+        None,
+        catalogue.v1_platform.as_ref(),
+        &|_, stored| Ok(stored.clone()),
+    )
     .unwrap_or_else(|error| {
         findings.push(Finding {
             path: "v1/images".into(),

@@ -8,7 +8,7 @@ use crate::error::bad;
 use crate::images::{Images, V1Form, memory_blob};
 use crate::ingest::Stored;
 use crate::layer::Packing;
-use crate::plan::v1_images::{Form, Layer};
+use crate::plan::v1_images::{Encode, Form, Layer};
 use crate::site_files::SiteFiles;
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
@@ -18,8 +18,8 @@ use crate::spec::v1::{self, Place, V1Id};
 /// Claims by the id that they are for.
 pub(super) type Claims = BTreeMap<V1Id, Claim>;
 
-/// An image that could get an id; its layers with whether they are packed with zstd, which v1
-/// clients cannot read, the best first.
+/// An image that could get an id; its layers with whether v1 clients cannot use them as they
+/// are, the best first.
 pub(super) struct Claim {
     /// The image below.
     pub(super) parent: Option<V1Id>,
@@ -76,22 +76,23 @@ impl Claim {
     pub(super) fn candidates(&self) -> Vec<Digest> {
         self.layers
             .iter()
-            .filter(|(zstd, _)| !zstd)
+            .filter(|(unfit, _)| !unfit)
             .map(|(_, digest)| *digest)
             .collect()
     }
 
-    /// Decides on a layer; one that v1 clients cannot read is encoded anew.
+    /// Decides on a layer; one that v1 clients cannot use is made anew.
     pub(super) fn layer(
         &self,
         images: &mut Images,
         blobs: &BTreeSet<Digest>,
-        encode: &dyn Fn(&Stored) -> anyhow::Result<Stored>,
+        claims: &Claims,
+        encode: &Encode<'_>,
     ) -> anyhow::Result<Layer> {
         let own = match self.layers.first() {
             Some((false, digest)) if blobs.contains(digest) => return Ok(Layer::Blob(*digest)),
             Some((false, digest)) => return Ok(Layer::Own(*digest)),
-            Some((true, digest)) => encode(&images.blobs[digest])?,
+            Some((true, digest)) => encode(&self.below(images, claims), &images.blobs[digest])?,
             None if matches!(self.form, Form::Stored(_)) => return Ok(Layer::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.
             None => memory_blob(vec![0; 1024]),
@@ -99,6 +100,23 @@ impl Claim {
         let digest = own.digest;
         images.blobs.entry(digest).or_insert(own);
         Ok(Layer::Own(digest))
+    }
+
+    /// The layers below, the base first.
+    fn below(&self, images: &Images, claims: &Claims) -> Vec<Stored> {
+        let mut below = Vec::new();
+        let mut next = self.parent;
+        while let Some(claim) = next.and_then(|id| claims.get(&id)) {
+            below.extend(
+                claim
+                    .layers
+                    .first()
+                    .map(|(_, digest)| images.blobs[digest].clone()),
+            );
+            next = claim.parent;
+        }
+        below.reverse();
+        below
     }
 }
 
@@ -137,8 +155,10 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
                 layers: BTreeSet::new(),
             });
             if let Some(layer) = blobs.get(index + 1) {
-                let zstd = images.blobs[&layer.digest].packing == Packing::Zstd;
-                claim.layers.insert((zstd, layer.digest));
+                let stored = &images.blobs[&layer.digest];
+                let unfit =
+                    stored.packing == Packing::Zstd || stored.tar.is_some_and(|tar| tar.lacking);
+                claim.layers.insert((unfit, layer.digest));
             }
             parent = Some(*id);
         }

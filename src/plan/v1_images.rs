@@ -3,7 +3,7 @@
 //!
 //! An id is never given other content, since clients cache it for ever. Where several images claim
 //! one id, what the site has stays; else the derived form goes before a stored one, a blob before
-//! a layer encoded anew, and the lower digest first.
+//! a layer made anew, and the lower digest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,9 +68,12 @@ pub enum Layer {
     InSite,
 }
 
+/// Turns a layer that v1 clients cannot use into one that they can, given the layers below it, the
+/// base first.
+pub type Encode<'a> = dyn Fn(&[Stored], &Stored) -> anyhow::Result<Stored> + 'a;
+
 impl V1Images {
-    /// Finds the v1 images of all tags. What `site` has stays; `encode` turns a layer that v1
-    /// clients cannot read into one that they can.
+    /// Finds the v1 images of all tags. What `site` has stays.
     ///
     /// # Errors
     /// When a config or the site cannot be read.
@@ -78,7 +81,7 @@ impl V1Images {
         images: &mut Images,
         site: Option<&SiteFiles>,
         platform: Option<&Platform>,
-        encode: &dyn Fn(&Stored) -> anyhow::Result<Stored>,
+        encode: &Encode<'_>,
     ) -> anyhow::Result<Self> {
         let mut found = Self::default();
         let derived = derived_claims(images)?;
@@ -104,17 +107,18 @@ impl V1Images {
         }
         let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
-        for (id, claim) in claims {
+        for (id, claim) in &claims {
             let candidates = claim.candidates();
-            if let Some(json) = site.map_or(Ok(None), |site| site.v1_json(id))? {
-                found.keep(images, id, &claim, &json, candidates)?;
+            if let Some(json) = site.map_or(Ok(None), |site| site.v1_json(*id))? {
+                found.keep(images, *id, claim, &json, candidates)?;
             } else {
-                let layer = claim.layer(images, &blobs, encode)?;
+                let layer = claim.layer(images, &blobs, &claims, encode)?;
+                let (parent, form) = (claim.parent, claim.form.clone());
                 found.images.insert(
-                    id,
+                    *id,
                     V1Image {
-                        parent: claim.parent,
-                        form: claim.form,
+                        parent,
+                        form,
                         layer,
                         candidates,
                     },

@@ -113,7 +113,7 @@ impl Loading<'_> {
             let stored = Stored {
                 digest: *digest,
                 size: content.len(),
-                diff_id: None,
+                tar: None,
                 packing,
                 made: false,
                 content,

@@ -4,7 +4,7 @@
 //! SITE/.stillage/     never served; may be deleted while nothing runs
 //!   lock              flock of the one writer; the file stays
 //!   staging/          content on its way in; left behind only by a run that died
-//!   layers            <blob> <diff ID> <made|kept>, what was learnt of layers
+//!   layers            <blob> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
 //!   pending           the repositories whose pointers a run was about to change
 //! ```
 
@@ -20,6 +20,7 @@ use crate::content::Content;
 use crate::error::{WithHint as _, bad};
 use crate::fsx;
 use crate::ingest::{Known, Staging, Stored};
+use crate::layer::Tar;
 use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
@@ -36,7 +37,7 @@ pub struct Site {
     pub staging: Staging,
     /// Repositories that an earlier run may have left half changed.
     pub pending: BTreeSet<Repository>,
-    layers: BTreeMap<Digest, (Digest, bool)>,
+    layers: BTreeMap<Digest, (Tar, bool)>,
     made: BTreeMap<Digest, Digest>,
     _lock: Option<File>,
 }
@@ -78,7 +79,7 @@ impl Site {
         let made = layers
             .iter()
             .filter(|(_, (_, made))| *made)
-            .map(|(blob, (diff_id, _))| (*diff_id, *blob))
+            .map(|(blob, (tar, _))| (tar.diff_id, *blob))
             .collect();
         Ok((
             Self {
@@ -100,23 +101,20 @@ impl Site {
     pub fn remember<'a>(&mut self, stored: impl Iterator<Item = &'a Stored>) -> anyhow::Result<()> {
         let before = self.layers.len();
         for stored in stored {
-            if let Some(diff_id) = stored.diff_id {
+            if let Some(tar) = stored.tar {
                 self.layers
                     .entry(stored.digest)
-                    .or_insert((diff_id, stored.made))
+                    .or_insert((tar, stored.made))
                     .1 |= stored.made;
             }
         }
         if self.layers.len() == before {
             return Ok(());
         }
-        let line = |(blob, (diff_id, made)): (&Digest, &(Digest, bool))| {
-            format!(
-                "{} {} {}\n",
-                blob.hex(),
-                diff_id.hex(),
-                if *made { "made" } else { "kept" }
-            )
+        let line = |(blob, (tar, made)): (&Digest, &(Tar, bool))| {
+            let origin = if *made { "made" } else { "kept" };
+            let shape = if tar.lacking { "lacking" } else { "whole" };
+            format!("{} {} {origin} {shape}\n", blob.hex(), tar.diff_id.hex())
         };
         let text: String = self.layers.iter().map(line).collect();
         self.replace_private("layers", text.as_bytes())
@@ -168,8 +166,8 @@ impl Known for Site {
         self.files.blob(digest).ok().flatten()
     }
 
-    fn diff_id(&self, blob: &Digest) -> Option<Digest> {
-        self.layers.get(blob).map(|(diff_id, _)| *diff_id)
+    fn tar(&self, blob: &Digest) -> Option<Tar> {
+        self.layers.get(blob).map(|(tar, _)| *tar)
     }
 
     fn compressed(&self, diff_id: &Digest) -> Option<Digest> {
@@ -217,12 +215,17 @@ fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Resu
         .collect())
 }
 
-fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, (Digest, bool)>> {
+fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, (Tar, bool)>> {
     let parse = |line: &str| {
-        let mut words = line.split(' ');
-        let mut digest = || Digest::from_hex(words.next()?).ok();
-        let (blob, diff_id) = (digest()?, digest()?);
-        Some((blob, (diff_id, words.next()? == "made")))
+        let words: Vec<&str> = line.split(' ').collect();
+        let [blob, diff_id, origin, shape] = words.as_slice() else {
+            return None;
+        };
+        let tar = Tar {
+            diff_id: Digest::from_hex(diff_id).ok()?,
+            lacking: *shape == "lacking",
+        };
+        Some((Digest::from_hex(blob).ok()?, (tar, *origin == "made")))
     };
     Ok(read_lines(path, parse)?.into_iter().collect())
 }

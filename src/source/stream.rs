@@ -108,7 +108,7 @@ fn stage(
         let stored = Stored {
             digest: measured.digest,
             size: measured.size,
-            diff_id: measured.diff_id,
+            tar: measured.tar,
             packing,
             made: true,
             content,

@@ -20,4 +20,5 @@ mod sources;
 mod structure;
 mod support;
 mod v1_clients;
+mod v1_layers;
 mod verify;

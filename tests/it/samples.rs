@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read as _;
 
-use crate::support::expected::{Expected, Image, Kind, build_site, expected};
+use crate::support::expected::{Expected, Image, Kind, Layers, build_site, expected};
 use crate::support::files::digest;
 use crate::support::site::{json, stillage, succeed};
 
@@ -12,6 +12,7 @@ use crate::support::site::{json, stillage, succeed};
 fn digests_and_ids_are_what_the_tools_gave() {
     let site = build_site();
     let mut images = 0;
+    let layers = Layers::read();
     for of in expected() {
         let Some(tag) = &of.tag else { continue };
         let folder = site.path().join("v2").join(&of.name);
@@ -32,7 +33,7 @@ fn digests_and_ids_are_what_the_tools_gave() {
                 images += 1;
             }
         }
-        check_v1(site.path(), &of, tag);
+        check_v1(site.path(), &of, tag, &layers);
     }
     assert!(images > 40, "{images}");
 }
@@ -53,7 +54,7 @@ fn check_layers(folder: &std::path::Path, manifest: &serde_json::Value, image: &
     assert_eq!(diff_ids, image.diff_ids, "{what}");
 }
 
-fn check_v1(site: &std::path::Path, of: &Expected, tag: &str) {
+fn check_v1(site: &std::path::Path, of: &Expected, tag: &str, layers: &Layers) {
     let path = site.join(format!("v1/repositories/{}/tags/{tag}", of.name));
     if of.kind == Kind::Artifact {
         assert!(!path.exists(), "{}", path.display());
@@ -86,8 +87,14 @@ fn check_v1(site: &std::path::Path, of: &Expected, tag: &str) {
         );
         let from_base = image.v1_ids.len() - 1 - index;
         if !image.legacy {
+            // What Docker 1.x misses goes before a layer: the folders that umoci's only imply.
             let plain = crate::support::files::decompressed(&layer).unwrap();
-            assert_eq!(digest(&plain), image.diff_ids[from_base], "{id}");
+            let original = layers.plain(&image.diff_ids[from_base]);
+            let completed = of.kind == Kind::Index;
+            assert!(
+                plain.ends_with(original) && (plain.len() > original.len()) == completed,
+                "{id}"
+            );
         }
     }
 }

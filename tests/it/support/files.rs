@@ -93,6 +93,42 @@ impl Files {
         Ok(files)
     }
 
+    /// The tree that Docker 1.x makes of layers: it passes over opaque whiteouts, and gives folders
+    /// that a layer only implies mode 0600, even where a layer below has them.
+    pub(crate) fn of_v1_layers<'a>(layers: impl IntoIterator<Item = &'a [u8]>) -> Result<Self> {
+        let mut files = Self::default();
+        for layer in layers {
+            let mut own = Self::default();
+            own.add_entries(layer)?;
+            let mut hidden = Vec::new();
+            for entry in archive(layer).entries()? {
+                let path = name(&entry?)?;
+                let (folder, base) = path.rsplit_once('/').unwrap_or(("", &path));
+                let is_whiteout = base.starts_with(".wh.") && !base.starts_with(".wh..wh.");
+                if is_whiteout {
+                    hidden.push(
+                        [folder, &base[4..]]
+                            .join("/")
+                            .trim_start_matches('/')
+                            .to_owned(),
+                    );
+                }
+                if is_whiteout || !base.starts_with(".wh.") {
+                    own.insert_parents(&path);
+                }
+            }
+            hidden.iter().for_each(|path| files.remove(path));
+            for (path, mut entry) in own.0 {
+                if entry.kind != Kind::Folder {
+                    files.remove(&path);
+                }
+                entry.mode = entry.mode.or(Some(0o600));
+                files.0.insert(path, entry);
+            }
+        }
+        Ok(files)
+    }
+
     /// Says in which paths `self` is not what is expected.
     pub(crate) fn differences(&self, expected: &Self) -> Vec<String> {
         let mut paths: Vec<_> = self.0.keys().chain(expected.0.keys()).collect();
