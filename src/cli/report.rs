@@ -51,7 +51,7 @@ pub(super) fn list(listed: &[Listed]) -> String {
             let platforms = row.platforms.join(",");
             let v1 = row.v1_id.as_ref().map_or("-", |id| &id[..12]);
             let platforms = if platforms.is_empty() {
-                "-".into()
+                row.artifact_type.as_deref().map_or("-".into(), shown)
             } else {
                 platforms
             };

@@ -96,8 +96,9 @@ impl Root {
     /// Whether it only belongs to another manifest, so that a new tag is not meant for it: what a
     /// registry knows without a tag, and what a tag of cosign attaches.
     fn goes_along(&self) -> bool {
+        let attached = |tag: &Tag| tag.attached_to().is_some();
         self.tag
             .as_ref()
-            .map_or(self.repository.is_some(), Tag::is_attachment)
+            .map_or(self.repository.is_some(), attached)
     }
 }

@@ -28,6 +28,9 @@ pub struct Listed {
     /// The top v1 id, if it has a v1 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub v1_id: Option<String>,
+    /// What it is, where it is no image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     /// What the manifest is attached to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
@@ -98,6 +101,10 @@ fn row(images: &Images, name: String, digest: Digest) -> anyhow::Result<Listed> 
         platforms,
         size,
         v1_id: None,
+        artifact_type: manifest
+            .artifact_type
+            .clone()
+            .filter(|_| !manifest.is_image()),
         subject: manifest.subject,
     })
 }

@@ -44,6 +44,9 @@ pub struct V1Image {
     pub candidates: Vec<Digest>,
 }
 
+/// Docker 1.4.1 cannot mount more.
+const MAX_LAYERS: usize = 125;
+
 /// Where the JSON of a v1 image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -126,6 +129,7 @@ impl V1Images {
             }
         }
         found.add_below(site)?;
+        found.note_limits()?;
         Ok(found)
     }
 
@@ -197,6 +201,45 @@ impl V1Images {
                 candidates,
             },
         );
+        Ok(())
+    }
+
+    /// Says what old clients cannot pull all the same.
+    fn note_limits(&mut self) -> anyhow::Result<()> {
+        let mut long = BTreeSet::new();
+        for (repository, tags) in &self.tags {
+            for (tag, top) in tags {
+                let layers = self.ancestry(*top)?.len();
+                if layers > MAX_LAYERS {
+                    long.insert(format!(
+                        "{repository}:{tag} has {layers} layers, Docker 1.4 takes {MAX_LAYERS}"
+                    ));
+                }
+            }
+        }
+        self.notes.extend(long);
+        let refused: Vec<&str> = self
+            .tags
+            .keys()
+            .filter(|name| !name.is_known_to_docker_1())
+            .map(Repository::as_str)
+            .collect();
+        if !refused.is_empty() {
+            let more = refused.len().saturating_sub(5);
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
+            let some = refused
+                .iter()
+                .take(5)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ");
+            self.notes
+                .insert(format!("names that Docker up to 1.4 refuses: {some}{more}"));
+        }
         Ok(())
     }
 

@@ -9,6 +9,8 @@
 //! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 
 use crate::catalogue::{Catalogue, Repo};
@@ -38,7 +40,7 @@ pub(super) fn repository(
 }
 
 fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
-    let digests: std::collections::BTreeSet<Digest> = repo
+    let digests: BTreeSet<Digest> = repo
         .manifests
         .keys()
         .flat_map(|digest| images.manifests[digest].blobs())
@@ -68,13 +70,15 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
         tree.bytes(format!("v2/{name}/manifests/{tag}"), bytes.clone())?;
         tree.bytes(format!("v2/{name}/_types/{tag}.{extension}"), bytes.clone())?;
     }
+    let attached = attached(images, repo);
+    let none = BTreeSet::new();
     for subject in repo.manifests.keys() {
-        let attached = repo
-            .manifests
-            .keys()
-            .map(|digest| &images.manifests[digest]);
-        let attached = attached.filter(|manifest| manifest.subject == Some(*subject));
-        let referrers: Vec<Descriptor> = attached.map(|manifest| manifest.referrer()).collect();
+        let referrers = attached
+            .get(subject)
+            .unwrap_or(&none)
+            .iter()
+            .map(|digest| images.manifests[digest].referrer());
+        let referrers: Vec<Descriptor> = referrers.collect();
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers});
         tree.bytes(
             format!("v2/{name}/referrers/{subject}"),
@@ -90,6 +94,27 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
         format!("v2/{name}/tags/list"),
         serde_json::to_vec(&json!({"name": name, "tags": tags}))?,
     )
+}
+
+/// What is attached to each manifest: what says so itself, and what a fallback tag lists.
+fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> {
+    let mut attached: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
+    for digest in repo.manifests.keys() {
+        if let Some(subject) = images.manifests[digest].subject {
+            attached.entry(subject).or_default().insert(*digest);
+        }
+    }
+    for (tag, digest) in &repo.tags {
+        if let Some(subject) = tag.attached_to() {
+            let listed = images.manifests[digest]
+                .children()
+                .iter()
+                .map(|child| child.digest);
+            let present = listed.filter(|digest| repo.manifests.contains_key(digest));
+            attached.entry(subject).or_default().extend(present);
+        }
+    }
+    attached
 }
 
 fn extension(images: &Images, digest: &Digest) -> &'static str {

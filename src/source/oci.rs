@@ -105,40 +105,134 @@ impl Index {
         selected: Option<&str>,
         rules: &Rules,
     ) -> anyhow::Result<()> {
-        let mut nameless = Vec::new();
+        let mut later = Vec::new();
         for descriptor in &self.manifests {
             let name = descriptor.annotation(REF_NAME);
-            if name.is_some() && selected.is_some_and(|selected| name != Some(selected)) {
-                continue;
-            }
-            let id = draft.add_manifest(blobs, descriptor, rules)?;
-            let id = id.ok_or_else(|| {
-                bad(format!(
-                    "the manifest {} is missing in {}",
-                    descriptor.digest, draft.origin
-                ))
-            })?;
-            let root = root(descriptor, id, rules)?;
-            if root.repository.is_none() && root.tag.is_none() {
-                nameless.push(root);
+            let wanted = selected.is_none_or(|selected| name == Some(selected));
+            if let Some(kind) = cosign_kind(descriptor) {
+                later.push((descriptor, Some(kind)));
+            } else if name.is_none() && descriptor.annotation(CONTAINERD_NAME).is_none() || !wanted
+            {
+                later.push((descriptor, None));
             } else {
+                let root = add(draft, blobs, descriptor, rules)?;
                 draft.roots.push(root);
             }
         }
-        let children: BTreeSet<ManifestId> = draft.children().collect();
-        for root in nameless {
-            let subject = draft.manifests[root.manifest].subject();
-            if let Some(subject) = subject.filter(|subject| draft.has(subject)) {
-                draft
-                    .referrers
-                    .entry(subject)
-                    .or_default()
-                    .push(root.manifest);
-            } else if selected.is_none() && !children.contains(&root.manifest) {
-                draft.roots.push(root);
+        let mut nameless = Vec::new();
+        for (descriptor, _) in later.iter().filter(|(_, kind)| kind.is_none()) {
+            if descriptor.annotation(REF_NAME).is_some() {
+                add_attached(draft, blobs, descriptor, rules)?;
+            } else {
+                nameless.push(add(draft, blobs, descriptor, rules)?);
+            }
+        }
+        place_nameless(draft, nameless, selected.is_some());
+        for (descriptor, kind) in later {
+            if let Some(kind) = kind {
+                self.add_cosign(draft, blobs, descriptor, kind, rules)?;
             }
         }
         Ok(())
+    }
+
+    /// Adds what cosign saved beside an image, under the tag that attaches it.
+    fn add_cosign(
+        &self,
+        draft: &mut Draft,
+        blobs: &dyn Blobs,
+        descriptor: &Descriptor,
+        kind: &str,
+        rules: &Rules,
+    ) -> anyhow::Result<()> {
+        let image = self
+            .manifests
+            .iter()
+            .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
+        let Some(image) = image else {
+            draft.notes.push(format!(
+                "the manifest {} is left out: there is no image that it is about",
+                descriptor.digest
+            ));
+            return Ok(());
+        };
+        let repository = draft.roots.first().and_then(|root| root.repository.clone());
+        let tag = Some(Tag::attaching(&image.digest, kind));
+        let root = add(draft, blobs, descriptor, rules)?;
+        draft.roots.push(Root {
+            repository,
+            tag,
+            ..root
+        });
+        Ok(())
+    }
+}
+
+/// Adds an entry with all that it points to.
+fn add(
+    draft: &mut Draft,
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+    rules: &Rules,
+) -> anyhow::Result<Root> {
+    match draft.add_manifest(blobs, descriptor, rules)? {
+        Some(id) => root(descriptor, id, rules),
+        None => Err(bad(format!(
+            "the manifest {} is missing in {}",
+            descriptor.digest, draft.origin
+        ))),
+    }
+}
+
+/// Adds an entry that was not selected, if its tag attaches it to something that was.
+fn add_attached(
+    draft: &mut Draft,
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+    rules: &Rules,
+) -> anyhow::Result<()> {
+    let to = root(descriptor, 0, rules)?
+        .tag
+        .and_then(|tag| tag.attached_to());
+    if to.is_some_and(|digest| draft.has(&digest)) {
+        let root = add(draft, blobs, descriptor, rules)?;
+        draft.roots.push(root);
+    }
+    Ok(())
+}
+
+/// What has no name goes along with what it is attached to or is a child of; else it is an image that
+/// needs a name.
+fn place_nameless(draft: &mut Draft, nameless: Vec<Root>, is_selection: bool) {
+    let children: BTreeSet<ManifestId> = draft.children().collect();
+    for root in nameless {
+        match draft.manifests[root.manifest].subject() {
+            Some(subject) if draft.has(&subject) => draft
+                .referrers
+                .entry(subject)
+                .or_default()
+                .push(root.manifest),
+            Some(subject) => draft.notes.push(format!(
+                "{} is left out: {subject}, which it is attached to, is not there",
+                root.called
+            )),
+            None if is_selection || children.contains(&root.manifest) => {}
+            None => draft.roots.push(root),
+        }
+    }
+}
+
+/// What cosign calls an entry that it saved beside an image, as the ending of its tag (cosign
+/// `pkg/oci/layout/write.go`).
+fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
+    match descriptor
+        .annotation("kind")?
+        .strip_prefix("dev.cosignproject.cosign/")?
+    {
+        "sigs" => Some("sig"),
+        "atts" => Some("att"),
+        "sboms" => Some("sbom"),
+        _ => None,
     }
 }
 

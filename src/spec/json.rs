@@ -22,13 +22,43 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    entries.push((key, value));
                 }
                 Ok(RawObject(entries))
             }
         }
         deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A key as Go reads it: half of a surrogate pair, which is no character, becomes U+FFFD.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Key;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key, E> {
+                Ok(Key(text.into()))
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key, E> {
+                // serde_json hands out a lone surrogate as the three bytes that would encode it.
+                let mut text = String::new();
+                for chunk in bytes.utf8_chunks() {
+                    text.push_str(chunk.valid());
+                    if chunk.invalid().first() == Some(&0xed) {
+                        text.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(Key(text))
+            }
+        }
+        deserializer.deserialize_bytes(Text)
     }
 }
 
@@ -156,6 +186,10 @@ mod tests {
             (
                 r#"{"<":{"z":1,"a":{"a":1,"a":2}}}"#,
                 r#"{"\u003c":{"z":1,"a":{"a":1,"a":2}}}"#,
+            ),
+            (
+                r#"{"\ud800x":1,"\udc00\ud83d\ude00":2}"#,
+                "{\"\u{fffd}x\":1,\"\u{fffd}\u{1f600}\":2}",
             ),
             (r#"{"a":"q\" \\"}"#, r#"{"a":"q\" \\"}"#),
             ("{\"a\":\"\u{2028}\"}", r#"{"a":"\u2028"}"#),

@@ -49,6 +49,20 @@ impl Repository {
         names
     }
 
+    /// Whether Docker up to 1.4.1 takes the name: one namespace of 4 to 30 characters without dots
+    /// and dashes, or none (Docker 1.4.1 `registry/registry.go`, `validateRepositoryName`).
+    pub fn is_known_to_docker_1(&self) -> bool {
+        match self.0.split_once('/') {
+            None => true,
+            Some((namespace, rest)) => {
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                (4..=30).contains(&namespace.len())
+                    && namespace.chars().all(plain)
+                    && !rest.contains('/')
+            }
+        }
+    }
+
     /// The name with its namespace, `library/x` for `x`.
     pub fn with_namespace(&self) -> String {
         if self.0.contains('/') {
@@ -129,13 +143,16 @@ impl Tag {
         &self.0
     }
 
-    /// Whether cosign made it to attach something to a manifest: `sha256-<hex>.sig` and others, or
-    /// it is the fallback for the referrers API (OCI distribution-spec): `sha256-<hex>`.
-    pub fn is_attachment(&self) -> bool {
-        self.0.strip_prefix("sha256-").is_some_and(|rest| {
-            let hex = rest.split_once('.').map_or(rest, |(hex, _)| hex);
-            Digest::from_hex(hex).is_ok()
-        })
+    /// What it is attached to, if cosign made it to attach something (`sha256-<hex>.sig` and
+    /// others), or it is the fallback for the referrers API (OCI distribution-spec: `sha256-<hex>`).
+    pub fn attached_to(&self) -> Option<Digest> {
+        let rest = self.0.strip_prefix("sha256-")?;
+        Digest::from_hex(rest.split_once('.').map_or(rest, |(hex, _)| hex)).ok()
+    }
+
+    /// The tag under which cosign attaches something of a kind, `sig`, `att` or `sbom`.
+    pub fn attaching(to: &Digest, kind: &str) -> Self {
+        Self(format!("sha256-{}.{kind}", to.hex()).into())
     }
 }
 

@@ -63,24 +63,25 @@ impl Config {
     /// When it is no image config.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
-        struct Fields {
-            rootfs: Option<RootFs>,
-            #[serde(flatten)]
-            platform: Platform,
-        }
-        #[derive(Deserialize)]
         struct RootFs {
             diff_ids: Option<Vec<Digest>>,
         }
-        let fields: Fields = serde_json::from_slice(bytes)
+        let object =
+            RawObject::parse(bytes).map_err(|error| bad(format!("no image config: {error}")))?;
+        let Some(rootfs) = object.get("rootfs") else {
+            bail_bad!("no image config: `rootfs` is missing")
+        };
+        let rootfs: RootFs = serde_json::from_str(rootfs)
             .map_err(|error| bad(format!("no image config: {error}")))?;
-        match fields.rootfs {
-            Some(rootfs) => Ok(Self {
-                diff_ids: rootfs.diff_ids.unwrap_or_default(),
-                platform: fields.platform,
-            }),
-            None => bail_bad!("no image config: `rootfs` is missing"),
-        }
+        let platform = Platform {
+            architecture: object.string("architecture")?.unwrap_or_default(),
+            os: object.string("os")?.unwrap_or_default(),
+            variant: object.string("variant")?,
+        };
+        Ok(Self {
+            diff_ids: rootfs.diff_ids.unwrap_or_default(),
+            platform,
+        })
     }
 }
 

@@ -20,5 +20,6 @@ mod sources;
 mod structure;
 mod support;
 mod v1_clients;
+mod v1_ids;
 mod v1_layers;
 mod verify;
