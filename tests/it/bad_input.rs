@@ -12,12 +12,20 @@
 //! grep -rn -B1 '\.bug(' tests/it/bad_input
 //! ```
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a table of cases is long, and reads best without ceremony"
+)]
+
 mod archives;
 mod bombs;
 mod docker;
+mod docker_25;
 mod folders;
 mod layouts;
 mod legacy;
+mod manifests;
 mod many;
 mod names;
 mod run;

@@ -14,6 +14,7 @@ mod nginx;
 mod nginx_rows;
 mod options;
 mod rebuild;
+mod referrers;
 mod registries;
 mod samples;
 mod sources;

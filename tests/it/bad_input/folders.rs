@@ -7,12 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::run::{Case, case, check, folder, text};
+use super::run::{Case, app, case, check, folder, text};
 use crate::support::archive::{Archive, Image, Kind};
-
-fn app() -> Image {
-    Image::new(&["app:1"]).layer("bin/app", "one").layer("etc/app", "two")
-}
 
 fn layout() -> Archive {
     Archive::oci(&[app()])
@@ -67,57 +63,122 @@ fn special_files() {
         folder("a blob that is a folder", &["is no regular file"], || {
             layout().drop(&blob(0)).folder_member(blob(0))
         }),
-        folder("a manifest that is a folder", &["is no regular file"], || {
-            layout().drop(&manifest_blob()).folder_member(manifest_blob())
-        }),
+        folder(
+            "a manifest that is a folder",
+            &["is no regular file"],
+            || {
+                layout()
+                    .drop(&manifest_blob())
+                    .folder_member(manifest_blob())
+            },
+        ),
         folder("blobs that are a file", &["is missing"], || {
             Archive::default().file("blobs", "x").and(Archive {
-                members: layout().members.into_iter().filter(|m| !m.name.starts_with(b"blobs/")).collect(),
+                members: layout()
+                    .members
+                    .into_iter()
+                    .filter(|m| !m.name.starts_with(b"blobs/"))
+                    .collect(),
             })
         }),
-        changed("a blob that is a pipe", &["is no regular file"], layout, |path| pipe(&path.join(blob(0)))),
-        changed("a blob that is a device", &["is no regular file"], layout, |path| {
-            replace_with_link(&path.join(blob(0)), "/dev/zero");
-        }),
-        changed("a blob that is a link to another file", &["blobs/sha256/"], layout, |path| {
-            replace_with_link(&path.join(blob(0)), "/etc/passwd");
-        }),
-        changed("a blob that is a link to nothing", &["is missing"], layout, |path| {
-            replace_with_link(&path.join(blob(0)), "none");
-        }),
-        changed("a blob that is a link to itself", &["blobs/sha256/"], layout, |path| {
-            let name = blob(0);
-            replace_with_link(&path.join(&name), name.rsplit('/').next().unwrap());
-        })
+        changed(
+            "a blob that is a pipe",
+            &["is no regular file"],
+            layout,
+            |path| pipe(&path.join(blob(0))),
+        ),
+        changed(
+            "a blob that is a device",
+            &["is no regular file"],
+            layout,
+            |path| {
+                replace_with_link(&path.join(blob(0)), "/dev/zero");
+            },
+        ),
+        changed(
+            "a blob that is a link to another file",
+            &["blobs/sha256/"],
+            layout,
+            |path| {
+                replace_with_link(&path.join(blob(0)), "/etc/passwd");
+            },
+        ),
+        changed(
+            "a blob that is a link to nothing",
+            &["is missing"],
+            layout,
+            |path| {
+                replace_with_link(&path.join(blob(0)), "none");
+            },
+        ),
+        changed(
+            "a blob that is a link to itself",
+            &["blobs/sha256/"],
+            layout,
+            |path| {
+                let name = blob(0);
+                replace_with_link(&path.join(&name), name.rsplit('/').next().unwrap());
+            },
+        )
         .bug("what is wrong with the source is told as an IO error, exit code 2"),
-        changed("a blob that is a link to the same content", &[], layout, |path| {
-            fs::rename(path.join(blob(0)), path.join("elsewhere")).unwrap();
-            symlink("../../elsewhere", path.join(blob(0))).unwrap();
-        })
-        .is_taken(),
+        changed(
+            "a blob that is a link to the same content",
+            &[],
+            layout,
+            |path| {
+                fs::rename(path.join(blob(0)), path.join("elsewhere")).unwrap();
+                symlink("../../elsewhere", path.join(blob(0))).unwrap();
+            },
+        )
+        .taken(),
         changed("an index.json that is a folder", &["bad"], layout, |path| {
             fs::remove_file(path.join("index.json")).unwrap();
             fs::create_dir(path.join("index.json")).unwrap();
         })
         .bug("what is wrong with the source is told as an IO error, exit code 2"),
-        changed("an index.json that is a pipe", &["index.json"], layout, |path| pipe(&path.join("index.json")))
-            .within(3)
-            .bug("read without a look at what it is, nor how long"),
-        changed("an index.json without an end", &["index.json"], layout, |path| {
-            replace_with_link(&path.join("index.json"), "/dev/zero");
-        })
+        changed(
+            "an index.json that is a pipe",
+            &["index.json"],
+            layout,
+            |path| pipe(&path.join("index.json")),
+        )
+        .within(3)
+        .bug("read without a look at what it is, nor how long"),
+        changed(
+            "an index.json without an end",
+            &["index.json"],
+            layout,
+            |path| {
+                replace_with_link(&path.join("index.json"), "/dev/zero");
+            },
+        )
         .bug("read without a look at what it is, nor how long"),
         changed("an index.json of 2 TiB", &["index.json"], layout, |path| {
-            let file = fs::File::options().write(true).open(path.join("index.json")).unwrap();
+            let file = fs::File::options()
+                .write(true)
+                .open(path.join("index.json"))
+                .unwrap();
             file.set_len(2 << 40).unwrap();
         })
         .bug("read without a look at what it is, nor how long"),
-        changed("a version that is a pipe", &["bad"], dir, |path| pipe(&path.join("version"))).within(3).bug("read without a look at what it is, nor how long"),
-        changed("a version without an end", &["bad"], dir, |path| replace_with_link(&path.join("version"), "/dev/zero")).bug("read without a look at what it is, nor how long"),
-        changed("a version that is a folder", &["is not an image in a known format"], dir, |path| {
-            fs::remove_file(path.join("version")).unwrap();
-            fs::create_dir(path.join("version")).unwrap();
+        changed("a version that is a pipe", &["bad"], dir, |path| {
+            pipe(&path.join("version"))
         })
+        .within(3)
+        .bug("read without a look at what it is, nor how long"),
+        changed("a version without an end", &["bad"], dir, |path| {
+            replace_with_link(&path.join("version"), "/dev/zero")
+        })
+        .bug("read without a look at what it is, nor how long"),
+        changed(
+            "a version that is a folder",
+            &["is not an image in a known format"],
+            dir,
+            |path| {
+                fs::remove_file(path.join("version")).unwrap();
+                fs::create_dir(path.join("version")).unwrap();
+            },
+        )
         .bug("what is wrong with the source is told as an IO error, exit code 2"),
         case("a source that is a pipe", &["pipe"], |folder| {
             let path = folder.join("pipe");
@@ -126,21 +187,51 @@ fn special_files() {
         })
         .within(3)
         .bug("opened before it is looked at, which waits for a writer"),
-        case("a source that is a device", &["`/dev/zero` is neither a file nor a folder"], |_| vec!["/dev/zero".into()]),
-        case("an empty folder", &["is not an image in a known format", "hint:"], |folder| {
+        case(
+            "a source that is a device",
+            &["`/dev/zero` is neither a file nor a folder"],
+            |_| vec!["/dev/zero".into()],
+        ),
+        case("an empty folder", &["holds no image"], |folder| {
             let path = folder.join("empty");
             fs::create_dir(&path).unwrap();
             vec![text(&path)]
         }),
-        changed("no oci-layout", &["is not an image in a known format", "hint:"], layout, |path| {
-            fs::remove_file(path.join("oci-layout")).unwrap();
-        }),
-        changed("another format than the prefix", &["is not a source for `dir:`", "hint:"], layout, |_| ()).prefixed("dir:"),
-        case("a file with a hostile name", &["\\u{1b}[2Jx.tar"], |folder| {
-            let path = folder.join("\u{1b}[2Jx.tar");
-            fs::write(&path, "no tar").unwrap();
-            vec![text(&path)]
-        }),
+        changed(
+            "no oci-layout",
+            &["holds no image", "hint:"],
+            layout,
+            |path| {
+                fs::remove_file(path.join("oci-layout")).unwrap();
+            },
+        ),
+        case(
+            "1,000 files that are no images",
+            &["holds no image", "hint:"],
+            |folder| {
+                let path = folder.join("many");
+                fs::create_dir(&path).unwrap();
+                (0..1000).for_each(|number| fs::write(path.join(number.to_string()), "x").unwrap());
+                vec![text(&path)]
+            },
+        )
+        .bug("the hint lists them all"),
+        changed(
+            "another format than the prefix",
+            &["is not a source for `dir:`", "hint:"],
+            layout,
+            |_| (),
+        )
+        .prefixed("dir:"),
+        case(
+            "a file with a hostile name",
+            &["\\u{1b}[2Jx.tar"],
+            |folder| {
+                let path = folder.join("\u{1b}[2Jx.tar");
+                fs::write(&path, "no tar").unwrap();
+                vec![text(&path)]
+            },
+        ),
     ]);
 }
 
@@ -148,40 +239,87 @@ fn special_files() {
 fn dirs() {
     let manifest = |edit: fn(&mut Value)| move || Archive::dir(&app().manifest(edit));
     let blob = |index: usize| {
-        let names: Vec<String> = dir().names("").into_iter().filter(|name| name.len() == 64).collect();
+        let names: Vec<String> = dir()
+            .names("")
+            .into_iter()
+            .filter(|name| name.len() == 64)
+            .collect();
         names[index].clone()
     };
     check(vec![
-        folder("the folder that the others are made of", &[], dir).named("=app:1").is_taken(),
+        folder("the folder that the others are made of", &[], dir)
+            .named("=app:1")
+            .taken(),
         folder("no name", &["has no name", "hint:"], dir),
-        folder("no manifest", &["`manifest.json` is missing"], || dir().drop("manifest.json")).named("=app"),
-        folder("a manifest that is a folder", &["manifest.json` is no regular file"], || {
-            dir().set("manifest.json", Kind::Folder)
+        folder("no manifest", &["`manifest.json` is missing"], || {
+            dir().drop("manifest.json")
         })
         .named("=app"),
-        folder("a manifest that is cut", &["manifest.json", "no manifest"], || {
-            dir().edit("manifest.json", |bytes| bytes.truncate(40))
+        folder(
+            "a manifest that is a folder",
+            &["manifest.json` is no regular file"],
+            || dir().set("manifest.json", Kind::Folder),
+        )
+        .named("=app"),
+        folder(
+            "a manifest that is cut",
+            &["manifest.json", "no manifest"],
+            || dir().edit("manifest.json", |bytes| bytes.truncate(40)),
+        )
+        .named("=app"),
+        folder(
+            "layers that are no list",
+            &["manifest.json", "no manifest"],
+            manifest(|m| m["layers"] = json!(1)),
+        )
+        .named("=app"),
+        folder(
+            "a digest that is a path",
+            &["manifest.json", "is no sha256"],
+            manifest(|m| m["config"]["digest"] = json!("sha256:../version")),
+        )
+        .named("=app"),
+        folder(
+            "a blob that is missing",
+            &["the blob sha256:", "is missing"],
+            move || dir().drop(&blob(0)),
+        )
+        .named("=app"),
+        folder("a blob with a wrong bit", &["/bad/"], move || {
+            dir().flip(&blob(0))
         })
         .named("=app"),
-        folder("layers that are no list", &["manifest.json", "no manifest"], manifest(|m| m["layers"] = json!(1))).named("=app"),
-        folder("a digest that is a path", &["manifest.json", "is no sha256"], manifest(|m| m["config"]["digest"] = json!("sha256:../version")))
-            .named("=app"),
-        folder("a blob that is missing", &["the blob sha256:", "is missing"], move || dir().drop(&blob(0))).named("=app"),
-        folder("a blob with a wrong bit", &["/bad/"], move || dir().flip(&blob(0))).named("=app"),
-        folder("a blob that is cut", &["/bad/"], move || dir().edit(&blob(1), |bytes| bytes.truncate(9))).named("=app"),
-        folder("a child with another space", &[".manifest.json", "has the digest"], || {
-            let index = Image::index(&[], vec![app(), app().platform("linux", "arm64")]);
-            let archive = Archive::dir(&index);
-            let child = archive.names(".manifest.json").remove(0);
-            archive.edit(&child, |bytes| bytes.push(b' '))
+        folder("a blob that is cut", &["/bad/"], move || {
+            dir().edit(&blob(1), |bytes| bytes.truncate(9))
         })
+        .named("=app"),
+        folder(
+            "a child with another space",
+            &[".manifest.json", "has the digest"],
+            || {
+                let index = Image::index(&[], vec![app(), app().platform("linux", "arm64")]);
+                let archive = Archive::dir(&index);
+                let child = archive.names(".manifest.json").remove(0);
+                archive.edit(&child, |bytes| bytes.push(b' '))
+            },
+        )
         .named("=app"),
         folder("a wrong diff ID", &["as its config says"], || {
-            Archive::dir(&app().config(|c| c["rootfs"]["diff_ids"].as_array_mut().unwrap().reverse()))
+            Archive::dir(
+                &app().config(|c| c["rootfs"]["diff_ids"].as_array_mut().unwrap().reverse()),
+            )
         })
         .named("=app"),
-        folder("one of many that there are not", &["no image `x`"], dir).prefixed("dir:").named(":x"),
-        case_of("an illegal name", &["`A` is no repository name"], dir).named("=A").cannot_run().bug("exit code 1"),
-        case_of("an illegal tag", &["a/b`"], dir).named("=app:a/b").cannot_run().bug("exit code 1"),
+        folder("one of many that there are not", &["no image `x`"], dir)
+            .prefixed("dir:")
+            .named(":x"),
+        case_of("an illegal name", &["`A` is no repository name"], dir)
+            .named("=A")
+            .cannot_run()
+            .bug("exit code 1"),
+        case_of("an illegal tag", &["a/b`"], dir)
+            .named("=app:a/b")
+            .cannot_run()
+            .bug("exit code 1"),
     ]);
 }

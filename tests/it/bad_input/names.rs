@@ -19,22 +19,49 @@ fn repositories(names: &[&str]) -> Archive {
 fn of_members() {
     let twice = |name: Vec<u8>| move || save().file(name.clone(), "").file(name.clone(), "");
     check(vec![
-        tar("escape sequences", &["`\\u{1b}[2J\\u{7}`", "twice"], twice(b"\x1b[2J\x07".to_vec())),
-        tar("a line that looks like another message", &["`\\u{a}hint: run\\u{d}`"], twice(b"\nhint: run\r".to_vec())),
-        tar("text that runs backwards", &["`\\u{202e}x`"], twice("\u{202e}x".into())),
+        tar(
+            "escape sequences",
+            &["`\\u{1b}[2J\\u{7}`", "twice"],
+            twice(b"\x1b[2J\x07".to_vec()),
+        ),
+        tar(
+            "a line that looks like another message",
+            &["`\\u{a}hint: run\\u{d}`"],
+            twice(b"\nhint: run\r".to_vec()),
+        ),
+        tar(
+            "text that runs backwards",
+            &["`\\u{202e}x`"],
+            twice("\u{202e}x".into()),
+        ),
         tar("backticks", &["`\\u{60}x\\u{60}`"], twice(b"`x`".to_vec())),
-        tar("bytes that are no text", &["twice"], twice(vec![0xff, 0xfe, b'x'])),
-        tar("different bytes that are no text", &["twice"], || save().file([0xff], "").file([0xfe], "")),
+        tar(
+            "bytes that are no text",
+            &["twice"],
+            twice(vec![0xff, 0xfe, b'x']),
+        ),
+        tar("different bytes that are no text", &["twice"], || {
+            save().file([0xff], "").file([0xfe], "")
+        }),
         tar("99 bytes", &["twice"], twice(vec![b'x'; 99])),
         tar("1,000 bytes", &["twice"], twice(vec![b'x'; 1000])),
         tar("1 MiB", &["twice"], twice(vec![b'x'; 1 << 20])).bug("the error shows all of it"),
         tar("1,000 folders", &["twice"], twice(b"a/".repeat(1000))),
         tar("a link to a long name", &["`a`", "missing"], || {
-            save().drop("repositories").set("manifest.json", crate::support::archive::Kind::Symlink("x".repeat(50_000)))
+            save().drop("repositories").set(
+                "manifest.json",
+                crate::support::archive::Kind::Symlink("x".repeat(50_000)),
+            )
         })
         .bug("the error shows all of it"),
-        tar("backslashes are letters", &[], || save().file("..\\..\\x", "")).is_taken(),
-        tar("names of Windows are letters", &[], || save().file("C:\\x", "").file("NUL", "")).is_taken(),
+        tar("backslashes are letters", &[], || {
+            save().file("..\\..\\x", "")
+        })
+        .taken(),
+        tar("names of Windows are letters", &[], || {
+            save().file("C:\\x", "").file("NUL", "")
+        })
+        .taken(),
     ]);
 }
 
@@ -43,24 +70,71 @@ const UNNAMED: &str = "the error names no source";
 #[test]
 fn of_repositories() {
     check(vec![
-        tar("the files of another", &["`a/tags`", "`a`", "hint:"], || repositories(&["a:1", "a/tags:1"])).bug(UNNAMED),
-        tar("the files of another, deep", &["`a/b/manifests/c`", "`a/b`", "hint:"], || repositories(&["a/b/manifests/c:1", "a/b:1"])).bug(UNNAMED),
-        tar("the files of one in the site", &["`good/blobs`", "`good`", "hint:"], || repositories(&["good/blobs:1"])).bug(UNNAMED),
-        tar("the files of library", &["`library`", "hint:"], || repositories(&["library:1", "images:1"])).bug(UNNAMED),
-        case("the files of another source", &["`a/referrers`", "`a`"], |folder| {
-            let write = |name: &str, image: &str| {
-                let path = folder.join(name);
-                std::fs::write(&path, repositories(&[image]).tar()).unwrap();
-                text(&path)
-            };
-            vec![write("one.tar", "a:1"), write("two.tar", "a/referrers:1")]
-        }),
-        tar("names that only look like it", &[], || repositories(&["x/tags:1", "tags:1", "y/manifests/z:1"])).is_taken(),
-        tar("the page at the top of v2", &["`index.html`", "hint:"], || repositories(&["index.html:1"])).bug("v2/index.html is a file of the site"),
-        tar("the page at the top of v2, by its full name", &["`index.html`"], || repositories(&["docker.io/library/index.html:1"])).bug("v2/index.html is a file of the site"),
-        tar("a page below another", &[], || repositories(&["x/index.html:1", "x/index.json/y:1"])).is_taken(),
-        tar("a name of 255 characters", &[], || repositories(&[&format!("{}:1", "x".repeat(255))])).is_taken(),
-        tar("a tag of 128 characters", &[], || repositories(&[&format!("app:{}", "x".repeat(128))])).is_taken(),
-        tar("tags that differ by case are two", &[], || repositories(&["app:a", "app:A"])).is_taken(),
+        tar(
+            "the files of another",
+            &["`a/tags`", "`a`", "hint:"],
+            || repositories(&["a:1", "a/tags:1"]),
+        )
+        .bug(UNNAMED),
+        tar(
+            "the files of another, deep",
+            &["`a/b/manifests/c`", "`a/b`", "hint:"],
+            || repositories(&["a/b/manifests/c:1", "a/b:1"]),
+        )
+        .bug(UNNAMED),
+        tar(
+            "the files of one in the site",
+            &["`good/blobs`", "`good`", "hint:"],
+            || repositories(&["good/blobs:1"]),
+        )
+        .bug(UNNAMED),
+        tar("the files of library", &["`library`", "hint:"], || {
+            repositories(&["library:1", "images:1"])
+        })
+        .bug(UNNAMED),
+        case(
+            "the files of another source",
+            &["`a/referrers`", "`a`"],
+            |folder| {
+                let write = |name: &str, image: &str| {
+                    let path = folder.join(name);
+                    std::fs::write(&path, repositories(&[image]).tar()).unwrap();
+                    text(&path)
+                };
+                vec![write("one.tar", "a:1"), write("two.tar", "a/referrers:1")]
+            },
+        ),
+        tar("names that only look like it", &[], || {
+            repositories(&["x/tags:1", "tags:1", "y/manifests/z:1"])
+        })
+        .taken(),
+        tar(
+            "the page at the top of v2",
+            &["`index.html`", "hint:"],
+            || repositories(&["index.html:1"]),
+        )
+        .bug("v2/index.html is a file of the site"),
+        tar(
+            "the page at the top of v2, by its full name",
+            &["`index.html`"],
+            || repositories(&["docker.io/library/index.html:1"]),
+        )
+        .bug("v2/index.html is a file of the site"),
+        tar("a page below another", &[], || {
+            repositories(&["x/index.html:1", "x/index.json/y:1"])
+        })
+        .taken(),
+        tar("a name of 255 characters", &[], || {
+            repositories(&[&format!("{}:1", "x".repeat(255))])
+        })
+        .taken(),
+        tar("a tag of 128 characters", &[], || {
+            repositories(&[&format!("app:{}", "x".repeat(128))])
+        })
+        .taken(),
+        tar("tags that differ by case are two", &[], || {
+            repositories(&["app:a", "app:A"])
+        })
+        .taken(),
     ]);
 }

@@ -92,7 +92,7 @@ impl Case {
     }
 
     /// The input is odd and legal: it must be taken.
-    pub(super) fn is_taken(mut self) -> Self {
+    pub(super) fn taken(mut self) -> Self {
         self.code = 0;
         self.words.clear();
         self
@@ -158,7 +158,10 @@ impl Case {
         }
         if self.code != 0 {
             problems.extend(ran.bad_messages());
-            let missing = self.words.iter().filter(|word| !ran.stderr.contains(**word));
+            let missing = self
+                .words
+                .iter()
+                .filter(|word| !ran.stderr.contains(**word));
             problems.extend(missing.map(|word| format!("`{word}` is not in the error")));
             problems.extend(site.changes());
         }
@@ -168,6 +171,13 @@ impl Case {
         }
         problems
     }
+}
+
+/// The image that most cases are made of.
+pub(super) fn app() -> Image {
+    Image::new(&["app:1"])
+        .layer("bin/app", "one")
+        .layer("etc/app", "two")
 }
 
 /// Runs all cases of a table.
@@ -187,7 +197,11 @@ pub(super) fn check(cases: Vec<Case>) {
                 wrong.push(format!("{}: it passes, so drop the mark: {bug}", case.name));
             }
             (Some(bug), false) => {
-                println!("known bug, {}: {bug}\n  {}", case.name, problems.join("\n  "));
+                println!(
+                    "known bug, {}: {bug}\n  {}",
+                    case.name,
+                    problems.join("\n  ")
+                );
             }
         }
         println!("{:5} ms  {}", start.elapsed().as_millis(), case.name);
@@ -195,7 +209,12 @@ pub(super) fn check(cases: Vec<Case>) {
             site = BaseSite::new();
         }
     }
-    assert!(wrong.is_empty(), "{} cases are wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} cases are wrong\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// The path as an argument.
@@ -231,16 +250,17 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         sleep(Duration::from_millis(5));
         status = child.try_wait().unwrap();
     }
-    if status.is_none() {
+    let timed_out = status.is_none();
+    if timed_out {
         child.kill().unwrap();
-        child.wait().unwrap();
     }
+    let status = child.wait().unwrap();
     let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     Ran {
-        code: status.and_then(|status| status.code()),
+        code: status.code().filter(|_| !timed_out),
         stdout: read(&out),
         stderr: read(&err),
-        timed_out: status.is_none(),
+        timed_out,
     }
 }
 
@@ -265,10 +285,24 @@ impl Ran {
         let hostile = |c: char| c.is_control() && c != '\n';
         refuse(!stderr.starts_with("error: "), "no `error:` at the start");
         refuse(stderr.chars().any(hostile), "a control character");
-        refuse(stderr.len() > MAX_ERROR, "an error longer than anyone reads");
+        refuse(
+            stderr.len() > MAX_ERROR,
+            "an error longer than anyone reads",
+        );
         refuse(!self.stdout.is_empty(), "something on the standard output");
-        refuse(stderr.contains("out of memory"), "all memory was taken first");
-        let debug = ["panicked", "Error {", "Os {", "Custom {", "Error(", "Some(", "RUST_BACKTRACE"];
+        refuse(
+            stderr.contains("out of memory"),
+            "all memory was taken first",
+        );
+        let debug = [
+            "panicked",
+            "Error {",
+            "Os {",
+            "Custom {",
+            "Error(",
+            "Some(",
+            "RUST_BACKTRACE",
+        ];
         let found = debug.iter().find(|word| stderr.contains(**word));
         refuse(found.is_some(), "debug output");
         wrong
@@ -323,7 +357,10 @@ impl BaseSite {
         names.truncate(3);
         match count {
             0 => Vec::new(),
-            _ => vec![format!("{count} files of the site changed: {}", names.join(", "))],
+            _ => vec![format!(
+                "{count} files of the site changed: {}",
+                names.join(", ")
+            )],
         }
     }
 }

@@ -7,13 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::run::{Case, case, check, run, text};
+use super::run::{Case, app, case, check, run, text};
 use crate::support::archive::{Archive, Image};
 use crate::support::temp::TempDir;
-
-fn app() -> Image {
-    Image::new(&["app:1"]).layer("bin/app", "one").layer("etc/app", "two")
-}
 
 /// A site of an image from before Docker 1.10, something done to it.
 fn site(name: &'static str, words: &[&'static str], change: fn(&Path)) -> Case {
@@ -28,7 +24,9 @@ fn site(name: &'static str, words: &[&'static str], change: fn(&Path)) -> Case {
 fn build(folder: &Path, archive: &Archive, site: &Path, more: &[&str]) {
     let source = folder.join("source.tar");
     fs::write(&source, archive.tar()).unwrap();
-    let mut args = ["build", &text(&source), "-o", &text(site)].map(ToString::to_string).to_vec();
+    let mut args = ["build", &text(&source), "-o", &text(site)]
+        .map(ToString::to_string)
+        .to_vec();
     args.extend(more.iter().map(ToString::to_string));
     let ran = run(&args, Duration::from_secs(20), folder);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -47,13 +45,17 @@ fn entry(site: &Path, edit: impl FnOnce(&mut Value)) {
 
 fn manifest(site: &Path) -> PathBuf {
     let mut digest = String::new();
-    entry(site, |entry| digest = entry["digest"].as_str().unwrap().replace(':', "/"));
+    entry(site, |entry| {
+        digest = entry["digest"].as_str().unwrap().replace(':', "/")
+    });
     site.join("blobs").join(digest)
 }
 
 /// A file of the top v1 image.
 fn v1(site: &Path, name: &str) -> PathBuf {
-    site.join("v1/images").join(Archive::v1_id(&app(), 1)).join(name)
+    site.join("v1/images")
+        .join(Archive::v1_id(&app(), 1))
+        .join(name)
 }
 
 /// Changes bytes without a change of their number; a file of many names is unlinked first.
@@ -76,33 +78,65 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 #[test]
 fn catalogues() {
     check(vec![
-        site("the site that the others are made of", &[], |_| ()).is_taken(),
-        site("cut", &["index.json"], |site| overwrite(&site.join("index.json"), |bytes| bytes.truncate(99))),
+        site("the site that the others are made of", &[], |_| ()).taken(),
+        site("cut", &["index.json"], |site| {
+            overwrite(&site.join("index.json"), |bytes| bytes.truncate(99))
+        }),
         site("of another format", &["`9`", "hint:"], |site| {
-            catalogue(site, |index| index["annotations"]["org.stillage.format"] = "9".into());
+            catalogue(site, |index| {
+                index["annotations"]["org.stillage.format"] = "9".into()
+            });
         }),
         site("of a format that drives a terminal", &["\\u{1b}"], |site| {
-            catalogue(site, |index| index["annotations"]["org.stillage.format"] = "\u{1b}c".into());
+            catalogue(site, |index| {
+                index["annotations"]["org.stillage.format"] = "\u{1b}c".into()
+            });
         }),
         site("an entry without a name", &["/bad", "no name"], |site| {
             entry(site, |entry| entry["annotations"] = json!({}));
         }),
-        site("a repository outside", &["/bad", "`../x`"], |site| entry(site, |entry| entry["annotations"][REF_NAME] = "../x:1".into())),
+        site("a repository outside", &["/bad", "`../x`"], |site| {
+            entry(site, |entry| {
+                entry["annotations"][REF_NAME] = "../x:1".into()
+            })
+        }),
         site("a tag index.html", &["/bad", "`index.html`"], |site| {
-            entry(site, |entry| entry["annotations"][REF_NAME] = "app:index.html".into());
+            entry(site, |entry| {
+                entry["annotations"][REF_NAME] = "app:index.html".into()
+            });
         }),
         site("a host", &["/bad", "`Host.example:5000/app`"], |site| {
-            entry(site, |entry| entry["annotations"][REF_NAME] = "Host.example:5000/app:1".into());
+            entry(site, |entry| {
+                entry["annotations"][REF_NAME] = "Host.example:5000/app:1".into()
+            });
         }),
-        site("a v1 id that is a path", &["/bad", "is no v1 image id"], |site| {
-            entry(site, |entry| entry["annotations"]["org.stillage.v1.id"] = "../../../etc".into());
-        }),
-        site("a v1 id of nothing", &["/bad", "the v1 image 000", "is missing"], |site| {
-            entry(site, |entry| entry["annotations"]["org.stillage.v1.id"] = "0".repeat(64).into());
-        }),
-        site("a wrong size", &["blobs/sha256/", " bytes, not 3"], |site| entry(site, |entry| entry["size"] = json!(3))),
+        site(
+            "a v1 id that is a path",
+            &["/bad", "is no v1 image id"],
+            |site| {
+                entry(site, |entry| {
+                    entry["annotations"]["org.stillage.v1.id"] = "../../../etc".into()
+                });
+            },
+        ),
+        site(
+            "a v1 id of nothing",
+            &["/bad", "the v1 image 000", "is missing"],
+            |site| {
+                entry(site, |entry| {
+                    entry["annotations"]["org.stillage.v1.id"] = "0".repeat(64).into()
+                });
+            },
+        ),
+        site(
+            "a wrong size",
+            &["blobs/sha256/", " bytes, not 3"],
+            |site| entry(site, |entry| entry["size"] = json!(3)),
+        ),
         site("a digest of nothing", &["/bad", "is missing"], |site| {
-            entry(site, |entry| entry["digest"] = format!("sha256:{}", "0".repeat(64)).into());
+            entry(site, |entry| {
+                entry["digest"] = format!("sha256:{}", "0".repeat(64)).into()
+            });
         }),
         site("one tag for two manifests", &["/bad", "`app:1`"], |site| {
             catalogue(site, |index| {
@@ -119,51 +153,104 @@ fn catalogues() {
 #[test]
 fn content() {
     check(vec![
-        site("a manifest with a wrong bit", &["blobs/sha256/"], |site| flip(&manifest(site))),
-        site("a manifest that is missing", &["/bad", "is missing"], |site| fs::remove_file(manifest(site)).unwrap()),
-        site("a config with a wrong bit", &["blobs/sha256/", "has the digest"], |site| flip(&config(site))),
-        site("a config that is missing", &["/bad", "is missing"], |site| fs::remove_file(config(site)).unwrap()),
-        site("a v1 JSON with a wrong bit", &["/bad", "the v1 image"], |site| flip(&v1(site, "json"))),
-        site("a v1 JSON that is missing", &["/bad", "is missing"], |site| fs::remove_file(v1(site, "json")).unwrap()),
-        site("a v1 layer with a wrong bit", &["does not match its checksum"], |site| flip(&v1(site, "layer"))),
-        site("a v1 layer that is missing", &["is missing"], |site| fs::remove_file(v1(site, "layer")).unwrap()),
-        site("a v1 layer that is a folder", &["layer` is no regular file"], |site| {
-            fs::remove_file(v1(site, "layer")).unwrap();
-            fs::create_dir(v1(site, "layer")).unwrap();
+        site("a manifest with a wrong bit", &["blobs/sha256/"], |site| {
+            flip(&manifest(site))
         }),
-        site("a checksum that is none", &["checksum`", "is no digest"], |site| fs::write(v1(site, "checksum"), "x").unwrap()),
+        site(
+            "a manifest that is missing",
+            &["/bad", "is missing"],
+            |site| fs::remove_file(manifest(site)).unwrap(),
+        ),
+        site(
+            "a config with a wrong bit",
+            &["blobs/sha256/", "has the digest"],
+            |site| flip(&config(site)),
+        ),
+        site(
+            "a config that is missing",
+            &["/bad", "is missing"],
+            |site| fs::remove_file(config(site)).unwrap(),
+        ),
+        site(
+            "a v1 JSON with a wrong bit",
+            &["/bad", "the v1 image"],
+            |site| flip(&v1(site, "json")),
+        ),
+        site(
+            "a v1 JSON that is missing",
+            &["/bad", "is missing"],
+            |site| fs::remove_file(v1(site, "json")).unwrap(),
+        ),
+        site(
+            "a v1 layer with a wrong bit",
+            &["does not match its checksum"],
+            |site| flip(&v1(site, "layer")),
+        ),
+        site("a v1 layer that is missing", &["is missing"], |site| {
+            fs::remove_file(v1(site, "layer")).unwrap()
+        }),
+        site(
+            "a v1 layer that is a folder",
+            &["layer` is no regular file"],
+            |site| {
+                fs::remove_file(v1(site, "layer")).unwrap();
+                fs::create_dir(v1(site, "layer")).unwrap();
+            },
+        ),
+        site(
+            "a checksum that is none",
+            &["checksum`", "is no digest"],
+            |site| fs::write(v1(site, "checksum"), "x").unwrap(),
+        ),
         site("a checksum of a device", &["checksum"], |site| {
             fs::remove_file(v1(site, "checksum")).unwrap();
             symlink("/dev/zero", v1(site, "checksum")).unwrap();
         })
         .bug("read without a look at what it is, nor how long"),
-        site("no checksum", &["/bad", "checksum"], |site| fs::remove_file(v1(site, "checksum")).unwrap()).bug("what has no checksum is believed"),
-        site("a v1 layer that is a link to a secret, and no checksum", &["/bad"], |site| {
-            fs::remove_file(v1(site, "checksum")).unwrap();
-            fs::remove_file(v1(site, "layer")).unwrap();
-            symlink("/etc/passwd", v1(site, "layer")).unwrap();
+        site("no checksum", &["/bad", "checksum"], |site| {
+            fs::remove_file(v1(site, "checksum")).unwrap()
         })
         .bug("what has no checksum is believed"),
-        site("a parent of itself, and no checksum", &["form a cycle"], |site| {
-            let id = Archive::v1_id(&app(), 1);
-            fs::remove_file(v1(site, "checksum")).unwrap();
-            fs::write(v1(site, "json"), format!(r#"{{"id":"{id}","parent":"{id}"}}"#)).unwrap();
-        }),
+        site(
+            "a v1 layer that is a link to a secret, and no checksum",
+            &["/bad"],
+            |site| {
+                fs::remove_file(v1(site, "checksum")).unwrap();
+                fs::remove_file(v1(site, "layer")).unwrap();
+                symlink("/etc/passwd", v1(site, "layer")).unwrap();
+            },
+        )
+        .bug("what has no checksum is believed"),
+        site(
+            "a parent of itself, and no checksum",
+            &["form a cycle"],
+            |site| {
+                let id = Archive::v1_id(&app(), 1);
+                fs::remove_file(v1(site, "checksum")).unwrap();
+                fs::write(
+                    v1(site, "json"),
+                    format!(r#"{{"id":"{id}","parent":"{id}"}}"#),
+                )
+                .unwrap();
+            },
+        ),
     ]);
 }
 
 fn config(site: &Path) -> PathBuf {
     let bytes = fs::read(manifest(site)).unwrap();
     let manifest: Value = serde_json::from_slice(&bytes).unwrap();
-    site.join("blobs").join(manifest["config"]["digest"].as_str().unwrap().replace(':', "/"))
+    site.join("blobs").join(
+        manifest["config"]["digest"]
+            .as_str()
+            .unwrap()
+            .replace(':', "/"),
+    )
 }
 
 /// An image whose config lies has no place in a site: not in one without v1 either, since v1 ids
 /// would be made from the lie when v1 is added.
-///
-/// Known bug: the layers of a site without v1 are not measured, and are believed when v1 is added.
 #[test]
-#[should_panic(expected = "nobody has checked")]
 fn lies_do_not_wait_for_v1() {
     let folder = TempDir::new("bad");
     let lying = app().config(|c| c["rootfs"]["diff_ids"].as_array_mut().unwrap().reverse());
@@ -175,9 +262,16 @@ fn lies_do_not_wait_for_v1() {
         return;
     }
     let source = folder.path().join("good.tar");
-    fs::write(&source, Archive::docker_20(&[Image::new(&["good:1"]).layer("a", "b")]).tar()).unwrap();
+    fs::write(
+        &source,
+        Archive::docker_20(&[Image::new(&["good:1"]).layer("a", "b")]).tar(),
+    )
+    .unwrap();
     let args = ["build", &text(&source), "-o", &text(&site)].map(ToString::to_string);
     run(&args, Duration::from_secs(20), folder.path());
     let tag = site.join("v1/repositories/app/tags/1");
-    assert!(!tag.exists(), "v1 ids were made from diff IDs that nobody has checked");
+    assert!(
+        !tag.exists(),
+        "v1 ids were made from diff IDs that nobody has checked"
+    );
 }

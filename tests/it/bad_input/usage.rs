@@ -34,46 +34,103 @@ fn source(name: &'static str, words: &[&'static str], text: &'static str) -> Cas
 #[test]
 fn sources_and_outputs() {
     check(vec![
-        source("a source that is not there", &["there is nothing at `/none/x.tar`", "hint:"], "/none/x.tar"),
+        source(
+            "a source that is not there",
+            &["there is nothing at `/none/x.tar`", "hint:"],
+            "/none/x.tar",
+        ),
         source("no source", &["there is nothing at ``", "hint:"], ""),
-        source("an unknown prefix", &["there is nothing at `zip:/tmp`", "hint:"], "zip:/tmp"),
-        source("a prefix and nothing", &["there is nothing at `oci:`", "hint:"], "oci:"),
+        source(
+            "an unknown prefix",
+            &["there is nothing at `zip:/tmp`", "hint:"],
+            "zip:/tmp",
+        ),
+        source(
+            "a prefix and nothing",
+            &["there is nothing at `oci:`", "hint:"],
+            "oci:",
+        ),
         source("a source with a line break", &["`\\u{a}x`"], "\nx"),
-        case("one source of two that is not there", &["there is nothing at `/none`"], |folder| {
-            vec![good(folder), "/none".into()]
-        })
+        case(
+            "one source of two that is not there",
+            &["there is nothing at `/none`"],
+            |folder| vec![good(folder), "/none".into()],
+        )
         .cannot_run(),
-        case("an illegal name", &["`A/B` is no repository name"], |folder| vec![good(folder) + "=A/B"]).cannot_run().bug("exit code 1"),
-        case("an illegal tag", &["is no tag"], |folder| vec![good(folder) + "=app:-"]).cannot_run().bug("exit code 1"),
+        case(
+            "an illegal name",
+            &["`A/B` is no repository name"],
+            |folder| vec![good(folder) + "=A/B"],
+        )
+        .cannot_run()
+        .bug("exit code 1"),
+        case("an illegal tag", &["is no tag"], |folder| {
+            vec![good(folder) + "=app:-"]
+        })
+        .cannot_run()
+        .bug("exit code 1"),
         case("a digest for a name", &["names a digest"], |folder| {
             vec![good(folder) + "=app@sha256:" + &"0".repeat(64)]
         })
         .cannot_run()
         .bug("exit code 1"),
-        output("on a file", &["output` is no folder", "hint:"], |path| fs::write(path, "mine").unwrap()),
-        output("on a folder of something else", &["is not empty and no site of stillage", "hint:"], |path| {
-            fs::create_dir(path).unwrap();
-            fs::write(path.join("mine"), "mine").unwrap();
+        output("on a file", &["output` is no folder", "hint:"], |path| {
+            fs::write(path, "mine").unwrap()
         }),
-        output("on a layout of something else", &["is not empty and no site of stillage", "hint:"], |path| {
-            Archive::oci(&[Image::new(&["x:1"])]).folder(path);
-        }),
-        case("an output below a file", &["cannot", "good.tar"], |folder| {
-            let source = good(folder);
-            vec![source.clone(), "-o".into(), source + "/site"]
+        output(
+            "on a folder of something else",
+            &["is not empty and no site of stillage", "hint:"],
+            |path| {
+                fs::create_dir(path).unwrap();
+                fs::write(path.join("mine"), "mine").unwrap();
+            },
+        ),
+        output(
+            "on a layout of something else",
+            &["is not empty and no site of stillage", "hint:"],
+            |path| {
+                Archive::oci(&[Image::new(&["x:1"])]).folder(path);
+            },
+        ),
+        case(
+            "an output below a file",
+            &["cannot", "good.tar"],
+            |folder| {
+                let source = good(folder);
+                vec![source.clone(), "-o".into(), source + "/site"]
+            },
+        )
+        .cannot_run(),
+        case(
+            "an output that no file system takes",
+            &["cannot", "xxx"],
+            |folder| {
+                vec![
+                    good(folder),
+                    "-o".into(),
+                    text(&folder.join("x".repeat(300))),
+                ]
+            },
+        )
+        .cannot_run(),
+        case("no such option", &["--nonsense"], |folder| {
+            vec![good(folder), "--nonsense".into()]
         })
         .cannot_run(),
-        case("an output that no file system takes", &["cannot", "xxx"], |folder| {
-            vec![good(folder), "-o".into(), text(&folder.join("x".repeat(300)))]
+        case("no number of threads", &["--jobs"], |folder| {
+            vec![good(folder), "-j".into(), "many".into()]
         })
         .cannot_run(),
-        case("no such option", &["--nonsense"], |folder| vec![good(folder), "--nonsense".into()]).cannot_run(),
-        case("no number of threads", &["--jobs"], |folder| vec![good(folder), "-j".into(), "many".into()]).cannot_run(),
         case("no API at all", &["--no-v1", "--no-v2"], |folder| {
             vec![good(folder), "--no-v1".into(), "--no-v2".into()]
         })
         .cannot_run(),
-        case("an API less than the site has", &["--no-v1", "hint:"], |folder| vec![good(folder), "--no-v1".into()]).cannot_run(),
+        case(
+            "an API less than the site has",
+            &["--no-v1", "hint:"],
+            |folder| vec![good(folder), "--no-v1".into()],
+        )
+        .cannot_run(),
     ]);
 }
 
@@ -101,7 +158,12 @@ fn reading_what_is_no_site() {
             let ran = run(&args, Duration::from_secs(20), folder.path());
             assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
             assert!(ran.stderr.contains(word), "{args:?}: {}", ran.stderr);
-            assert_eq!(ran.bad_messages(), Vec::<String>::new(), "{args:?}: {}", ran.stderr);
+            assert_eq!(
+                ran.bad_messages(),
+                Vec::<String>::new(),
+                "{args:?}: {}",
+                ran.stderr
+            );
         }
     }
 }
@@ -118,14 +180,22 @@ fn a_source_that_cannot_be_read() {
     let mut command = if is_root {
         chown(folder.path(), Some(65534), Some(65534)).unwrap();
         let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&program);
+        setpriv
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(&program);
         setpriv
     } else {
         Command::new(&program)
     };
     let site = folder.path().join("site");
-    let output = command.args(["build", &source, "-o", &text(&site)]).output().unwrap();
+    let output = command
+        .args(["build", &source, "-o", &text(&site)])
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.starts_with("error: cannot open `") && stderr.contains("good.tar"), "{stderr}");
+    assert!(
+        stderr.starts_with("error: cannot open `") && stderr.contains("good.tar"),
+        "{stderr}"
+    );
 }

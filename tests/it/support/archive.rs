@@ -130,7 +130,7 @@ impl Archive {
     }
 
     pub(crate) fn rename(mut self, from: &str, to: impl AsRef<[u8]>) -> Self {
-        self.member(from).name = to.as_ref().to_owned();
+        to.as_ref().clone_into(&mut self.member(from).name);
         self
     }
 

@@ -145,7 +145,7 @@ impl Image {
         let mut attestation = Self::new(&[])
             .platform("unknown", "unknown")
             .config(|config| {
-                config["rootfs"]["diff_ids"] = json!(["sha256:".to_owned() + &"0".repeat(64)])
+                config["rootfs"]["diff_ids"] = json!(["sha256:".to_owned() + &"0".repeat(64)]);
             })
             .manifest(move |manifest| manifest["layers"] = json!([layer]));
         attestation.layers.push(statement.into_bytes());

@@ -41,7 +41,8 @@ pub(crate) fn pax(records: &[(&str, &str)]) -> Vec<u8> {
         let rest = format!(" {key}={value}\n");
         // The length counts its own digits.
         let length = (1..9).find(|digits| (rest.len() + digits).to_string().len() == *digits);
-        text.push_str(&format!("{}{rest}", rest.len() + length.unwrap()));
+        text += &(rest.len() + length.unwrap()).to_string();
+        text += &rest;
     }
     let head = header(b"pax", EntryType::XHeader, text.len() as u64);
     [head, padded(text.as_bytes())].concat()
