@@ -152,7 +152,10 @@ impl Catalogue {
         };
         repo.manifests.insert(descriptor.digest, entry);
         if let Some(tag) = reference.tag {
-            repo.tags.insert(tag, descriptor.digest);
+            let other = *repo.tags.entry(tag).or_insert(descriptor.digest);
+            if other != descriptor.digest {
+                bail_bad!("the catalogue gives `{}` to two manifests", shown(name));
+            }
         }
         Ok(())
     }

@@ -56,11 +56,18 @@ pub fn is_bad(error: &anyhow::Error) -> bool {
     error.chain().any(<dyn std::error::Error>::is::<Bad>)
 }
 
+/// Longer names, in characters, are cut in messages.
+const MAX_SHOWN: usize = 300;
+
 /// A name from an archive or a file system, safe to print: control characters, bidirectional
-/// overrides and backticks are escaped.
+/// overrides and backticks are escaped, and what is very long is cut.
 pub fn shown(name: impl AsRef<str>) -> String {
-    let mut out = String::with_capacity(name.as_ref().len());
-    for c in name.as_ref().chars() {
+    let mut out = String::new();
+    for (count, c) in name.as_ref().chars().enumerate() {
+        if count == MAX_SHOWN {
+            out.push('…');
+            break;
+        }
         let hostile = c.is_control()
             || c == '`'
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

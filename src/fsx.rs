@@ -8,13 +8,13 @@
 )]
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::error::shown;
+use crate::error::{bad, shown};
 
 /// A path as messages show it.
 pub fn shown_path(path: &Path) -> String {
@@ -76,9 +76,29 @@ pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
     Ok(Meta::of(&act("look at", path, file.metadata())?))
 }
 
-/// A whole file, or `None` when there is none; only for files whose size is bounded.
-pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    act("read", path, found(fs::read(path)))
+/// A whole file, or `None` when there is none. What is no regular file, such as a pipe or a device,
+/// is not even opened; more than `limit` bytes are refused.
+pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(meta) = meta(path)? else {
+        return Ok(None);
+    };
+    if !meta.is_file {
+        return Err(bad(format!("`{}` is no regular file", shown_path(path))));
+    }
+    if meta.len > limit {
+        return Err(bad(format!(
+            "`{}` has {} bytes, more than the {limit} that are allowed",
+            shown_path(path),
+            meta.len
+        )));
+    }
+    let mut bytes = Vec::new();
+    act(
+        "read",
+        path,
+        open(path)?.take(limit).read_to_end(&mut bytes),
+    )?;
+    Ok(Some(bytes))
 }
 
 /// The names in a folder, sorted; none when there is no folder.

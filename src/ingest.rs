@@ -318,8 +318,8 @@ fn staged(
         }
         let copy = staging.path()?;
         if (*link && fsx::link_own(source, &copy)?) || fsx::clone(source, &copy)? {
-            let copy = Content::file_of_len(copy, content.len());
-            return Ok((measure(&copy.renamed(content), &mut std::io::sink())?, copy));
+            let copy = Content::file_of_len(copy, content.len()).renamed(content);
+            return Ok((measure(&copy, &mut std::io::sink())?, copy));
         }
     }
     let mut sink = Sink::new(staging)?;
@@ -345,7 +345,7 @@ impl Sink {
     fn content(self, source: &Content, size: u64) -> Content {
         self.0.map_or_else(
             || source.clone(),
-            |(path, _)| Content::file_of_len(path, size),
+            |(path, _)| Content::file_of_len(path, size).renamed(source),
         )
     }
 }

@@ -28,6 +28,9 @@ pub struct V1File {
     pub layer: Content,
 }
 
+/// The longest catalogue that is read, in bytes: a million references.
+const MAX_CATALOGUE: u64 = 512 << 20;
+
 /// Chains of v1 images longer than this are refused; Docker makes at most 127.
 pub const MAX_CHAIN: usize = 1024;
 
@@ -57,7 +60,7 @@ impl SiteFiles {
     /// # Errors
     /// When it cannot be read.
     pub fn index(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        fsx::read(&self.path("index.json"))
+        fsx::read(&self.path("index.json"), MAX_CATALOGUE)
     }
 
     /// A blob.
@@ -83,7 +86,7 @@ impl SiteFiles {
     /// When it cannot be read or is no digest.
     pub fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Digest>> {
         let path = self.path(&format!("v1/images/{id}/checksum"));
-        let Some(bytes) = fsx::read(&path)? else {
+        let Some(bytes) = fsx::read(&path, 1 << 10)? else {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&bytes);

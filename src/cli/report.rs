@@ -21,12 +21,7 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
         .iter()
         .map(|built| format!("{} {}", built.name, built.digest))
         .collect();
-    lines.extend(
-        summary
-            .notes
-            .iter()
-            .map(|note| format!("note: {}", shown(note))),
-    );
+    lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
     let changes = &summary.changes;
     let references = count(summary.references.len() as u64, "reference");
     let done = if dry_run { "would write" } else { "wrote" };
@@ -74,12 +69,7 @@ pub(super) fn list(listed: &[Listed]) -> String {
 pub(super) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let _ = writeln!(
-            text,
-            "{}: {}",
-            shown(&finding.path),
-            shown(&finding.problem)
-        );
+        let _ = writeln!(text, "{}: {}", shown(&finding.path), finding.problem);
     }
     text
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::bail_bad;
 use crate::content::Content;
 use crate::draft::{Draft, JobId, ManifestId, Planned, Rules};
-use crate::ingest::Work;
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, MAX_JSON, Manifest};
@@ -119,12 +118,7 @@ impl Draft {
             if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
                 remade = true;
                 // A plain layer is its own tar: the digest is the diff ID.
-                ids.push(self.add_job(
-                    blob,
-                    Work::Gzip {
-                        claimed: Some(digest),
-                    },
-                ));
+                ids.push(self.add_tar(blob, digest));
             } else {
                 let measure = rules.v1 && manifest.is_image() && wanted.kind.is_some();
                 ids.push(self.add_blob(blob, digest, wanted.size, measure));

@@ -40,6 +40,7 @@ pub struct Draft {
     /// v1 images that come with a form of their own.
     pub v1: BTreeMap<V1Id, StoredV1>,
     kept_jobs: HashMap<Digest, JobId>,
+    tar_jobs: HashMap<Digest, JobId>,
     kept_manifests: HashMap<Digest, ManifestId>,
 }
 
@@ -198,6 +199,21 @@ impl Draft {
             ready: None,
         });
         self.jobs.len() - 1
+    }
+
+    /// Adds a plain layer to compress, once for each digest.
+    pub fn add_tar(&mut self, content: Content, diff_id: Digest) -> JobId {
+        if let Some(id) = self.tar_jobs.get(&diff_id) {
+            return *id;
+        }
+        let id = self.add_job(
+            content,
+            Work::Gzip {
+                claimed: Some(diff_id),
+            },
+        );
+        self.tar_jobs.insert(diff_id, id);
+        id
     }
 
     /// Adds a blob to keep, once for each digest.

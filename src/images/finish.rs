@@ -98,13 +98,13 @@ impl Images {
                     .iter()
                     .filter_map(|layer| taken[layer].tar.map(|tar| tar.diff_id))
                     .collect();
-                memory_blob(legacy::config(chain, &diff_ids)?)
+                memory_blob(checked(legacy::config(chain, &diff_ids)?, "config")?)
             }
         };
         let layers: Vec<Made> = layers.iter().map(|layer| made(&taken[layer])).collect();
         let bytes = remake::manifest(made(&config), &layers);
         self.blobs.insert(config.digest, config);
-        Manifest::parse(bytes.into(), None)
+        parse_made(bytes, None)
     }
 }
 
@@ -167,8 +167,8 @@ fn remake_image(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow::
             )
         })
         .collect();
-    Manifest::parse(
-        remake::with_layers(&manifest.bytes, &replaced)?.into(),
+    parse_made(
+        remake::with_layers(&manifest.bytes, &replaced)?,
         Some(manifest.media_type),
     )
 }
@@ -191,8 +191,23 @@ fn remake_index(
             replaced.insert(old.digest, (new.digest, new.bytes.len() as u64));
         }
     }
-    Manifest::parse(
-        remake::with_children(&manifest.bytes, &replaced)?.into(),
+    parse_made(
+        remake::with_children(&manifest.bytes, &replaced)?,
         Some(manifest.media_type),
     )
+}
+
+/// Reads a manifest that was made. What is too long for a registry is refused before it is written.
+fn parse_made(bytes: Vec<u8>, media_type: Option<&str>) -> anyhow::Result<Manifest> {
+    Manifest::parse(checked(bytes, "manifest")?.into(), media_type)
+}
+
+fn checked(bytes: Vec<u8>, what: &str) -> anyhow::Result<Vec<u8>> {
+    if bytes.len() as u64 > MAX_JSON {
+        bail_bad!(
+            "the {what} that has to be made has {} bytes, more than the {MAX_JSON} that are allowed",
+            bytes.len()
+        );
+    }
+    Ok(bytes)
 }

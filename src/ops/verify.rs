@@ -17,6 +17,7 @@ use crate::plan::{Part, Plan};
 use crate::site::{self, load};
 use crate::site_files::{SiteFiles, checksum};
 use crate::spec::digest::Digest;
+use crate::spec::manifest::MAX_JSON;
 use crate::spec::v1::{self, V1Id};
 use crate::tree::{File, Stage};
 
@@ -136,14 +137,14 @@ impl Verifier<'_> {
         match file {
             File::Bytes(bytes) => {
                 let same = meta.len == bytes.len() as u64
-                    && fsx::read(&absolute)?.as_deref() == Some(&**bytes);
+                    && fsx::read(&absolute, meta.len)?.as_deref() == Some(&**bytes);
                 Ok((!same).then(|| "it is not what the catalogue says".into()))
             }
             // A signed schema 1 manifest is not known by the digest of its bytes.
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
                 let expected = &self.plan.images.manifests[digest].bytes;
                 let same = meta.len == expected.len() as u64
-                    && fsx::read(&absolute)?.as_deref() == Some(&**expected);
+                    && fsx::read(&absolute, meta.len)?.as_deref() == Some(&**expected);
                 Ok((!same).then(|| format!("it is not the manifest {digest}")))
             }
             File::Blob(digest) | File::Own(digest) => {
@@ -241,7 +242,10 @@ impl Verifier<'_> {
 
     fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<String>> {
         let expected = v1::ancestry_json(&self.plan.v1.ancestry(id)?);
-        let actual = fsx::read(&self.files.path(&format!("v1/images/{id}/ancestry")))?;
+        let actual = fsx::read(
+            &self.files.path(&format!("v1/images/{id}/ancestry")),
+            MAX_JSON,
+        )?;
         Ok(match actual {
             None => Some("it is missing".into()),
             Some(actual) => (actual != expected).then(|| "it does not match the parents".into()),

@@ -43,6 +43,8 @@ pub struct Site {
 }
 
 const PRIVATE: &str = ".stillage";
+/// The longest private file that is read, in bytes.
+const MAX_PRIVATE: u64 = 1 << 30;
 
 impl Site {
     /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
@@ -208,7 +210,7 @@ fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {
 }
 
 fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {
-    let bytes = fsx::read(path)?.unwrap_or_default();
+    let bytes = fsx::read(path, MAX_PRIVATE)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes)
         .lines()
         .filter_map(parse)

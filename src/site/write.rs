@@ -193,7 +193,9 @@ impl Writer<'_> {
 
     /// Stages a file of these bytes, unless it is there already.
     fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
-        if has_length(path, bytes.len() as u64)? && fsx::read(path)?.as_deref() == Some(bytes) {
+        if has_length(path, bytes.len() as u64)?
+            && fsx::read(path, bytes.len() as u64)?.as_deref() == Some(bytes)
+        {
             return Ok(None);
         }
         self.counts.file(bytes.len() as u64);

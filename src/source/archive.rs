@@ -3,11 +3,13 @@
 //! Members are named as archives of Docker name them; a leading `./` is dropped, symbolic and hard
 //! links are followed inside the archive. Nothing is ever written under a name from an archive.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -52,11 +54,12 @@ impl Archive {
     /// When it is no tar, is truncated, or has a member that no honest archive has.
     pub fn open(path: &Path, staging: &Staging) -> anyhow::Result<Self> {
         let origin = format!("`{}`", fsx::shown_path(path));
-        let file = fsx::open(path)?;
-        let meta = fsx::meta_of(&file, path)?;
-        if !meta.is_file {
+        // Before it is opened: opening a pipe waits for its writer.
+        if fsx::meta(path)?.is_none_or(|meta| !meta.is_file) {
             bail_bad!("{origin} is neither a file nor a folder");
         }
+        let file = fsx::open(path)?;
+        let meta = fsx::meta_of(&file, path)?;
         let file = Arc::new(file);
         let content = Content::range(file.clone(), 0, meta.len, origin.clone());
         let packing = Packing::of(&content)?;
@@ -203,7 +206,7 @@ impl Archive {
         let Some(content) = self.member(name)? else {
             return Ok(None);
         };
-        let bytes = content.read(MAX_JSON * 16)?;
+        let bytes = content.read(2 * MAX_JSON)?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(bad(error.to_string()))
@@ -236,29 +239,88 @@ impl Archive {
 
 /// Reads the headers of a tar in a file. IO errors come back as they are.
 fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<BTreeMap<String, Member>> {
-    let mut reader: &File = file;
-    reader.seek(SeekFrom::Start(0))?;
     if !begins_as_tar(file)? {
         bail_bad!("it is no tar archive");
     }
+    let mut reader: &File = file;
+    reader.seek(SeekFrom::Start(0))?;
+    let budget = Budget::default();
+    let mut archive = tar::Archive::new(Headers {
+        reader,
+        budget: budget.clone(),
+    });
     let mut members = BTreeMap::new();
-    for entry in tar::Archive::new(reader).entries_with_seek()? {
+    for entry in archive.entries_with_seek()? {
         let entry = entry?;
-        let member = |name: &str| {
-            let (offset, size) = (entry.raw_file_position(), entry.size());
-            if offset.checked_add(size).is_none_or(|end| end > len) {
-                bail_bad!("it is truncated in the member `{}`", shown(name));
-            }
-            Ok(Member::File(
-                Content::range(file.clone(), offset, size, member_origin(name, origin)),
-                None,
-            ))
-        };
+        budget.renew();
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        if offset.checked_add(size).is_none_or(|end| end > len) {
+            bail_bad!(
+                "it is truncated in the member `{}`",
+                shown(String::from_utf8_lossy(&entry.path_bytes()))
+            );
+        }
         if let Some((name, kind)) = kind_of(&entry)? {
-            insert(&mut members, name, kind, member)?;
+            insert(&mut members, name, kind, |name| {
+                Ok(Member::File(
+                    Content::range(file.clone(), offset, size, member_origin(name, origin)),
+                    None,
+                ))
+            })?;
         }
     }
     Ok(members)
+}
+
+/// How much may be read between two members: names in extension headers come whole into memory.
+#[derive(Clone, Default)]
+pub(super) struct Budget(Rc<Cell<u64>>);
+
+impl Budget {
+    const BYTES: u64 = 1 << 20;
+
+    /// A header follows.
+    pub(super) fn renew(&self) {
+        self.0.set(0);
+    }
+
+    /// The content of a member follows, which may be of any length.
+    pub(super) fn lift(&self) {
+        self.0.set(u64::MAX);
+    }
+
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        match self.0.get() {
+            u64::MAX => Ok(()),
+            used if used > Self::BYTES => {
+                Err(io::Error::other("it has a header of more than 1 MiB"))
+            }
+            used => {
+                self.0.set(used + bytes as u64);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A tar whose headers are bounded.
+pub(super) struct Headers<R> {
+    pub(super) reader: R,
+    pub(super) budget: Budget,
+}
+
+impl<R: Read> Read for Headers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.reader.read(buffer)?;
+        self.budget.take(got)?;
+        Ok(got)
+    }
+}
+
+impl<R: io::Seek> io::Seek for Headers<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(to)
+    }
 }
 
 /// What a member is called in messages.

@@ -35,7 +35,7 @@ impl Format for Dir {
         let Some(folder) = opened.folder() else {
             return Ok(false);
         };
-        let version = fsx::read(&folder.join("version"))?;
+        let version = fsx::read(&folder.join("version"), 1 << 10)?;
         Ok(version.is_some_and(|version| version.starts_with(b"Directory Transport Version:")))
     }
 

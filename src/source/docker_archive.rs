@@ -24,7 +24,7 @@ use crate::source::oci::{self, Index};
 use crate::source::{Format, Opened};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::manifest::{Body, MAX_JSON, MAX_LAYERS, Manifest};
 use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
@@ -86,8 +86,7 @@ pub(super) fn select(draft: &mut Draft, name: &str, rules: &Rules) -> anyhow::Re
 struct Entry {
     config: String,
     repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Vec<String>,
+    layers: Option<Vec<String>>,
 }
 
 /// Jobs of layers by the member and the diff ID that it must have.
@@ -106,7 +105,17 @@ impl Entry {
             .repo_tags
             .iter()
             .flatten()
-            .map(|name| Ok((rules.reference(name)?, name)))
+            .map(|name| {
+                let reference = rules.reference(name);
+                let about = || {
+                    format!(
+                        "`manifest.json` of {} has the name `{}`",
+                        archive.origin(),
+                        shown(name)
+                    )
+                };
+                Ok((reference.with_context(about)?, name))
+            })
             .collect::<anyhow::Result<_>>()?;
         let wanted: Vec<_> = names
             .iter()
@@ -125,17 +134,21 @@ impl Entry {
         let diff_ids = v1::Config::parse(&config.read(MAX_JSON)?)
             .map_err(|error| error.context(format!("cannot read {}", config.origin())))?
             .diff_ids;
-        if diff_ids.len() != self.layers.len() {
+        let members = self.layers.as_deref().unwrap_or_default();
+        if diff_ids.len() != members.len() {
             bail_bad!(
                 "`manifest.json` of {} gives {} layers for {} diff IDs in {}",
                 archive.origin(),
-                self.layers.len(),
+                members.len(),
                 diff_ids.len(),
                 config.origin()
             );
         }
+        if members.len() > MAX_LAYERS {
+            bail_bad!("{} has more than {MAX_LAYERS} layers", config.origin());
+        }
         let mut jobs = Vec::new();
-        for (member, diff_id) in self.layers.iter().zip(&diff_ids) {
+        for (member, diff_id) in members.iter().zip(&diff_ids) {
             let key = (member.clone(), *diff_id);
             let job = match layers.get(&key) {
                 Some(job) => *job,

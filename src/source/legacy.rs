@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
+use crate::bail_bad;
 use crate::content::Content;
 use crate::draft::{Draft, JobId, Rules};
+use crate::error::shown;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::{add_layer, select};
 use crate::source::v1_chain::{Chains, V1Store};
 use crate::source::{Format, Opened};
+use crate::spec::name::Reference;
 use crate::spec::v1::V1Id;
 
 /// An archive of v1 images.
@@ -73,15 +76,33 @@ fn add_named(
     rules: &Rules,
 ) -> anyhow::Result<()> {
     for (name, tags) in repositories {
+        let about = || {
+            format!(
+                "`repositories` of {} has the name `{}`",
+                archive.origin(),
+                shown(name)
+            )
+        };
+        let Reference {
+            repository,
+            tag: None,
+            digest: None,
+        } = rules.reference(name).with_context(about)?
+        else {
+            bail_bad!(
+                "`repositories` of {} has the name `{}`, which is no repository",
+                archive.origin(),
+                shown(name)
+            );
+        };
         for (tag, id) in tags {
             let id: V1Id = id
                 .parse()
                 .with_context(|| format!("`repositories` of {}", archive.origin()))?;
-            let repository = rules.reference(name)?.repository;
             chains.add_root(
                 id,
-                Some(repository),
-                Some(tag.parse()?),
+                Some(repository.clone()),
+                Some(tag.parse().with_context(about)?),
                 &format!("{name}:{tag}"),
             )?;
         }
@@ -98,8 +119,11 @@ fn add_heads(chains: &mut Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
             heads.remove(&parent);
         }
     }
+    // Where each is below another they form a cycle, which the first of them runs into.
+    let first = heads.is_empty().then(|| ids(archive).next()).flatten();
     heads
         .into_iter()
+        .chain(first)
         .try_for_each(|id| chains.add_root(id, None, None, &id.to_string()))
 }
 

@@ -6,9 +6,9 @@ use anyhow::Context as _;
 
 use crate::draft::{Draft, Rules, naming};
 use crate::error::{Hint, WithHint as _, bad, shown};
+use crate::fsx;
 use crate::ingest::Staging;
 use crate::spec::name::Reference;
-use crate::{bail_bad, fsx};
 
 pub mod archive;
 pub mod dir;
@@ -87,10 +87,15 @@ impl Source {
         if let Some((located, name)) = text.rsplit_once('=')
             && let Some(source) = Self::located(located)?
         {
-            let name: Reference = name.parse()?;
-            if name.digest.is_some() {
-                bail_bad!("`{}` names a digest; a name is `NAME[:TAG]`", shown(text));
-            }
+            // A mistake on the command line, not in the data.
+            let name: Reference = name
+                .parse()
+                .map_err(|error: anyhow::Error| anyhow::anyhow!("{error:#}"))?;
+            anyhow::ensure!(
+                name.digest.is_none(),
+                "`{}` names a digest; a name is `NAME[:TAG]`",
+                shown(text)
+            );
             return Ok(Self {
                 name: Some(name),
                 ..source
@@ -182,7 +187,7 @@ impl Source {
             return if notes.is_empty() {
                 found
             } else {
-                found.hint(notes.join("; "))
+                found.hint(some_of(&notes))
             };
         }
         if let Some(name) = &self.name {
@@ -228,6 +233,20 @@ fn load(
     format
         .load(opened, selected, rules)
         .with_context(|| format!("cannot take images from {origin}"))
+}
+
+/// The first of many notes.
+fn some_of(notes: &[String]) -> String {
+    let more = notes.len().saturating_sub(3);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!("; and {more} more")
+    };
+    format!(
+        "{}{more}",
+        notes.iter().take(3).cloned().collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Each prefix once, with what it stands for.

@@ -80,7 +80,7 @@ pub struct Index {
 /// The annotation with the whole name of an image (containerd `images/annotations.go`).
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// An index of many images may be longer than a manifest.
-const MAX_INDEX: u64 = 256 * MAX_JSON;
+const MAX_INDEX: u64 = 16 * MAX_JSON;
 
 impl Index {
     /// Reads an `index.json`.

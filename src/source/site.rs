@@ -3,15 +3,18 @@
 
 use anyhow::Context as _;
 
+use crate::bail_bad;
 use crate::catalogue::{Catalogue, Repo};
 use crate::draft::{Draft, Root, Rules, StoredV1};
 use crate::error::bad;
 use crate::ingest::Work;
-use crate::site_files::SiteFiles;
+use crate::layer;
+use crate::site_files::{SiteFiles, V1File};
 use crate::source::{Format, Opened, oci};
 use crate::spec::descriptor::Descriptor;
+use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Repository;
-use crate::spec::v1::V1Id;
+use crate::spec::v1::{self, V1Id};
 
 /// A site.
 #[derive(Debug)]
@@ -122,6 +125,7 @@ impl Loading<'_> {
     fn add_chain(&mut self, top: V1Id) -> anyhow::Result<()> {
         for (id, image) in self.files.v1_chain(top)? {
             if !self.draft.v1.contains_key(&id) {
+                self.check_known(id, &image)?;
                 let layer = self
                     .draft
                     .add_job(image.layer, Work::Keep { diff_id: false });
@@ -132,6 +136,39 @@ impl Loading<'_> {
                         parent: image.parent,
                         layer,
                     },
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a config of the site, or the place in the chain alone, gives the JSON.
+    fn is_derived(&self, id: V1Id, image: &V1File) -> anyhow::Result<bool> {
+        if *image.json == *v1::dependency_json(id, image.parent) {
+            return Ok(true);
+        }
+        let Some(config) = self.files.blob(&id.digest())? else {
+            return Ok(false);
+        };
+        let config = config.read(MAX_JSON)?;
+        Ok(v1::top_json(&config, id, image.parent).is_ok_and(|json| json == *image.json))
+    }
+
+    /// What nothing vouches for must be derived, and its layer a blob of the site: it may be a link to
+    /// anything.
+    fn check_known(&self, id: V1Id, image: &V1File) -> anyhow::Result<()> {
+        if self.files.v1_checksum(id)?.is_none() {
+            if !self.is_derived(id, image)? {
+                bail_bad!(
+                    "the v1 image {id} of {} has no checksum, and its JSON cannot be derived",
+                    self.draft.origin
+                );
+            }
+            let digest = layer::keep(&image.layer, &mut std::io::sink(), false)?.digest;
+            if self.files.blob(&digest)?.is_none() {
+                bail_bad!(
+                    "the v1 image {id} of {} has no checksum, and its layer is no blob",
+                    self.draft.origin
                 );
             }
         }

@@ -16,7 +16,9 @@ use crate::error::{bad, shown};
 use crate::fsx;
 use crate::ingest::{Staging, Stored};
 use crate::layer::{self, Failure, Packing};
-use crate::source::archive::{Member, about_tar, insert, is_tar_header, kind_of, member_origin};
+use crate::source::archive::{
+    Budget, Headers, Member, about_tar, insert, is_tar_header, kind_of, member_origin,
+};
 
 /// Members up to this many bytes stay in memory.
 const SMALL: u64 = 64 << 10;
@@ -42,29 +44,38 @@ fn read_all(
     if !is_tar_header(&start) {
         bail_bad!("it is no tar archive");
     }
-    let mut archive = tar::Archive::new(io::Cursor::new(start).chain(reader));
+    let budget = Budget::default();
+    let reader = Headers {
+        reader: io::Cursor::new(start).chain(reader),
+        budget: budget.clone(),
+    };
+    let mut archive = tar::Archive::new(reader);
     let mut members = BTreeMap::new();
     let mut in_memory = 0;
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let Some((name, kind)) = kind_of(&entry)? else {
-            continue;
-        };
-        insert(&mut members, name, kind, |name| {
-            let size = entry.size();
-            if size <= SMALL && in_memory + size <= SMALL_SUM {
-                in_memory += size;
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes)?;
-                check_whole(name, bytes.len() as u64, size)?;
-                return Ok(Member::File(
-                    Content::memory(bytes, member_origin(name, origin)),
-                    None,
-                ));
-            }
-            stage(&mut entry, name, size, staging, origin)
-        })?;
+        if let Some((name, kind)) = kind_of(&entry)? {
+            insert(&mut members, name, kind, |name| {
+                budget.lift();
+                let size = entry.size();
+                if size <= SMALL && in_memory + size <= SMALL_SUM {
+                    in_memory += size;
+                    let mut bytes = Vec::new();
+                    entry.read_to_end(&mut bytes)?;
+                    check_whole(name, bytes.len() as u64, size)?;
+                    return Ok(Member::File(
+                        Content::memory(bytes, member_origin(name, origin)),
+                        None,
+                    ));
+                }
+                stage(&mut entry, name, size, staging, origin)
+            })?;
+        }
+        budget.renew();
     }
+    // What follows the end of a tar is padding; but the end of a compressed one holds its checksum.
+    budget.lift();
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
     Ok(members)
 }
 

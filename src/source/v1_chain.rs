@@ -9,6 +9,7 @@ use crate::content::Content;
 use crate::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, StoredV1};
 use crate::error::shown;
 use crate::site_files::MAX_CHAIN;
+use crate::spec::go_v1_image::History;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{Place, V1Id};
@@ -132,6 +133,8 @@ impl<'a> Chains<'a> {
         let content = self.store.json(id)?;
         let json = content.read(MAX_JSON)?;
         let place = Place::parse(&json)
+            .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
+        History::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         if place.id != id {
             bail_bad!("{} has the id {}", content.origin(), place.id);

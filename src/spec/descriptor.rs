@@ -92,6 +92,9 @@ impl std::str::FromStr for Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.os.is_empty() && self.architecture.is_empty() {
+            return f.write_str("-");
+        }
         write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
         self.variant
             .as_ref()

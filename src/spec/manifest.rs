@@ -22,6 +22,9 @@ use crate::spec::media_type::{
 /// (distribution `registry/handlers`: 4 MiB).
 pub const MAX_JSON: u64 = 4 << 20;
 
+/// Images with more layers are refused; no client takes more than some hundreds.
+pub const MAX_LAYERS: usize = 1024;
+
 /// What a manifest points to.
 #[derive(Clone, Debug)]
 pub enum Body {
@@ -54,7 +57,8 @@ pub struct Manifest {
     /// What artifact it is, by `referrers` of the distribution-spec: its `artifactType`, else the
     /// type of its config.
     pub artifact_type: Option<String>,
-    /// Its annotations, only for what has a subject: `referrers` shows them.
+    /// Its annotations, only for what is attached to something or is no image: `referrers` shows
+    /// them.
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -102,6 +106,9 @@ impl Manifest {
                 Body::Schema1(layers.into_iter().map(|layer| layer.blob_sum).collect())
             }
             (None, None, Some(manifests), None) => Body::Index(manifests),
+            (_, Some(layers), _, _) if layers.len() > MAX_LAYERS => {
+                bail_bad!("it has more than {MAX_LAYERS} layers")
+            }
             (Some(config), layers, None, None) => Body::Image {
                 config,
                 layers: layers.unwrap_or_default(),
@@ -112,12 +119,14 @@ impl Manifest {
             Body::Image { config, .. } => Some(config.media_type.clone()),
             _ => None,
         });
+        let is_image = matches!(&body, Body::Image { config, .. } if media_type::is_image_config(&config.media_type));
+        let is_attachment = fields.subject.is_some() || !is_image;
         Ok(Self {
             digest,
             bytes,
             media_type,
             body,
-            annotations: fields.annotations.filter(|_| fields.subject.is_some()),
+            annotations: fields.annotations.filter(|_| is_attachment),
             subject: fields.subject.map(|subject| subject.digest),
             artifact_type,
         })

@@ -30,6 +30,12 @@ impl FromStr for Repository {
         if text.is_empty() || text.len() > 255 || !text.split('/').all(is_component) {
             bail_bad!("`{}` is no repository name", shown(text));
         }
+        if short(text) == "index.html" {
+            return Err(bad(
+                "the repository `index.html` would lie in the way of `v2/index.html`",
+            ))
+            .hint("give it another name with `SOURCE=NAME`");
+        }
         Ok(Self(short(text).into()))
     }
 }
@@ -224,10 +230,23 @@ impl Reference {
     }
 }
 
+/// A host has a dot or a port, or is `localhost` (distribution `reference/normalize.go`).
 fn is_host(text: &str) -> bool {
-    text == "localhost"
-        || (text.contains(['.', ':'])
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.ends_with(':') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let is_name = |name: &str| {
+        name.split('.').all(|part| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        })
+    };
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    let is_port = port
+        .is_none_or(|port| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()));
+    is_port
+        && (is_name(name) || is_address)
+        && (name.contains('.') || port.is_some() || name == "localhost")
 }
 
 /// The names that a repository's own files have, which no other repository may claim.
@@ -326,6 +345,10 @@ mod tests {
             long.as_str(),
             "_types",
             "a/_types",
+            "app:../x",
+            "app:./x",
+            "index.html",
+            "library/index.html",
             "a\u{0}b",
             "a\nb",
         ] {

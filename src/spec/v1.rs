@@ -24,6 +24,13 @@ use crate::spec::json::{RawObject, go_map};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct V1Id(Digest);
 
+impl V1Id {
+    /// The digest of the config, for an id that derives from one.
+    pub fn digest(&self) -> Digest {
+        self.0
+    }
+}
+
 impl FromStr for V1Id {
     type Err = anyhow::Error;
 

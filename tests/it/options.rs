@@ -133,7 +133,7 @@ fn plain_manifests_are_kept_on_demand() {
     let source = image("app:1", "text").packed(Pack::Plain);
     fs::write(
         place.path("archive"),
-        Archive::docker_28(&[source.clone()]).tar(),
+        Archive::docker_28(std::slice::from_ref(&source)).tar(),
     )
     .unwrap();
     let archive = place.path("archive");
@@ -194,7 +194,7 @@ fn three_platforms() -> Image {
 fn some_platforms_of_an_index() {
     let place = Place::new();
     let index = three_platforms().attested();
-    let source = place.layout("layout", &[index.clone()]);
+    let source = place.layout("layout", std::slice::from_ref(&index));
     let output = place.build(&[
         &source,
         "--platform",
@@ -237,7 +237,7 @@ fn some_platforms_of_an_index() {
 fn v1_gets_the_platform_that_was_asked_for_and_keeps_it() {
     let place = Place::new();
     let index = three_platforms();
-    let source = place.layout("layout", &[index.clone()]);
+    let source = place.layout("layout", std::slice::from_ref(&index));
     let top = || {
         read(place.site().join("v1/repositories/app/tags/1"))
             .as_str()

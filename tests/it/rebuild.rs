@@ -139,7 +139,7 @@ fn copy_with_name(folder: &TempDir, artifact: &str) {
     entries.retain(|entry| {
         entry["annotations"]["org.opencontainers.image.ref.name"]
             .as_str()
-            .is_some_and(|name| name.ends_with(".sig"))
+            .is_some_and(|name| name.contains("sha256-"))
     });
     entries[0]["annotations"]["org.opencontainers.image.ref.name"] = "1".into();
     std::fs::write(index, json.to_string()).unwrap();

@@ -88,10 +88,10 @@ fn a_fallback_tag_is_read() {
     assert_eq!(found[0]["digest"], listed.manifest_digest());
     assert_eq!(found[0]["artifactType"], SBOM);
     assert_eq!(found[0]["annotations"]["made"], "by a test");
-    let size = fs::metadata(site.join(format!("v2/app/manifests/{}", listed.manifest_digest())))
+    let length = fs::metadata(site.join(format!("v2/app/manifests/{}", listed.manifest_digest())))
         .unwrap()
         .len();
-    assert_eq!(found[0]["size"], size);
+    assert_eq!(found[0]["size"], length);
 }
 
 /// What is attached may have something attached itself.

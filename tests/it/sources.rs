@@ -135,7 +135,7 @@ fn docker_25_with_plain_layers_goes_by_manifest_json() {
 #[test]
 fn docker_25_with_compressed_layers_goes_by_the_index() {
     let image = app(&["app:1", "app:latest"]);
-    let built = Built::tar(&Archive::docker_29(&[image.clone()]).tar(), "");
+    let built = Built::tar(&Archive::docker_29(std::slice::from_ref(&image)).tar(), "");
     assert_eq!(built.tags("app"), ["1", "latest"]);
     assert_eq!(
         digest(&built.bytes("v2/app/manifests/1")),
@@ -146,7 +146,7 @@ fn docker_25_with_compressed_layers_goes_by_the_index() {
 #[test]
 fn docker_25_with_several_platforms_keeps_the_index() {
     let index = two_platforms(&["app:1"], Pack::Gzip).attested();
-    let built = Built::tar(&Archive::docker_29(&[index.clone()]).tar(), "");
+    let built = Built::tar(&Archive::docker_29(std::slice::from_ref(&index)).tar(), "");
     assert_eq!(
         digest(&built.bytes("v2/app/manifests/1")),
         index.manifest_digest()
@@ -169,7 +169,7 @@ fn docker_25_with_several_platforms_keeps_the_index() {
 fn an_index_with_plain_layers_is_made_again() {
     let index = Image::index(&["app:1"], vec![app(&[]).packed(Pack::Plain)]).attested();
     let (child, attestation) = (&index.children[0], &index.children[1]);
-    let built = Built::tar(&Archive::docker_29(&[index.clone()]).tar(), "");
+    let built = Built::tar(&Archive::docker_29(std::slice::from_ref(&index)).tar(), "");
     let remade = built.json("v2/app/manifests/1");
     let [first, second] = remade["manifests"].as_array().unwrap().as_slice() else {
         panic!("{remade}")
@@ -245,7 +245,7 @@ fn layouts_are_kept_byte_for_byte() {
 fn a_sparse_index_keeps_its_digest() {
     let index = two_platforms(&["app:1"], Pack::Gzip);
     let arm = &index.children[0];
-    let mut archive = Archive::oci(&[index.clone()]);
+    let mut archive = Archive::oci(std::slice::from_ref(&index));
     archive = archive.drop(&format!(
         "blobs/{}",
         arm.manifest_digest().replace(':', "/")

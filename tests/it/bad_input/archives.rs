@@ -17,8 +17,6 @@ fn layer() -> String {
     save().names("layer.tar").pop().unwrap()
 }
 
-const UNREAD: &str = "what follows the end of the tar is not read, so no checksum of gzip is";
-
 /// A gzip of blocks that are not compressed, so that a byte can be changed where it is.
 fn stored(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
@@ -60,8 +58,7 @@ fn cut_and_packed_badly() {
         bytes("a gzip without its end", &["cannot read"], || {
             let length = save().tar_gz().len() - 4;
             cut(save().tar_gz(), length)
-        })
-        .bug(UNREAD),
+        }),
         bytes("a gzip of a tar cut", &["truncated", "layer.tar"], || {
             let archive = Archive::default().file("a/layer.tar", vec![7; 5000]);
             gzip(&cut(archive.tar(), 3000))
@@ -71,8 +68,7 @@ fn cut_and_packed_badly() {
             let middle = packed.len() / 2;
             packed[middle] ^= 4;
             packed
-        })
-        .bug(UNREAD),
+        }),
         bytes(
             "a gzip with a wrong bit in a layer without a digest",
             &["cannot read"],
@@ -86,8 +82,7 @@ fn cut_and_packed_badly() {
                 packed[at] = b'y';
                 packed
             },
-        )
-        .bug(UNREAD),
+        ),
         bytes("only the head of a gzip", &["cannot read"], || {
             cut(save().tar_gz(), 10)
         }),
@@ -96,8 +91,7 @@ fn cut_and_packed_badly() {
         }),
         bytes("something behind a gzip", &["cannot read"], || {
             [save().tar_gz(), b"garbage".to_vec()].concat()
-        })
-        .bug(UNREAD),
+        }),
         bytes("a zstd cut", &["cannot read"], || {
             let packed = zstd(&save().tar());
             let half = packed.len() / 2;
@@ -264,20 +258,17 @@ fn odd_members() {
             "a folder of almost 8 EiB",
             &["bad.tar"],
             sized(EntryType::Directory, (8 << 60) - 4096),
-        )
-        .bug("the size of what is no file is not checked"),
+        ),
         tar(
             "a folder of more than the rest",
             &["truncated"],
             sized(EntryType::Directory, 1 << 40),
-        )
-        .bug("the size of what is no file is not checked"),
+        ),
         tar(
             "a link of almost 8 EiB",
             &["bad.tar"],
             sized(EntryType::Symlink, (8 << 60) - 4096),
-        )
-        .bug("the size of what is no file is not checked"),
+        ),
         tar("a negative size", &["bad.tar"], || {
             let mut head = header(b"huge", EntryType::Regular, 0);
             head[124..136].fill(0xff);

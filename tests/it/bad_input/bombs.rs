@@ -90,8 +90,7 @@ fn members_of_a_gibibyte() {
                     960,
                 )
             },
-        )
-        .bug("MAX_INDEX is 1 GiB, read as a whole and twice in memory"),
+        ),
         bytes(
             "a manifest of a layout",
             &["blobs/sha256/", "more than the 4194304"],
@@ -110,16 +109,13 @@ fn members_of_a_gibibyte() {
         ),
         bytes("a long name of GNU tar", &["bad.tar"], || {
             fat_header(EntryType::GNULongName)
-        })
-        .bug("the tar crate reads it as a whole"),
+        }),
         bytes("a long link of GNU tar", &["bad.tar"], || {
             fat_header(EntryType::GNULongLink)
-        })
-        .bug("the tar crate reads it as a whole"),
+        }),
         bytes("pax records", &["bad.tar"], || {
             fat_header(EntryType::XHeader)
-        })
-        .bug("the tar crate reads it as a whole"),
+        }),
         bytes("a pax header for all", &["bad.tar"], || {
             fat_header(EntryType::XGlobalHeader)
         }),
@@ -140,8 +136,7 @@ fn json_of_many_small_things() {
                 r#"""]}]"#,
             );
             gzip(&save().set_file("manifest.json", json).tar())
-        })
-        .bug("64 MiB of JSON become gibibytes of strings"),
+        }),
         bytes("entries of manifest.json", &["bad.tar"], move || {
             let json = list("[", r#"{"Config":""},"#, r#"{"Config":""}]"#);
             gzip(&save().set_file("manifest.json", json).tar())
@@ -156,8 +151,7 @@ fn json_of_many_small_things() {
                     .edit_json(&name, |json| json["comment"] = comment.into())
                     .tar()
             },
-        )
-        .bug("the site gets a config that the next build refuses"),
+        ),
     ]);
 }
 

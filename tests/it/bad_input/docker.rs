@@ -142,8 +142,7 @@ fn manifest_json() {
             Archive::docker_20(&[image])
                 .edit_json("manifest.json", |list| list[0]["Layers"] = Value::Null)
         })
-        .taken()
-        .bug("`Layers` is null where Go had an empty list, as Docker writes it"),
+        .taken(),
     ]);
 }
 
@@ -252,58 +251,49 @@ fn configs_and_layers() {
     ]);
 }
 
-const UNNAMED: &str = "the error does not name manifest.json";
-
 #[test]
 fn names_in_manifest_json() {
     let refused =
         |name, tag: &'static str, words: &[&'static str]| tar(name, words, move || tagged(tag));
     check(vec![
-        refused("a repository outside", "../x:1", &["manifest.json", "../x"]).bug(UNNAMED),
+        refused("a repository outside", "../x:1", &["manifest.json", "../x"]),
         refused(
             "a repository in upper case",
             "A/B:1",
             &["manifest.json", "`A/B` is no repository name"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "an absolute repository",
             "/etc/passwd:1",
             &["manifest.json", "/etc/passwd"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "no repository",
             ":1",
             &["manifest.json", "is no repository name"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "no name at all",
             "",
             &["manifest.json", "is no repository name"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "no tag behind the colon",
             "app:",
             &["manifest.json", "is no tag"],
-        )
-        .bug(UNNAMED),
-        refused("two tags", "app:1:2", &["manifest.json", "`1:2` is no tag"]).bug(UNNAMED),
-        refused("a tag outside", "app:../../x", &["manifest.json", "../x"]).bug(UNNAMED),
+        ),
+        refused("two tags", "app:1:2", &["manifest.json", "`1:2` is no tag"]),
+        refused("a tag outside", "app:../../x", &["manifest.json", "../x"]),
         refused(
             "a tag index.html",
             "app:index.html",
             &["manifest.json", "`index.html`", "hint:"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "a tag index.json",
             "app:index.json",
             &["manifest.json", "`index.json`", "hint:"],
-        )
-        .bug(UNNAMED),
+        ),
         refused(
             "a tag that drives a terminal",
             "app:\u{1b}[2J\u{202e}",

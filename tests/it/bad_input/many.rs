@@ -110,25 +110,21 @@ fn layers_and_parents() {
         .taken(),
         folder("1,100 layers", &["more than", "layers"], || {
             Archive::oci(&[repeated(app(), 1100)])
-        })
-        .bug("the error speaks of a cycle, in no source"),
+        }),
         folder("10,000 layers", &["more than", "layers"], || {
             Archive::oci(&[repeated(app(), 10_000)])
-        })
-        .bug("the error speaks of a cycle, in no source"),
+        }),
         tar(
             "30,000 layers, whose manifest would be too long",
             &["more than", "layers"],
             || repeated_save(30_000),
-        )
-        .bug("the error speaks of a cycle, in no source"),
+        ),
         tar("a plain layer of 8 MiB, 1,000 times", &[], || {
             let large = Image::new(&["app:1"]).layer("zeros", &"\0".repeat(8 << 20));
             Archive::docker_28(&[Image::index(&["app:1"], vec![repeated(large, 1000), app()])])
         })
         .taken()
-        .within(3)
-        .bug("each repeat is hashed again"),
+        .within(3),
     ]);
 }
 

@@ -112,14 +112,12 @@ fn of_repositories() {
             "the page at the top of v2",
             &["`index.html`", "hint:"],
             || repositories(&["index.html:1"]),
-        )
-        .bug("v2/index.html is a file of the site"),
+        ),
         tar(
             "the page at the top of v2, by its full name",
             &["`index.html`"],
             || repositories(&["docker.io/library/index.html:1"]),
-        )
-        .bug("v2/index.html is a file of the site"),
+        ),
         tar("a page below another", &[], || {
             repositories(&["x/index.html:1", "x/index.json/y:1"])
         })

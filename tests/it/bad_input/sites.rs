@@ -145,8 +145,7 @@ fn catalogues() {
                 other["digest"] = format!("sha256:{}", "0".repeat(64)).into();
                 list.push(other);
             });
-        })
-        .bug("the last one is taken without a word"),
+        }),
     ]);
 }
 
@@ -205,12 +204,10 @@ fn content() {
         site("a checksum of a device", &["checksum"], |site| {
             fs::remove_file(v1(site, "checksum")).unwrap();
             symlink("/dev/zero", v1(site, "checksum")).unwrap();
-        })
-        .bug("read without a look at what it is, nor how long"),
+        }),
         site("no checksum", &["/bad", "checksum"], |site| {
             fs::remove_file(v1(site, "checksum")).unwrap()
-        })
-        .bug("what has no checksum is believed"),
+        }),
         site(
             "a v1 layer that is a link to a secret, and no checksum",
             &["/bad"],
@@ -219,8 +216,7 @@ fn content() {
                 fs::remove_file(v1(site, "layer")).unwrap();
                 symlink("/etc/passwd", v1(site, "layer")).unwrap();
             },
-        )
-        .bug("what has no checksum is believed"),
+        ),
         site(
             "a parent of itself, and no checksum",
             &["form a cycle"],

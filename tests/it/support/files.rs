@@ -117,7 +117,9 @@ impl Files {
                     own.insert_parents(&path);
                 }
             }
-            hidden.iter().for_each(|path| files.remove(path));
+            for path in &hidden {
+                files.remove(path);
+            }
             for (path, mut entry) in own.0 {
                 if entry.kind != Kind::Folder {
                     files.remove(&path);
