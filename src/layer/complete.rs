@@ -39,8 +39,33 @@ pub fn complete(
 
 /// A member of a layer, by its normal path.
 struct Entry {
-    header: tar::Header,
+    look: Look,
     is_folder: bool,
+}
+
+/// What a folder looks like: owner, mode and time in its header, extended attributes beside it.
+#[derive(Clone)]
+struct Look {
+    header: tar::Header,
+    attributes: Vec<(String, Vec<u8>)>,
+}
+
+impl Look {
+    fn of(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Self> {
+        let mut attributes = Vec::new();
+        for extension in entry.pax_extensions()?.into_iter().flatten() {
+            let extension = extension?;
+            if let Ok(key) = extension.key().map(str::to_owned)
+                && key.starts_with("SCHILY.xattr.")
+            {
+                attributes.push((key, extension.value_bytes().to_vec()));
+            }
+        }
+        Ok(Self {
+            header: entry.header().clone(),
+            attributes,
+        })
+    }
 }
 
 /// What is in a layer.
@@ -66,7 +91,7 @@ impl Entries {
         // Some tools leave out the blocks that end a tar.
         let padded = plain.chain(io::repeat(0).take(1024));
         for entry in tar::Archive::new(padded).entries()? {
-            let entry = entry?;
+            let mut entry = entry?;
             let path = normal(&entry.path_bytes());
             let folder = parent(&path).unwrap_or_default().to_vec();
             let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -80,9 +105,9 @@ impl Entries {
                     found.gone.insert(joined(&folder, hidden));
                 }
                 None => {
-                    let header = entry.header().clone();
-                    let is_folder = header.entry_type().is_dir();
-                    found.members.insert(path, Entry { header, is_folder });
+                    let is_folder = entry.header().entry_type().is_dir();
+                    let look = Look::of(&mut entry)?;
+                    found.members.insert(path, Entry { look, is_folder });
                 }
             }
         }
@@ -111,7 +136,7 @@ impl Entries {
 
 /// The layers below as a client sees them.
 #[derive(Default)]
-struct View(BTreeMap<Vec<u8>, (Option<tar::Header>, bool)>);
+struct View(BTreeMap<Vec<u8>, (Option<Look>, bool)>);
 
 impl View {
     /// Removes what a layer hides.
@@ -135,7 +160,7 @@ impl View {
                 self.remove_within(path);
             }
             self.0
-                .insert(path.clone(), (Some(entry.header.clone()), entry.is_folder));
+                .insert(path.clone(), (Some(entry.look.clone()), entry.is_folder));
         }
     }
 
@@ -146,10 +171,7 @@ impl View {
         }
     }
 
-    fn within(
-        &self,
-        folder: &[u8],
-    ) -> impl Iterator<Item = (&Vec<u8>, &(Option<tar::Header>, bool))> {
+    fn within(&self, folder: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &(Option<Look>, bool))> {
         let start = if folder.is_empty() {
             Vec::new()
         } else {
@@ -224,12 +246,21 @@ fn whiteouts(view: &View, layer: &Entries) -> Vec<Vec<u8>> {
 fn add_folder(
     builder: &mut tar::Builder<Vec<u8>>,
     path: &[u8],
-    below: Option<&tar::Header>,
+    below: Option<&Look>,
 ) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
     header.set_size(0);
+    if let Some(below) = below {
+        builder.append_pax_extensions(
+            below
+                .attributes
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_slice())),
+        )?;
+    }
     // What a header leaves blank is taken for nothing, as Go does.
+    let below = below.map(|below| &below.header);
     header.set_mode(below.map_or(0o755, |below| below.mode().unwrap_or(0o755)) & 0o7777);
     header.set_uid(below.map_or(0, |below| below.uid().unwrap_or(0)));
     header.set_gid(below.map_or(0, |below| below.gid().unwrap_or(0)));

@@ -14,6 +14,7 @@ mod legacy;
 mod nginx;
 mod nginx_rows;
 mod options;
+mod properties;
 mod rebuild;
 mod referrers;
 mod registries;

@@ -27,6 +27,10 @@ fn layer(members: &[Member<'_>]) -> Vec<u8> {
         header.set_mtime(1_400_000_000);
         let data = if *kind == FILE { text.as_bytes() } else { b"" };
         header.set_size(data.len() as u64);
+        if *mode == 0o2775 || *mode == 0o1777 {
+            let attribute = ("SCHILY.xattr.user.test", &b"\x00value\xff"[..]);
+            builder.append_pax_extensions([attribute]).unwrap();
+        }
         if matches!(kind, EntryType::Symlink | EntryType::Link) {
             builder.append_link(&mut header, path, text).unwrap();
         } else {

@@ -44,12 +44,15 @@ pub(crate) struct Entry {
     /// None for a folder that no layer mentions: what clients give it differs (Docker 20.10: 0600).
     mode: Option<u32>,
     owner: (u64, u64),
+    /// Extended attributes, as a tar has them.
+    attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl Entry {
     fn is(&self, expected: &Self) -> bool {
         let same_mode = expected.mode.is_none() || self.mode == expected.mode;
-        same_mode && self.kind == expected.kind && self.owner == expected.owner
+        let same_attributes = expected.mode.is_none() || self.attributes == expected.attributes;
+        same_mode && same_attributes && self.kind == expected.kind && self.owner == expected.owner
     }
 }
 
@@ -76,7 +79,7 @@ impl Files {
             };
             let mode = meta.permissions().mode();
             let owner = (meta.uid().into(), meta.gid().into());
-            files.insert(path.into(), kind, mode, owner);
+            files.insert(path.into(), kind, mode, owner, Vec::new());
         }
         Ok(files)
     }
@@ -191,13 +194,27 @@ impl Files {
             if kind != Kind::Folder {
                 self.remove(&path);
             }
+            let attributes = attributes(&mut entry)?;
             let header = entry.header();
-            self.insert(path, kind, header.mode()?, (header.uid()?, header.gid()?));
+            self.insert(
+                path,
+                kind,
+                header.mode()?,
+                (header.uid()?, header.gid()?),
+                attributes,
+            );
         }
         Ok(())
     }
 
-    fn insert(&mut self, path: String, kind: Kind, mode: u32, owner: (u64, u64)) {
+    fn insert(
+        &mut self,
+        path: String,
+        kind: Kind,
+        mode: u32,
+        owner: (u64, u64),
+        attributes: Vec<(String, Vec<u8>)>,
+    ) {
         // A link has no permissions of its own: Linux shows 0777, a tar may say anything.
         let mode = match kind {
             Kind::Link { .. } => 0o777,
@@ -205,7 +222,15 @@ impl Files {
         };
         let mode = Some(mode);
         self.insert_parents(&path);
-        self.0.insert(path, Entry { kind, mode, owner });
+        self.0.insert(
+            path,
+            Entry {
+                kind,
+                mode,
+                owner,
+                attributes,
+            },
+        );
     }
 
     /// Folders that no layer mentions are made by clients.
@@ -215,6 +240,7 @@ impl Files {
                 kind: Kind::Folder,
                 mode: None,
                 owner: (0, 0),
+                attributes: Vec::new(),
             };
             self.0.entry(path[..end].to_owned()).or_insert(folder);
         }
@@ -230,6 +256,20 @@ impl Files {
         self.0
             .retain(|path, _| !folder.is_empty() && !path.starts_with(&prefix));
     }
+}
+
+fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut attributes = Vec::new();
+    for extension in entry.pax_extensions()?.into_iter().flatten() {
+        let extension = extension?;
+        if extension.key()?.starts_with("SCHILY.xattr.") {
+            attributes.push((
+                extension.key()?.to_owned(),
+                extension.value_bytes().to_vec(),
+            ));
+        }
+    }
+    Ok(attributes)
 }
 
 impl Kind {

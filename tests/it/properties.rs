@@ -1,0 +1,152 @@
+//! Properties of the parsers and of what is derived, over generated input.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use stillage::catalogue::Catalogue;
+use stillage::spec::digest::Digest;
+use stillage::spec::manifest::Manifest;
+use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::v1::{self, Config, Place, V1Id};
+use stillage::spec::{legacy, remake};
+
+/// JSON text with all that JSON allows: white space, escapes, big numbers, repeated keys.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,4})?",
+        string(),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec((space(), inner.clone()), 0..5).prop_map(|items| {
+                let items: Vec<String> = items
+                    .into_iter()
+                    .map(|(space, item)| format!("{space}{item}{space}"))
+                    .collect();
+                format!("[{}]", items.join(","))
+            }),
+            members(inner).prop_map(|members| object(&members)),
+        ]
+    })
+}
+
+fn string() -> impl Strategy<Value = String> {
+    let escaped = r#"(\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}|[a-z<>&é\u{2028}\u{2029}😀 ]){0,12}"#;
+    escaped.prop_map(|text| format!("\"{text}\""))
+}
+
+fn space() -> impl Strategy<Value = String> {
+    "[ \t\r\n]{0,2}"
+}
+
+fn members(
+    value: impl Strategy<Value = String>,
+) -> impl Strategy<Value = Vec<(String, String, String)>> {
+    prop::collection::vec((string(), space(), value), 0..6)
+}
+
+fn object(members: &[(String, String, String)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(key, space, value)| format!("{space}{key}{space}:{space}{value}{space}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 8]>().prop_map(|bytes| Digest::of(&bytes))
+}
+
+fn id(digest: &Digest) -> V1Id {
+    digest.hex().parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every value that v1 knows comes out as it went in, compacted; twice the same; sorted.
+    #[test]
+    fn raw_values_survive_in_v1(members in members(json()), config in digest(), parent in digest()) {
+        let text = object(&members);
+        let json = v1::top_json(text.as_bytes(), id(&config), Some(id(&parent))).unwrap();
+        prop_assert_eq!(&json, &v1::top_json(text.as_bytes(), id(&config), Some(id(&parent))).unwrap());
+        let json = String::from_utf8(json).unwrap();
+        for unescaped in ['<', '>', '&', '\u{2028}', '\u{2029}'] {
+            prop_assert!(!json.contains(unescaped));
+        }
+        // Where serde_json can read the values, they are equal; it cannot read lone surrogates and
+        // numbers beyond f64.
+        if let (Ok(Value::Object(before)), Ok(Value::Object(after))) = (serde_json::from_str(&text), serde_json::from_str::<Value>(&json)) {
+            for (key, value) in &before {
+                if !["id", "parent", "rootfs", "history", "os.version", "os.features"].contains(&key.as_str()) {
+                    prop_assert_eq!(after.get(key), Some(value));
+                }
+            }
+            prop_assert_eq!(&after["id"], &Value::from(config.hex()));
+        }
+        let again = v1::top_json(json.as_bytes(), id(&config), Some(id(&parent))).unwrap();
+        prop_assert_eq!(json, String::from_utf8(again).unwrap(), "what is normal stays");
+    }
+
+    /// Any chain of v1 JSON becomes a config or an error, twice the same.
+    #[test]
+    fn any_chain_converts_or_fails(chain in prop::collection::vec(members(json()), 1..4)) {
+        let chain: Vec<String> = chain.iter().map(|members| object(members)).collect();
+        let diff_ids: Vec<Digest> = chain.iter().map(|json| Digest::of(json.as_bytes())).collect();
+        let made = legacy::config(&chain, &diff_ids).map_err(|error| error.to_string());
+        prop_assert_eq!(&made, &legacy::config(&chain, &diff_ids).map_err(|error| error.to_string()));
+        if let Ok(config) = made {
+            prop_assert_eq!(Config::parse(&config).map(|config| config.diff_ids).ok(), Some(diff_ids));
+        }
+    }
+
+    /// An id says which chain it is: another layer anywhere below gives another one.
+    #[test]
+    fn ids_depend_on_all_below(diff_ids in prop::collection::vec(digest(), 2..6), other in digest(), config in digest(), at in 0usize..5) {
+        let at = at % (diff_ids.len() - 1);
+        prop_assume!(diff_ids[at] != other);
+        let ids = v1::chain(config, &diff_ids);
+        let mut changed = diff_ids.clone();
+        changed[at] = other;
+        let changed = v1::chain(config, &changed);
+        prop_assert_eq!(ids.len(), diff_ids.len());
+        prop_assert_eq!(&ids[..at], &changed[..at]);
+        for index in at..diff_ids.len() - 1 {
+            prop_assert_ne!(ids[index], changed[index]);
+        }
+        prop_assert_eq!(ids.last(), changed.last());
+    }
+
+    /// No input makes a parser panic.
+    #[test]
+    fn parsers_do_not_panic(text in prop_oneof![json(), members(json()).prop_map(|members| object(&members)), any::<String>()], bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for input in [text.as_bytes(), &bytes] {
+            let _ = Manifest::parse(input.to_vec().into(), None);
+            let _ = Config::parse(input);
+            let _ = Place::parse(input);
+            let _ = Catalogue::parse(input);
+            let _ = v1::top_json(input, id(&Digest::of(b"")), None);
+            let _ = legacy::config(&[input], &[Digest::of(input)]);
+            let _ = remake::with_layers(input, &std::collections::BTreeMap::new());
+            let _ = remake::with_children(input, &std::collections::BTreeMap::new());
+        }
+        let _ = (text.parse::<Digest>(), text.parse::<Repository>(), text.parse::<Tag>(), text.parse::<V1Id>());
+        let _ = (Reference::with_host(&text), Reference::without_host(&text));
+    }
+
+    /// Legal names stay as they are, and never lead out of a folder.
+    #[test]
+    fn names_are_safe(text in "[a-zA-Z0-9._/:@-]{0,40}") {
+        if let Ok(reference) = Reference::without_host(&text) {
+            for name in reference.repository.published() {
+                prop_assert!(name.split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '_'])), "{}", name);
+                prop_assert_eq!(&name.parse::<Repository>().unwrap(), &reference.repository);
+            }
+            if let Some(tag) = reference.tag {
+                prop_assert!(!tag.as_str().contains('/') && !tag.as_str().starts_with('.'));
+            }
+        }
+    }
+}
