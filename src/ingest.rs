@@ -109,8 +109,8 @@ pub trait Known: Sync {
     fn blob(&self, digest: &Digest) -> Option<Content>;
     /// The tar in a blob, remembered from when it was measured.
     fn tar(&self, blob: &Digest) -> Option<Tar>;
-    /// The blob that this tar was compressed to before.
-    fn compressed(&self, diff_id: &Digest) -> Option<Digest>;
+    /// The blob that this tar was compressed to before, as long as it has its length.
+    fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)>;
 }
 
 /// Takes in content. The results are in the order of the jobs.
@@ -201,10 +201,13 @@ fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Store
 }
 
 fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
-    if let Some((digest, content)) = job
-        .digest
-        .and_then(|digest| Some((digest, known.blob(&digest)?)))
-    {
+    // A blob of another length is damaged: the source mends it.
+    let whole = |digest: Digest| {
+        known
+            .blob(&digest)
+            .filter(|content| content.len() == job.content.len())
+    };
+    if let Some((digest, content)) = job.digest.and_then(|digest| Some((digest, whole(digest)?))) {
         check_size(job, content.len())?;
         let tar = match want_tar.then(|| known.tar(&digest)) {
             None => None,
@@ -254,10 +257,8 @@ fn gzip(
         }
         return Ok(ready.clone());
     }
-    let made_before = claimed.and_then(|diff_id| known.compressed(&diff_id));
-    if let Some((claimed, digest, content)) = claimed.and_then(|claimed| {
-        made_before.and_then(|digest| Some((claimed, digest, known.blob(&digest)?)))
-    }) {
+    let made_before = claimed.and_then(|claimed| Some((claimed, known.compressed(&claimed)?)));
+    if let Some((claimed, (digest, content))) = made_before {
         let tar = layer::tar(&job.content)?;
         check_diff_id(&job.content, claimed, tar.diff_id)?;
         let size = content.len();

@@ -31,6 +31,8 @@ pub struct V1File {
 /// The longest catalogue that is read, in bytes: a million references.
 const MAX_CATALOGUE: u64 = 512 << 20;
 
+/// Shorter files are copied rather than linked, in bytes: they cost less than a link can save.
+pub const LINK_FROM: u64 = 4096;
 /// Chains of v1 images longer than this are refused; Docker makes at most 127.
 pub const MAX_CHAIN: usize = 1024;
 

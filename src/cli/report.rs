@@ -21,6 +21,13 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
         .iter()
         .map(|built| format!("{} {}", built.name, built.digest))
         .collect();
+    lines.extend(
+        summary
+            .moved
+            .iter()
+            .map(|moved| format!("moved {} from {}", moved.name, moved.from)),
+    );
+    lines.extend(summary.dropped.iter().map(|name| format!("dropped {name}")));
     lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
     let changes = &summary.changes;
     let references = count(summary.references.len() as u64, "reference");

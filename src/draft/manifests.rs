@@ -81,10 +81,16 @@ impl Draft {
             present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
         }
         if present.is_empty() && !children.is_empty() {
+            let there: Vec<String> = children
+                .iter()
+                .filter_map(|child| child.platform.as_ref())
+                .map(ToString::to_string)
+                .collect();
             bail_bad!(
-                "{} has no child of the index {}",
+                "{} has no image of the index {} that is wanted; its platforms are {}",
                 self.origin,
-                manifest.digest
+                manifest.digest,
+                there.join(", ")
             );
         }
         let remade = present

@@ -113,7 +113,7 @@ impl Planned {
     }
 
     /// The digest that it came with.
-    fn digest(&self) -> Option<Digest> {
+    pub fn digest(&self) -> Option<Digest> {
         if let Self::Kept { manifest, .. } = self {
             Some(manifest.digest)
         } else {

@@ -147,7 +147,7 @@ impl Images {
             return Err(bad(format!(
                 "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
             )))
-            .hint("give one of them another name with `SOURCE=NAME[:TAG]`");
+            .hint("give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source have it with `--last-wins`");
         }
         Ok(())
     }

@@ -42,7 +42,13 @@ pub struct Listed {
 /// When there is no site, or it is damaged.
 pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
     let (files, catalogue) = site::read(root)?;
-    let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), &mut Err)?;
+    let mut images = load::load(
+        &files,
+        &catalogue,
+        catalogue.repositories.keys(),
+        None,
+        &mut Err,
+    )?;
     let v1 = if catalogue.apis.v1 {
         V1Images::find(
             &mut images,

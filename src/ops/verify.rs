@@ -41,6 +41,7 @@ pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
         &files,
         &catalogue,
         catalogue.repositories.keys(),
+        None,
         &mut |error| {
             findings.push(Finding {
                 path: "index.json".into(),

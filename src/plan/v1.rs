@@ -30,10 +30,13 @@ pub(super) fn image(
     stage: Stage,
 ) -> anyhow::Result<()> {
     let image = &plan.v1.images[&id];
-    if image.form == Form::InSite {
-        return Ok(());
-    }
     let path = |name: &str| format!("v1/images/{id}/{name}");
+    if image.form == Form::InSite {
+        return match image.vouched.filter(|_| stage == Stage::Manifest) {
+            Some(checksum) => tree.bytes(path("checksum"), format!("{checksum}\n").into_bytes()),
+            None => Ok(()),
+        };
+    }
     match (stage, &image.layer) {
         (Stage::Content, Layer::Blob(digest)) => tree.insert(path("layer"), File::Blob(*digest)),
         (Stage::Content, Layer::Own(digest)) => tree.insert(path("layer"), File::Own(*digest)),

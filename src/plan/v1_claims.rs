@@ -7,9 +7,9 @@ use crate::catalogue::Repo;
 use crate::error::bad;
 use crate::images::{Images, V1Form, memory_blob};
 use crate::ingest::Stored;
-use crate::layer::Packing;
+use crate::layer::{self, Packing};
 use crate::plan::v1_images::{Encode, Form, Layer};
-use crate::site_files::SiteFiles;
+use crate::site_files::{LINK_FROM, SiteFiles, checksum};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
@@ -26,6 +26,16 @@ pub(super) struct Claim {
     /// Its JSON.
     pub(super) form: Form,
     layers: BTreeSet<(bool, Digest)>,
+}
+
+/// What became of the layer of an image that the site has.
+pub(super) enum Kept {
+    /// It is one that the image may have.
+    Candidate,
+    /// It is another compression of the same tar; a checksum has to vouch for it.
+    Older(Digest),
+    /// It is missing or something else.
+    Damaged,
 }
 
 /// A claim for an image that a source or the site has.
@@ -79,6 +89,49 @@ impl Claim {
             .filter(|(unfit, _)| !unfit)
             .map(|(_, digest)| *digest)
             .collect()
+    }
+
+    /// What the layer of an image is that the site has: one of the blobs that it may be, another
+    /// compression of the same tar, whose image is gone, or damaged.
+    pub(super) fn kept_layer(
+        &self,
+        images: &Images,
+        site: &SiteFiles,
+        id: V1Id,
+        json: &[u8],
+    ) -> anyhow::Result<Kept> {
+        let Some(layer) = site.v1_layer(id)? else {
+            return Ok(Kept::Damaged);
+        };
+        if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
+            return Ok(Kept::Candidate);
+        }
+        let stored = self.layers.iter().map(|(_, digest)| &images.blobs[digest]);
+        let mut of_length = stored
+            .clone()
+            .filter(|stored| stored.size == layer.len())
+            .peekable();
+        // A long one of equal length is a link or a copy, which `verify` compares.
+        if of_length.peek().is_some() {
+            let digest = if layer.len() < LINK_FROM {
+                Some(Digest::of(&layer.read(LINK_FROM)?))
+            } else {
+                None
+            };
+            if digest.is_none_or(|digest| of_length.any(|stored| stored.digest == digest)) {
+                return Ok(Kept::Candidate);
+            }
+        }
+        let Some(expected) = stored.clone().next() else {
+            return Ok(Kept::Candidate);
+        };
+        let expected = expected
+            .tar
+            .map_or_else(|| layer::tar(&expected.content), Ok)?;
+        Ok(match layer::tar(&layer) {
+            Ok(tar) if tar.diff_id == expected.diff_id => Kept::Older(checksum(json, &layer)?),
+            _ => Kept::Damaged,
+        })
     }
 
     /// Decides on a layer; one that v1 clients cannot use is made anew.

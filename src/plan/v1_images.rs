@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::bail_bad;
 use crate::images::Images;
 use crate::ingest::Stored;
-use crate::plan::v1_claims::{Claim, Claims, derived_claims, stored_claim, top_of};
+use crate::plan::v1_claims::{Claim, Claims, Kept, derived_claims, stored_claim, top_of};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
@@ -42,6 +42,8 @@ pub struct V1Image {
     pub layer: Layer,
     /// All blobs that could be its layer, the best first.
     pub candidates: Vec<Digest>,
+    /// The checksum of an image that the site has and that nothing else vouches for any more.
+    pub vouched: Option<Digest>,
 }
 
 /// Docker 1.4.1 cannot mount more.
@@ -111,12 +113,10 @@ impl V1Images {
         let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
         for (id, claim) in &claims {
-            let candidates = claim.candidates();
-            if let Some(json) = site.map_or(Ok(None), |site| site.v1_json(*id))? {
-                found.keep(images, *id, claim, &json, candidates)?;
-            } else {
+            if !found.keep(images, site, *id, claim)? {
                 let layer = claim.layer(images, &blobs, &claims, encode)?;
-                let (parent, form) = (claim.parent, claim.form.clone());
+                let (parent, form, candidates) =
+                    (claim.parent, claim.form.clone(), claim.candidates());
                 found.images.insert(
                     *id,
                     V1Image {
@@ -124,6 +124,7 @@ impl V1Images {
                         form,
                         layer,
                         candidates,
+                        vouched: None,
                     },
                 );
             }
@@ -176,22 +177,31 @@ impl V1Images {
         Ok(claims)
     }
 
-    /// Keeps an image that the site has.
+    /// Keeps an image that the site has, unless its layer is damaged.
     fn keep(
         &mut self,
         images: &Images,
+        site: Option<&SiteFiles>,
         id: V1Id,
         claim: &Claim,
-        json: &[u8],
-        candidates: Vec<Digest>,
-    ) -> anyhow::Result<()> {
-        let same = claim.has_json(images, id, json)?;
-        if !same {
+    ) -> anyhow::Result<bool> {
+        let Some((site, json)) = site.map_or(Ok(None), |site| {
+            Ok::<_, anyhow::Error>(site.v1_json(id)?.map(|json| (site, json)))
+        })?
+        else {
+            return Ok(false);
+        };
+        let vouched = match claim.kept_layer(images, site, id, &json)? {
+            Kept::Candidate => None,
+            Kept::Older(checksum) => Some(checksum),
+            Kept::Damaged => return Ok(false),
+        };
+        if !claim.has_json(images, id, &json)? {
             self.notes.insert(format!(
                 "v1 image {id}: the site has other content under this id and keeps it"
             ));
         }
-        let parent = Place::parse(json)?.parent;
+        let (parent, candidates) = (Place::parse(&json)?.parent, claim.candidates());
         self.images.insert(
             id,
             V1Image {
@@ -199,9 +209,10 @@ impl V1Images {
                 form: Form::InSite,
                 layer: Layer::InSite,
                 candidates,
+                vouched,
             },
         );
-        Ok(())
+        Ok(true)
     }
 
     /// Says what old clients cannot pull all the same.
@@ -262,6 +273,7 @@ impl V1Images {
                         form: Form::InSite,
                         layer: Layer::InSite,
                         candidates: Vec::new(),
+                        vouched: None,
                     },
                 );
                 let Some(below) = parent else { break };

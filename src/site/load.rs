@@ -17,7 +17,8 @@ use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
-/// Loads some repositories. Digests are believed: `verify` is what checks them. A manifest that
+/// Loads some repositories. Digests are believed: `verify` is what checks them. What is in `fresh`,
+/// just taken in, need not be in the site. A manifest that
 /// cannot be loaded is passed to `damaged`, which decides whether to go on without it.
 ///
 /// # Errors
@@ -26,11 +27,13 @@ pub fn load<'a>(
     files: &SiteFiles,
     catalogue: &Catalogue,
     repositories: impl Iterator<Item = &'a Repository>,
+    fresh: Option<&Images>,
     damaged: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Images> {
     let mut images = Images::default();
     let mut loading = Loading {
         files,
+        fresh,
         images: &mut images,
     };
     for repository in repositories {
@@ -43,6 +46,7 @@ pub fn load<'a>(
 
 struct Loading<'a> {
     files: &'a SiteFiles,
+    fresh: Option<&'a Images>,
     images: &'a mut Images,
 }
 
@@ -89,6 +93,12 @@ impl Loading<'_> {
         if let Some(manifest) = self.images.manifests.get(digest) {
             return Ok(manifest.clone());
         }
+        if let Some(manifest) = self.fresh.and_then(|fresh| fresh.manifests.get(digest)) {
+            for blob in manifest.blobs() {
+                self.blob(&blob.digest)?;
+            }
+            return Ok(manifest.clone());
+        }
         let content = self
             .files
             .blob(digest)?
@@ -104,7 +114,9 @@ impl Loading<'_> {
     }
 
     fn blob(&mut self, digest: &Digest) -> anyhow::Result<()> {
-        if !self.images.blobs.contains_key(digest) {
+        if let Some(stored) = self.fresh.and_then(|fresh| fresh.blobs.get(digest)) {
+            self.images.blobs.insert(*digest, stored.clone());
+        } else if !self.images.blobs.contains_key(digest) {
             let content = self
                 .files
                 .blob(digest)?

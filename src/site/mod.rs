@@ -4,7 +4,7 @@
 //! SITE/.stillage/     never served; may be deleted while nothing runs
 //!   lock              flock of the one writer; the file stays
 //!   staging/          content on its way in; left behind only by a run that died
-//!   layers            <blob> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
+//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
 //!   pending           the repositories whose pointers a run was about to change
 //! ```
 
@@ -17,7 +17,7 @@ use anyhow::Context as _;
 
 use crate::catalogue::{Apis, Catalogue};
 use crate::content::Content;
-use crate::error::{WithHint as _, bad};
+use crate::error::WithHint as _;
 use crate::fsx;
 use crate::ingest::{Known, Staging, Stored};
 use crate::layer::Tar;
@@ -37,9 +37,18 @@ pub struct Site {
     pub staging: Staging,
     /// Repositories that an earlier run may have left half changed.
     pub pending: BTreeSet<Repository>,
-    layers: BTreeMap<Digest, (Tar, bool)>,
+    layers: BTreeMap<Digest, Layer>,
     made: BTreeMap<Digest, Digest>,
     _lock: Option<File>,
+}
+
+/// What was learnt of a layer.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    size: u64,
+    tar: Tar,
+    /// Whether it was compressed here.
+    made: bool,
 }
 
 const PRIVATE: &str = ".stillage";
@@ -80,8 +89,8 @@ impl Site {
         let layers = read_layers(&private.join("layers"))?;
         let made = layers
             .iter()
-            .filter(|(_, (_, made))| *made)
-            .map(|(blob, (tar, _))| (tar.diff_id, *blob))
+            .filter(|(_, layer)| layer.made)
+            .map(|(blob, layer)| (layer.tar.diff_id, *blob))
             .collect();
         Ok((
             Self {
@@ -104,19 +113,30 @@ impl Site {
         let before = self.layers.len();
         for stored in stored {
             if let Some(tar) = stored.tar {
-                self.layers
-                    .entry(stored.digest)
-                    .or_insert((tar, stored.made))
-                    .1 |= stored.made;
+                let layer = Layer {
+                    size: stored.size,
+                    tar,
+                    made: stored.made,
+                };
+                self.layers.entry(stored.digest).or_insert(layer).made |= stored.made;
             }
         }
         if self.layers.len() == before {
             return Ok(());
         }
-        let line = |(blob, (tar, made)): (&Digest, &(Tar, bool))| {
-            let origin = if *made { "made" } else { "kept" };
-            let shape = if tar.lacking { "lacking" } else { "whole" };
-            format!("{} {} {origin} {shape}\n", blob.hex(), tar.diff_id.hex())
+        let line = |(blob, layer): (&Digest, &Layer)| {
+            let origin = if layer.made { "made" } else { "kept" };
+            let shape = if layer.tar.lacking {
+                "lacking"
+            } else {
+                "whole"
+            };
+            format!(
+                "{} {} {} {origin} {shape}\n",
+                blob.hex(),
+                layer.size,
+                layer.tar.diff_id.hex()
+            )
         };
         let text: String = self.layers.iter().map(line).collect();
         self.replace_private("layers", text.as_bytes())
@@ -169,11 +189,17 @@ impl Known for Site {
     }
 
     fn tar(&self, blob: &Digest) -> Option<Tar> {
-        self.layers.get(blob).map(|(tar, _)| *tar)
+        self.layers.get(blob).map(|layer| layer.tar)
     }
 
-    fn compressed(&self, diff_id: &Digest) -> Option<Digest> {
-        self.made.get(diff_id).copied()
+    fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)> {
+        let blob = self.made.get(diff_id)?;
+        let content = self.blob(blob)?;
+        let is_whole = self
+            .layers
+            .get(blob)
+            .is_some_and(|layer| layer.size == content.len());
+        is_whole.then_some((*blob, content))
     }
 }
 
@@ -217,17 +243,24 @@ fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Resu
         .collect())
 }
 
-fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, (Tar, bool)>> {
+fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, Layer>> {
     let parse = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
-        let [blob, diff_id, origin, shape] = words.as_slice() else {
+        let [blob, size, diff_id, origin, shape] = words.as_slice() else {
             return None;
         };
         let tar = Tar {
             diff_id: Digest::from_hex(diff_id).ok()?,
             lacking: *shape == "lacking",
         };
-        Some((Digest::from_hex(blob).ok()?, (tar, *origin == "made")))
+        Some((
+            Digest::from_hex(blob).ok()?,
+            Layer {
+                size: size.parse().ok()?,
+                tar,
+                made: *origin == "made",
+            },
+        ))
     };
     Ok(read_lines(path, parse)?.into_iter().collect())
 }
@@ -245,9 +278,14 @@ pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
         ))
         .hint("`stillage build SOURCE -o SITE` makes one");
     };
-    let catalogue = Catalogue::parse(&index).map_err(|error| bad(format!("{error:#}")));
-    Ok((
-        files.clone(),
-        catalogue.with_context(|| format!("cannot read the site {}", files.origin()))?,
-    ))
+    let is_site = ["v1/_ping", "v2/index.html"]
+        .iter()
+        .any(|path| files.path(path).exists());
+    if !is_site && !Catalogue::is_one(&index) {
+        return Err(anyhow::anyhow!("{} is no site of stillage", files.origin()))
+            .hint("`stillage build SOURCE -o SITE` makes one");
+    }
+    let catalogue = Catalogue::parse(&index)
+        .with_context(|| format!("cannot read the site {}", files.origin()))?;
+    Ok((files, catalogue))
 }

@@ -18,13 +18,10 @@ use crate::fsx;
 use crate::ingest::Staging;
 use crate::plan::{Part, Plan};
 use crate::site::Site;
-use crate::site_files::blob_path;
+use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::tree::{File, Stage, Tree};
-
-/// Shorter files are copied rather than linked: they cost less than a link can save.
-const LINK_FROM: u64 = 4096;
 
 /// What writing changed, or would change.
 #[derive(Debug, Default, Serialize)]

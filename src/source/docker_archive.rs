@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::bail_bad;
-use crate::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules};
+use crate::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules, naming};
 use crate::error::shown;
 use crate::ingest::Work;
 use crate::layer::Packing;
@@ -65,20 +65,10 @@ impl Format for DockerArchive {
             entry.add_to(&mut draft, archive, &by_index, &mut layers, rules)?;
         }
         if let Some(name) = selected {
-            select(&mut draft, name, rules)?;
+            naming::select_one(&mut draft, name, rules)?;
         }
         Ok(vec![draft])
     }
-}
-
-/// Keeps only the image of one name.
-pub(super) fn select(draft: &mut Draft, name: &str, rules: &Rules) -> anyhow::Result<()> {
-    let wanted = rules.reference(name)?;
-    let tag = wanted.tag.unwrap_or_else(Tag::latest);
-    draft.roots.retain(|root| {
-        root.repository.as_ref() == Some(&wanted.repository) && root.tag.as_ref() == Some(&tag)
-    });
-    Ok(())
 }
 
 #[derive(Deserialize)]

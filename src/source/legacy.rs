@@ -10,10 +10,10 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Draft, JobId, Rules};
+use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::shown;
 use crate::source::archive::Archive;
-use crate::source::docker_archive::{add_layer, select};
+use crate::source::docker_archive::add_layer;
 use crate::source::v1_chain::{Chains, V1Store};
 use crate::source::{Format, Opened};
 use crate::spec::name::Reference;
@@ -57,7 +57,7 @@ impl Format for Legacy {
         }
         let mut draft = chains.draft;
         if let Some(name) = selected {
-            select(&mut draft, name, rules)?;
+            naming::select_one(&mut draft, name, rules)?;
         }
         Ok(vec![draft])
     }

@@ -104,10 +104,16 @@ impl Source {
         if let Some(source) = Self::located(text)? {
             return Ok(source);
         }
-        Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(format!(
-            "a source is a path, or one of {} with a path",
-            prefixes()
-        ))
+        let mut hint = format!("a source is a path, or one of {} with a path", prefixes());
+        for (colon, _) in text.match_indices(':') {
+            if exists(&text[..colon])? {
+                hint = format!(
+                    "one image of a source is `PREFIX:PATH:REF`, with one of {}",
+                    prefixes()
+                );
+            }
+        }
+        Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(hint)
     }
 
     fn plain(path: &str) -> Self {

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Draft, JobId, Rules};
+use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::{bad, shown};
 use crate::fsx;
 use crate::ingest::Work;
@@ -81,10 +81,14 @@ impl Format for RegistryV1 {
                     unquoted(&namespace),
                     unquoted(&unquoted(&repository))
                 );
-                add_repository(&mut chains, &store, &folder, &name, selected, rules)?;
+                add_repository(&mut chains, &store, &folder, &name, rules)?;
             }
         }
-        Ok(vec![chains.draft])
+        let mut draft = chains.draft;
+        if let Some(name) = selected {
+            naming::select_one(&mut draft, name, rules)?;
+        }
+        Ok(vec![draft])
     }
 }
 
@@ -93,7 +97,6 @@ fn add_repository(
     store: &Store,
     folder: &Path,
     name: &str,
-    selected: Option<&str>,
     rules: &Rules,
 ) -> anyhow::Result<()> {
     let files = fsx::names(folder)?;
@@ -113,9 +116,6 @@ fn add_repository(
             continue;
         };
         let called = format!("{name}:{}", unquoted(quoted));
-        if selected.is_some_and(|selected| selected != called) {
-            continue;
-        }
         let parsed = name
             .parse::<Repository>()
             .and_then(|repository| Ok((repository, unquoted(quoted).parse::<Tag>()?)));

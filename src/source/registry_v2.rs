@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
+use crate::draft::{Blobs, Draft, ManifestId, Root, Rules, naming};
 use crate::error::shown;
 use crate::fsx;
 use crate::source::{Format, Opened};
@@ -68,7 +68,11 @@ impl Format for RegistryV2 {
                 name,
                 draft: Draft::new(origin),
             };
-            loading.load(selected)?;
+            loading.load()?;
+            if let Some(name) = selected {
+                naming::select_one(&mut loading.draft, name, rules)?;
+                loading.draft.notes.clear();
+            }
             drafts.push(loading.draft);
         }
         Ok(drafts)
@@ -132,7 +136,7 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn load(&mut self, selected: Option<&str>) -> anyhow::Result<()> {
+    fn load(&mut self) -> anyhow::Result<()> {
         let repository = match self.name.parse::<Repository>() {
             Ok(repository) => repository,
             Err(error) => {
@@ -144,14 +148,10 @@ impl Loading<'_> {
         };
         for name in fsx::names(&self.path.join("_manifests/tags"))? {
             let called = format!("{}:{name}", self.name);
-            if selected.is_none_or(|selected| selected == called) {
-                self.tag(&repository, &name, &called)?;
-            }
+            self.tag(&repository, &name, &called)?;
         }
-        if selected.is_none() {
-            self.untagged()?;
-        }
-        if self.draft.roots.is_empty() && selected.is_none() {
+        self.untagged()?;
+        if self.draft.roots.is_empty() {
             self.draft.notes.push(format!(
                 "{} is left out: it has no manifest with a tag",
                 shown(&self.name)

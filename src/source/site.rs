@@ -5,7 +5,7 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::catalogue::{Catalogue, Repo};
-use crate::draft::{Draft, Root, Rules, StoredV1};
+use crate::draft::{Draft, Root, Rules, StoredV1, naming};
 use crate::error::bad;
 use crate::ingest::Work;
 use crate::layer;
@@ -57,7 +57,10 @@ impl Format for Site {
             draft: Draft::new(files.origin()),
         };
         for (repository, repo) in &catalogue.repositories {
-            loading.add(repository, repo, selected)?;
+            loading.add(repository, repo)?;
+        }
+        if let Some(name) = selected {
+            naming::select_one(&mut loading.draft, name, rules)?;
         }
         Ok(vec![loading.draft])
     }
@@ -70,12 +73,7 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn add(
-        &mut self,
-        repository: &Repository,
-        repo: &Repo,
-        selected: Option<&str>,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, repository: &Repository, repo: &Repo) -> anyhow::Result<()> {
         let tagged = repo.tags.iter().map(|(tag, digest)| (Some(tag), digest));
         let untagged = repo
             .manifests
@@ -86,9 +84,6 @@ impl Loading<'_> {
                 || format!("{repository}@{digest}"),
                 |tag| format!("{repository}:{tag}"),
             );
-            if selected.is_some_and(|name| name != called) {
-                continue;
-            }
             let entry = &repo.manifests[digest];
             let descriptor = Descriptor {
                 media_type: entry.media_type.clone(),

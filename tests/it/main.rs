@@ -11,6 +11,7 @@ mod bad_input;
 mod client_lists;
 mod clients;
 mod legacy;
+mod mend;
 mod nginx;
 mod nginx_rows;
 mod options;

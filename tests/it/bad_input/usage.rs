@@ -147,8 +147,8 @@ fn reading_what_is_no_site() {
         (&folder.path().join("none"), 2, "is no site"),
         (&empty, 2, "is no site"),
         (&file, 2, "is no site"),
-        (&layout, 1, "no catalogue"),
-        (&broken, 1, "no catalogue"),
+        (&layout, 2, "is no site"),
+        (&broken, 2, "is no site"),
     ] {
         for command in ["list", "verify"] {
             let args = [command.to_owned(), text(path)];

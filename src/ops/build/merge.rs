@@ -1,0 +1,156 @@
+//! Putting new images over what the site has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalogue::{Apis, Catalogue, Repo};
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::images::Images;
+use crate::ingest::{self, Job, Work};
+use crate::ops::build::{Moved, Options};
+use crate::site::{Site, load};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::Blob;
+use crate::spec::name::{self, Repository};
+
+/// What the site will serve.
+pub(super) struct Merged {
+    /// The repositories that are looked at.
+    pub(super) images: Images,
+    /// All repositories.
+    pub(super) catalogue: Catalogue,
+    /// Repositories that it no longer serves.
+    pub(super) dropped: BTreeSet<Repository>,
+}
+
+/// Puts the new images over what the site has; a mirror has nothing else.
+pub(super) fn merge(
+    options: &Options,
+    site: &Site,
+    mut catalogue: Catalogue,
+    apis: Apis,
+    new: Images,
+) -> anyhow::Result<Merged> {
+    let mut touched: BTreeSet<Repository> = new
+        .repositories
+        .keys()
+        .cloned()
+        .chain(site.pending.iter().cloned())
+        .collect();
+    let platform = options
+        .v1_platform
+        .clone()
+        .or_else(|| catalogue.v1_platform.clone());
+    if options.mirror || catalogue.apis != apis || catalogue.v1_platform != platform {
+        touched.extend(catalogue.repositories.keys().cloned());
+    }
+    let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
+    catalogue.v1_platform = platform;
+    let images = if options.mirror {
+        catalogue.repositories.clear();
+        new
+    } else {
+        let mut images = load::load(
+            &site.files,
+            &catalogue,
+            touched.iter(),
+            Some(&new),
+            &mut |error| {
+                Err(error).hint(format!(
+                    "`stillage verify {}` finds all that is damaged",
+                    fsx::shown_path(&options.output)
+                ))
+            },
+        )?;
+        if apis.v1 && !had_v1 {
+            measure(&mut images, site)?;
+        }
+        images.overlay(new);
+        images
+    };
+    catalogue.repositories.extend(
+        images
+            .repositories
+            .iter()
+            .map(|(name, repo)| (name.clone(), repo.clone())),
+    );
+    name::check_shadowing(catalogue.repositories.keys())?;
+    let dropped = touched
+        .into_iter()
+        .filter(|repository| !catalogue.repositories.contains_key(repository))
+        .collect();
+    Ok(Merged {
+        images,
+        catalogue,
+        dropped,
+    })
+}
+
+/// A site keeps the APIs that it has and may get another one.
+pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<Apis> {
+    let has = catalogue.apis;
+    for (api, has, asked) in [("v1", has.v1, asked.v1), ("v2", has.v2, asked.v2)] {
+        if has && !asked {
+            return Err(anyhow::anyhow!(
+                "the site offers the {api} API, so `--no-{api}` cannot be honoured"
+            ))
+            .hint("build a new site to leave it out");
+        }
+    }
+    Ok(asked)
+}
+
+/// Measures the layers of images that were taken in without v1, before v1 ids derive from them.
+fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
+    let is_layer = |blob: &Blob| blob.kind.is_some();
+    let layers: BTreeSet<Digest> = images
+        .manifests
+        .values()
+        .filter(|manifest| manifest.is_image())
+        .flat_map(|manifest| {
+            manifest
+                .blobs()
+                .into_iter()
+                .filter(is_layer)
+                .map(|blob| blob.digest)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let jobs: Vec<Job> = layers
+        .iter()
+        .map(|digest| Job {
+            content: images.blobs[digest].content.clone(),
+            work: Work::Keep { diff_id: true },
+            digest: Some(*digest),
+            size: None,
+            ready: None,
+        })
+        .collect();
+    for stored in ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.staging, site)? {
+        images.blobs.insert(stored.digest, stored);
+    }
+    images.check_diff_ids()
+}
+
+/// The tags that moved, and those that are gone.
+pub(super) fn tags_changed(
+    before: &BTreeMap<Repository, Repo>,
+    after: &BTreeMap<Repository, Repo>,
+) -> (Vec<Moved>, Vec<String>) {
+    let (mut moved, mut dropped) = (Vec::new(), Vec::new());
+    for (repository, repo) in before {
+        for (tag, from) in &repo.tags {
+            let name = format!("{repository}:{tag}");
+            match after.get(repository).and_then(|repo| repo.tags.get(tag)) {
+                Some(to) if to == from => {}
+                Some(to) => moved.push(Moved {
+                    name,
+                    from: *from,
+                    to: *to,
+                }),
+                None => dropped.push(name),
+            }
+        }
+    }
+    (moved, dropped)
+}

@@ -1,0 +1,215 @@
+//! `build`: sources in, a site out.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::draft::{Draft, JobId, Rules, naming};
+use crate::error::WithHint as _;
+use crate::images::{Images, Taken};
+use crate::ingest::{self, Job, Staging, Stored};
+use crate::ops::build::merge::{Merged, merge, merged_apis, tags_changed};
+use crate::plan::Plan;
+use crate::plan::v1_images::V1Images;
+use crate::site::Site;
+use crate::source::Source;
+use crate::spec::digest::Digest;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::V1Id;
+use crate::{fsx, layer};
+
+mod merge;
+mod options;
+
+pub use options::{Built, Moved, Options, Selection, Summary};
+
+/// Builds a site, or adds to one. `busy` is called before waiting for another writer.
+///
+/// # Errors
+/// When a source is bad, or the site cannot be written. The site is as it was then.
+pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> {
+    let (mut site, catalogue) = Site::open(
+        &options.output,
+        options.apis,
+        options.dry_run,
+        options.link,
+        busy,
+    )?;
+    let apis = merged_apis(&catalogue, options.apis)?;
+    let rules = Rules {
+        v1: apis.v1,
+        ..options.rules.clone()
+    };
+    let drafts = load_sources(options, &site, &rules)?;
+    let (new, taken) = take_in(&drafts, &site, &rules)?;
+    let given: Vec<(Repository, Tag, Digest)> = new
+        .repositories
+        .iter()
+        .flat_map(|(name, repo)| {
+            repo.tags
+                .iter()
+                .map(|(tag, digest)| (name.clone(), tag.clone(), *digest))
+        })
+        .collect();
+
+    let before = catalogue.repositories.clone();
+    let mut merged = merge(options, &site, catalogue, apis, new)?;
+    let mut notes = std::mem::take(&mut merged.images.notes);
+    notes.extend(check_case(&merged.images, &site)?);
+    let v1 = if apis.v1 {
+        let platform = merged.catalogue.v1_platform.as_ref();
+        V1Images::find(
+            &mut merged.images,
+            Some(&site.files),
+            platform,
+            &|below, stored| encode(below, stored, &site.staging),
+        )?
+    } else {
+        V1Images::default()
+    };
+    notes.extend(v1.notes.iter().cloned());
+
+    let Merged {
+        images,
+        catalogue,
+        dropped,
+    } = &merged;
+    let changes = site.apply(&Plan {
+        catalogue,
+        images,
+        v1: &v1,
+        dropped,
+    })?;
+    if !options.dry_run {
+        site.remember(taken.iter().flat_map(Taken::values))?;
+    }
+    let references = given
+        .into_iter()
+        .map(|(repository, tag, digest)| built(&v1, &repository, &tag, digest))
+        .collect();
+    let (moved, dropped) = tags_changed(&before, &merged.catalogue.repositories);
+    Ok(Summary {
+        references,
+        moved,
+        dropped,
+        changes,
+        notes: notes.into_iter().collect(),
+    })
+}
+
+fn load_sources(options: &Options, site: &Site, rules: &Rules) -> anyhow::Result<Vec<Draft>> {
+    // One after the other: a compressed archive passes by with all cores at work on it.
+    let load = |source: &Source| source.load(&site.staging, rules, &options.output);
+    let drafts: Vec<Vec<Draft>> = options
+        .sources
+        .iter()
+        .map(load)
+        .collect::<anyhow::Result<_>>()?;
+    let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
+    let all = naming::repositories(&drafts);
+    naming::select(&mut drafts, &|repository| {
+        options.selection.wants(repository)
+    });
+    if naming::repositories(&drafts).is_empty() {
+        let all: Vec<String> = all
+            .iter()
+            .take(10)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        return Err(anyhow::anyhow!(
+            "`--only` and `--exclude` leave no repository"
+        ))
+        .hint(format!("the sources have {}", all.join(", ")));
+    }
+    if options.last_wins {
+        naming::last_wins(&mut drafts);
+    }
+    Ok(drafts)
+}
+
+fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> Built {
+    let top: Option<&V1Id> = v1.tags.get(repository).and_then(|tags| tags.get(tag));
+    Built {
+        name: format!("{repository}:{tag}"),
+        digest,
+        v1_id: top.map(ToString::to_string),
+    }
+}
+
+/// Takes in the content of all drafts and makes their manifests.
+fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Images, Vec<Taken>)> {
+    let needed: Vec<(usize, JobId)> = drafts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, draft)| draft.needed().into_iter().map(move |job| (index, job)))
+        .collect();
+    let jobs: Vec<&Job> = needed
+        .iter()
+        .map(|(draft, job)| &drafts[*draft].jobs[*job])
+        .collect();
+    let stored = ingest::run(&jobs, &site.staging, site)?;
+    let mut taken = vec![Taken::new(); drafts.len()];
+    for ((draft, job), stored) in needed.into_iter().zip(stored) {
+        taken[draft].insert(job, stored);
+    }
+    let mut images = Images::default();
+    for (draft, taken) in drafts.iter().zip(&taken) {
+        images.add(draft, taken, rules.v1)?;
+    }
+    images.settle_entries();
+    Ok((images, taken))
+}
+
+/// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
+fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
+    let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
+    let make = |sink: &mut (dyn Write + Send)| {
+        if stored.tar.is_some_and(|tar| tar.lacking) {
+            layer::complete(&below, &stored.content, sink)
+        } else {
+            layer::compress(&stored.content, sink)
+        }
+    };
+    let (measured, content) = if let Staging::Folder { .. } = staging {
+        let path = staging.path()?;
+        let measured = make(&mut fsx::create(&path)?)?;
+        (measured, Content::file_of_len(path, measured.size))
+    } else {
+        (make(&mut std::io::sink())?, stored.content.clone())
+    };
+    let (digest, size) = (measured.digest, measured.size);
+    Ok(Stored {
+        digest,
+        size,
+        tar: None,
+        packing: layer::Packing::Gzip,
+        made: false,
+        content,
+    })
+}
+
+/// Tags that differ only by case: one file where the site's file system folds case, and a surprise
+/// on the next disk elsewhere.
+fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for (repository, repo) in &images.repositories {
+        let mut seen = std::collections::BTreeMap::new();
+        for tag in repo.tags.keys() {
+            if let Some(other) = seen.insert(tag.as_str().to_lowercase(), tag) {
+                notes.push(format!(
+                    "{repository}: the tags {other} and {tag} differ only by case"
+                ));
+            }
+        }
+    }
+    if let (Some(note), Staging::Folder { path, .. }) = (notes.first(), &site.staging)
+        && fsx::folds_case(path).context("cannot tell whether the file system folds case")?
+    {
+        return Err(crate::error::bad(format!(
+            "{note}, and the file system of the site does not tell them apart"
+        )))
+        .hint("give one of them another tag");
+    }
+    Ok(notes)
+}
