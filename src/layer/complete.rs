@@ -10,31 +10,54 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::content::Content;
+use crate::error::is_bad;
 use crate::layer::shape::{normal, parent};
 use crate::layer::{Failure, LARGE, Measured, Packing, compress_stream};
 
-/// Compresses a completed layer; `below` are the layers under it, base first.
-///
-/// # Errors
-/// When a layer cannot be read or the result cannot be written.
-pub fn complete(
-    below: &[Content],
-    layer: &Content,
-    sink: &mut (dyn Write + Send),
-) -> anyhow::Result<Measured> {
-    let mut view = View::default();
-    for content in below {
-        view.apply(&Entries::of(content)?);
+/// A layer that can be completed.
+#[derive(Debug)]
+pub struct Completion<'a> {
+    layer: &'a Content,
+    prefix: Vec<u8>,
+}
+
+impl<'a> Completion<'a> {
+    /// Finds what a layer misses; `below` are the layers under it, base first. `None` when one of
+    /// them is no tar that can be read to its end: then nothing is known to be missing.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    pub fn of(below: &[Content], layer: &'a Content) -> anyhow::Result<Option<Self>> {
+        let found = (|| {
+            let mut view = View::default();
+            for content in below {
+                view.apply(&Entries::of(content)?);
+            }
+            prefix(view, &Entries::of(layer)?).map_err(|error| layer.failed(error))
+        })();
+        match found {
+            Ok(prefix) => Ok(Some(Self { layer, prefix })),
+            Err(error) if is_bad(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
-    let prefix = prefix(view, &Entries::of(layer)?).map_err(|error| layer.failed(error))?;
-    let plain = Packing::of(layer)?
-        .decoder(layer.open()?)
-        .map_err(|error| layer.failed(error))?;
-    let whole = io::Cursor::new(prefix).chain(plain);
-    compress_stream(whole, layer.len() >= LARGE, sink).map_err(|failure| match failure {
-        Failure::Read(error) => layer.failed(error),
-        Failure::Write(error) => anyhow::Error::new(error).context("cannot write a layer for v1"),
-    })
+
+    /// Compresses the completed layer.
+    ///
+    /// # Errors
+    /// When it cannot be read or the result cannot be written.
+    pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
+        let plain = Packing::of(self.layer)?
+            .decoder(self.layer.open()?)
+            .map_err(|error| self.layer.failed(error))?;
+        let whole = io::Cursor::new(&self.prefix).chain(plain);
+        compress_stream(whole, self.layer.len() >= LARGE, sink).map_err(|failure| match failure {
+            Failure::Read(error) => self.layer.failed(error),
+            Failure::Write(error) => {
+                anyhow::Error::new(error).context("cannot write a layer for v1")
+            }
+        })
+    }
 }
 
 /// A member of a layer, by its normal path.

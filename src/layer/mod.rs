@@ -10,7 +10,7 @@ mod complete;
 mod compress;
 mod shape;
 
-pub use complete::complete;
+pub use complete::Completion;
 pub use compress::{Failure, LARGE, compress, compress_stream};
 use shape::Scanner;
 
@@ -98,7 +98,7 @@ pub struct Measured {
 pub struct Tar {
     /// Its digest.
     pub diff_id: Digest,
-    /// Whether Docker 1.x would make something else of it; see [`complete`](complete()).
+    /// Whether Docker 1.x would make something else of it; see [`Completion`].
     pub lacking: bool,
 }
 

@@ -3,7 +3,7 @@
 //! Docker up to 1.8 ignores opaque whiteouts (`.wh..wh..opq`), and gives a folder that a layer only
 //! implies mode 0600 even where a layer below has it (observed with 1.4.1; protocol of
 //! `archive.ApplyLayer`). A layer with either gets a v1 form of its own
-//! ([`complete`](super::complete)).
+//! ([`Completion`](super::Completion)).
 
 use std::collections::HashSet;
 

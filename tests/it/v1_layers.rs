@@ -150,3 +150,19 @@ fn completed_layers_survive_merging_and_adding_v1() {
     crate::support::site::assert_same(&crate::support::site::tree(&at("merged")), &both);
     assert!(direct.len() < both.len());
 }
+
+/// A layer that is cut short is published all the same, as clients of v2 may take it.
+#[test]
+fn a_layer_that_is_no_whole_tar_is_left_as_it_is() {
+    let whole = layer(&[("only/implied", FILE, &"x".repeat(5000), 0o644)]);
+    let mut image = Image::new(&["app:1"]);
+    image.layers = vec![whole[..2000].to_vec()];
+    let folder = TempDir::new("cut");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    Archive::oci(std::slice::from_ref(&image)).folder(&source);
+    build(&[source.to_str().unwrap()], &site);
+    let top = read(site.join("v1/repositories/app/tags/1"));
+    let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
+    assert_eq!(decompressed(&layer).unwrap(), image.layers[0]);
+    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+}

@@ -9,6 +9,7 @@ use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::WithHint as _;
 use crate::images::{Images, Taken};
 use crate::ingest::{self, Job, Staging, Stored};
+use crate::layer::Completion;
 use crate::ops::build::merge::{Merged, merge, merged_apis, tags_changed};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
@@ -164,12 +165,14 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Imag
 /// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
 fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
     let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
-    let make = |sink: &mut (dyn Write + Send)| {
-        if stored.tar.is_some_and(|tar| tar.lacking) {
-            layer::complete(&below, &stored.content, sink)
-        } else {
-            layer::compress(&stored.content, sink)
-        }
+    // A tar that cannot be taken apart is left as it is: v2 serves it all the same.
+    let completion = match stored.tar {
+        Some(tar) if tar.lacking => Completion::of(&below, &stored.content)?,
+        _ => None,
+    };
+    let make = |sink: &mut (dyn Write + Send)| match &completion {
+        Some(completion) => completion.compress(sink),
+        None => layer::compress(&stored.content, sink),
     };
     let (measured, content) = if let Staging::Folder { .. } = staging {
         let path = staging.path()?;
