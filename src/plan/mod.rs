@@ -21,7 +21,7 @@ use crate::tree::{Stage, Tree};
 mod layout;
 mod pages;
 mod v1;
-mod v1_claims;
+pub mod v1_claims;
 pub mod v1_images;
 mod v2;
 

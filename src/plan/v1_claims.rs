@@ -8,12 +8,39 @@ use crate::error::bad;
 use crate::images::{Images, V1Form, memory_blob};
 use crate::ingest::Stored;
 use crate::layer::{self, Packing};
-use crate::plan::v1_images::{Encode, Form, Layer};
 use crate::site_files::{LINK_FROM, SiteFiles, checksum};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
 use crate::spec::v1::{self, Place, V1Id};
+
+/// Where the JSON of a v1 image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// It only says id and parent.
+    Dependency,
+    /// It is derived from this config.
+    Top(Digest),
+    /// It came with a source.
+    Stored(Arc<[u8]>),
+    /// The site has it, and keeps it.
+    InSite,
+}
+
+/// Where the layer of a v1 image comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A blob that v2 serves too.
+    Blob(Digest),
+    /// A file of its own.
+    Own(Digest),
+    /// The site has it, and keeps it.
+    InSite,
+}
+
+/// Turns a layer that v1 clients cannot use into one that they can, given the layers below it, the
+/// base first.
+pub type Encode<'a> = dyn Fn(&[Stored], &Stored) -> anyhow::Result<Stored> + 'a;
 
 /// Claims by the id that they are for.
 pub(super) type Claims = BTreeMap<V1Id, Claim>;

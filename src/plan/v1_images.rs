@@ -6,14 +6,14 @@
 //! a layer made anew, and the lower digest first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::images::Images;
-use crate::ingest::Stored;
-use crate::plan::v1_claims::{Claim, Claims, Kept, derived_claims, stored_claim, top_of};
+use crate::plan::v1_claims::{
+    Claim, Claims, Encode, Form, Kept, Layer, derived_claims, stored_claim, top_of,
+};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
@@ -48,34 +48,6 @@ pub struct V1Image {
 
 /// Docker 1.4.1 cannot mount more.
 const MAX_LAYERS: usize = 125;
-
-/// Where the JSON of a v1 image comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// It only says id and parent.
-    Dependency,
-    /// It is derived from this config.
-    Top(Digest),
-    /// It came with a source.
-    Stored(Arc<[u8]>),
-    /// The site has it, and keeps it.
-    InSite,
-}
-
-/// Where the layer of a v1 image comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// A blob that v2 serves too.
-    Blob(Digest),
-    /// A file of its own.
-    Own(Digest),
-    /// The site has it, and keeps it.
-    InSite,
-}
-
-/// Turns a layer that v1 clients cannot use into one that they can, given the layers below it, the
-/// base first.
-pub type Encode<'a> = dyn Fn(&[Stored], &Stored) -> anyhow::Result<Stored> + 'a;
 
 impl V1Images {
     /// Finds the v1 images of all tags. What `site` has stays.

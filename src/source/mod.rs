@@ -15,6 +15,7 @@ pub mod dir;
 pub mod docker_archive;
 pub mod legacy;
 mod member_name;
+mod members;
 pub mod oci;
 pub mod oci_archive;
 pub mod registry_v1;

@@ -16,7 +16,7 @@ use crate::error::{bad, shown};
 use crate::fsx;
 use crate::ingest::{Staging, Stored};
 use crate::layer::{self, Failure, Packing};
-use crate::source::archive::{
+use crate::source::members::{
     Budget, Headers, Member, about_tar, insert, is_tar_header, kind_of, member_origin,
 };
 
