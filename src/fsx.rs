@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 
@@ -166,10 +167,24 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// A file without a name, in a folder; it is gone when closed.
 pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join(format!(".stillage-{}", std::process::id()));
-    let file = create(&path)?;
-    remove(&path)?;
-    Ok(file)
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".stillage-{}-{number}", std::process::id()));
+        // Never what is there, nor what a link there points to: the folder may be open to all.
+        let created = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        if matches!(&created, Err(error) if error.kind() == ErrorKind::AlreadyExists) {
+            continue;
+        }
+        let file = act("create", &path, created)?;
+        remove(&path)?;
+        return Ok(file);
+    }
 }
 
 /// The folder for temporary files of the system.

@@ -70,7 +70,7 @@ impl Images {
 
     fn keep_blobs(&mut self, jobs: &[JobId], taken: &Taken) {
         for job in jobs {
-            self.blobs.insert(taken[job].digest, taken[job].clone());
+            self.add_blob(taken[job].clone());
         }
     }
 
@@ -103,7 +103,7 @@ impl Images {
         };
         let layers: Vec<Made> = layers.iter().map(|layer| made(&taken[layer])).collect();
         let bytes = remake::manifest(made(&config), &layers);
-        self.blobs.insert(config.digest, config);
+        self.add_blob(config);
         parse_made(bytes, None)
     }
 }

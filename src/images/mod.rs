@@ -75,7 +75,7 @@ impl Images {
         }
         for (id, form) in &draft.v1 {
             if let Some(layer) = taken.get(&form.layer) {
-                self.blobs.insert(layer.digest, layer.clone());
+                self.add_blob(layer.clone());
                 self.add_v1(
                     *id,
                     V1Form {
@@ -91,6 +91,15 @@ impl Images {
         }
         self.notes.extend(draft.notes.iter().cloned());
         Ok(())
+    }
+
+    /// Adds content. What is known of it stays known, whatever order the sources come in.
+    pub fn add_blob(&mut self, mut stored: Stored) {
+        if let Some(known) = self.blobs.get(&stored.digest) {
+            stored.tar = stored.tar.or(known.tar);
+            stored.made |= known.made;
+        }
+        self.blobs.insert(stored.digest, stored);
     }
 
     fn add_v1(&mut self, id: V1Id, form: V1Form) {
@@ -264,7 +273,9 @@ impl Images {
             self.manifests.entry(digest).or_insert(manifest);
         }
         self.settle_entries();
-        self.blobs.extend(newer.blobs);
+        for stored in newer.blobs.into_values() {
+            self.add_blob(stored);
+        }
         newer.v1.into_iter().for_each(|(id, form)| {
             self.v1.entry(id).or_insert(form);
         });

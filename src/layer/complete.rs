@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::content::Content;
 use crate::error::is_bad;
-use crate::layer::shape::{normal, parent};
+use crate::layer::shape::{MAX_PATHS, normal, parent};
 use crate::layer::{Failure, LARGE, Measured, Packing, compress_stream};
 
 /// A layer that can be completed.
@@ -20,6 +20,9 @@ pub struct Completion<'a> {
     layer: &'a Content,
     prefix: Vec<u8>,
 }
+
+/// No Linux takes a longer path, in bytes.
+const MAX_PATH: usize = 4096;
 
 impl<'a> Completion<'a> {
     /// Finds what a layer misses; `below` are the layers under it, base first. `None` when one of
@@ -111,11 +114,16 @@ impl Entries {
 
     fn read(plain: impl Read) -> io::Result<Self> {
         let mut found = Self::default();
+        let mut bytes = 0;
         // Some tools leave out the blocks that end a tar.
         let padded = plain.chain(io::repeat(0).take(1024));
         for entry in tar::Archive::new(padded).entries()? {
             let mut entry = entry?;
             let path = normal(&entry.path_bytes());
+            bytes += path.len();
+            if path.len() > MAX_PATH || bytes > MAX_PATHS {
+                return Err(io::Error::other("its paths are too long"));
+            }
             let folder = parent(&path).unwrap_or_default().to_vec();
             let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             match name.strip_prefix(b".wh.") {
@@ -206,6 +214,15 @@ impl View {
             .take_while(move |(path, _)| path.starts_with(&end))
     }
 
+    /// Whether a path leads over something that is no folder, as a link to one: a folder entry would
+    /// replace it, the members below it only go through it.
+    fn is_blocked(&self, path: &[u8]) -> bool {
+        let above = std::iter::successors(Some(path), |path| parent(path));
+        above
+            .filter_map(|path| self.0.get(path))
+            .any(|(_, is_folder)| !is_folder)
+    }
+
     /// What is directly in a folder.
     fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
         let own = |path: &[u8]| parent(path).unwrap_or_default() == folder;
@@ -222,15 +239,15 @@ fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
     view.hide(layer);
     let mut builder = tar::Builder::new(Vec::new());
     for folder in layer.implied() {
+        if view.is_blocked(&folder) {
+            continue;
+        }
         if layer
             .members
             .get(&folder)
             .is_none_or(|entry| !entry.is_folder)
         {
-            let below = view
-                .0
-                .get(&folder)
-                .and_then(|(header, is_folder)| header.as_ref().filter(|_| *is_folder));
+            let below = view.0.get(&folder).and_then(|(look, _)| look.as_ref());
             add_folder(&mut builder, &folder, below)?;
         }
     }

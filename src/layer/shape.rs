@@ -18,6 +18,8 @@ pub(super) struct Scanner {
     opaque: bool,
     folders: HashSet<Vec<u8>>,
     parents: HashSet<Vec<u8>>,
+    /// Bytes of the paths in both.
+    path_bytes: usize,
 }
 
 #[derive(Default)]
@@ -34,6 +36,8 @@ enum State {
 
 /// Folders beyond this are not remembered; a layer with more is taken as it is.
 const MAX_FOLDERS: usize = 1 << 20;
+/// All paths of a layer that are remembered together, in bytes.
+pub(super) const MAX_PATHS: usize = 1 << 26;
 /// Longer extensions hold no names.
 const MAX_EXTENSION: u64 = 1 << 16;
 
@@ -147,12 +151,14 @@ impl Scanner {
         let path = normal(name);
         self.opaque |= path.ends_with(b".wh..wh..opq");
         if let Some(parent) = parent(&path).filter(|parent| !self.parents.contains(*parent)) {
+            self.path_bytes += parent.len();
             self.parents.insert(parent.to_vec());
         }
         if is_folder {
+            self.path_bytes += path.len();
             self.folders.insert(path);
         }
-        if self.folders.len() + self.parents.len() > MAX_FOLDERS {
+        if self.folders.len() + self.parents.len() > MAX_FOLDERS || self.path_bytes > MAX_PATHS {
             self.state = State::Done;
         }
     }

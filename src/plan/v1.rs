@@ -33,10 +33,13 @@ pub(super) fn image(
     let image = &plan.v1.images[&id];
     let path = |name: &str| format!("v1/images/{id}/{name}");
     if image.form == Form::InSite {
-        return match image.vouched.filter(|_| stage == Stage::Manifest) {
-            Some(checksum) => tree.bytes(path("checksum"), format!("{checksum}\n").into_bytes()),
-            None => Ok(()),
-        };
+        if stage == Stage::Manifest {
+            if let Some(checksum) = image.vouched {
+                tree.bytes(path("checksum"), format!("{checksum}\n").into_bytes())?;
+            }
+            tree.bytes(path("ancestry"), v1::ancestry_json(&plan.v1.ancestry(id)?))?;
+        }
+        return Ok(());
     }
     match (stage, &image.layer) {
         (Stage::Content, Layer::Blob(digest)) => tree.insert(path("layer"), File::Blob(*digest)),

@@ -148,15 +148,7 @@ impl Site {
             .iter()
             .map(|repository| repository.as_str())
             .collect();
-        self.replace_private(
-            "pending",
-            lines
-                .join(
-                    "
-",
-                )
-                .as_bytes(),
-        )
+        self.replace_private("pending", lines.join("\n").as_bytes())
     }
 
     fn clear_pending(&self) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 //! their names; the next stage's sync makes the names durable too. A file that is there already
 //! keeps its inode: pointers are compared, content is known by its name and length.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,8 +77,7 @@ impl Site {
                         .collect(),
                 )?;
             }
-            fsx::sync(self.files.root())?;
-            place(renames)?;
+            self.place(renames)?;
             writer.link(&links)?;
             changed = true;
         }
@@ -101,19 +100,59 @@ impl Site {
     fn is_dry(&self) -> bool {
         matches!(self.staging, Staging::Nowhere)
     }
+
+    /// Makes staged files durable and gives them their names.
+    fn place(&self, renames: Vec<(PathBuf, PathBuf)>) -> anyhow::Result<()> {
+        let mut turns: BTreeMap<Turn, Vec<(PathBuf, PathBuf)>> = BTreeMap::new();
+        for (from, to) in renames {
+            let turn = to.strip_prefix(self.files.root()).map(Turn::of);
+            turns
+                .entry(turn.unwrap_or(Turn::File))
+                .or_default()
+                .push((from, to));
+        }
+        fsx::sync(self.files.root())?;
+        for (turn, renames) in turns {
+            if turn == Turn::V1Image {
+                fsx::sync(self.files.root())?;
+            }
+            renames
+                .par_iter()
+                .try_for_each(|(from, to)| fsx::rename(from, to))?;
+        }
+        Ok(())
+    }
 }
 
-/// Gives files their names. Those under one folder keep their order, so that lists come last.
-fn place(renames: Vec<(PathBuf, PathBuf)>) -> anyhow::Result<()> {
-    let (lists, files): (Vec<_>, Vec<_>) = renames
-        .into_iter()
-        .partition(|(_, to)| to.ends_with("index.json"));
-    files
-        .par_iter()
-        .try_for_each(|(from, to)| fsx::rename(from, to))?;
-    lists
-        .iter()
-        .try_for_each(|(from, to)| fsx::rename(from, to))
+/// The order of names within a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    File,
+    /// The JSON of a v1 image says that the rest of it is there.
+    V1Image,
+    /// What lists the tags of a repository.
+    TagList,
+    /// What lists repositories.
+    List,
+    Catalogue,
+}
+
+impl Turn {
+    /// The turn of a path within the site.
+    fn of(path: &Path) -> Self {
+        let is = |end: &str| path.ends_with(end);
+        if path == Path::new("index.json") {
+            Self::Catalogue
+        } else if is("v2/_catalog") || is("v1/search") {
+            Self::List
+        } else if is("tags/index.json") || is("tags/index.html") || is("tags/list") {
+            Self::TagList
+        } else if path.starts_with("v1/images") && is("json") {
+            Self::V1Image
+        } else {
+            Self::File
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -268,7 +307,9 @@ impl Writer<'_> {
             self.make_folder(path)?;
             let blob = self.site.files.path(&blob_path(digest));
             let temporary = self.site.staging.path()?;
-            if !fsx::link(&blob, &temporary)? {
+            // A manifest that is a blob of another one gets its own name later.
+            let linked = fsx::meta(&blob)?.is_some() && fsx::link(&blob, &temporary)?;
+            if !linked {
                 self.copy(&self.content_of(digest)?.0, &temporary)?;
             }
             fsx::rename(&temporary, path)
@@ -329,4 +370,39 @@ fn push<T>(list: &Mutex<Vec<T>>, item: T) {
 
 fn has_length(path: &Path, length: u64) -> anyhow::Result<bool> {
     Ok(fsx::meta(path)?.is_some_and(|meta| meta.is_file && meta.len == length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_others_gets_its_name_after_them() {
+        let v1 = "v1/images/00/";
+        let order = [
+            vec![
+                format!("{v1}ancestry"),
+                format!("{v1}checksum"),
+                "v1/_ping".into(),
+            ],
+            vec![format!("{v1}json")],
+            vec![
+                "v1/repositories/a/tags/index.json".into(),
+                "v2/a/tags/list".into(),
+            ],
+            vec!["v1/search".into(), "v2/_catalog".into()],
+            vec!["index.json".into()],
+        ];
+        for (before, after) in order.iter().zip(&order[1..]) {
+            for (before, after) in before
+                .iter()
+                .flat_map(|b| after.iter().map(move |a| (b, a)))
+            {
+                assert!(
+                    Turn::of(before.as_ref()) < Turn::of(after.as_ref()),
+                    "{before} {after}"
+                );
+            }
+        }
+    }
 }

@@ -5,6 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::support::archive::{Archive, Image, Pack, one_file_tar};
+use crate::support::files::digest;
 use crate::support::site::{assert_same, build, inodes, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
@@ -178,4 +183,125 @@ fn one_image_of_a_registry_or_site_can_be_selected() {
             .join("v2/sample/hello/manifests/latest")
             .exists()
     );
+}
+
+/// A crash can leave a v1 image without its ancestry, in sites of earlier versions too.
+#[test]
+fn a_lost_ancestry_comes_back() {
+    let (_folder, site) = site();
+    let before = tree(&site);
+    for entry in fs::read_dir(site.join("v1/images")).unwrap() {
+        fs::remove_file(entry.unwrap().path().join("ancestry")).unwrap();
+    }
+    build(&[SOURCE], &site);
+    assert_same(&tree(&site), &before);
+}
+
+/// A damaged blob is mended in the repositories that the sources do not name, too.
+#[test]
+fn a_damaged_blob_is_mended_in_every_repository() {
+    let folder = TempDir::new("shared");
+    let (site, sources) = (folder.path().join("site"), folder.path().join("sources"));
+    let text = "some text ".repeat(4000);
+    let source = |name: &str| {
+        let path = sources.join(name);
+        Archive::oci(&[Image::new(&[&format!("{name}:1")])
+            .packed(Pack::Plain)
+            .layer("file", &text)])
+        .folder(&path);
+        path.to_str().unwrap().to_owned()
+    };
+    let (one, other) = (source("one"), source("other"));
+    build(&[&one, &other], &site);
+    let before = tree(&site);
+    for entry in fs::read_dir(site.join("blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        if bytes.len() > 10_000 {
+            fs::write(&path, &bytes[..100]).unwrap();
+        }
+    }
+    build(&[&one], &site);
+    assert_same(&tree(&site), &before);
+    verify(&site);
+}
+
+/// A manifest that is also a blob of an artifact, longer than what is copied.
+#[test]
+fn a_manifest_can_be_a_blob_of_another() {
+    let folder = TempDir::new("blob");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    let image = Image::new(&["app:1"])
+        .layer("file", "text")
+        .manifest(|manifest| manifest["annotations"] = json!({"long": "x".repeat(9000)}));
+    let mut archive = Archive::oci(&[image]);
+    let entry = {
+        let index: Value = serde_json::from_slice(archive.bytes("index.json")).unwrap();
+        index["manifests"][0].clone()
+    };
+    let layer =
+        json!({"mediaType": "text/plain", "digest": entry["digest"], "size": entry["size"]});
+    let config = archive.blob("application/vnd.oci.empty.v1+json", b"{}");
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let artifact = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "artifactType": "application/test",
+        "config": config,
+        "layers": [layer],
+    });
+    let mut artifact = archive.blob(media_type, artifact.to_string().as_bytes());
+    artifact["annotations"] = json!({"org.opencontainers.image.ref.name": "app:2"});
+    archive
+        .edit_json("index.json", |index| {
+            index["manifests"].as_array_mut().unwrap().push(artifact);
+        })
+        .folder(&source);
+    let source = source.to_str().unwrap();
+    build(&[source], &site);
+    verify(&site);
+    let before = inodes(&site);
+    build(&[source], &site);
+    assert_same(&inodes(&site), &before);
+}
+
+/// Schema 1 has one digest with and without signatures; the site's form stays for all repositories.
+#[test]
+fn signatures_of_another_repository_stay() {
+    let folder = TempDir::new("signed");
+    let site = folder.path().join("site");
+    let layer = one_file_tar("file", "text");
+    let body = format!(
+        "{{\n   \"schemaVersion\": 1,\n   \"name\": \"x\",\n   \"tag\": \"1\",\n   \"architecture\": \"amd64\",\n   \
+         \"fsLayers\": [{{\"blobSum\": \"{}\"}}],\n   \"history\": [{{\"v1Compatibility\": \"{{}}\"}}]",
+        digest(&layer)
+    );
+    let plain = format!("{body}\n}}");
+    let base64 = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let protected = json!({"formatLength": body.len(), "formatTail": base64("\n}"), "time": "t"});
+    let signature = json!({"header": {"alg": "ES256"}, "signature": "abcd", "protected": base64(&protected.to_string())});
+    let signed = format!("{body},\n   \"signatures\": [{signature}]\n}}");
+    let source = |name: &str, kind: &str, bytes: &str| {
+        let path = folder.path().join(name);
+        let blobs = path.join("blobs/sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        fs::write(blobs.join(&digest(&layer)[7..]), &layer).unwrap();
+        fs::write(blobs.join(&digest(plain.as_bytes())[7..]), bytes).unwrap();
+        let index = json!({"schemaVersion": 2, "manifests": [{
+            "mediaType": format!("application/vnd.docker.distribution.manifest.v1+{kind}"),
+            "digest": digest(plain.as_bytes()),
+            "size": bytes.len(),
+            "annotations": {"org.opencontainers.image.ref.name": format!("{name}:1")},
+        }]});
+        fs::write(path.join("index.json"), index.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    build(&[source("one", "prettyjws", &signed)], &site);
+    build(&[source("other", "json", &plain)], &site);
+    verify(&site);
+    for name in ["one", "other"] {
+        let served = fs::read_to_string(site.join(format!("v2/{name}/manifests/1"))).unwrap();
+        assert_eq!(served, signed);
+    }
 }

@@ -166,3 +166,33 @@ fn a_layer_that_is_no_whole_tar_is_left_as_it_is() {
     assert_eq!(decompressed(&layer).unwrap(), image.layers[0]);
     succeed(&mut stillage(["verify", site.to_str().unwrap()]));
 }
+
+/// A link of a lower layer is not replaced by a folder that the upper one implies.
+#[test]
+fn a_link_below_stays() {
+    let mut image = Image::new(&["app:1"]);
+    image.layers = vec![
+        layer(&[
+            ("usr", FOLDER, "", 0o755),
+            ("usr/lib", FOLDER, "", 0o750),
+            ("lib", EntryType::Symlink, "usr/lib", 0o777),
+        ]),
+        layer(&[
+            ("lib/deep/new", FILE, "1", 0o644),
+            ("usr/lib/new", FILE, "2", 0o644),
+        ]),
+    ];
+    let folder = TempDir::new("link");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    Archive::oci(&[image]).folder(&source);
+    build(&[source.to_str().unwrap()], &site);
+    let top = read(site.join("v1/repositories/app/tags/1"));
+    let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
+    let layer = decompressed(&layer).unwrap();
+    let paths: Vec<String> = tar::Archive::new(layer.as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
+    assert_eq!(paths, ["usr", "usr/lib", "lib/deep/new", "usr/lib/new"]);
+}

@@ -1,6 +1,7 @@
 //! Putting new images over what the site has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::catalogue::{Apis, Catalogue, Repo};
 use crate::error::WithHint as _;
@@ -10,7 +11,7 @@ use crate::ingest::{self, Job, Work};
 use crate::ops::build::{Moved, Options};
 use crate::site::{Site, load};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Blob;
+use crate::spec::manifest::{Blob, Body, MAX_JSON, Manifest};
 use crate::spec::name::{self, Repository};
 
 /// What the site will serve.
@@ -41,7 +42,8 @@ pub(super) fn merge(
         .v1_platform
         .clone()
         .or_else(|| catalogue.v1_platform.clone());
-    if options.mirror || catalogue.apis != apis || catalogue.v1_platform != platform {
+    let other_platform = catalogue.v1_platform != platform;
+    if options.mirror || catalogue.apis != apis || other_platform || mends(site, &new)? {
         touched.extend(catalogue.repositories.keys().cloned());
     }
     let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
@@ -62,7 +64,8 @@ pub(super) fn merge(
                 ))
             },
         )?;
-        if apis.v1 && !had_v1 {
+        keep_schema1(&mut images, &new, site)?;
+        if apis.v1 && (!had_v1 || other_platform) {
             measure(&mut images, site)?;
         }
         images.overlay(new);
@@ -84,6 +87,31 @@ pub(super) fn merge(
         catalogue,
         dropped,
     })
+}
+
+/// Whether a blob of the site is damaged, so that every repository needs the new one.
+fn mends(site: &Site, new: &Images) -> anyhow::Result<bool> {
+    for (digest, stored) in &new.blobs {
+        let there = site.files.blob(digest)?;
+        if there.is_some_and(|there| there.len() != stored.size) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Keeps the form of schema 1 manifests that the site has: signed and not, they have one digest.
+fn keep_schema1(images: &mut Images, new: &Images, site: &Site) -> anyhow::Result<()> {
+    for (digest, manifest) in &new.manifests {
+        if matches!(manifest.body, Body::Schema1(_))
+            && let Some(content) = site.files.blob(digest)?
+            && let Ok(kept) = Manifest::parse(content.read(MAX_JSON)?, None)
+            && kept.digest == *digest
+        {
+            images.manifests.insert(*digest, Arc::new(kept));
+        }
+    }
+    Ok(())
 }
 
 /// A site keeps the APIs that it has and may get another one.
