@@ -235,10 +235,11 @@ impl View {
 
 /// The entries that go before a layer: folders from the root down, then whiteouts.
 fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
-    let whiteouts = whiteouts(&view, layer);
+    let implied = layer.implied();
+    let whiteouts = whiteouts(&view, layer, &implied);
     view.hide(layer);
     let mut builder = tar::Builder::new(Vec::new());
-    for folder in layer.implied() {
+    for folder in implied {
         if view.is_blocked(&folder) {
             continue;
         }
@@ -262,8 +263,7 @@ fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
 }
 
 /// The whiteouts that hide what opaque folders have below, but for what the layer has there itself.
-fn whiteouts(view: &View, layer: &Entries) -> Vec<Vec<u8>> {
-    let implied = layer.implied();
+fn whiteouts(view: &View, layer: &Entries, implied: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut whiteouts = BTreeSet::new();
     let mut folders: Vec<Vec<u8>> = layer.opaque.iter().cloned().collect();
     while let Some(folder) = folders.pop() {

@@ -55,6 +55,12 @@ impl Site {
             counts: Counts::default(),
         };
         let parts = plan.parts();
+        let repositories: BTreeSet<&Repository> = plan
+            .images
+            .repositories
+            .keys()
+            .chain(plan.dropped)
+            .collect();
         let mut changed = false;
         for stage in Stage::ALL {
             let renames: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::default();
@@ -68,25 +74,12 @@ impl Site {
                 continue;
             }
             if stage == Stage::Pointer {
-                self.set_pending(
-                    &plan
-                        .images
-                        .repositories
-                        .keys()
-                        .chain(plan.dropped)
-                        .collect(),
-                )?;
+                self.set_pending(&repositories)?;
             }
             self.place(renames)?;
             writer.link(&links)?;
             changed = true;
         }
-        let repositories: Vec<&Repository> = plan
-            .images
-            .repositories
-            .keys()
-            .chain(plan.dropped)
-            .collect();
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository))?;

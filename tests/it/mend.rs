@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::archive::{Archive, Image, Pack, one_file_tar};
 use crate::support::files::digest;
-use crate::support::site::{assert_same, build, inodes, stillage, succeed, tree};
+use crate::support::site::{assert_same, build, inodes, stderr, stillage, tree, verify};
 use crate::support::temp::TempDir;
 
 const SOURCE: &str = "fixtures/docker-20.10.tar";
@@ -22,19 +22,11 @@ fn site() -> (TempDir, PathBuf) {
     (folder, site)
 }
 
-fn verify(site: &Path) {
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
-}
-
 fn run(args: &[&str], site: &Path) -> Output {
     stillage(["build", "-o", site.to_str().unwrap()])
         .args(args)
         .output()
         .unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// Every blob that is cut, longer than it was, or gone comes back from the source, with all its names.

@@ -12,7 +12,7 @@ use crate::support::archive::{Archive, Image, Pack, cut, gzip};
 use crate::support::clients::Docker;
 use crate::support::files::digest;
 use crate::support::process::{run, tool};
-use crate::support::site::{assert_same, build, json as read, stillage, succeed, tree};
+use crate::support::site::{assert_same, build, json as read, stderr, stillage, tree, verify};
 use crate::support::temp::TempDir;
 
 /// A folder for sources and a site.
@@ -46,7 +46,7 @@ impl Place {
 
     fn build(&self, args: &[&str]) -> Output {
         let output = build(args, &self.site());
-        succeed(&mut stillage(["verify", self.site().to_str().unwrap()]));
+        verify(&self.site());
         output
     }
 
@@ -65,10 +65,6 @@ impl Place {
 
 fn image(name: &str, text: &str) -> Image {
     Image::new(&[name]).layer("etc/text", text)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The same input gives the same tree; nothing new changes nothing.
 
-use std::path::Path;
 use std::process::Command;
 
-use crate::support::site::{assert_same, build, inodes, stillage, succeed, tree};
+use crate::support::site::{assert_same, build, inodes, stillage, succeed, tree, verify};
 use crate::support::temp::TempDir;
 
 const SOURCES: [&str; 9] = [
@@ -207,8 +206,4 @@ fn merged_sites_equal_one_build() {
     build(&sources, merged.path());
     assert_same(&tree(merged.path()), &tree(direct.path()));
     verify(merged.path());
-}
-
-fn verify(site: &Path) {
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
 }

@@ -11,7 +11,7 @@ use crate::support::clients::Docker;
 use crate::support::distribution::Distribution;
 use crate::support::nginx::Nginx;
 use crate::support::process::{run, tool};
-use crate::support::site::{build, json as read, stillage, succeed};
+use crate::support::site::{build, json as read, stillage, succeed, verify};
 use crate::support::temp::TempDir;
 
 const SBOM: &str = "application/spdx+json";
@@ -51,7 +51,7 @@ fn site_of_archive(archive: &Archive, source: impl Fn(&Path) -> Vec<String>) -> 
     archive.folder(&layout);
     let site = folder.path().join("site");
     build(&source(&layout), &site);
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+    verify(&site);
     (folder, site)
 }
 
@@ -259,7 +259,7 @@ fn signed_schema_1_is_pulled() {
     ]);
     let site = folder.path().join("site");
     build(&[format!("{}=old/image:1", copy.display())], &site);
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+    verify(&site);
     assert_eq!(
         fs::read(site.join("v2/old/image/manifests/1")).unwrap(),
         fs::read(copy.join("manifest.json")).unwrap()

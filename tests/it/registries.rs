@@ -13,18 +13,12 @@ use crate::support::distribution::Distribution;
 use crate::support::files::{decompressed, digest};
 use crate::support::nginx::Nginx;
 use crate::support::process::{run, tool};
-use crate::support::site::{assert_same, build, inodes, json as read, stillage, succeed};
+use crate::support::site::{
+    assert_same, build, inodes, json as read, stderr, stillage, succeed, verify,
+};
 use crate::support::temp::TempDir;
 
 const V1: &str = "fixtures/docker-registry-0.9.1";
-
-fn messages(output: &std::process::Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn verify(site: &Path) {
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
-}
 
 #[test]
 fn v1_storage_is_kept_byte_for_byte() {
@@ -83,9 +77,9 @@ fn v1_storage_is_kept_byte_for_byte() {
     }
     assert_eq!(kept, 8);
     assert!(
-        !messages(&output).contains("cannot be verified"),
+        !stderr(&output).contains("cannot be verified"),
         "{}",
-        messages(&output)
+        stderr(&output)
     );
     verify(site.path());
 }
@@ -95,9 +89,9 @@ fn private_repositories_are_left_out_and_named() {
     let site = TempDir::new("private");
     let output = build(&[V1], site.path());
     assert!(
-        messages(&output).contains("sample/child is private"),
+        stderr(&output).contains("sample/child is private"),
         "{}",
-        messages(&output)
+        stderr(&output)
     );
     assert!(!site.path().join("v2/sample/child").exists());
     assert!(site.path().join("v2/sample/hello/manifests/1.0").exists());
@@ -160,7 +154,7 @@ fn v1_storage_has_traps() {
     let site = folder.path().join("site");
     let output = build(&[storage.to_str().unwrap()], &site);
     assert!(
-        messages(&output).contains("its checksum cannot be verified"),
+        stderr(&output).contains("its checksum cannot be verified"),
         "a bare tarsum"
     );
     assert_eq!(
@@ -196,9 +190,9 @@ fn v1_storage_has_traps() {
     .unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        messages(&refused).contains("checksum"),
+        stderr(&refused).contains("checksum"),
         "{}",
-        messages(&refused)
+        stderr(&refused)
     );
 }
 
@@ -218,9 +212,9 @@ fn the_sample_of_distribution_keeps_every_digest() {
         assert_eq!(digest(&bytes), facts["manifest_digest"], "{reference}");
     }
     assert!(
-        messages(&output).contains("6 references"),
+        stderr(&output).contains("6 references"),
         "{}",
-        messages(&output)
+        stderr(&output)
     );
     verify(site.path());
 }
@@ -237,9 +231,9 @@ fn a_running_registry_moves_house() {
     let output = build(&[registry.storage().to_str().unwrap()], &site);
     assert_same(&inodes(&registry.storage()), &before);
     assert!(
-        messages(&output).contains("gone/image"),
+        stderr(&output).contains("gone/image"),
         "{}",
-        messages(&output)
+        stderr(&output)
     );
     verify(&site);
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::archive::{Archive, Image, Pack, gzip, zstd};
 use crate::support::files::{decompressed, digest};
-use crate::support::site::{assert_same, build, json as read, stillage, succeed, tree};
+use crate::support::site::{assert_same, build, json as read, tree, verify};
 use crate::support::temp::TempDir;
 
 /// A folder with one source in it, and the site built from that.
@@ -32,7 +32,7 @@ impl Built {
     fn build(self, name: &str) -> Self {
         let source = self.folder.path().join("source");
         build(&[format!("{}{name}", source.display())], &self.site());
-        succeed(&mut stillage(["verify", self.site().to_str().unwrap()]));
+        verify(&self.site());
         self
     }
 

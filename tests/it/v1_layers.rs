@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 
 use crate::support::archive::{Archive, Image, Pack};
 use crate::support::files::{Files, decompressed};
-use crate::support::site::{build, json as read, stillage, succeed};
+use crate::support::site::{build, json as read, verify};
 use crate::support::temp::TempDir;
 
 /// A member of a layer: path, kind, content or target, mode.
@@ -104,7 +104,7 @@ fn v1_and_v2_unpack_to_the_same_files() {
             let (source, site) = (folder.path().join("source"), folder.path().join("site"));
             Archive::oci(&[image]).folder(&source);
             build(&[source.to_str().unwrap()], &site);
-            succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+            verify(&site);
             let top = read(site.join("v1/repositories/app/tags/1"));
             let ids = read(site.join(format!("v1/images/{}/ancestry", top.as_str().unwrap())));
             let file = |id: &serde_json::Value| {
@@ -164,7 +164,7 @@ fn a_layer_that_is_no_whole_tar_is_left_as_it_is() {
     let top = read(site.join("v1/repositories/app/tags/1"));
     let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
     assert_eq!(decompressed(&layer).unwrap(), image.layers[0]);
-    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+    verify(&site);
 }
 
 /// A link of a lower layer is not replaced by a folder that the upper one implies.

@@ -23,6 +23,16 @@ pub(crate) fn build<S: AsRef<str>>(sources: &[S], site: &Path) -> Output {
     succeed(stillage(["build", "-o", site.to_str().unwrap()]).args(sources))
 }
 
+/// `stillage verify SITE`, which must find nothing.
+pub(crate) fn verify(site: &Path) {
+    succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+}
+
+/// The messages of a run.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
 /// Runs a command that must succeed.
 pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
