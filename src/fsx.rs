@@ -165,6 +165,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     act("write", path, file.write_all(bytes))
 }
 
+/// Writes a file, which replaces what was there only when it is whole.
+pub fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if meta(path)?.is_some_and(|meta| !meta.is_file) {
+        return act("replace", path, Err(ErrorKind::InvalidInput.into()));
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temp = path.with_file_name(name);
+    let mut out = io::BufWriter::new(create(&temp)?);
+    let filled = fill(&mut out).and_then(|()| act("write", path, out.flush()));
+    match filled {
+        Ok(()) => rename(&temp, path),
+        Err(error) => {
+            remove(&temp)?;
+            Err(error)
+        }
+    }
+}
+
 /// A file without a name, in a folder; it is gone when closed.
 pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -313,4 +335,9 @@ pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
 /// The canonical form of a path that exists, else the path.
 pub fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// A path from the root; it need not exist.
+pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    act("find", path, std::path::absolute(path))
 }

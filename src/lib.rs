@@ -25,12 +25,17 @@
 //! can be opened again), [`layer`] (compression) and [`fsx`] (the only module that calls
 //! `std::fs`). [`ops`] are the commands without their printing, [`cli`] is the printing.
 //!
-//! A new input format is one file in `source/` and one line in [`source::FORMATS`].
+//! What a server must answer is data too: [`endpoint`] says it for every address, [`server`] says it
+//! in the configuration of each web server.
+//!
+//! A new input format is one file in `source/` and one line in [`source::FORMATS`]; a new server is
+//! one file in `server/` and one line in [`server::SERVERS`].
 
 pub mod catalogue;
 pub mod cli;
 pub mod content;
 pub mod draft;
+pub mod endpoint;
 pub mod error;
 pub mod fsx;
 pub mod images;
@@ -38,6 +43,7 @@ pub mod ingest;
 pub mod layer;
 pub mod ops;
 pub mod plan;
+pub mod server;
 pub mod site;
 pub mod site_files;
 pub mod source;

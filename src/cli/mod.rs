@@ -1,18 +1,17 @@
 //! The command line: arguments, and which operation they mean.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::catalogue::Apis;
+use crate::cli::build::BuildArgs;
+use crate::cli::config::ConfigArgs;
 use crate::cli::ui::Ui;
-use crate::draft::Rules;
-use crate::ops::{build, list, verify};
-use crate::source::Source;
-use crate::spec::descriptor::Platform;
+use crate::ops::{list, verify};
 
+mod build;
+mod config;
 mod report;
 mod ui;
 
@@ -32,81 +31,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build a site from images, or add images to one
-    #[command(after_long_help = sources_help())]
+    #[command(after_long_help = build::sources_help())]
     Build(BuildArgs),
     /// List what a site serves
     List(SiteArgs),
     /// Check every file of a site against its catalogue
     Verify(SiteArgs),
-}
-
-#[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
-struct BuildArgs {
-    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]], or - for a tar on the standard input; see --help
-    /// for the formats
-    #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
-    /// The folder of the site; created if need be
-    #[arg(short, long, value_name = "SITE")]
-    output: PathBuf,
-    /// List exactly what the sources say: other names are dropped, their content stays
-    #[arg(long)]
-    mirror: bool,
-    /// Take only repositories that match a glob; `*` stays within a part of a name, `**` does not
-    #[arg(long, value_name = "GLOB")]
-    only: Vec<String>,
-    /// Leave out repositories that match a glob
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-    /// Take only these platforms of indexes, as in linux/arm64 or linux/arm/v7
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Vec<Platform>,
-    /// The platform that v1 clients get of an index [default: linux/amd64]
-    #[arg(long, value_name = "PLATFORM")]
-    v1_platform: Option<Platform>,
-    /// Where sources give one tag to different manifests, let the last source have it
-    #[arg(long)]
-    last_wins: bool,
-    /// Keep the host in names, without its port
-    #[arg(long)]
-    keep_host: bool,
-    /// Serve the plain-layer manifests of Docker 25 and later as they are
-    #[arg(long)]
-    keep_manifests: bool,
-    /// Take repositories that an old registry calls private
-    #[arg(long)]
-    include_private: bool,
-    /// Hard-link files of sources into the site instead of copying them
-    #[arg(long)]
-    link: bool,
-    /// Leave out the v1 API, which Docker up to 1.9 pulls from
-    #[arg(long)]
-    no_v1: bool,
-    /// Leave out the v2 API, which everything newer pulls from
-    #[arg(long, conflicts_with = "no_v1")]
-    no_v2: bool,
-    /// Threads to use
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    jobs: usize,
-    /// Read and check everything, write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Print what was built as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
+    /// Print the configuration with which a web server serves a site
+    #[command(after_long_help = config::servers_help())]
+    Config(ConfigArgs),
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +69,7 @@ impl Command {
     fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(args) => args.run(ui),
+            Self::Config(args) => args.run(ui),
             Self::List(args) => {
                 let listed = list::list(&args.site)?;
                 Ui::data(&if args.json {
@@ -164,61 +98,4 @@ impl Command {
             }
         }
     }
-}
-
-impl BuildArgs {
-    fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        let sources = self
-            .sources
-            .iter()
-            .map(|text| Source::parse(text))
-            .collect::<anyhow::Result<_>>()?;
-        let apis = Apis {
-            v1: !self.no_v1,
-            v2: !self.no_v2,
-        };
-        let rules = Rules {
-            v1: apis.v1,
-            compress: false,
-            keep_host: self.keep_host,
-            keep_manifests: self.keep_manifests,
-            private: self.include_private,
-            platforms: self.platform,
-        };
-        let options = build::Options {
-            sources,
-            output: self.output,
-            apis,
-            rules,
-            selection: build::Selection::new(&self.only, &self.exclude)?,
-            last_wins: self.last_wins,
-            mirror: self.mirror,
-            v1_platform: self.v1_platform,
-            link: self.link,
-            dry_run: self.dry_run,
-        };
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.jobs)
-            .build()?;
-        let busy = || ui.message("waiting for another build of this site to finish");
-        let summary = pool.install(|| build::build(&options, busy))?;
-        if self.json {
-            Ui::data(&report::json(&summary)?)?;
-        } else {
-            for line in report::built(&summary, self.dry_run) {
-                ui.message(&line);
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn sources_help() -> String {
-    let mut help = String::from("Sources, found by their content or named by a prefix:\n");
-    for (prefix, about) in crate::source::prefixes_with_about() {
-        let prefix = format!("{prefix}:");
-        let _ = writeln!(help, "  {prefix:16} {about}");
-    }
-    help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
-    help
 }

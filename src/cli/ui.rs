@@ -15,15 +15,29 @@ pub(super) struct Ui {
 }
 
 impl Ui {
-    /// Prints what was asked for. A reader that closed early has what it wanted.
+    /// Prints what was asked for.
     pub(super) fn data(text: &str) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        match stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.context("cannot write to the standard output"),
+        Self::stream(|out| {
+            out.write_all(text.as_bytes())
+                .context("cannot write to the standard output")
+        })
+    }
+
+    /// Prints what `write` writes. A reader that closed early has what it wanted.
+    pub(super) fn stream<T: Default>(
+        write: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let written = write(&mut stdout).and_then(|value| {
+            stdout.flush()?;
+            Ok(value)
+        });
+        match written {
+            Err(error) => match error.downcast_ref::<io::Error>() {
+                Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(T::default()),
+                _ => Err(error),
+            },
+            written => written,
         }
     }
 

@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::catalogue::Repo;
 use crate::images::Images;
-use crate::plan::v1_images::V1Images;
-use crate::site::{self, load};
+use crate::ops::view::View;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
 use crate::spec::name::Repository;
@@ -41,24 +40,7 @@ pub struct Listed {
 /// # Errors
 /// When there is no site, or it is damaged.
 pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
-    let (files, catalogue) = site::read(root)?;
-    let mut images = load::load(
-        &files,
-        &catalogue,
-        catalogue.repositories.keys(),
-        None,
-        &mut Err,
-    )?;
-    let v1 = if catalogue.apis.v1 {
-        V1Images::find(
-            &mut images,
-            Some(&files),
-            catalogue.v1_platform.as_ref(),
-            &|_, stored| Ok(stored.clone()),
-        )?
-    } else {
-        V1Images::default()
-    };
+    let View { images, v1, .. } = View::load(root)?;
     let mut listed = Vec::new();
     for (repository, repo) in &images.repositories {
         for (tag, digest) in &repo.tags {

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::support::archive::{Archive, Image};
 use crate::support::clients::Docker;
 use crate::support::files::digest;
-use crate::support::nginx::Nginx;
 use crate::support::process::run;
+use crate::support::servers::nginx::Nginx;
 use crate::support::site::{build, json as read};
 use crate::support::temp::TempDir;
 

@@ -7,19 +7,20 @@
     reason = "a test may fail, print, use files and the clock, and keep the lines of a table alike"
 )]
 
+mod answers;
 mod bad_input;
 mod client_lists;
 mod clients;
 mod legacy;
 mod mend;
 mod nginx;
-mod nginx_rows;
 mod options;
 mod properties;
 mod rebuild;
 mod referrers;
 mod registries;
 mod samples;
+mod servers;
 mod sources;
 mod structure;
 mod support;

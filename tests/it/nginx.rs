@@ -5,14 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::nginx_rows::{hand_rows, rows};
+use super::answers::{hand_rows, rows};
 use super::support::archive::{Archive, Image};
 use super::support::expected::build_site;
 use super::support::hand_site::{ODD_NAMES, hand_made_site};
 use super::support::http::{self, Response};
-use super::support::nginx::{Nginx, check, configured, example};
 use super::support::row::{IMMUTABLE, Row};
 use super::support::sample::Sample;
+use super::support::servers::Skills;
+use super::support::servers::nginx::{Nginx, check, configured, example};
 use super::support::site::build;
 use super::support::temp::TempDir;
 
@@ -31,7 +32,7 @@ fn assert_rows(nginx: &Nginx, rows: &[Row]) {
 fn every_row_is_answered_right() {
     let site = hand_made();
     let nginx = Nginx::start(site.path());
-    let rows = rows(&Sample::read(site.path(), "sample/app", "om"));
+    let rows = rows(&Sample::read(site.path(), "sample/app", "om"), Skills::NONE);
     assert!(rows.len() > 50);
     assert_rows(&nginx, &rows);
     assert_rows(&nginx, &hand_rows());
@@ -42,7 +43,10 @@ fn every_row_holds_for_odd_repositories() {
     let site = hand_made();
     let nginx = Nginx::start(site.path());
     for name in ["tiny", "library/tiny"].iter().chain(&ODD_NAMES) {
-        assert_rows(&nginx, &rows(&Sample::read(site.path(), name, "latest")));
+        assert_rows(
+            &nginx,
+            &rows(&Sample::read(site.path(), name, "latest"), Skills::NONE),
+        );
     }
 }
 
@@ -190,7 +194,7 @@ fn the_tls_lines_work() {
 
     let tls_port = std::cell::Cell::new(0);
     let config = |port| {
-        tls_port.set(super::support::nginx::free_port());
+        tls_port.set(super::support::servers::free_port());
         with_tls(site.path(), keys.path(), port, tls_port.get())
     };
     let accepted = check(&config(1));
@@ -293,6 +297,9 @@ fn every_row_holds_for_a_built_site() {
         ("samples/oci-layout-zstd", "latest"),
         ("samples/dir-s2", "latest"),
     ] {
-        assert_rows(&nginx, &rows(&Sample::read(site.path(), name, tag)));
+        assert_rows(
+            &nginx,
+            &rows(&Sample::read(site.path(), name, tag), Skills::NONE),
+        );
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::support::archive::{Archive, Image};
 use crate::support::clients::Docker;
 use crate::support::distribution::Distribution;
-use crate::support::nginx::Nginx;
 use crate::support::process::{run, tool};
+use crate::support::servers::nginx::Nginx;
 use crate::support::site::{build, json as read, stillage, succeed, verify};
 use crate::support::temp::TempDir;
 

@@ -11,8 +11,8 @@ use crate::support::archive::{Archive, Image, one_file_tar};
 use crate::support::clients::Docker;
 use crate::support::distribution::Distribution;
 use crate::support::files::{decompressed, digest};
-use crate::support::nginx::Nginx;
 use crate::support::process::{run, tool};
+use crate::support::servers::nginx::Nginx;
 use crate::support::site::{
     assert_same, build, inodes, json as read, stderr, stillage, succeed, verify,
 };

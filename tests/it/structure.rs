@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 17] = [
     "error",
     "fsx",
     "spec",
+    "endpoint",
     "content",
     "layer",
     "ingest",
@@ -18,6 +19,7 @@ const ORDER: [&str; 15] = [
     "site_files",
     "plan",
     "site",
+    "server",
     "source",
     "ops",
 ];

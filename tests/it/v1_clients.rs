@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::support::expected::{Expected, Layers, build_site, expected};
 use crate::support::files::{decompressed, digest};
 use crate::support::http;
-use crate::support::nginx::free_port;
 use crate::support::process::{Daemon, run, tool};
 use crate::support::registry::Registry;
+use crate::support::servers::free_port;
 use crate::support::temp::TempDir;
 
 /// The tags of a repository, each with its image ids from the top to the base.

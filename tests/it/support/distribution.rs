@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::nginx::free_port;
 use super::process::{Daemon, tool};
+use super::servers::free_port;
 use super::temp::TempDir;
 
 /// A running registry. The daemon ends before its folder goes.

@@ -57,7 +57,9 @@ pub(crate) fn put(site: &Path, path: &str, bytes: impl AsRef<[u8]>) {
 pub(crate) fn hand_made_site(site: &Path) {
     put(site, "index.html", "<!doctype html><title>Images</title>");
     put(site, "oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
-    put(site, "index.json", r#"{"schemaVersion":2,"manifests":[]}"#);
+    let annotations = r#"{"org.stillage.apis":"v1,v2","org.stillage.format":"1"}"#;
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[],"annotations":{annotations}}}"#);
+    put(site, "index.json", index);
     put(site, ".stillage/lock", "not content");
     put(site, "v1/_ping", "{}");
     let search =

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::expected::build_site;
-use super::nginx::Nginx;
+use super::servers::nginx::Nginx;
 use super::temp::TempDir;
 
 /// The running registry. Fields are dropped in order: nginx ends before its site goes.

@@ -71,13 +71,17 @@ impl Row {
             .has("Accept-Ranges", "bytes")
     }
 
-    /// A file that may be replaced at any time: no validator, since nginx's cannot be trusted for it.
+    /// A file that may be replaced at any time, and that no digest identifies.
     pub(crate) fn pointer(self, media_type: &str) -> Self {
+        self.moving(media_type).lacks("Docker-Content-Digest")
+    }
+
+    /// A file that may be replaced at any time: no validator, since nginx's cannot be trusted for it.
+    pub(crate) fn moving(self, media_type: &str) -> Self {
         self.has("Content-Type", media_type)
             .has("Cache-Control", POINTER)
             .lacks("ETag")
             .lacks("Last-Modified")
-            .lacks("Docker-Content-Digest")
     }
 
     /// An error in JSON, which no cache keeps.

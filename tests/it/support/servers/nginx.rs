@@ -1,15 +1,15 @@
 //! nginx with `nginx.conf.example`.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::http;
-use super::temp::TempDir;
+use super::{Server, Skills, config, free_port};
+use crate::support::http;
+use crate::support::temp::TempDir;
 
 /// `nobody`.
 const PLAIN_USER: u32 = 65534;
@@ -24,12 +24,6 @@ pub(crate) fn configured(site: &Path, port: u16) -> String {
     example()
         .replace("/srv/registry", site.to_str().unwrap())
         .replace("listen 5000", &format!("listen 127.0.0.1:{port}"))
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Whether the tests run as root, so that nginx's workers change their user.
@@ -90,9 +84,7 @@ impl Nginx {
     fn launch(port: u16, config: &str, prepare: impl Fn(&mut Command)) -> Result<Self, String> {
         let dir = TempDir::new("nginx");
         fs::write(dir.path().join("nginx.conf"), config).unwrap();
-        if is_root() {
-            chown(dir.path(), Some(PLAIN_USER), Some(PLAIN_USER)).unwrap();
-        }
+        open_to_plain_user(dir.path());
         let mut command = command(dir.path());
         command.args(["-g", "daemon off;"]).stdin(Stdio::null());
         command.stdout(Stdio::null());
@@ -148,4 +140,38 @@ fn command(dir: &Path) -> Command {
     command.arg("-c").arg(dir.join("nginx.conf"));
     command.arg("-e").arg(dir.join("err"));
     command
+}
+
+/// nginx as `stillage config nginx` sets it up.
+pub(crate) static NGINX: Server = Server {
+    name: "nginx",
+    command: |site, port, dir| serve(site, port, dir, &[]),
+    skills: Skills::NONE,
+    otherwise: &[],
+};
+
+fn serve(site: &Path, port: u16, dir: &Path, more: &[&str]) -> Vec<String> {
+    let file = config("nginx", site, port, dir, more);
+    let dir = dir.to_str().unwrap();
+    let err = format!("{dir}/err");
+    [
+        "nginx",
+        "-p",
+        dir,
+        "-c",
+        &file,
+        "-e",
+        &err,
+        "-g",
+        "daemon off;",
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// Lets the workers of a server that root starts write into a folder.
+pub(super) fn open_to_plain_user(dir: &Path) {
+    if is_root() {
+        chown(dir, Some(PLAIN_USER), Some(PLAIN_USER)).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 use super::support::hand_site::{ODD_NAMES, ODD_TAGS, TYPES};
 use super::support::row::{Row, get, row};
 use super::support::sample::Sample;
+use super::support::servers::Skills;
 
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
@@ -15,17 +16,20 @@ const UNKNOWN_MANIFEST: [&str; 2] = ["MANIFEST_UNKNOWN", "manifest unknown"];
 const UNKNOWN_BLOB: [&str; 2] = ["BLOB_UNKNOWN", "blob unknown to registry"];
 const UNKNOWN_NAME: [&str; 2] = ["NAME_UNKNOWN", "repository name not known to registry"];
 
-/// All rows that hold for every site with this tag.
-pub(crate) fn rows(of: &Sample) -> Vec<Row> {
+/// All rows that hold for every site with this tag, on a server that can do this.
+pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let mut rows = layout_rows(of);
-    rows.extend(v1_rows(of));
+    rows.extend(v1_rows(of, skills));
     rows.extend(v1_errors(of));
-    rows.extend(v2_rows(of));
+    rows.extend(v2_rows(of, skills));
+    if !skills.queries {
+        rows.extend(query_rows(of));
+    }
     rows.extend(v2_errors(of));
     rows.extend(method_rows(of));
-    rows.extend(escape_rows(of));
+    rows.extend(escape_rows(of, skills));
     rows.extend(hidden_rows(of));
-    rows.extend(conditional_rows(of));
+    rows.extend(conditional_rows(of, skills));
     rows
 }
 
@@ -50,19 +54,24 @@ fn layout_rows(of: &Sample) -> Vec<Row> {
     ]
 }
 
-fn v1_rows(of: &Sample) -> Vec<Row> {
+fn v1_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let Sample { name, tag, id, .. } = of;
     let folder = format!("v1/repositories/{name}");
     let image = format!("v1/images/{id}");
     let tags = of.file(&format!("{folder}/tags/index.json"));
     let anonymous = "Token ";
     let file = |path: String| get(format!("/{path}")).body(of.file(&path));
+    let size = of.file(&format!("{image}/layer")).len();
+    let sized = |row: Row| {
+        if skills.sizes {
+            row.has("X-Docker-Size", size.to_string())
+        } else {
+            row.lacks("X-Docker-Size")
+        }
+    };
     vec![
         file("v1/_ping".into()).pointer(JSON),
-        file("v1/search".into()).pointer(JSON),
-        get("/v1/search?q=app&page=2")
-            .pointer(JSON)
-            .body(of.file("v1/search")),
+        get("/v1/search").pointer(JSON),
         file(format!("{folder}/images")).pointer(JSON),
         file(format!("{folder}/images")).with("X-Docker-Token", "true"),
         file(format!("{folder}/tags/{tag}")).pointer(JSON),
@@ -74,12 +83,10 @@ fn v1_rows(of: &Sample) -> Vec<Row> {
             .pointer(JSON)
             .body(tags.clone()),
         get(format!("/{folder}/tags?n=1")).pointer(JSON).body(tags),
-        file(format!("{image}/json")).immutable(JSON),
+        sized(file(format!("{image}/json")).immutable(JSON)),
         file(format!("{image}/json")).with("Authorization", "Basic Og=="),
         file(format!("{image}/ancestry")).immutable(JSON),
-        file(format!("{image}/layer"))
-            .immutable(BYTES)
-            .lacks("Docker-Content-Digest"),
+        sized(file(format!("{image}/layer")).immutable(BYTES)).lacks("Docker-Content-Digest"),
     ]
 }
 
@@ -115,40 +122,59 @@ fn v1_errors(of: &Sample) -> Vec<Row> {
     ]
 }
 
-fn v2_rows(of: &Sample) -> Vec<Row> {
+/// A manifest by its tag: a pointer, maybe with its digest.
+fn tagged(path: impl Into<String>, of: &Sample, skills: Skills) -> Row {
+    let row = get(path).moving(of.media_type);
+    if skills.digest_of_tags {
+        row.has("Docker-Content-Digest", &of.digest)
+    } else {
+        row.lacks("Docker-Content-Digest")
+    }
+}
+
+/// A server of files alone does not look at queries.
+fn query_rows(of: &Sample) -> Vec<Row> {
+    let list = format!("v2/{}/tags/list", of.name);
+    vec![
+        get("/v1/search").body(of.file("v1/search")),
+        get("/v1/search?q=app&page=2")
+            .pointer(JSON)
+            .body(of.file("v1/search")),
+        get("/v2/_catalog?n=1")
+            .pointer(JSON)
+            .body(of.file("v2/_catalog")),
+        get(format!("/{list}?n=1&last=a"))
+            .pointer(JSON)
+            .body(of.file(&list)),
+    ]
+}
+
+fn v2_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let Sample {
         name,
         tag,
         digest,
         blob,
-        media_type,
         ..
     } = of;
     let folder = format!("v2/{name}");
     let list = of.file(&format!("{folder}/tags/list"));
     let blob_path = format!("{folder}/blobs/{blob}");
     let manifest = of.file(&format!("{folder}/manifests/{tag}"));
-    let by_tag = || get(format!("/{folder}/manifests/{tag}")).body(manifest.clone());
+    let by_tag = || tagged(format!("/{folder}/manifests/{tag}"), of, skills).body(manifest.clone());
     vec![
         get("/v2/").pointer(JSON).body("{}"),
         get("/v2").pointer(JSON).body("{}"),
         get("/v2/").with("Authorization", "Basic Og==").body("{}"),
-        get("/v2/_catalog?n=1")
+        get("/v2/_catalog")
             .pointer(JSON)
             .body(of.file("v2/_catalog")),
-        get(format!("/{folder}/tags/list"))
-            .pointer(JSON)
-            .body(list.clone()),
-        get(format!("/{folder}/tags/list?n=1&last=a"))
-            .pointer(JSON)
-            .body(list),
-        by_tag().pointer(media_type),
-        by_tag()
-            .with("Accept", "application/vnd.oci.image.manifest.v1+json")
-            .pointer(media_type),
-        by_tag().with("Accept-Encoding", "gzip").pointer(media_type),
+        get(format!("/{folder}/tags/list")).pointer(JSON).body(list),
+        by_tag(),
+        by_tag().with("Accept", "application/vnd.oci.image.manifest.v1+json"),
+        by_tag().with("Accept-Encoding", "gzip"),
         get(format!("/{folder}/manifests/{digest}"))
-            .immutable(media_type)
+            .immutable(of.media_type)
             .has("Docker-Content-Digest", digest)
             .body(manifest.clone()),
         get(format!("/{blob_path}"))
@@ -260,7 +286,7 @@ fn method_rows(of: &Sample) -> Vec<Row> {
 }
 
 /// Names may come with any character escaped, and with queries.
-fn escape_rows(of: &Sample) -> Vec<Row> {
+fn escape_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let Sample {
         name,
         tag,
@@ -272,9 +298,10 @@ fn escape_rows(of: &Sample) -> Vec<Row> {
     } = of;
     let first = format!("%{:02x}{}", tag.as_bytes()[0], &tag[1..]);
     let colon = |digest: &str| digest.replace(':', "%3A");
+    let by_tag = |path: String| tagged(path, of, skills);
     vec![
-        get(format!("/v2/{name}/manifests/{first}")).pointer(media_type),
-        get(format!("/v2/{name}/manifests/{tag}?x=/blobs/{blob}")).pointer(media_type),
+        by_tag(format!("/v2/{name}/manifests/{first}")),
+        by_tag(format!("/v2/{name}/manifests/{tag}?x=/blobs/{blob}")),
         get(format!("/v1/repositories/{name}/tags/{first}")).pointer(JSON),
         get(format!(
             "/v1/repositories/{}/tags",
@@ -287,7 +314,7 @@ fn escape_rows(of: &Sample) -> Vec<Row> {
         get(format!("/v2/{name}/blobs/{}", colon(blob)))
             .immutable(BYTES)
             .has("Docker-Content-Digest", blob),
-        get(format!("//v2//{name}/manifests/{tag}")).pointer(media_type),
+        by_tag(format!("//v2//{name}/manifests/{tag}")),
         get(format!("/v2/{name}/manifests/{tag}%0a")).v2_error(
             404,
             UNKNOWN_MANIFEST[0],
@@ -324,15 +351,9 @@ fn hidden_rows(of: &Sample) -> Vec<Row> {
 }
 
 /// Whatever a client believes to have, it gets a pointer anew.
-fn conditional_rows(of: &Sample) -> Vec<Row> {
-    let Sample {
-        name,
-        tag,
-        media_type,
-        ..
-    } = of;
+fn conditional_rows(of: &Sample, skills: Skills) -> Vec<Row> {
+    let Sample { name, tag, .. } = of;
     let pointers = [
-        (format!("/v2/{name}/manifests/{tag}"), *media_type),
         (format!("/v2/{name}/tags/list"), JSON),
         (format!("/v2/{name}/referrers/{}", of.digest), INDEX),
         (format!("/v2/{name}/referrers/sha256:{ABSENT}"), INDEX),
@@ -348,9 +369,11 @@ fn conditional_rows(of: &Sample) -> Vec<Row> {
         ("If-None-Match", &of.digest),
     ];
     let mut rows = Vec::new();
-    for (path, media_type) in &pointers {
-        for (name, value) in conditions {
-            rows.push(get(path).with(name, value).pointer(media_type));
+    for (header, value) in conditions {
+        let manifest = tagged(format!("/v2/{name}/manifests/{tag}"), of, skills);
+        rows.push(manifest.with(header, value));
+        for (path, media_type) in &pointers {
+            rows.push(get(path).with(header, value).pointer(media_type));
         }
     }
     rows
@@ -360,10 +383,10 @@ fn conditional_rows(of: &Sample) -> Vec<Row> {
 pub(crate) fn hand_rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (tag, media_type) in TYPES {
-        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).pointer(media_type));
+        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).moving(media_type));
     }
     for tag in ODD_TAGS {
-        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).pointer(TYPES[0].1));
+        rows.push(get(format!("/v2/sample/app/manifests/{tag}")).moving(TYPES[0].1));
         rows.push(get(format!("/v1/repositories/sample/app/tags/{tag}")).pointer(JSON));
     }
     for name in ODD_NAMES {

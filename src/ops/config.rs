@@ -1,0 +1,73 @@
+//! `config`: what a web server needs to be told to serve a site.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::ops::view::View;
+use crate::server::{Listen, Server, Setup};
+use crate::site;
+use crate::site_files::SiteFiles;
+
+/// What to write.
+pub struct Options {
+    /// The server.
+    pub server: &'static dyn Server,
+    /// The folder of the site.
+    pub site: PathBuf,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether the configuration names what the site holds.
+    pub exact: bool,
+    /// The main file of the configuration; the standard output without one.
+    pub output: Option<PathBuf>,
+}
+
+/// Writes the configuration to its files, or to `stdout`. Gives the files written.
+///
+/// # Errors
+/// When there is no site, or a file cannot be written.
+pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
+    let server = options.server;
+    let needed = server.depends_on_content(options.exact);
+    if options.exact && !needed {
+        bail!("`--exact` means nothing to `{}`", server.name());
+    }
+    let view = needed.then(|| View::load(&options.site)).transpose()?;
+    site::read(&options.site)?;
+    let site = SiteFiles::new(fsx::canonical(&options.site));
+    let output = options.output.as_deref().map(fsx::absolute).transpose()?;
+    let setup = Setup {
+        site,
+        listen: options.listen.clone(),
+        exact: options.exact,
+        output,
+        plan: view.as_ref().map(View::plan),
+    };
+    let files = server.files(options.exact);
+    let Some(output) = &setup.output else {
+        if files.len() > 1 {
+            return Err(anyhow::anyhow!(
+                "the configuration consists of {} files",
+                files.len()
+            ))
+            .hint("name the first with `-o FILE`; the others lie beside it");
+        }
+        server.write(&setup, "", stdout)?;
+        return Ok(Vec::new());
+    };
+    let mut written = Vec::new();
+    // The main file names the others, so it comes last.
+    for file in files.iter().rev() {
+        let mut path = output.clone().into_os_string();
+        path.push(file);
+        let path = PathBuf::from(path);
+        fsx::replace(&path, |out| server.write(&setup, file, out))?;
+        written.push(path);
+    }
+    written.reverse();
+    Ok(written)
+}

@@ -1,0 +1,55 @@
+//! A whole site, loaded for reading.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::catalogue::Catalogue;
+use crate::images::Images;
+use crate::plan::Plan;
+use crate::plan::v1_images::V1Images;
+use crate::site::{self, load};
+use crate::spec::name::Repository;
+
+/// What a site serves.
+pub(super) struct View {
+    pub(super) catalogue: Catalogue,
+    pub(super) images: Images,
+    pub(super) v1: V1Images,
+    none_dropped: BTreeSet<Repository>,
+}
+
+impl View {
+    /// Loads a site.
+    ///
+    /// # Errors
+    /// When there is no site, or it is damaged.
+    pub(super) fn load(root: &Path) -> anyhow::Result<Self> {
+        let (files, catalogue) = site::read(root)?;
+        let all = catalogue.repositories.keys();
+        let mut images = load::load(&files, &catalogue, all, None, &mut Err)?;
+        let v1 = if catalogue.apis.v1 {
+            let platform = catalogue.v1_platform.as_ref();
+            V1Images::find(&mut images, Some(&files), platform, &|_, stored| {
+                Ok(stored.clone())
+            })?
+        } else {
+            V1Images::default()
+        };
+        Ok(Self {
+            catalogue,
+            images,
+            v1,
+            none_dropped: BTreeSet::new(),
+        })
+    }
+
+    /// The plan of the site as it is.
+    pub(super) fn plan(&self) -> Plan<'_> {
+        Plan {
+            catalogue: &self.catalogue,
+            images: &self.images,
+            v1: &self.v1,
+            dropped: &self.none_dropped,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Web servers: what [`crate::endpoint`] says, in the words of each server's configuration.
+//!
+//! A new server is one file here and one line in [`SERVERS`].
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::bail;
+
+use crate::plan::Plan;
+use crate::site_files::SiteFiles;
+
+mod nginx;
+
+/// A web server that can serve a site.
+pub trait Server: Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// What it is and what it needs, in one line.
+    fn about(&self) -> &'static str;
+
+    /// The files of its configuration: what is appended to the name of the main one.
+    fn files(&self, _exact: bool) -> &'static [&'static str] {
+        &[""]
+    }
+
+    /// Whether what it says depends on what the site holds; without `exact`, or with it.
+    fn depends_on_content(&self, _exact: bool) -> bool {
+        false
+    }
+
+    /// Writes one of its files.
+    ///
+    /// # Errors
+    /// When the site is damaged, or `out` fails.
+    fn write(&self, setup: &Setup<'_>, file: &str, out: &mut dyn Write) -> anyhow::Result<()>;
+}
+
+/// Every server.
+pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx];
+
+/// What is to be served, and where.
+pub struct Setup<'a> {
+    /// The site, its root an absolute path.
+    pub site: SiteFiles,
+    /// Where the server listens.
+    pub listen: Listen,
+    /// Whether the configuration names what the site holds.
+    pub exact: bool,
+    /// The absolute path of the main file, where it is written to one.
+    pub output: Option<PathBuf>,
+    /// What the site holds, where the server depends on it.
+    pub plan: Option<Plan<'a>>,
+}
+
+/// An address to listen on: `[HOST:]PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The host; `None` stands for the default of what listens.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for Listen {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
+        let bracketed = inner.len() != host.len();
+        match port.parse() {
+            Ok(port) if inner.chars().all(legal) && inner.contains(':') <= bracketed => Ok(Self {
+                host: (!host.is_empty()).then(|| host.to_owned()),
+                port,
+            }),
+            _ => {
+                bail!("`[HOST:]PORT` is what can be listened on, with an IPv6 address in brackets")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{host}:{}", self.port),
+            None => write!(f, "{}", self.port),
+        }
+    }
+}
+
+/// A path in double quotes, as nginx, Caddy, Apache and lighttpd read it.
+fn quoted(path: &str) -> String {
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_they_are_shown() {
+        for text in ["5000", "127.0.0.1:80", "[::1]:5000", "registry.test:0"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!(":80".parse::<Listen>().unwrap().host, None);
+        for text in ["", "host", "::1", "::1:80", "a b:80", "70000", "[::1]"] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Web servers, each with the configuration that `stillage config` writes for it.
+
+pub(crate) mod nginx;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::http;
+use super::process::{Daemon, tool};
+use super::site::{stillage, succeed};
+use super::temp::TempDir;
+
+/// What not every server can.
+#[derive(Clone, Copy)]
+pub(crate) struct Skills {
+    /// Serves what the catalogue names, not whatever files there are.
+    pub(crate) by_catalogue: bool,
+    /// Says the digest of a manifest that is asked for by its tag.
+    pub(crate) digest_of_tags: bool,
+    /// Says the length of layers in `X-Docker-Size`.
+    pub(crate) sizes: bool,
+    /// Searches, and answers `n`, `last` and `page`.
+    pub(crate) queries: bool,
+}
+
+impl Skills {
+    pub(crate) const NONE: Self = Self {
+        by_catalogue: false,
+        digest_of_tags: false,
+        sizes: false,
+        queries: false,
+    };
+}
+
+/// A server as the tests know it.
+pub(crate) struct Server {
+    /// Its name in tables.
+    pub(crate) name: &'static str,
+    /// The command that serves a site on a port, with a folder of its own for what it writes.
+    command: fn(site: &Path, port: u16, dir: &Path) -> Vec<String>,
+    pub(crate) skills: Skills,
+    /// What it answers otherwise and why: each is the beginning of a complaint of the table, and must
+    /// come up.
+    pub(crate) otherwise: &'static [(&'static str, &'static str)],
+}
+
+/// Every server that a site is tested with.
+pub(crate) static SERVERS: [&Server; 1] = [&nginx::NGINX];
+
+/// A running server, stopped when dropped.
+pub(crate) struct Running {
+    // Fields are dropped in order: the server ends before its folder goes.
+    _daemon: Daemon,
+    pub(crate) port: u16,
+    dir: TempDir,
+}
+
+impl Server {
+    /// Serves a site.
+    pub(crate) fn start(&self, site: &Path) -> Running {
+        // Another program may take the free port before the server does, hence more than one try.
+        let mut tries = (0..3).filter_map(|_| self.launch(site, free_port()));
+        tries
+            .next()
+            .unwrap_or_else(|| panic!("{} does not start", self.name))
+    }
+
+    fn launch(&self, site: &Path, port: u16) -> Option<Running> {
+        let dir = TempDir::new(self.name);
+        nginx::open_to_plain_user(dir.path());
+        let command = (self.command)(site, port, dir.path());
+        let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
+        let daemon = Daemon::start(&tool(&command[0]), &args, &dir.path().join("log"));
+        let running = Running {
+            _daemon: daemon,
+            port,
+            dir,
+        };
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if http::send(port, "GET", "/v2/", &[]).is_ok() {
+                return Some(running);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("{}", running.log());
+        None
+    }
+}
+
+impl Running {
+    /// What it wrote to its logs.
+    pub(crate) fn log(&self) -> String {
+        ["log", "err", "stderr"]
+            .map(|name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default())
+            .concat()
+    }
+}
+
+/// Writes the configuration for a server into a folder.
+fn config(server: &str, site: &Path, port: u16, dir: &Path, more: &[&str]) -> String {
+    let file = dir.join("config").to_str().unwrap().to_owned();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = stillage(["config", server, "--listen", &listen, "-o", &file]);
+    succeed(command.arg(site).args(more));
+    file
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
