@@ -13,6 +13,10 @@ use super::temp::TempDir;
 
 /// What not every server can.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing a server can"
+)]
 pub(crate) struct Skills {
     /// Serves what the catalogue names, not whatever files there are.
     pub(crate) by_catalogue: bool,
@@ -60,13 +64,17 @@ impl Server {
     /// Serves a site.
     pub(crate) fn start(&self, site: &Path) -> Running {
         // Another program may take the free port before the server does, hence more than one try.
-        let mut tries = (0..3).filter_map(|_| self.launch(site, free_port()));
-        tries
-            .next()
-            .unwrap_or_else(|| panic!("{} does not start", self.name))
+        let mut why = String::new();
+        for _ in 0..3 {
+            match self.launch(site, free_port()) {
+                Ok(running) => return running,
+                Err(log) => why = log,
+            }
+        }
+        panic!("{} does not start:\n{why}", self.name)
     }
 
-    fn launch(&self, site: &Path, port: u16) -> Option<Running> {
+    fn launch(&self, site: &Path, port: u16) -> Result<Running, String> {
         let dir = TempDir::new(self.name);
         nginx::open_to_plain_user(dir.path());
         let command = (self.command)(site, port, dir.path());
@@ -80,12 +88,11 @@ impl Server {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             if http::send(port, "GET", "/v2/", &[]).is_ok() {
-                return Some(running);
+                return Ok(running);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        eprintln!("{}", running.log());
-        None
+        Err(running.log())
     }
 }
 
