@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 
@@ -33,6 +34,8 @@ pub struct Meta {
     pub is_file: bool,
     /// Device and inode: equal for two names of one file.
     pub inode: (u64, u64),
+    /// When it was written last, where the file system says so.
+    pub modified: Option<SystemTime>,
 }
 
 impl Meta {
@@ -42,6 +45,7 @@ impl Meta {
             is_dir: metadata.is_dir(),
             is_file: metadata.is_file(),
             inode: (metadata.dev(), metadata.ino()),
+            modified: metadata.modified().ok(),
         }
     }
 }
@@ -75,6 +79,18 @@ pub fn open(path: &Path) -> anyhow::Result<File> {
 /// What lies behind an open file.
 pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
     Ok(Meta::of(&act("look at", path, file.metadata())?))
+}
+
+/// Opens a regular file, if there is one. What is something else, such as a pipe, is not even opened.
+pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
+    if !meta(path)?.is_some_and(|meta| meta.is_file) {
+        return Ok(None);
+    }
+    let Some(file) = act("open", path, found(File::open(path)))? else {
+        return Ok(None);
+    };
+    let meta = meta_of(&file, path)?;
+    Ok(Some((file, meta)))
 }
 
 /// A whole file, or `None` when there is none. What is no regular file, such as a pipe or a device,

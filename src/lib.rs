@@ -25,8 +25,8 @@
 //! can be opened again), [`layer`] (compression) and [`fsx`] (the only module that calls
 //! `std::fs`). [`ops`] are the commands without their printing, [`cli`] is the printing.
 //!
-//! What a server must answer is data too: [`endpoint`] says it for every address, [`server`] says it
-//! in the configuration of each web server.
+//! What a server must answer is data too: [`endpoint`] says it for every address, `http`, the built-in
+//! server, answers so, and [`server`] says the same in the configuration of each web server.
 //!
 //! A new input format is one file in `source/` and one line in [`source::FORMATS`]; a new server is
 //! one file in `server/` and one line in [`server::SERVERS`].
@@ -38,6 +38,8 @@ pub mod draft;
 pub mod endpoint;
 pub mod error;
 pub mod fsx;
+#[cfg(feature = "serve")]
+pub mod http;
 pub mod images;
 pub mod ingest;
 pub mod layer;

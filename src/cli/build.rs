@@ -8,9 +8,13 @@ use clap::Args;
 
 use crate::catalogue::Apis;
 use crate::cli::report;
+#[cfg(feature = "serve")]
+use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
 use crate::draft::Rules;
 use crate::ops::build;
+#[cfg(feature = "serve")]
+use crate::server::Listen;
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
 
@@ -72,6 +76,19 @@ pub(super) struct BuildArgs {
         hide_default_value = true
     )]
     jobs: usize,
+    /// Serve the site when it is built
+    #[cfg(feature = "serve")]
+    #[arg(long, conflicts_with = "dry_run")]
+    serve: bool,
+    /// Where to serve it; on 127.0.0.1 alone unless a host is named
+    #[cfg(feature = "serve")]
+    #[arg(
+        long,
+        value_name = "[HOST:]PORT",
+        default_value = "5000",
+        requires = "serve"
+    )]
+    listen: Listen,
     /// Read and check everything, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -125,6 +142,10 @@ impl BuildArgs {
             for line in report::built(&summary, self.dry_run) {
                 ui.message(&line);
             }
+        }
+        #[cfg(feature = "serve")]
+        if self.serve {
+            return serve(&options.output, &self.listen, ui);
         }
         Ok(ExitCode::SUCCESS)
     }

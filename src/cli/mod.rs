@@ -7,12 +7,16 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::build::BuildArgs;
 use crate::cli::config::ConfigArgs;
+#[cfg(feature = "serve")]
+use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
 use crate::ops::{list, verify};
 
 mod build;
 mod config;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod ui;
 
 /// Publish container images as plain files that any static web server serves as a registry
@@ -40,6 +44,9 @@ enum Command {
     /// Print the configuration with which a web server serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
+    /// Serve a site over HTTP
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +67,12 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let quiet = matches!(&command, Command::Build(args) if args.quiet);
+    let quiet = match &command {
+        Command::Build(args) => args.quiet,
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => args.quiet,
+        _ => false,
+    };
     let ui = Ui { quiet };
     command.run(&ui).unwrap_or_else(|error| Ui::error(&error))
 }
@@ -70,6 +82,8 @@ impl Command {
         match self {
             Self::Build(args) => args.run(ui),
             Self::Config(args) => args.run(ui),
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => args.run(ui),
             Self::List(args) => {
                 let listed = list::list(&args.site)?;
                 Ui::data(&if args.json {

@@ -48,6 +48,11 @@ impl Ui {
         }
     }
 
+    /// Prints what went wrong while the command goes on.
+    pub(super) fn problem(text: &str) {
+        let _ = writeln!(io::stderr(), "error: {text}");
+    }
+
     /// Prints an error: what failed, one line for each cause, and what can be done. Gives the exit
     /// code: 1 when the data is wrong, 2 when the command could not run.
     pub(super) fn error(error: &anyhow::Error) -> ExitCode {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "error",
     "fsx",
     "spec",
@@ -20,6 +20,7 @@ const ORDER: [&str; 17] = [
     "plan",
     "site",
     "server",
+    "http",
     "source",
     "ops",
 ];

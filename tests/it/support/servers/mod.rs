@@ -1,9 +1,10 @@
 //! Web servers, each with the configuration that `stillage config` writes for it.
 
+mod builtin;
 pub(crate) mod nginx;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::http;
@@ -50,7 +51,7 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 1] = [&nginx::NGINX];
+pub(crate) static SERVERS: [&Server; 2] = [&nginx::NGINX, &builtin::SERVE];
 
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
@@ -79,7 +80,7 @@ impl Server {
         nginx::open_to_plain_user(dir.path());
         let command = (self.command)(site, port, dir.path());
         let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
-        let daemon = Daemon::start(&tool(&command[0]), &args, &dir.path().join("log"));
+        let daemon = Daemon::start(&program(&command[0]), &args, &dir.path().join("log"));
         let running = Running {
             _daemon: daemon,
             port,
@@ -112,6 +113,15 @@ fn config(server: &str, site: &Path, port: u16, dir: &Path, more: &[&str]) -> St
     let mut command = stillage(["config", server, "--listen", &listen, "-o", &file]);
     succeed(command.arg(site).args(more));
     file
+}
+
+/// An installed program by its name, another by its path.
+fn program(name: &str) -> PathBuf {
+    if name.starts_with('/') {
+        name.into()
+    } else {
+        tool(name)
+    }
 }
 
 /// A port that was free a moment ago.

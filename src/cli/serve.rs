@@ -1,0 +1,54 @@
+//! `stillage serve`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::cli::ui::Ui;
+use crate::fsx::shown_path;
+use crate::http::{self, Log};
+use crate::server::Listen;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// Where to listen; on 127.0.0.1 alone unless a host is named, 0.0.0.0 for all
+    #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
+    listen: Listen,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl ServeArgs {
+    pub(super) fn run(&self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        serve(&self.site, &self.listen, ui)
+    }
+}
+
+/// Serves until the process is told to end.
+pub(super) fn serve(site: &Path, listen: &Listen, ui: &Ui) -> anyhow::Result<ExitCode> {
+    let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
+    http::serve(site, listen, log, |address| {
+        ui.message(&format!(
+            "serving {} at http://{address}/ (Ctrl-C ends it)",
+            shown_path(site)
+        ));
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Messages(Ui);
+
+impl Log for Messages {
+    fn access(&self, line: &str) {
+        self.0.message(line);
+    }
+
+    fn problem(&self, text: &str) {
+        Ui::problem(text);
+    }
+}

@@ -1,0 +1,221 @@
+//! A request to an answer.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::endpoint::{self, Endpoint, JSON, NO_REFERRERS, V1_VERSION, V1File};
+use crate::error::shown;
+use crate::fsx;
+use crate::http::file::{self, Body, Found};
+use crate::http::{Server, query};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::MAX_JSON;
+
+/// Answers a request and logs it.
+pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr) -> Response<Body> {
+    let mut response = match decoded(request.uri().path()) {
+        None => error(StatusCode::BAD_REQUEST, r#"{"error": "Bad request"}"#),
+        Some(path) => {
+            let mut response = route(server, request, &path);
+            if endpoint::is_v1(&path) {
+                let version = HeaderValue::from_static(V1_VERSION);
+                response
+                    .headers_mut()
+                    .insert("X-Docker-Registry-Version", version);
+            }
+            response
+        }
+    };
+    if !response.headers().contains_key(CONTENT_LENGTH) {
+        let length = response.body().len().into();
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    log(server, request, peer, &response);
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::none();
+    }
+    response
+}
+
+fn log<T>(server: &Server, request: &Request<T>, peer: SocketAddr, response: &Response<Body>) {
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.map_or(Cow::Borrowed("-"), |agent| {
+        String::from_utf8_lossy(agent.as_bytes())
+    });
+    server.log.access(&format!(
+        "{} \"{} {}\" {} {} \"{}\"",
+        peer.ip(),
+        request.method(),
+        shown(request.uri().to_string()),
+        response.status().as_u16(),
+        response.body().len(),
+        shown(agent)
+    ));
+}
+
+/// The path as clients mean it: escapes decoded, one slash between components, none that is a dot.
+/// `None` leads out of the site.
+fn decoded(path: &str) -> Option<String> {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    let folder = path.ends_with('/') && !parts.is_empty();
+    Some(format!(
+        "/{}{}",
+        parts.join("/"),
+        if folder { "/" } else { "" }
+    ))
+}
+
+fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, endpoint::read_only(path));
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    let found = Endpoint::of(path).and_then(|endpoint| Some((endpoint, find(server, &endpoint)?)));
+    match found {
+        Some((endpoint, found)) => {
+            respond(server, request, endpoint, found).unwrap_or_else(|problem| {
+                server.log.problem(&format!("{problem:#}"));
+                error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    r#"{"error": "Internal error"}"#,
+                )
+            })
+        }
+        None => match Endpoint::of(path) {
+            Some(endpoint @ Endpoint::Referrers(..)) => {
+                plain(&endpoint, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
+            }
+            _ => error(StatusCode::NOT_FOUND, endpoint::not_found(path)),
+        },
+    }
+}
+
+/// The first of an endpoint's files that is there. One that cannot be read is not there for clients.
+fn find(server: &Server, endpoint: &Endpoint<'_>) -> Option<Found> {
+    endpoint.files().into_iter().find_map(|name| {
+        match fsx::open_regular(&server.site.path(&name)) {
+            Ok(found) => found.map(|(file, meta)| Found { name, file, meta }),
+            Err(problem) => {
+                server.log.problem(&format!("{problem:#}"));
+                None
+            }
+        }
+    })
+}
+
+fn respond<T>(
+    server: &Server,
+    request: &Request<T>,
+    endpoint: Endpoint<'_>,
+    found: Found,
+) -> anyhow::Result<Response<Body>> {
+    if let Some(query) = request.uri().query()
+        && let Some(answer) = query::answer(&endpoint, query, &found)?
+    {
+        return Ok(answer);
+    }
+    match endpoint {
+        Endpoint::Tagged(..) => {
+            // Read as a whole, so that the digest is the one of these very bytes.
+            let bytes = found.read(MAX_JSON)?;
+            let digest = Digest::of(&bytes);
+            let mut response = plain(&endpoint, &found.name, bytes.into());
+            set_digest(&mut response, &digest);
+            Ok(response)
+        }
+        Endpoint::V1Image(id, part @ (V1File::Json | V1File::Layer)) => {
+            let layer = match part {
+                V1File::Layer => Some(found.meta),
+                _ => fsx::meta(&server.site.path(&format!("v1/images/{id}/layer")))?,
+            };
+            let mut response = file::immutable(request.headers(), &endpoint, found);
+            // Docker 1.4 resumes a transfer that was cut when it knows the length of the layer.
+            if let (Some(layer), true) = (layer, response.status().is_success()) {
+                response
+                    .headers_mut()
+                    .insert("X-Docker-Size", layer.len.into());
+            }
+            Ok(response)
+        }
+        _ if endpoint.cache() == endpoint::Cache::Immutable => {
+            let mut response = file::immutable(request.headers(), &endpoint, found);
+            if let Some(digest) = endpoint
+                .digest()
+                .filter(|_| !response.status().is_client_error())
+            {
+                set_digest(&mut response, &digest);
+            }
+            Ok(response)
+        }
+        _ => {
+            let mut response = plain(&endpoint, &found.name, Bytes::new());
+            *response.body_mut() = found.into_body();
+            Ok(response)
+        }
+    }
+}
+
+fn set_digest(response: &mut Response<Body>, digest: &Digest) {
+    if let Ok(value) = HeaderValue::try_from(digest.to_string()) {
+        response
+            .headers_mut()
+            .insert("Docker-Content-Digest", value);
+    }
+}
+
+/// An answer with the headers of an endpoint, without validators.
+pub(super) fn plain(endpoint: &Endpoint<'_>, file: &str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::bytes(bytes));
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::from_static(endpoint.media_type(file));
+    headers.insert(CONTENT_TYPE, media_type);
+    let control = HeaderValue::from_static(endpoint.cache().control());
+    headers.insert(CACHE_CONTROL, control);
+    response
+}
+
+/// An error in JSON, which no cache keeps: what is missing now may be published next.
+pub(super) fn error(status: StatusCode, json: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::bytes(Bytes::from_static(json.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_decoded_and_stay_inside() {
+        for (path, meant) in [
+            ("/", Some("/")),
+            ("//v2//a%2Fb/", Some("/v2/a/b/")),
+            ("/v2/./x/../y", Some("/v2/y")),
+            ("/v2/..%2f..%2fetc", None),
+            ("/..", None),
+            ("/a%0ab%zz", Some("/a\nb%zz")),
+            ("/%ff", Some("/\u{fffd}")),
+        ] {
+            assert_eq!(decoded(path).as_deref(), meant, "{path}");
+        }
+    }
+}

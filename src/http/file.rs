@@ -1,0 +1,234 @@
+//! A file as an answer: conditions and ranges (RFC 9110, sections 13 and 14), the body.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::UNIX_EPOCH;
+
+use bytes::{Bytes, BytesMut};
+use headers::{ETag, HeaderMapExt as _, IfModifiedSince, IfNoneMatch, IfRange, LastModified};
+use hyper::body::{Frame, SizeHint};
+use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use hyper::{Response, StatusCode};
+
+use crate::endpoint::Endpoint;
+use crate::fsx::Meta;
+use crate::http::answer::{error, plain};
+
+/// What a connection holds of a file, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// A file of the site.
+pub(super) struct Found {
+    /// Its path in the site.
+    pub(super) name: String,
+    pub(super) file: File,
+    pub(super) meta: Meta,
+}
+
+impl Found {
+    /// All of it.
+    pub(super) fn read(&self, limit: u64) -> anyhow::Result<Vec<u8>> {
+        let length = self.meta.len;
+        anyhow::ensure!(length <= limit, "`{}` has {length} bytes", self.name);
+        let mut bytes = vec![0; usize::try_from(length)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        let left = self.meta.len;
+        Body::part(self.file, 0, left)
+    }
+}
+
+/// Answers with content that never changes, or with a part of it, or with the word that the client
+/// has it.
+pub(super) fn immutable(
+    asked: &HeaderMap,
+    endpoint: &Endpoint<'_>,
+    found: Found,
+) -> Response<Body> {
+    let mut response = plain(endpoint, &found.name, Bytes::new());
+    let length = found.meta.len;
+    let etag = etag(&found.meta);
+    let modified = found.meta.modified.map(LastModified::from);
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(etag) = &etag {
+        headers.typed_insert(etag.clone());
+    }
+    if let Some(modified) = modified {
+        headers.typed_insert(modified);
+    }
+    if has_it(asked, etag.as_ref(), &found.meta) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    let stale = asked
+        .typed_get::<IfRange>()
+        .is_some_and(|known| known.is_modified(etag.as_ref(), modified.as_ref()));
+    let asked = asked.get(RANGE).filter(|_| !stale);
+    match asked.and_then(|range| part(range.to_str().ok()?, length)) {
+        None => *response.body_mut() = found.into_body(),
+        Some(None) => {
+            let mut beyond = error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                r#"{"error": "No such range"}"#,
+            );
+            set_range(&mut beyond, format!("bytes */{length}"));
+            return beyond;
+        }
+        Some(Some((from, to))) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set_range(&mut response, format!("bytes {from}-{to}/{length}"));
+            *response.body_mut() = Body::part(found.file, from, to - from + 1);
+        }
+    }
+    response
+}
+
+fn set_range(response: &mut Response<Body>, range: String) {
+    if let Ok(value) = HeaderValue::try_from(range) {
+        response.headers_mut().insert(CONTENT_RANGE, value);
+    }
+}
+
+fn has_it(asked: &HeaderMap, etag: Option<&ETag>, meta: &Meta) -> bool {
+    if let Some(known) = asked.typed_get::<IfNoneMatch>() {
+        return etag.is_some_and(|etag| !known.precondition_passes(etag));
+    }
+    let since = asked.typed_get::<IfModifiedSince>();
+    since.is_some_and(|since| meta.modified.is_some_and(|time| !since.is_modified(time)))
+}
+
+/// Time and length, as nginx has it: enough for content that its address identifies.
+fn etag(meta: &Meta) -> Option<ETag> {
+    let time = meta.modified?.duration_since(UNIX_EPOCH).ok()?;
+    format!("\"{:x}-{:x}\"", time.as_secs(), meta.len)
+        .parse()
+        .ok()
+}
+
+/// First and last byte of a range; `None` sends the whole, `Some(None)` lies beyond the end. Of
+/// several ranges at once the whole is a legal answer too.
+fn part(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
+    let (first, last) = range.strip_prefix("bytes=")?.trim().split_once('-')?;
+    let end = length.checked_sub(1);
+    Some(
+        match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
+            (Some(first), None) if last.is_empty() => {
+                end.filter(|end| first <= *end).map(|end| (first, end))
+            }
+            (Some(first), Some(last)) if first <= last => end
+                .filter(|end| first <= *end)
+                .map(|end| (first, last.min(end))),
+            (None, Some(count)) if first.is_empty() => end
+                .filter(|_| count > 0)
+                .map(|end| (length.saturating_sub(count), end)),
+            _ => return None,
+        },
+    )
+}
+
+/// The body of an answer: bytes, or a part of a file.
+pub(super) struct Body {
+    bytes: Bytes,
+    file: Option<File>,
+    from: u64,
+    left: u64,
+}
+
+impl Body {
+    pub(super) fn none() -> Self {
+        Self::bytes(Bytes::new())
+    }
+
+    pub(super) fn bytes(bytes: Bytes) -> Self {
+        let left = bytes.len() as u64;
+        Self {
+            bytes,
+            file: None,
+            from: 0,
+            left,
+        }
+    }
+
+    fn part(file: File, from: u64, left: u64) -> Self {
+        Self {
+            bytes: Bytes::new(),
+            file: Some(file),
+            from,
+            left,
+        }
+    }
+
+    /// Bytes left to send.
+    pub(super) fn len(&self) -> u64 {
+        self.left
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    /// Reads as nginx does without `aio`: from the page cache, mostly, which costs less than the way
+    /// to another thread.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let Some(file) = &self.file else {
+            self.left = 0;
+            let bytes = std::mem::take(&mut self.bytes);
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        };
+        let wanted = usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK));
+        let mut buffer = BytesMut::zeroed(wanted);
+        if let Err(error) = file.read_exact_at(&mut buffer, self.from) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.from += wanted as u64;
+        self.left -= wanted as u64;
+        Poll::Ready(Some(Ok(Frame::data(buffer.freeze()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_rfc() {
+        for (range, meant) in [
+            ("bytes=0-0", Some(Some((0, 0)))),
+            ("bytes=2-", Some(Some((2, 9)))),
+            ("bytes=2-99", Some(Some((2, 9)))),
+            ("bytes=-3", Some(Some((7, 9)))),
+            ("bytes=-99", Some(Some((0, 9)))),
+            ("bytes=-0", Some(None)),
+            ("bytes=10-", Some(None)),
+            ("bytes=3-2", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=a-b", None),
+            ("items=0-1", None),
+        ] {
+            assert_eq!(part(range, 10), meant, "{range}");
+        }
+        assert_eq!(part("bytes=0-", 0), Some(None));
+    }
+}

@@ -1,0 +1,26 @@
+//! The built-in server.
+
+use super::{Server, Skills};
+
+pub(crate) static SERVE: Server = Server {
+    name: "serve",
+    command: |site, port, _| {
+        let listen = format!("127.0.0.1:{port}");
+        [
+            env!("CARGO_BIN_EXE_stillage"),
+            "serve",
+            site.to_str().unwrap(),
+            "--listen",
+            &listen,
+        ]
+        .map(str::to_owned)
+        .into()
+    },
+    skills: Skills {
+        by_catalogue: false,
+        digest_of_tags: true,
+        sizes: true,
+        queries: true,
+    },
+    otherwise: &[],
+};
