@@ -71,17 +71,17 @@ pub(super) fn immutable(
         .typed_get::<IfRange>()
         .is_some_and(|known| known.is_modified(etag.as_ref(), modified.as_ref()));
     let asked = asked.get(RANGE).filter(|_| !stale);
-    match asked.and_then(|range| part(range.to_str().ok()?, length)) {
-        None => *response.body_mut() = found.into_body(),
-        Some(None) => {
-            let mut beyond = error(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                r#"{"error": "No such range"}"#,
-            );
+    match asked.map_or(Part::Whole, |range| {
+        Part::of(range.to_str().unwrap_or(""), length)
+    }) {
+        Part::Whole => *response.body_mut() = found.into_body(),
+        Part::Beyond => {
+            let text = r#"{"error": "No such range"}"#;
+            let mut beyond = error(StatusCode::RANGE_NOT_SATISFIABLE, text);
             set_range(&mut beyond, format!("bytes */{length}"));
             return beyond;
         }
-        Some(Some((from, to))) => {
+        Part::FromTo(from, to) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             set_range(&mut response, format!("bytes {from}-{to}/{length}"));
             *response.body_mut() = Body::part(found.file, from, to - from + 1);
@@ -112,25 +112,38 @@ fn etag(meta: &Meta) -> Option<ETag> {
         .ok()
 }
 
-/// First and last byte of a range; `None` sends the whole, `Some(None)` lies beyond the end. Of
-/// several ranges at once the whole is a legal answer too.
-fn part(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
-    let (first, last) = range.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let end = length.checked_sub(1);
-    Some(
-        match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
-            (Some(first), None) if last.is_empty() => {
-                end.filter(|end| first <= *end).map(|end| (first, end))
-            }
-            (Some(first), Some(last)) if first <= last => end
-                .filter(|end| first <= *end)
-                .map(|end| (first, last.min(end))),
-            (None, Some(count)) if first.is_empty() => end
-                .filter(|_| count > 0)
-                .map(|end| (length.saturating_sub(count), end)),
-            _ => return None,
-        },
-    )
+/// The part of a file that is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// Also the answer to several ranges at once, and to what is no range: both are legal.
+    Whole,
+    /// The first byte and the last.
+    FromTo(u64, u64),
+    /// Nothing of the file.
+    Beyond,
+}
+
+impl Part {
+    fn of(range: &str, length: u64) -> Self {
+        let bounds = range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.split_once('-'));
+        let Some((first, last)) = bounds else {
+            return Self::Whole;
+        };
+        let end = length.saturating_sub(1);
+        let (from, to) = match (first.parse(), last.parse()) {
+            (Ok(first), Err(_)) if last.is_empty() => (first, end),
+            (Ok(first), Ok(last)) if first <= last => (first, end.min(last)),
+            (Err(_), Ok(count)) if first.is_empty() => (length - length.min(count), end),
+            _ => return Self::Whole,
+        };
+        if from < length {
+            Self::FromTo(from, to)
+        } else {
+            Self::Beyond
+        }
+    }
 }
 
 /// The body of an answer: bytes, or a part of a file.
@@ -215,20 +228,20 @@ mod tests {
     #[test]
     fn ranges_are_those_of_the_rfc() {
         for (range, meant) in [
-            ("bytes=0-0", Some(Some((0, 0)))),
-            ("bytes=2-", Some(Some((2, 9)))),
-            ("bytes=2-99", Some(Some((2, 9)))),
-            ("bytes=-3", Some(Some((7, 9)))),
-            ("bytes=-99", Some(Some((0, 9)))),
-            ("bytes=-0", Some(None)),
-            ("bytes=10-", Some(None)),
-            ("bytes=3-2", None),
-            ("bytes=0-1,3-4", None),
-            ("bytes=a-b", None),
-            ("items=0-1", None),
+            ("bytes=0-0", Part::FromTo(0, 0)),
+            ("bytes=2-", Part::FromTo(2, 9)),
+            ("bytes=2-99", Part::FromTo(2, 9)),
+            ("bytes=-3", Part::FromTo(7, 9)),
+            ("bytes=-99", Part::FromTo(0, 9)),
+            ("bytes=-0", Part::Beyond),
+            ("bytes=10-", Part::Beyond),
+            ("bytes=3-2", Part::Whole),
+            ("bytes=0-1,3-4", Part::Whole),
+            ("bytes=a-b", Part::Whole),
+            ("items=0-1", Part::Whole),
         ] {
-            assert_eq!(part(range, 10), meant, "{range}");
+            assert_eq!(Part::of(range, 10), meant, "{range}");
         }
-        assert_eq!(part("bytes=0-", 0), Some(None));
+        assert_eq!(Part::of("bytes=0-", 0), Part::Beyond);
     }
 }

@@ -37,7 +37,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// How long a client may keep a connection without asking anything.
 const IDLE: Duration = Duration::from_secs(75);
 /// How long a client may leave what was sent unread.
-const STALLED: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_mins(1);
 /// How long transfers may go on when the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 

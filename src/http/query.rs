@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hyper::header::{HeaderValue, LINK};
 use hyper::{Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;
 use crate::http::answer::{error, plain};
@@ -123,7 +123,7 @@ fn page(
     endpoint: &Endpoint<'_>,
     query: &Query<'_>,
     mut value: Value,
-    list: &str,
+    key: &str,
     address: &str,
 ) -> Response<Body> {
     let Some(limit) = query
@@ -136,7 +136,7 @@ fn page(
         );
     };
     let last = query.get("last").unwrap_or_default();
-    let names = value[list]
+    let names = value[key]
         .as_array_mut()
         .map(std::mem::take)
         .unwrap_or_default();
@@ -149,7 +149,7 @@ fn page(
         let link = format!("<{address}?n={limit}&last={last}>; rel=\"next\"");
         HeaderValue::try_from(link).ok()
     });
-    value[list] = rest.into();
+    value[key] = rest.into();
     let mut response = send(endpoint, &value);
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
@@ -159,13 +159,8 @@ fn page(
 
 /// The referrers of one artifact type (distribution-spec, "Listing Referrers").
 fn of_kind(mut index: Value, kind: &str) -> Value {
-    let is_kind = |item: &Value| item["artifactType"] == kind;
-    if let Some(list) = index
-        .as_object_mut()
-        .and_then(|index: &mut Map<_, _>| index.get_mut("manifests"))
-        && let Some(list) = list.as_array_mut()
-    {
-        list.retain(is_kind);
+    if let Some(list) = index["manifests"].as_array_mut() {
+        list.retain(|item| item["artifactType"] == kind);
     }
     index
 }

@@ -20,6 +20,7 @@ mod rebuild;
 mod referrers;
 mod registries;
 mod samples;
+mod serve;
 mod servers;
 mod sources;
 mod structure;

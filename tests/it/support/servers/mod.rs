@@ -1,6 +1,6 @@
 //! Web servers, each with the configuration that `stillage config` writes for it.
 
-mod builtin;
+pub(crate) mod builtin;
 pub(crate) mod nginx;
 
 use std::net::TcpListener;

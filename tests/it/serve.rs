@@ -1,0 +1,356 @@
+//! The built-in server beyond what every server does: queries, many clients, the end.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::archive::{Archive, Image};
+use crate::support::http::{self, Response};
+use crate::support::row::POINTER;
+use crate::support::servers::builtin::SERVE;
+use crate::support::servers::{Running, free_port};
+use crate::support::site::{build, stillage};
+use crate::support::temp::TempDir;
+
+/// A site of small images with these names.
+fn site(folder: &TempDir, names: &[String]) -> PathBuf {
+    let archive = folder.path().join("archive.tar");
+    let images = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| Image::new(&[name.as_str()]).layer("etc/name", &number.to_string()));
+    std::fs::write(
+        &archive,
+        Archive::docker_20(&images.collect::<Vec<_>>()).tar(),
+    )
+    .unwrap();
+    let site = folder.path().join("site");
+    build(&[archive.to_str().unwrap()], &site);
+    site
+}
+
+fn body(answer: &Response) -> Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let items = value.as_array().unwrap().iter();
+    items.map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_search_has_terms_and_pages() {
+    let folder = TempDir::new("serve");
+    let mut all: Vec<String> = (0..60).map(|n| format!("team/app{n:02}:1")).collect();
+    all.push("other:1".into());
+    let running = SERVE.start(&site(&folder, &all));
+    let search = |query: &str| body(&http::get(running.port, &format!("/v1/search{query}")));
+
+    let whole = search("");
+    assert_eq!(whole["num_results"], 61);
+    assert_eq!(names(&whole["results"]).len(), 61);
+    let found = search("?q=app");
+    let facts = |value: &Value| {
+        ["num_results", "num_pages", "page", "page_size", "query"].map(|key| value[key].clone())
+    };
+    assert_eq!(
+        facts(&found),
+        [json!(60), json!(3), json!(1), json!(25), json!("app")]
+    );
+    assert_eq!(names(&found["results"])[24], "team/app24");
+    let last = search("?q=APP&page=3&n=25");
+    assert_eq!(names(&last["results"]).len(), 10);
+    assert_eq!(last["query"], "APP");
+    assert_eq!(names(&search("?q=app&page=4")["results"]).len(), 0);
+    assert_eq!(search("?q=team%2Fapp0&n=3")["num_pages"], 4);
+    assert_eq!(names(&search("?q=library/o")["results"]), ["library/other"]);
+    // The bounds of the specification.
+    assert_eq!(search("?q=app&n=1000")["page_size"], 100);
+    assert_eq!(search("?q=app&n=0")["page_size"], 1);
+    assert_eq!(search("?q=app&n=x&page=0")["page_size"], 25);
+    assert_eq!(
+        search("?q=app&page=18446744073709551615")["results"],
+        json!([])
+    );
+}
+
+/// Follows `Link` from page to page, as clients do.
+fn pages(running: &Running, path: &str, list: &str) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut next = Some(path.to_owned());
+    while let Some(path) = next {
+        let answer = http::get(running.port, &path);
+        assert_eq!(
+            (answer.status, answer.header("Cache-Control")),
+            (200, Some(POINTER))
+        );
+        pages.push(serde_json::from_value(body(&answer)[list].clone()).unwrap());
+        next = answer.header("Link").map(|link| {
+            let link = link.strip_suffix(">; rel=\"next\"").unwrap();
+            link.strip_prefix('<').unwrap().to_owned()
+        });
+        assert!(pages.len() < 50, "{pages:?}");
+    }
+    pages
+}
+
+#[test]
+fn lists_come_in_pages() {
+    let folder = TempDir::new("serve");
+    let tags = ["app:1", "app:2", "app:V3", "app:v3", "deep/er:1", "x:1"].map(str::to_owned);
+    let running = SERVE.start(&site(&folder, &tags));
+    let tags = |query: &str| pages(&running, &format!("/v2/app/tags/list?{query}"), "tags");
+    assert_eq!(tags("n=3"), [vec!["1", "2", "V3"], vec!["v3"]]);
+    assert_eq!(tags("n=4"), [["1", "2", "V3", "v3"]]);
+    assert_eq!(tags("n=9&last=2"), [["V3", "v3"]]);
+    assert_eq!(tags("last=V3"), [["v3"]]);
+    assert_eq!(tags("n=0"), [Vec::<&str>::new()]);
+    let library = pages(&running, "/v2/library/app/tags/list?n=2", "tags");
+    assert_eq!(library.concat(), ["1", "2", "V3", "v3"]);
+    let catalog = pages(&running, "/v2/_catalog?n=2", "repositories");
+    assert_eq!(catalog, [vec!["app", "deep/er"], vec!["x"]]);
+    let wrong = http::get(running.port, "/v2/app/tags/list?n=-1");
+    assert_eq!(wrong.status, 400);
+    assert_eq!(
+        body(&wrong)["errors"][0]["code"],
+        "PAGINATION_NUMBER_INVALID"
+    );
+    assert_eq!(
+        http::get(running.port, "/v2/none/tags/list?n=1").status,
+        404
+    );
+}
+
+#[test]
+fn referrers_are_filtered_by_their_type() {
+    let folder = TempDir::new("serve");
+    let site = folder.path().join("site");
+    build(&["fixtures/oci-layout-referrer=app"], &site);
+    let referrers = std::fs::read_dir(site.join("v2/app/referrers")).unwrap();
+    let lists = referrers.map(|entry| crate::support::site::json(entry.unwrap().path()));
+    let list = lists
+        .into_iter()
+        .find(|list| list["manifests"] != json!([]))
+        .unwrap();
+    let kind = list["manifests"][0]["artifactType"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let running = SERVE.start(&site);
+    let mut seen = 0;
+    for entry in std::fs::read_dir(site.join("v2/app/referrers")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let path = format!("/v2/app/referrers/{name}");
+        let ask = |kind: &str| {
+            let kind = kind.replace('+', "%2B");
+            http::get(running.port, &format!("{path}?artifactType={kind}"))
+        };
+        let right = ask(&kind);
+        assert_eq!(right.header("OCI-Filters-Applied"), Some("artifactType"));
+        assert_eq!(
+            body(&right)["manifests"],
+            body(&http::get(running.port, &path))["manifests"]
+        );
+        seen += body(&right)["manifests"].as_array().unwrap().len();
+        assert_eq!(body(&ask("other/kind"))["manifests"], json!([]));
+    }
+    assert!(seen > 0);
+}
+
+/// Docker 29 and other Go clients begin with TLS on any port, and take what begins with `HTTP/` for a
+/// server that speaks it plainly.
+#[test]
+fn a_tls_hello_is_answered_in_http() {
+    let folder = TempDir::new("serve");
+    let running = SERVE.start(&site(&folder, &["app:1".into()]));
+    let mut stream = TcpStream::connect(("127.0.0.1", running.port)).unwrap();
+    let hello = [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
+    stream.write_all(&hello).unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/");
+}
+
+/// `stillage serve` by hand, so that its end can be seen.
+fn by_hand(site: &Path) -> (Child, u16, BufReader<std::process::ChildStderr>) {
+    let mut command = stillage(["serve", "--listen", "0"]);
+    let mut child = command.arg(site).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let address = line.split("http://127.0.0.1:").nth(1).unwrap();
+    let port = address.split('/').next().unwrap().parse().unwrap();
+    (child, port, log)
+}
+
+/// The same without a word.
+fn quietly(site: &Path) -> (Child, u16) {
+    let port = free_port();
+    let mut command = stillage(["serve", "-q", "--listen", &port.to_string()]);
+    let child = command.arg(site).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while http::send(port, "GET", "/v2/", &[]).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (child, port)
+}
+
+fn terminate(child: &Child) {
+    let kill = format!("kill -TERM {}", child.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn a_transfer_goes_on_when_the_server_is_told_to_end() {
+    let folder = TempDir::new("serve");
+    let archive = folder.path().join("archive.tar");
+    let noise: String = (0..4_000_000_u32)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(n) % 23) as u8))
+        .collect();
+    let image = Image::new(&["app:1"]).layer("big", &noise);
+    std::fs::write(&archive, Archive::docker_20(&[image]).tar()).unwrap();
+    let site = folder.path().join("site");
+    build(&[archive.to_str().unwrap()], &site);
+    let blob = std::fs::read_dir(site.join("v2/app/blobs")).unwrap();
+    let blob = blob
+        .map(|entry| entry.unwrap())
+        .max_by_key(|entry| entry.metadata().unwrap().len());
+    let name = blob.unwrap().file_name().into_string().unwrap();
+    let content = std::fs::read(site.join("v2/app/blobs").join(&name)).unwrap();
+
+    let (mut child, port, mut log) = by_hand(&site);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = http::request("GET", &format!("/v2/app/blobs/{name}"), &[]);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut first = [0; 1000];
+    stream.read_exact(&mut first).unwrap();
+    terminate(&child);
+    // The port is free as soon as the signal has come.
+    let start = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it still accepts"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut raw = first.to_vec();
+    stream.read_to_end(&mut raw).unwrap();
+    assert!(
+        Response::parse(&raw).body == content,
+        "{} bytes came",
+        raw.len()
+    );
+    assert!(child.wait().unwrap().success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let line = format!(
+        "127.0.0.1 \"GET /v2/app/blobs/{name}\" 200 {} \"-\"\n",
+        content.len()
+    );
+    assert_eq!(text, line);
+}
+
+#[test]
+fn a_quiet_server_says_only_where_it_fails() {
+    let folder = TempDir::new("serve");
+    let site = site(&folder, &["app:1".into()]);
+    let (mut child, port) = quietly(&site);
+    // The port is taken now.
+    let second = stillage(["serve", "--listen", &port.to_string()])
+        .arg(&site)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(
+        text.contains("cannot listen on") && text.contains("hint: "),
+        "{text}"
+    );
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+    let mut said = String::new();
+    child.stderr.unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+/// Kilobytes of memory that a process holds.
+fn memory(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Clients that read nothing hold a connection and a buffer each, and nobody else back.
+#[test]
+fn thousands_of_slow_clients_cost_a_bounded_buffer_each() {
+    const CLIENTS: usize = 2000;
+    let folder = TempDir::new("serve");
+    let site = site(&folder, &["app:1".into()]);
+    let path = format!("blobs/sha256/{}", "0".repeat(64));
+    let big = std::fs::File::create(site.join(&path)).unwrap();
+    big.set_len(1 << 30).unwrap();
+    let (mut child, port) = quietly(&site);
+    let before = memory(&child);
+    let request = http::request("GET", &format!("/{path}"), &[]);
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for mut client in &clients {
+        client.read_exact(&mut [0; 100]).unwrap();
+    }
+    assert_eq!(http::get(port, "/v2/").status, 200);
+    let each = (memory(&child) - before) / CLIENTS as u64;
+    assert!(each < 256, "{each} KiB for each client");
+    drop(clients);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_build_can_serve_what_it_has_built() {
+    let folder = TempDir::new("serve");
+    let site = folder.path().join("site");
+    let mut command = stillage([
+        "build",
+        "--serve",
+        "--listen",
+        "0",
+        "fixtures/docker-20.10.tar",
+        "-o",
+    ]);
+    let mut child = command.arg(&site).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let line = log.find(|line| line.starts_with("serving ")).unwrap();
+    let port = line
+        .split("127.0.0.1:")
+        .nth(1)
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap();
+    let page = http::get(port.parse().unwrap(), "/");
+    assert!(String::from_utf8_lossy(&page.body).contains("sample/hello"));
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}
