@@ -13,7 +13,8 @@ use crate::fsx;
 use crate::http::file::{self, Body, Found};
 use crate::http::{Server, query};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::MAX_JSON;
+use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::media_type::DOCKER_SCHEMA1;
 
 /// Answers a request and logs it.
 pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr) -> Response<Body> {
@@ -134,9 +135,18 @@ fn respond<T>(
         Endpoint::Tagged(..) => {
             // Read as a whole, so that the digest is the one of these very bytes.
             let bytes = found.read(MAX_JSON)?;
-            let digest = Digest::of(&bytes);
+            let media_type = endpoint.media_type(&found.name);
+            // A signed schema 1 manifest is known by the digest of what is signed.
+            let digest = if media_type == DOCKER_SCHEMA1 {
+                let parsed = Manifest::parse(bytes.as_slice().into(), Some(media_type));
+                parsed.ok().map(|manifest| manifest.digest)
+            } else {
+                Some(Digest::of(&bytes))
+            };
             let mut response = plain(&endpoint, &found.name, bytes.into());
-            set_digest(&mut response, &digest);
+            if let Some(digest) = digest {
+                set_digest(&mut response, &digest);
+            }
             Ok(response)
         }
         Endpoint::V1Image(id, part @ (V1File::Json | V1File::Layer)) => {

@@ -32,10 +32,10 @@ pub struct Options {
 /// When there is no site, or a file cannot be written.
 pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
-    let needed = server.depends_on_content(options.exact);
-    if options.exact && !needed {
+    if options.exact && !server.can_be_exact() {
         bail!("`--exact` means nothing to `{}`", server.name());
     }
+    let needed = server.depends_on_content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
     site::read(&options.site)?;
     let site = SiteFiles::new(fsx::canonical(&options.site));

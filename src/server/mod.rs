@@ -12,6 +12,7 @@ use anyhow::bail;
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
+mod headers;
 mod nginx;
 
 /// A web server that can serve a site.
@@ -27,6 +28,11 @@ pub trait Server: Sync {
         &[""]
     }
 
+    /// Whether it can be told to name what the site holds, for exact headers.
+    fn can_be_exact(&self) -> bool {
+        false
+    }
+
     /// Whether what it says depends on what the site holds; without `exact`, or with it.
     fn depends_on_content(&self, _exact: bool) -> bool {
         false
@@ -40,7 +46,7 @@ pub trait Server: Sync {
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx];
+pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx, &headers::Headers];
 
 /// What is to be served, and where.
 pub struct Setup<'a> {

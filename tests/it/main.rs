@@ -14,6 +14,7 @@ mod clients;
 mod legacy;
 mod mend;
 mod nginx;
+mod nginx_exact;
 mod options;
 mod properties;
 mod rebuild;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::support::archive::{Archive, Image};
 use crate::support::http::{self, Response};
-use crate::support::row::POINTER;
+use crate::support::row::{IMMUTABLE, POINTER};
 use crate::support::servers::builtin::SERVE;
 use crate::support::servers::{Running, free_port};
-use crate::support::site::{build, stillage};
+use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
 /// A site of small images with these names.
@@ -353,4 +353,46 @@ fn a_build_can_serve_what_it_has_built() {
     assert!(String::from_utf8_lossy(&page.body).contains("sample/hello"));
     terminate(&child);
     assert!(child.wait().unwrap().success());
+}
+
+/// The list of headers and the built-in server say the same of every file of a site.
+#[test]
+fn headers_as_data_are_the_headers_that_are_sent() {
+    let site = crate::support::expected::build_site();
+    let listed = succeed(stillage(["config", "headers"]).arg(site.path()));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let running = SERVE.start(site.path());
+    let mut files = std::collections::BTreeSet::new();
+    for line in listed.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| line[key].as_str();
+        let answer = http::get(running.port, text("path").unwrap());
+        assert_eq!(answer.status, 200, "{line}");
+        assert_eq!(answer.header("Content-Type"), text("type"), "{line}");
+        assert_eq!(line["size"], answer.body.len(), "{line}");
+        let immutable = text("cache") == Some("immutable");
+        assert_eq!(
+            answer.header("Cache-Control") == Some(IMMUTABLE),
+            immutable,
+            "{line}"
+        );
+        if let Some(digest) = answer.header("Docker-Content-Digest") {
+            assert_eq!(text("digest"), Some(digest), "{line}");
+        }
+        let file = text("file").unwrap().to_owned();
+        assert_eq!(
+            std::fs::read(site.path().join(&file)).unwrap(),
+            answer.body,
+            "{line}"
+        );
+        assert!(files.insert(file), "{line} came twice");
+    }
+    let second = |path: &str| path.contains("/_types/") || path.ends_with("/tags/index.html");
+    let all = tree(site.path()).into_iter();
+    let all = all.filter(|(path, (_, digest))| digest != "folder" && !second(path));
+    let missing: Vec<String> = all
+        .map(|(path, _)| path)
+        .filter(|path| !files.contains(path))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
 }

@@ -85,11 +85,18 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        // The shell has a `kill` of its own, Debian's comes in a package.
+        let kill = format!("kill -{name} {}", self.child.id());
+        let _ = Command::new("sh").args(["-c", &kill]).status();
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // The shell has a `kill` of its own, Debian's comes in a package.
-        let kill = format!("kill -TERM {}", self.child.id());
-        let _ = Command::new("sh").args(["-c", &kill]).status();
+        self.signal("TERM");
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -51,12 +51,12 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 2] = [&nginx::NGINX, &builtin::SERVE];
+pub(crate) static SERVERS: [&Server; 3] = [&nginx::NGINX, &nginx::EXACT, &builtin::SERVE];
 
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
     // Fields are dropped in order: the server ends before its folder goes.
-    _daemon: Daemon,
+    daemon: Daemon,
     pub(crate) port: u16,
     dir: TempDir,
 }
@@ -76,16 +76,12 @@ impl Server {
     }
 
     fn launch(&self, site: &Path, port: u16) -> Result<Running, String> {
-        let dir = TempDir::new(self.name);
+        let dir = TempDir::new(&self.name.replace(' ', ""));
         nginx::open_to_plain_user(dir.path());
         let command = (self.command)(site, port, dir.path());
         let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
         let daemon = Daemon::start(&program(&command[0]), &args, &dir.path().join("log"));
-        let running = Running {
-            _daemon: daemon,
-            port,
-            dir,
-        };
+        let running = Running { daemon, port, dir };
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             if http::send(port, "GET", "/v2/", &[]).is_ok() {
@@ -98,6 +94,16 @@ impl Server {
 }
 
 impl Running {
+    /// Has it read its configuration anew.
+    pub(crate) fn reload(&self) {
+        self.daemon.signal("HUP");
+    }
+
+    /// The folder that is its own.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// What it wrote to its logs.
     pub(crate) fn log(&self) -> String {
         ["log", "err", "stderr"]

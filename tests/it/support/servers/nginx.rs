@@ -150,6 +150,19 @@ pub(crate) static NGINX: Server = Server {
     otherwise: &[],
 };
 
+/// nginx as `stillage config nginx --exact` sets it up.
+pub(crate) static EXACT: Server = Server {
+    name: "nginx --exact",
+    command: |site, port, dir| serve(site, port, dir, &["--exact"]),
+    skills: Skills {
+        by_catalogue: true,
+        digest_of_tags: true,
+        sizes: true,
+        queries: false,
+    },
+    otherwise: &[],
+};
+
 fn serve(site: &Path, port: u16, dir: &Path, more: &[&str]) -> Vec<String> {
     let file = config("nginx", site, port, dir, more);
     let dir = dir.to_str().unwrap();
