@@ -12,6 +12,7 @@ use anyhow::bail;
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
+mod apache;
 mod nginx;
 
 /// A web server that can serve a site.
@@ -40,7 +41,7 @@ pub trait Server: Sync {
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx];
+pub static SERVERS: &[&dyn Server] = &[&apache::Apache, &nginx::Nginx];
 
 /// What is to be served, and where.
 pub struct Setup<'a> {
