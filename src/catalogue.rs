@@ -7,10 +7,12 @@
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
 //!     "org.stillage.v1.id":"<64 hex>"}}],                   where the v1 form came with the source
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1",
+//!   "org.stillage.servers":"apache",                       where servers have files of their own in the site
 //!   "org.stillage.v1.platform":".."}}                     where v1 is not of linux/amd64
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,7 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const V1_ID: &str = "org.stillage.v1.id";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
+const SERVERS: &str = "org.stillage.servers";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
 /// The number of the site's format: its layout, and the compression of made layers.
 const FORMAT_NUMBER: &str = "1";
@@ -39,6 +42,35 @@ pub struct Apis {
     pub v1: bool,
     /// Docker Registry HTTP API v2, the OCI distribution-spec.
     pub v2: bool,
+}
+
+/// A web server that reads files of its own in the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServedBy {
+    /// Apache httpd: `.htaccess` files.
+    Apache,
+}
+
+impl ServedBy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apache => "apache",
+        }
+    }
+}
+
+impl FromStr for ServedBy {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text == Self::Apache.name() {
+            return Ok(Self::Apache);
+        }
+        bail_bad!(
+            "`{}` is no server with files in a site, only `apache` is",
+            shown(text)
+        )
+    }
 }
 
 /// A manifest as a repository serves it.
@@ -66,6 +98,8 @@ pub struct Repo {
 pub struct Catalogue {
     /// The APIs that the site offers.
     pub apis: Apis,
+    /// The servers that have files of their own in the site.
+    pub servers: BTreeSet<ServedBy>,
     /// The platform whose image v1 clients get of an index, where it is not linux/amd64.
     pub v1_platform: Option<Platform>,
     /// The repositories.
@@ -86,6 +120,7 @@ impl Catalogue {
     pub fn empty(apis: Apis) -> Self {
         Self {
             apis,
+            servers: BTreeSet::new(),
             v1_platform: None,
             repositories: BTreeMap::new(),
         }
@@ -128,6 +163,11 @@ impl Catalogue {
             v1: offered("v1"),
             v2: offered("v2"),
         });
+        catalogue.servers = annotations
+            .get(SERVERS)
+            .map(|names| names.split(',').map(str::parse).collect())
+            .transpose()?
+            .unwrap_or_default();
         catalogue.v1_platform = annotations
             .get(V1_PLATFORM)
             .map(|text| text.parse())
@@ -170,7 +210,7 @@ impl Catalogue {
             for (tag, digest) in &repo.tags {
                 manifests.push(repo.descriptor(format!("{repository}:{tag}"), *digest));
             }
-            let tagged: std::collections::BTreeSet<&Digest> = repo.tags.values().collect();
+            let tagged: BTreeSet<&Digest> = repo.tags.values().collect();
             for digest in repo
                 .manifests
                 .keys()
@@ -183,12 +223,15 @@ impl Catalogue {
             .iter()
             .filter_map(|(api, offered)| offered.then_some(*api))
             .collect();
+        let servers: Vec<&str> = self.servers.iter().map(|server| server.name()).collect();
+        let servers = (!servers.is_empty()).then(|| (SERVERS, servers.join(",")));
         let platform = self
             .v1_platform
             .as_ref()
             .map(|platform| (V1_PLATFORM, platform.to_string()));
         let annotations = [(FORMAT, FORMAT_NUMBER.into()), (APIS, apis.join(","))]
             .into_iter()
+            .chain(servers)
             .chain(platform);
         let index = Index {
             schema_version: 2,
@@ -253,6 +296,14 @@ mod tests {
                 manifests: [(digest, entry(Some(id))), (other, entry(None))].into(),
             },
         );
+        assert!(
+            !catalogue
+                .to_json()
+                .unwrap()
+                .windows(7)
+                .any(|w| w == b"servers")
+        );
+        catalogue.servers.insert(ServedBy::Apache);
         let json = catalogue.to_json().unwrap();
         assert!(Catalogue::is_one(&json));
         assert_eq!(Catalogue::parse(&json).unwrap(), catalogue);

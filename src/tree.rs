@@ -35,6 +35,9 @@ pub enum File {
     Own(Digest),
 }
 
+/// The one hidden file that a site may serve by; no server hands it out.
+const HTACCESS: &str = ".htaccess";
+
 /// Planned files by their path relative to the root of the site.
 #[derive(Debug, Default)]
 pub struct Tree(BTreeMap<String, File>);
@@ -46,9 +49,10 @@ impl Tree {
     /// When the path is planned already, or could lie outside the site. Both would be mistakes of
     /// the planning code: names are checked where they come in.
     pub fn insert(&mut self, path: String, file: File) -> anyhow::Result<()> {
-        let safe = path
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.'));
+        let safe = path.split('/').rev().enumerate().all(|(from_end, part)| {
+            let allowed = from_end == 0 && part == HTACCESS;
+            !part.is_empty() && (!part.starts_with('.') || allowed)
+        });
         if !safe || path.contains(['\\', '\0']) {
             bail!("the path `{path}` is not safe");
         }
@@ -84,7 +88,9 @@ mod tests {
     #[test]
     fn paths_are_planned_once_and_stay_inside() {
         let mut tree = Tree::default();
-        tree.bytes("v2/a/b".into(), *b"x").unwrap();
+        for path in ["v2/a/b", ".htaccess", "v2/a/.htaccess"] {
+            tree.bytes(path.into(), *b"x").unwrap();
+        }
         for path in [
             "v2/a/b",
             "../x",
@@ -94,6 +100,11 @@ mod tests {
             "",
             "a/.hidden",
             ".stillage/lock",
+            ".htaccess",
+            ".htaccess/a",
+            "a/.htaccess2",
+            "a/x.htaccess/../b",
+            "/.htaccess",
             "a\\b",
         ] {
             assert!(tree.bytes(path.into(), *b"x").is_err(), "{path}");

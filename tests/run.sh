@@ -38,6 +38,7 @@ need() { # PACKAGE PROGRAM...
     done
 }
 need nginx-light nginx
+need apache2 apache2
 need skopeo skopeo
 need podman podman
 need docker.io docker dockerd

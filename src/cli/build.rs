@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::catalogue::Apis;
+use crate::catalogue::{Apis, ServedBy};
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
@@ -67,6 +67,9 @@ pub(super) struct BuildArgs {
     /// Leave out the v2 API, which everything newer pulls from
     #[arg(long, conflicts_with = "no_v1")]
     no_v2: bool,
+    /// Keep files in the site that this server reads: `apache`; the site remembers it
+    #[arg(long, value_name = "SERVER")]
+    server: Vec<ServedBy>,
     /// Threads to use
     #[arg(
         short,
@@ -123,6 +126,7 @@ impl BuildArgs {
             sources,
             output: self.output,
             apis,
+            servers: self.server.into_iter().collect(),
             rules,
             selection: build::Selection::new(&self.only, &self.exclude)?,
             last_wins: self.last_wins,

@@ -6,11 +6,12 @@
 //! index.html, index.json, oci-layout, blobs/   layout.rs, pages.rs
 //! v1/                                          v1.rs (v1_images.rs, v1_claims.rs: which v1 images there are)
 //! v2/                                          v2.rs
+//! .htaccess, _answers/                         htaccess.rs, where Apache is to serve the site
 //! ```
 
 use std::collections::BTreeSet;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, ServedBy};
 use crate::images::Images;
 use crate::plan::v1_images::V1Images;
 use crate::spec::digest::Digest;
@@ -18,6 +19,7 @@ use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 use crate::tree::{Stage, Tree};
 
+pub mod htaccess;
 mod layout;
 mod pages;
 mod v1;
@@ -82,6 +84,9 @@ impl<'a> Plan<'a> {
             Part::Repository(repository) => {
                 if self.catalogue.apis.v2 {
                     v2::repository(&mut tree, self.images, repository, stage)?;
+                    if self.has_htaccess() && stage == Stage::Pointer {
+                        htaccess::repository(&mut tree, self.images, repository)?;
+                    }
                 }
                 if self.catalogue.apis.v1 && stage == Stage::Pointer {
                     v1::repository(&mut tree, self, repository)?;
@@ -94,12 +99,22 @@ impl<'a> Plan<'a> {
                 if self.catalogue.apis.v2 {
                     v2::lists(&mut tree, self.catalogue)?;
                 }
+                if self.has_htaccess() {
+                    htaccess::rules(&mut tree)?;
+                }
                 pages::index(&mut tree, self.catalogue)?;
                 layout::lists(&mut tree, self.catalogue)?;
+            }
+            Part::Lists if stage == Stage::Manifest && self.has_htaccess() => {
+                htaccess::answers(&mut tree)?;
             }
             Part::Lists => {}
         }
         Ok(tree)
+    }
+
+    fn has_htaccess(&self) -> bool {
+        self.catalogue.servers.contains(&ServedBy::Apache)
     }
 
     /// The folders and files of a repository that are pointers: what is in them and not planned has

@@ -117,7 +117,8 @@ fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> 
     attached
 }
 
-fn extension(images: &Images, digest: &Digest) -> &'static str {
+/// The extension of a manifest's second name.
+pub(super) fn extension(images: &Images, digest: &Digest) -> &'static str {
     media_type::extension(images.manifests[digest].media_type).unwrap_or("om")
 }
 

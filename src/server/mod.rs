@@ -12,6 +12,7 @@ use anyhow::bail;
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
+mod apache;
 mod headers;
 mod nginx;
 
@@ -46,7 +47,7 @@ pub trait Server: Sync {
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx, &headers::Headers];
+pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx, &apache::Apache, &headers::Headers];
 
 /// What is to be served, and where.
 pub struct Setup<'a> {

@@ -8,9 +8,11 @@
 )]
 
 mod answers;
+mod apache;
 mod bad_input;
 mod client_lists;
 mod clients;
+mod htaccess;
 mod legacy;
 mod mend;
 mod nginx;

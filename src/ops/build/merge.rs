@@ -43,7 +43,14 @@ pub(super) fn merge(
         .clone()
         .or_else(|| catalogue.v1_platform.clone());
     let other_platform = catalogue.v1_platform != platform;
-    if options.mirror || catalogue.apis != apis || other_platform || mends(site, &new)? {
+    let more_servers = !options.servers.is_subset(&catalogue.servers);
+    catalogue.servers.extend(&options.servers);
+    if options.mirror
+        || catalogue.apis != apis
+        || other_platform
+        || more_servers
+        || mends(site, &new)?
+    {
         touched.extend(catalogue.repositories.keys().cloned());
     }
     let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;

@@ -1,11 +1,12 @@
 //! What to build, and what was built.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
-use crate::catalogue::Apis;
+use crate::catalogue::{Apis, ServedBy};
 use crate::draft::Rules;
 use crate::site::write::Changes;
 use crate::source::Source;
@@ -23,6 +24,8 @@ pub struct Options {
     pub output: PathBuf,
     /// The APIs that it offers.
     pub apis: Apis,
+    /// Servers that get files of their own in it, beside those that have them.
+    pub servers: BTreeSet<ServedBy>,
     /// How the sources are to be taken.
     pub rules: Rules,
     /// Which repositories are taken.

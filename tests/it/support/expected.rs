@@ -80,7 +80,7 @@ pub(crate) fn expected() -> Vec<Expected> {
     all
 }
 
-/// Publishes every sample with `stillage build`, together.
+/// Publishes every sample with `stillage build`, together, for every server.
 pub(crate) fn build_site() -> TempDir {
     let site = TempDir::new("site");
     let arguments = sources().into_keys().map(|source| {
@@ -90,7 +90,8 @@ pub(crate) fn build_site() -> TempDir {
             format!("fixtures/{source}={}", repository(&source))
         }
     });
-    let arguments: Vec<_> = arguments.collect();
+    let more = ["--server", "apache"].map(str::to_owned);
+    let arguments: Vec<_> = arguments.chain(more).collect();
     build(&arguments, site.path());
     site
 }

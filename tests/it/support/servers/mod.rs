@@ -1,5 +1,6 @@
 //! Web servers, each with the configuration that `stillage config` writes for it.
 
+pub(crate) mod apache;
 pub(crate) mod builtin;
 pub(crate) mod nginx;
 
@@ -51,7 +52,13 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 3] = [&nginx::NGINX, &nginx::EXACT, &builtin::SERVE];
+pub(crate) static SERVERS: [&Server; 5] = [
+    &nginx::NGINX,
+    &nginx::EXACT,
+    &apache::APACHE,
+    &apache::SHARED_HOST,
+    &builtin::SERVE,
+];
 
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
@@ -106,7 +113,7 @@ impl Running {
 
     /// What it wrote to its logs.
     pub(crate) fn log(&self) -> String {
-        ["log", "err", "stderr"]
+        ["log", "err", "stderr", "error.log"]
             .map(|name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default())
             .concat()
     }

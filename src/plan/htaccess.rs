@@ -1,0 +1,117 @@
+//! What Apache needs in the site, where it is to be served without a configuration of its own.
+//! ```text
+//! .htaccess                       all rules that hold for every site: htaccess.conf
+//! _answers/<what>.json            errors, and what is attached to a manifest that nothing is attached to
+//! v2/<name>/manifests/.htaccess   the manifest of each tag
+//! ```
+//! Apache reads `.htaccess` at each request, so a tag moves when the file that names its manifest is
+//! replaced. `_answers` is in nobody's way: no address of a registry begins so.
+
+use std::fmt::Write as _;
+
+use crate::catalogue::Repo;
+use crate::endpoint::{NO_REFERRERS, not_found, read_only};
+use crate::images::Images;
+use crate::plan::v2::extension;
+use crate::spec::name::Repository;
+use crate::tree::Tree;
+
+/// How errors are answered: for `.htaccess`, and for the server as a whole, where a request fails
+/// before Apache has looked for one.
+pub const ERRORS: &str = include_str!("htaccess_errors.conf");
+const RULES: &str = include_str!("htaccess.conf");
+
+/// The name of a kind of error in [`ERRORS`], and an address where it comes up.
+const MISSING: [(&str, &str); 7] = [
+    ("not-found", "/x"),
+    ("image", "/v1/images/x"),
+    ("repository", "/v1/repositories/x"),
+    ("tag", "/v1/repositories/x/tags/x"),
+    ("name", "/v2/x"),
+    ("manifest", "/v2/x/manifests/x"),
+    ("blob", "/v2/x/blobs/x"),
+];
+
+/// The answers that no other file of the site has.
+pub(super) fn answers(tree: &mut Tree) -> anyhow::Result<()> {
+    let missing = MISSING.map(|(name, address)| (name, not_found(address)));
+    let others = [
+        ("read-only-v1", read_only("/v1/")),
+        ("read-only-v2", read_only("/v2/")),
+        ("no-referrers", NO_REFERRERS),
+    ];
+    missing
+        .into_iter()
+        .chain(others)
+        .try_for_each(|(name, text)| tree.bytes(format!("_answers/{name}.json"), text.as_bytes()))
+}
+
+/// The rules.
+pub(super) fn rules(tree: &mut Tree) -> anyhow::Result<()> {
+    let text = RULES.replace("@ERRORS@\n", ERRORS);
+    tree.bytes(".htaccess".into(), text.into_bytes())
+}
+
+/// The tags of one repository, under each of its names.
+pub(super) fn repository(
+    tree: &mut Tree,
+    images: &Images,
+    repository: &Repository,
+) -> anyhow::Result<()> {
+    let repo = &images.repositories[repository];
+    repository.published().iter().try_for_each(|name| {
+        let text = tags(images, repo, name)?;
+        tree.bytes(format!("v2/{name}/manifests/.htaccess"), text.into_bytes())
+    })
+}
+
+fn tags(images: &Images, repo: &Repo, name: &str) -> anyhow::Result<String> {
+    let mut text = String::from("# Written by stillage: the manifest of each tag.\n");
+    for (tag, digest) in &repo.tags {
+        writeln!(
+            text,
+            r#"SetEnvIf Request_URI "^/v2/{}/manifests/{}$" manifest={digest}.{}"#,
+            pattern(name),
+            pattern(tag.as_str()),
+            extension(images, digest),
+        )?;
+    }
+    Ok(text)
+}
+
+/// A name as a regular expression: of what its grammar allows, only the dot means something else.
+fn pattern(name: &str) -> String {
+    name.replace('.', r"\.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::media_type::MANIFEST_TYPES;
+
+    #[test]
+    fn every_type_has_its_rules() {
+        for (media_type, extension) in MANIFEST_TYPES {
+            for rule in [
+                format!("_types/%2.{extension} -f\n"),
+                format!("_types/$2.{extension} [E=digest:$2,E=immutable:1,L]\n"),
+                format!(r"_types/[^/]+\.{extension}$ - [T={media_type},L]"),
+            ] {
+                assert_eq!(RULES.matches(&rule).count(), 1, "{rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_answer() {
+        let mut tree = Tree::default();
+        answers(&mut tree).unwrap();
+        let named = ERRORS.split_whitespace().filter_map(|word| {
+            word.strip_prefix("missing=")
+                .or_else(|| word.strip_prefix("readonly="))
+        });
+        for name in named {
+            assert!(tree.has(&format!("_answers/{name}.json")), "{name}");
+        }
+    }
+}
