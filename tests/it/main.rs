@@ -12,6 +12,7 @@ mod bad_input;
 mod client_lists;
 mod clients;
 mod legacy;
+mod matrix;
 mod mend;
 mod nginx;
 mod options;
