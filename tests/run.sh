@@ -41,6 +41,7 @@ need nginx-light nginx
 need apache2 apache2
 need skopeo skopeo
 need podman podman
+need buildah buildah
 need docker.io docker dockerd
 need containerd containerd ctr
 need docker-registry docker-registry
@@ -58,7 +59,7 @@ if ((${#packages[@]})); then
     apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-# Old clients of the v1 API. A copy of the list beside what was installed says that it is current.
+# Clients that Debian lacks. A copy of the list beside what was installed says that it is current.
 requirements=tests/clients/requirements.txt
 if ! cmp -s "$requirements" tests/.venv/installed; then
     PATH="/usr/bin:$PATH" python3 -m venv --clear tests/.venv

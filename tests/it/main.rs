@@ -14,6 +14,7 @@ mod client_lists;
 mod clients;
 mod htaccess;
 mod legacy;
+mod matrix;
 mod mend;
 mod nginx;
 mod nginx_exact;

@@ -24,14 +24,45 @@ const KEEPS_NAMES: &str = "docker-20.10.tar";
 /// What is special about a reference for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// An image of plain or gzip layers.
-    Image,
-    /// An image of zstd layers.
-    Zstd,
+    /// An image with a Docker schema 2 manifest, the source's or a made one.
+    Schema2,
+    /// An image with an OCI manifest.
+    Oci,
     /// An index of images for several platforms.
     Index,
+    /// An image of zstd layers.
+    Zstd,
     /// A manifest of something else than layers.
     Artifact,
+    /// A signed manifest of Docker schema 1.
+    Schema1,
+    /// An image from before Docker 1.10.
+    Legacy,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Schema2,
+        Self::Oci,
+        Self::Index,
+        Self::Zstd,
+        Self::Artifact,
+        Self::Schema1,
+        Self::Legacy,
+    ];
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Schema2 => "schema 2",
+            Self::Oci => "OCI",
+            Self::Index => "index",
+            Self::Zstd => "zstd",
+            Self::Artifact => "artifact",
+            Self::Schema1 => "schema 1",
+            Self::Legacy => "legacy",
+        }
+    }
 }
 
 /// One image: what a reference stands for, or one platform of it.
@@ -64,6 +95,25 @@ pub(crate) struct Expected {
     pub(crate) manifest_digest: Option<String>,
     /// One, or one for each platform.
     pub(crate) images: Vec<Image>,
+}
+
+impl Image {
+    /// The digests of the layers as they are served, where the source has them so.
+    pub(crate) fn layer_digests(&self) -> Option<&[String]> {
+        let (_config, layers) = self.blobs.split_last()?;
+        (!layers.is_empty()).then_some(layers)
+    }
+}
+
+impl Expected {
+    /// `name:tag`, or `name@digest` of what has no tag.
+    pub(crate) fn reference(&self) -> String {
+        match (&self.tag, &self.manifest_digest) {
+            (Some(tag), _) => format!("{}:{tag}", self.name),
+            (None, Some(digest)) => format!("{}@{digest}", self.name),
+            (None, None) => panic!("{} has neither tag nor digest", self.name),
+        }
+    }
 }
 
 /// Every reference of the site that [`build_site`] makes.
@@ -204,16 +254,17 @@ fn split(reference: &str) -> (&str, Option<&str>) {
 
 fn kind(facts: &Value) -> Kind {
     let layers = facts["layer_media_types"].as_array();
-    let zstd = |layers: &Vec<Value>| {
-        layers
-            .iter()
-            .any(|t| t.as_str().unwrap().ends_with("+zstd"))
+    let has = |part| {
+        let mut types = layers.into_iter().flatten();
+        types.any(|t| t.as_str().unwrap().contains(part))
     };
     match facts["kind"].as_str() {
         Some("index") => Kind::Index,
         Some("artifact (not an image)") => Kind::Artifact,
-        Some("image") if layers.is_some_and(zstd) => Kind::Zstd,
-        Some("image") | None => Kind::Image,
+        Some("image") if has("+zstd") => Kind::Zstd,
+        Some("image") if has("vnd.oci") => Kind::Oci,
+        None if facts["docker_20_10_load_gives"].is_object() => Kind::Legacy,
+        Some("image") | None => Kind::Schema2,
         Some(other) => panic!("an unknown kind {other}"),
     }
 }

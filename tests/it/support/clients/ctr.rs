@@ -85,6 +85,10 @@ impl Client for Ctr {
         "ctr"
     }
 
+    fn converts_schema1(&self) -> bool {
+        true
+    }
+
     fn pull(&self, reference: &str, platform: Option<&str>) -> Result<Pulled> {
         let mut pull = self.command();
         pull.args(["images", "pull", "--plain-http", "--snapshotter", "native"]);
@@ -116,7 +120,7 @@ impl Ctr {
         let config = self.json(config_digest)?;
         let diff_ids = strings(&config["rootfs"]["diff_ids"])?;
         Ok(Pulled {
-            config_digest: config_digest.to_owned(),
+            config_digest: Some(config_digest.to_owned()),
             files: self.unpacked(&diff_ids)?,
             diff_ids,
             manifest_digests,

@@ -90,7 +90,7 @@ impl Client for Docker {
         let id = image["Id"].as_str().context("an image without an id")?;
         let diff_ids = strings(&image["RootFS"]["Layers"])?;
         let pulled = Pulled {
-            config_digest: id.to_owned(),
+            config_digest: Some(id.to_owned()),
             files: self.unpacked(&diff_ids)?,
             diff_ids,
             manifest_digests: strings(&image["RepoDigests"])?

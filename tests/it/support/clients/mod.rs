@@ -1,27 +1,35 @@
 //! Real clients that pull from a registry: each with a state folder of its own, each told to forget
 //! an image once it has been looked at, so that the next pull fetches every blob again.
 
+mod buildah;
 mod ctr;
 mod docker;
+mod oras;
 mod podman;
 mod skopeo;
+mod v1;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::files::Files;
 
+pub(crate) use buildah::Buildah;
 pub(crate) use ctr::Ctr;
 pub(crate) use docker::Docker;
+pub(crate) use oras::Oras;
 pub(crate) use podman::Podman;
 pub(crate) use skopeo::Skopeo;
+pub(crate) use v1::{Npm, PyPi};
 
 /// What a client says about an image that it has pulled, and what it has made of the layers.
 #[derive(Debug)]
 pub(crate) struct Pulled {
-    /// The image id.
-    pub(crate) config_digest: String,
-    /// From the base to the top.
+    /// The image id; none of a client that has no config, since schema 1 has none.
+    pub(crate) config_digest: Option<String>,
+    /// From the base to the top; none where the client does not say them, of schema 1.
     pub(crate) diff_ids: Vec<String>,
     /// Every digest that the client knows the image by: of its manifest, maybe of its index.
     pub(crate) manifest_digests: Vec<String>,
@@ -37,6 +45,38 @@ pub(crate) trait Client {
     /// Pulls `host:port/name:tag` or `host:port/name@digest`; of an index, the image for
     /// `platform` (`os/architecture[/variant]`).
     fn pull(&self, reference: &str, platform: Option<&str>) -> Result<Pulled>;
+
+    /// Whether it makes a manifest and a config of its own of schema 1.
+    fn converts_schema1(&self) -> bool {
+        false
+    }
+
+    /// Copies whatever has a manifest, with everything that it points to, and gives all digests, the
+    /// manifest's first. None of a client that takes images only.
+    fn copy(&self, _reference: &str) -> Option<Result<Vec<String>>> {
+        None
+    }
+}
+
+/// A script in `tests/clients`.
+fn script(name: &str) -> PathBuf {
+    in_tests("clients").join(name)
+}
+
+/// What `tests/run.sh` installs below `tests`.
+///
+/// # Panics
+/// When it is not there: a test without its program fails, it is never skipped.
+fn installed(path: &str) -> PathBuf {
+    let path = in_tests(path);
+    let missing = format!("{} is missing: run tests/run.sh", path.display());
+    assert!(path.exists(), "{missing}");
+    path
+}
+
+fn in_tests(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests").join(path)
 }
 
 /// The strings of a JSON list.

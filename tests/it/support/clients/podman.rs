@@ -57,9 +57,12 @@ impl Client for Podman {
         for name in strings(&image["RepoDigests"])? {
             manifest_digests.extend(name.split_once('@').map(|(_, digest)| digest.to_owned()));
         }
+        let mut diff_ids = strings(&image["RootFS"]["Layers"])?;
+        // Of schema 1 it says as many empty ones.
+        diff_ids.retain(|diff_id| !diff_id.is_empty());
         let pulled = Pulled {
-            config_digest: format!("sha256:{id}"),
-            diff_ids: strings(&image["RootFS"]["Layers"])?,
+            config_digest: Some(format!("sha256:{id}")),
+            diff_ids,
             manifest_digests,
             files: Files::of_folder(Path::new(folder.trim()))?,
         };

@@ -35,9 +35,7 @@ impl Skopeo {
         command
     }
 
-    /// Copies a reference with everything that it points to, verifies each blob,
-    /// and gives the digests of all manifests and blobs, the manifest asked for first.
-    pub(crate) fn copy_all(&self, reference: &str) -> Result<Vec<String>> {
+    fn copy_all(&self, reference: &str) -> Result<Vec<String>> {
         let folder = self.scratch.path().join("all");
         run(self
             .command()
@@ -59,6 +57,13 @@ impl Skopeo {
         fs::remove_dir_all(&folder)?;
         Ok(digests)
     }
+
+    /// The digest that registries know a manifest by: of schema 1 not that of its bytes.
+    fn manifest_digest(&self, folder: &Path) -> Result<String> {
+        let file = folder.join("manifest.json");
+        let digest = run(self.command().arg("manifest-digest").arg(file))?;
+        Ok(digest.trim().to_owned())
+    }
 }
 
 impl Client for Skopeo {
@@ -79,47 +84,74 @@ impl Client for Skopeo {
             .arg(format!("docker://{reference}"))
             .arg(format!("dir:{}", folder.display()));
         run(&mut copy)?;
-        let pulled = read(&folder)?;
+        let pulled = read(&folder, || self.manifest_digest(&folder))?;
         fs::remove_dir_all(&folder)?;
         Ok(pulled)
+    }
+
+    fn copy(&self, reference: &str) -> Option<Result<Vec<String>>> {
+        Some(self.copy_all(reference))
     }
 }
 
 /// Reads a `dir:` copy of one image.
-fn read(folder: &Path) -> Result<Pulled> {
+fn read(folder: &Path, manifest_digest: impl Fn() -> Result<String>) -> Result<Pulled> {
     let bytes = fs::read(folder.join("manifest.json"))?;
     let manifest: Value = serde_json::from_slice(&bytes)?;
+    if manifest["schemaVersion"] == 1 {
+        let layers = layers_of_schema1(folder, &manifest)?;
+        return pulled(manifest_digest()?, None, &layers);
+    }
     for layer in manifest["layers"].as_array().into_iter().flatten() {
         let media_type = layer["mediaType"].as_str().unwrap_or_default();
         let image = media_type.contains(".layer.") || media_type.contains(".rootfs.");
         ensure!(image, "not an image: {media_type}");
     }
-    let config_digest = blob_digest(&manifest["config"])?;
-    let config = fs::read(folder.join(hex(&config_digest)))?;
-    ensure!(
-        digest(&config) == config_digest,
-        "{config_digest}: another digest"
-    );
-    let config: Value = serde_json::from_slice(&config)?;
+    let config_digest = text(&manifest["config"]["digest"])?;
+    let config: Value = serde_json::from_slice(&blob(folder, config_digest)?)?;
     let diff_ids = strings(&config["rootfs"]["diff_ids"])?;
     let mut layers = Vec::new();
     for layer in manifest["layers"].as_array().context("no layers")? {
-        let name = blob_digest(layer)?;
-        let name = hex(&name);
-        verified(folder, name, name)?;
-        layers.push(decompressed(&fs::read(folder.join(name))?)?);
+        layers.push(decompressed(&blob(folder, text(&layer["digest"])?)?)?);
     }
-    let unpacked: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
+    let pulled = pulled(digest(&bytes), Some(config_digest.to_owned()), &layers)?;
     ensure!(
-        unpacked == diff_ids,
-        "diff IDs {diff_ids:?}, layers {unpacked:?}"
+        pulled.diff_ids == diff_ids,
+        "diff IDs {diff_ids:?}, layers {:?}",
+        pulled.diff_ids
     );
+    Ok(pulled)
+}
+
+/// The layers from the base to the top; schema 1 lists them from the top, with empty ones between
+/// them that today's images leave out.
+fn layers_of_schema1(folder: &Path, manifest: &Value) -> Result<Vec<Vec<u8>>> {
+    let list = |key: &str| manifest[key].as_array().context("no list");
+    let mut layers = Vec::new();
+    for (layer, history) in list("fsLayers")?.iter().zip(list("history")?).rev() {
+        let layer = blob(folder, text(&layer["blobSum"])?)?;
+        let image: Value = serde_json::from_str(text(&history["v1Compatibility"])?)?;
+        if image["throwaway"] != true {
+            layers.push(decompressed(&layer)?);
+        }
+    }
+    Ok(layers)
+}
+
+fn pulled(manifest: String, config: Option<String>, layers: &[Vec<u8>]) -> Result<Pulled> {
     Ok(Pulled {
-        config_digest,
-        diff_ids,
-        manifest_digests: vec![digest(&bytes)],
+        config_digest: config,
+        diff_ids: layers.iter().map(|layer| digest(layer)).collect(),
+        manifest_digests: vec![manifest],
         files: Files::of_layers(layers.iter().map(Vec::as_slice))?,
     })
+}
+
+/// A blob, which must have the digest that names it.
+fn blob(folder: &Path, digest: &str) -> Result<Vec<u8>> {
+    let hex = digest.trim_start_matches("sha256:");
+    verified(folder, hex, hex)?;
+    Ok(fs::read(folder.join(hex))?)
 }
 
 /// The digest of a file whose name says it.
@@ -132,11 +164,8 @@ fn verified(folder: &Path, file: &str, hex: &str) -> Result<String> {
     Ok(digest)
 }
 
-fn blob_digest(descriptor: &Value) -> Result<String> {
-    let digest = descriptor["digest"].as_str();
-    Ok(digest.context("a descriptor without a digest")?.to_owned())
-}
-
-fn hex(digest: &str) -> &str {
-    digest.trim_start_matches("sha256:")
+fn text(value: &Value) -> Result<&str> {
+    value
+        .as_str()
+        .with_context(|| format!("not a string: {value}"))
 }

@@ -1,0 +1,113 @@
+//! Every client pulls every kind of image from every server; what came of it is the table in the
+//! README, which `STILLAGE_UPDATE=1` writes anew.
+
+mod columns;
+mod table;
+
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use crate::support::expected::{Expected, Kind, Layers, build_site, expected};
+use crate::support::refused::{as_known, of};
+use crate::support::schema1::add_schema1;
+use crate::support::servers::{Running, SERVERS};
+use crate::support::v1_images::V1Layers;
+
+use columns::{COLUMNS, Column};
+
+/// The samples that stand for each kind; one of schema 1 is made.
+const CHOSEN: [(Kind, &str); 6] = [
+    (Kind::Schema2, "samples/dir-s2"),
+    (Kind::Oci, "samples/oci-layout"),
+    (Kind::Index, "samples/oci-layout-multiarch"),
+    (Kind::Zstd, "samples/oci-layout-zstd"),
+    // An SBOM by its digest, and a signature by its tag.
+    (Kind::Artifact, "samples/oci-layout-referrer"),
+    (Kind::Legacy, "samples/docker-1.4.1"),
+];
+
+/// What is known about the site.
+struct Known<'a> {
+    site: &'a Path,
+    samples: Layers,
+    v1_layers: V1Layers,
+    targets: Vec<Expected>,
+}
+
+#[test]
+fn every_client_pulls_every_kind_from_every_server() {
+    let start = Instant::now();
+    let site = build_site();
+    let targets = targets(add_schema1(site.path()));
+    let known = Known {
+        site: site.path(),
+        samples: Layers::read(),
+        v1_layers: V1Layers::expected(),
+        targets,
+    };
+    let servers: Vec<_> = SERVERS
+        .iter()
+        .map(|server| (server.name, server.start(site.path())))
+        .collect();
+    let done: Vec<Done> = thread::scope(|scope| {
+        let (servers, known) = (&servers, &known);
+        let run = |column| scope.spawn(move || pull_all(column, servers, known));
+        let threads: Vec<_> = COLUMNS.iter().map(run).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let pulls: usize = done.iter().map(|done| done.pulls).sum();
+    println!("{pulls} pulls in {:?}", start.elapsed());
+    let wrong: Vec<_> = done.into_iter().flat_map(|done| done.wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    table::check(&table::text());
+}
+
+/// For each kind what holds the most: other images of these sources have fewer layers and fewer
+/// sorts of files.
+fn targets(schema1: Expected) -> Vec<Expected> {
+    let mut targets = vec![schema1];
+    for (kind, name) in CHOSEN {
+        let all = expected().into_iter();
+        let fits = all.filter(|expected| expected.name == name && expected.kind == kind);
+        let layers = |expected: &Expected| expected.images[0].diff_ids.len();
+        let mut fits: Vec<_> = fits.collect();
+        if kind != Kind::Artifact {
+            let most = fits.into_iter().max_by_key(layers);
+            fits = most.into_iter().collect();
+        }
+        assert!(!fits.is_empty(), "{name} has nothing of the kind {kind:?}");
+        targets.extend(fits);
+    }
+    targets
+}
+
+/// What came of all pulls of one client.
+struct Done {
+    pulls: usize,
+    wrong: Vec<String>,
+}
+
+/// Starts a client, in the thread that it ends with, and pulls everything from every server.
+fn pull_all(column: &Column, servers: &[(&str, Running)], known: &Known) -> Done {
+    let client = (column.start)();
+    let (mut pulls, mut wrong) = (0, Vec::new());
+    for (server, running) in servers {
+        let mut tried = Vec::new();
+        for target in &known.targets {
+            if !client.takes(target) {
+                continue;
+            }
+            tried.push(target.kind);
+            pulls += 1;
+            let pulled = client.pull_and_compare(running.port, target, known);
+            if let Err(error) = as_known(column.name, target.kind, pulled) {
+                let reference = target.reference();
+                wrong.push(format!("{server}, {}, {reference}: {error:#}", column.name));
+            }
+        }
+        let complete = Kind::ALL.iter().all(|kind| tried.contains(kind));
+        assert!(complete, "{} tries {tried:?} only", column.name);
+    }
+    Done { pulls, wrong }
+}
