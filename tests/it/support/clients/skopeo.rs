@@ -35,7 +35,7 @@ impl Skopeo {
         command
     }
 
-    fn copy_all(&self, reference: &str) -> Result<Vec<String>> {
+    pub(crate) fn copy_all(&self, reference: &str) -> Result<Vec<String>> {
         let folder = self.scratch.path().join("all");
         run(self
             .command()
