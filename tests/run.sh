@@ -38,6 +38,8 @@ need() { # PACKAGE PROGRAM...
     done
 }
 need nginx-light nginx
+need caddy caddy
+need lighttpd lighttpd
 need skopeo skopeo
 need podman podman
 need docker.io docker dockerd
@@ -48,6 +50,7 @@ need xz-utils xz
 need nodejs node
 need npm npm
 need python3 python3
+[[ -e /usr/lib/lighttpd/mod_magnet.so ]] || packages+=(lighttpd-modules-lua)
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
 if ((${#packages[@]})); then

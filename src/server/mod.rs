@@ -12,6 +12,8 @@ use anyhow::bail;
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
+mod caddy;
+mod lighttpd;
 mod nginx;
 
 /// A web server that can serve a site.
@@ -40,7 +42,7 @@ pub trait Server: Sync {
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx];
+pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx, &caddy::Caddy, &lighttpd::Lighttpd];
 
 /// What is to be served, and where.
 pub struct Setup<'a> {

@@ -1,5 +1,7 @@
 //! Web servers, each with the configuration that `stillage config` writes for it.
 
+mod caddy;
+mod lighttpd;
 pub(crate) mod nginx;
 
 use std::net::TcpListener;
@@ -50,7 +52,7 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 1] = [&nginx::NGINX];
+pub(crate) static SERVERS: [&Server; 3] = [&nginx::NGINX, &caddy::CADDY, &lighttpd::LIGHTTPD];
 
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
