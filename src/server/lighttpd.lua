@@ -1,5 +1,5 @@
--- What a Stillage site answers. lighttpd runs this for each request, after it has decoded the path and
--- resolved `..` and `//` in it.
+-- What a Stillage site answers. lighttpd runs this twice for each request: when it has decoded the path and
+-- resolved `..` and `//` in it, and before it sends an answer.
 
 local JSON  = "application/json"
 local BYTES = "application/octet-stream"
@@ -20,8 +20,9 @@ local NO_REFERRERS =
     '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 
 local r    = lighty.r
-local root = r.req_attr["physical.doc-root"]:gsub("/+$", "")
-local path = r.req_attr["uri.path"]
+local root = (r.req_attr["physical.doc-root"] or ""):gsub("/+$", "")
+-- A request may be refused before it has a path.
+local path = r.req_attr["uri.path"] or (r.req_attr["request.orig-uri"] or "/"):gsub("%?.*", "")
 
 local function is_sha256(hex)
     return #hex == 64 and not hex:find("[^0-9a-f]")
@@ -165,12 +166,23 @@ local function climbs_out(raw)
     return false
 end
 
-local method = r.req_attr["request.method"]
-if method ~= "GET" and method ~= "HEAD" then
+local function read_only()
     r.resp_header["Allow"] = "GET, HEAD"
     if is_v1 then return fail(405, "This registry is read-only") end
     return fail(405, nil, "UNSUPPORTED", "this registry is read-only")
 end
+
+-- Before an answer is sent there is a status: what lighttpd refused by itself gets its JSON here.
+local status = r.req_item.http_status
+if status ~= 0 then
+    if status < 400 or r.resp_header["Cache-Control"] == "no-cache" then return end
+    if status == 403 or status == 404 then return not_found() end
+    if status == 411 or status == 501 then return read_only() end  -- a POST without length, no known method
+    return fail(status, "Status " .. status)
+end
+
+local method = r.req_attr["request.method"]
+if method ~= "GET" and method ~= "HEAD" then return read_only() end
 if climbs_out(r.req_attr["request.orig-uri"]) then return fail(400, "Bad request") end
 
 local found = endpoint()

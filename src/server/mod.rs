@@ -99,7 +99,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A path in double quotes, as nginx, Caddy, Apache and lighttpd read it.
+/// A path in double quotes, as nginx and Apache read it; in Caddy and lighttpd a backslash is itself.
 fn quoted(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }

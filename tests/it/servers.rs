@@ -11,7 +11,7 @@ use crate::support::http::{self, Response};
 use crate::support::row::{IMMUTABLE, Row};
 use crate::support::sample::Sample;
 use crate::support::servers::{Running, SERVERS, Server};
-use crate::support::site::build;
+use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
 
 #[test]
@@ -268,5 +268,46 @@ fn a_folder_may_have_an_odd_name() {
             let asked = format!("{} {name}\n{}", server.name, running.log());
             assert_eq!(answer.status, 200, "{asked}");
         }
+    }
+}
+
+#[test]
+fn a_folder_that_caddy_would_take_for_a_pattern_is_refused() {
+    let parent = TempDir::new("pattern");
+    for name in ["a*b", "a?b", "[ab]", "a\\b", "{env.HOME}"] {
+        let site = parent.path().join(name);
+        hand_made_site(&site);
+        let mut command = stillage(["config", "caddy"]);
+        let output = command.arg(&site).output().unwrap();
+        let messages = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{name}: {messages}");
+        assert!(messages.contains("in its path"), "{name}: {messages}");
+    }
+}
+
+#[test]
+fn what_is_replaced_in_a_template_is_there_once() {
+    let site = TempDir::new("site");
+    hand_made_site(site.path());
+    let out = TempDir::new("out");
+    for (server, replaced) in [
+        ("caddy", ["http://:5001 {", "\tbind [::1]\n"]),
+        (
+            "lighttpd",
+            ["server.port = 5001\n", "server.bind = \"[::1]\"\n"],
+        ),
+    ] {
+        let file = out.path().join(server);
+        let mut command = stillage(["config", server, "--listen", "[::1]:5001", "-o"]);
+        let output = command.arg(&file).arg(site.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = fs::read_to_string(&file).unwrap();
+        for line in replaced {
+            assert_eq!(text.matches(line).count(), 1, "{line}\n{text}");
+        }
+        let root = format!("\"{}\"", site.path().display());
+        assert_eq!(text.matches(&root).count(), 1, "{text}");
+        assert!(!text.contains("/srv/registry"), "{text}");
+        assert!(!text.contains("/etc/lighttpd/"), "{text}");
     }
 }
