@@ -39,6 +39,8 @@ need() { # PACKAGE PROGRAM...
 }
 need nginx-light nginx
 need apache2 apache2
+need caddy caddy
+need lighttpd lighttpd
 need skopeo skopeo
 need podman podman
 need buildah buildah
@@ -50,6 +52,7 @@ need xz-utils xz
 need nodejs node
 need npm npm
 need python3 python3
+[[ -e /usr/lib/lighttpd/mod_magnet.so ]] || packages+=(lighttpd-modules-lua)
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
 if ((${#packages[@]})); then

@@ -13,7 +13,9 @@ use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
 mod apache;
+mod caddy;
 mod headers;
+mod lighttpd;
 mod nginx;
 
 /// A web server that can serve a site.
@@ -47,7 +49,13 @@ pub trait Server: Sync {
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[&nginx::Nginx, &apache::Apache, &headers::Headers];
+pub static SERVERS: &[&dyn Server] = &[
+    &nginx::Nginx,
+    &caddy::Caddy,
+    &apache::Apache,
+    &lighttpd::Lighttpd,
+    &headers::Headers,
+];
 
 /// What is to be served, and where.
 pub struct Setup<'a> {
@@ -104,7 +112,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A path in double quotes, as nginx, Caddy, Apache and lighttpd read it.
+/// A path in double quotes, as nginx and Apache read it; in Caddy and lighttpd a backslash is itself.
 fn quoted(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -11,6 +11,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 
+use crate::error::WithHint as _;
 use crate::fsx;
 use crate::plan::Plan;
 use crate::server::{Server, Setup, quoted};
@@ -86,6 +87,14 @@ impl Server for Nginx {
             let plan = setup.plan.as_ref().context("the maps need the plan")?;
             return maps(plan, &setup.site, out);
         }
+        let path = setup.site.root().to_string_lossy();
+        if path.contains('$') {
+            return Err(anyhow::anyhow!(
+                "nginx takes the `$` in `{}` for a variable",
+                fsx::shown_path(setup.site.root())
+            ))
+            .hint("give the folder another name, or a link without it");
+        }
         let mut text = EXAMPLE.to_owned();
         if setup.exact {
             for [from, to] in EXACT {
@@ -94,14 +103,14 @@ impl Server for Nginx {
                 }
                 text = text.replace(from, to);
             }
-            let mut path = setup.output.clone().unwrap_or_default().into_os_string();
-            path.push(MAPS);
+            let mut maps = setup.output.clone().unwrap_or_default().into_os_string();
+            maps.push(MAPS);
             text = text.replace(
                 "include MAPS",
-                &format!("include {}", quoted(&path.to_string_lossy())),
+                &format!("include {}", quoted(&maps.to_string_lossy())),
             );
         }
-        let root = format!("root {}", quoted(&setup.site.root().to_string_lossy()));
+        let root = format!("root {}", quoted(&path));
         let text = text
             .replace("root /srv/registry", &root)
             .replace("listen 5000", &format!("listen {}", setup.listen));

@@ -11,7 +11,6 @@ use super::support::expected::build_site;
 use super::support::files::digest;
 use super::support::hand_site::TYPES;
 use super::support::http;
-use super::support::row::IMMUTABLE;
 use super::support::sample::Sample;
 use super::support::servers::apache::APACHE;
 use super::support::site::{build, json, verify};
@@ -185,49 +184,6 @@ fn manifests_have_the_type_of_their_second_name() {
             }
         }
     }
-}
-
-#[test]
-fn immutable_content_is_revalidated_and_resumed() {
-    let site = built(&[ONE, FOR_APACHE[0], FOR_APACHE[1]]);
-    let of = Sample::read(site.path(), "sample/hello", "1.0");
-    let apache = APACHE.start(site.path());
-    // Of what was written a moment ago, Apache gives a weak validator, which resumes nothing.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    for (path, digest) in [
-        (format!("/v2/{}/blobs/{}", of.name, of.blob), Some(&of.blob)),
-        (
-            format!("/v2/{}/manifests/{}", of.name, of.digest),
-            Some(&of.digest),
-        ),
-        (format!("/v1/images/{}/layer", of.id), None),
-    ] {
-        let digest = digest.map(String::as_str);
-        let whole = http::get(apache.port, &path);
-        let etag = whole.header("ETag").unwrap();
-        let date = whole.header("Last-Modified").unwrap();
-        let ask = |headers: &[_]| http::send(apache.port, "GET", &path, headers).unwrap();
-        for header in [("If-None-Match", etag), ("If-Modified-Since", date)] {
-            let same = ask(&[header]);
-            assert_eq!((same.status, same.body.len()), (304, 0), "{path}");
-            assert_eq!(same.header("Cache-Control"), Some(IMMUTABLE));
-        }
-        let rest = ask(&[("Range", "bytes=10-"), ("If-Range", etag)]);
-        assert_eq!(rest.status, 206, "{path}");
-        assert_eq!(rest.body, whole.body[10..]);
-        assert_eq!(rest.header("Cache-Control"), Some(IMMUTABLE));
-        assert_eq!(rest.header("Docker-Content-Digest"), digest);
-        let other = ask(&[("Range", "bytes=10-"), ("If-Range", "\"other\"")]);
-        assert_eq!(other.status, 200);
-        let beyond = ask(&[("Range", "bytes=9999999-")]);
-        assert_eq!(beyond.status, 416);
-        assert_eq!(beyond.header("Cache-Control"), Some("no-cache"));
-        assert_eq!(beyond.header("Docker-Content-Digest"), None);
-        assert_eq!(beyond.header("Content-Type"), Some("text/html"));
-    }
-    let pointer = format!("/v2/{}/manifests/{}", of.name, of.tag);
-    let part = http::send(apache.port, "GET", &pointer, &[("Range", "bytes=1-")]).unwrap();
-    assert_eq!(part.status, 200);
 }
 
 /// A body that is not read must not be taken for the next request.

@@ -6,15 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::answers::{hand_rows, rows};
-use super::support::archive::{Archive, Image};
 use super::support::expected::build_site;
 use super::support::hand_site::{ODD_NAMES, hand_made_site};
 use super::support::http::{self, Response};
-use super::support::row::{IMMUTABLE, Row};
+use super::support::row::Row;
 use super::support::sample::Sample;
 use super::support::servers::Skills;
 use super::support::servers::nginx::{Nginx, check, configured, example};
-use super::support::site::build;
 use super::support::temp::TempDir;
 
 fn hand_made() -> TempDir {
@@ -59,48 +57,6 @@ fn a_site_without_one_api_says_that_it_has_none() {
     let nginx = Nginx::start(site.path());
     for path in ["/v1/_ping", "/v2/", "/v2/_catalog"] {
         assert_eq!(http::get(nginx.port, path).status, 404, "{path}");
-    }
-}
-
-#[test]
-fn immutable_content_is_revalidated_and_resumed() {
-    let site = hand_made();
-    let of = Sample::read(site.path(), "sample/app", "om");
-    let nginx = Nginx::start(site.path());
-    for (path, digest) in [
-        (format!("/v2/{}/blobs/{}", of.name, of.blob), Some(&of.blob)),
-        (
-            format!("/v2/{}/manifests/{}", of.name, of.digest),
-            Some(&of.digest),
-        ),
-        (format!("/v1/images/{}/layer", of.id), None),
-    ] {
-        let digest = digest.map(String::as_str);
-        let whole = http::get(nginx.port, &path);
-        let etag = whole.header("ETag").unwrap();
-        let date = whole.header("Last-Modified").unwrap();
-        let ask = |headers: &[_]| http::send(nginx.port, "GET", &path, headers).unwrap();
-        for header in [("If-None-Match", etag), ("If-Modified-Since", date)] {
-            let same = ask(&[header]);
-            assert_eq!((same.status, same.body.len()), (304, 0), "{path}");
-            assert_eq!(same.header("Cache-Control"), Some(IMMUTABLE));
-        }
-        for header in [("If-Range", etag), ("If-Range", date)] {
-            let rest = ask(&[("Range", "bytes=10-"), header]);
-            assert_eq!(rest.status, 206, "{path}");
-            assert_eq!(rest.body, whole.body[10..]);
-            assert_eq!(rest.header("Cache-Control"), Some(IMMUTABLE));
-            assert_eq!(rest.header("Docker-Content-Digest"), digest);
-        }
-        assert_eq!(
-            ask(&[("Range", "bytes=10-"), ("If-Range", "\"other\"")]).status,
-            200
-        );
-        // nginx has added its headers when it finds out that the range is wrong; the last word forbids caching.
-        let beyond = ask(&[("Range", "bytes=9999999-")]);
-        let is_last = ("cache-control".to_owned(), "no-cache".to_owned());
-        assert_eq!(beyond.status, 416);
-        assert!(beyond.headers.contains(&is_last), "{beyond:?}");
     }
 }
 
@@ -208,81 +164,6 @@ fn the_tls_lines_work() {
             (200, http::get(nginx.port, path).body)
         );
     }
-}
-
-/// A pointer moves many times within a second, by files of one size, while a client asks each time
-/// whether what it has is still right. `move_tag(turn)` moves it and returns the paths that changed, each
-/// with what it holds now.
-fn assert_never_old(nginx: &Nginx, mut move_tag: impl FnMut(usize) -> Vec<(String, Vec<u8>)>) {
-    let mut validators: Vec<(&str, String)> = Vec::new();
-    for turn in 0..40 {
-        for (path, now) in move_tag(turn) {
-            let known = validators.clone();
-            let conditions = known
-                .iter()
-                .map(|(name, value)| Some((*name, value.as_str())));
-            for condition in [None].into_iter().chain(conditions) {
-                let headers = condition.as_slice();
-                let answer = http::send(nginx.port, "GET", &path, headers).unwrap();
-                assert_eq!(answer.status, 200, "turn {turn}: {path} {headers:?}");
-                assert_eq!(answer.body, now, "turn {turn}: {path} {headers:?}");
-                remember(&mut validators, &answer);
-            }
-        }
-    }
-}
-
-/// What a cache may make of an answer to revalidate it.
-fn remember(validators: &mut Vec<(&str, String)>, answer: &Response) {
-    let names = [
-        ("ETag", "If-None-Match"),
-        ("Last-Modified", "If-Modified-Since"),
-        ("Date", "If-Modified-Since"),
-    ];
-    for (from, to) in names {
-        let value = answer.header(from).map(|value| (to, value.to_owned()));
-        if let Some(new) = value.filter(|new| !validators.contains(new)) {
-            validators.push(new);
-        }
-    }
-}
-
-#[test]
-fn a_tag_moved_back_and_forth_within_a_second_under_conditional_gets_never_yields_old_content() {
-    let folder = TempDir::new("moving");
-    let sources = ["one", "two"].map(|text| {
-        let path = folder.path().join(text);
-        let image = Image::new(&["app:moving"]).layer("etc/text", text);
-        fs::write(&path, Archive::docker_20(&[image]).tar()).unwrap();
-        path.to_str().unwrap().to_owned()
-    });
-    let site = folder.path().join("site");
-    build(&[&sources[0]], &site);
-    let nginx = Nginx::start(&site);
-    let mut seen = std::collections::BTreeSet::new();
-    assert_never_old(&nginx, |turn| {
-        build(&[&sources[turn % 2]], &site);
-        let files = [
-            ("v2/app/manifests/moving", "v2/app/manifests/moving"),
-            (
-                "v1/repositories/app/tags/moving",
-                "v1/repositories/app/tags/moving",
-            ),
-            (
-                "v1/repositories/app/tags",
-                "v1/repositories/app/tags/index.json",
-            ),
-            ("v2/_catalog", "v2/_catalog"),
-        ];
-        let moved: Vec<_> = files
-            .map(|(path, file)| (format!("/{path}"), fs::read(site.join(file)).unwrap()))
-            .into();
-        seen.insert(moved[0].1.clone());
-        moved
-    });
-    assert_eq!(seen.len(), 2, "the tag moved between two manifests");
-    let [one, two] = [0, 1].map(|at| seen.iter().nth(at).unwrap().len());
-    assert_eq!(one, two, "they are of one size");
 }
 
 #[test]

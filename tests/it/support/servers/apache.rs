@@ -26,7 +26,7 @@ pub(crate) static SHARED_HOST: Server = Server {
     command: |site, port, dir| {
         let text = include_str!("shared_host.conf")
             .replace("@PORT@", &port.to_string())
-            .replace("@SITE@", site.to_str().unwrap());
+            .replace("@SITE@", &site.to_str().unwrap().replace('"', "\\\""));
         let file = dir.join("config");
         fs::write(&file, text).unwrap();
         let mut all = [

@@ -2,6 +2,8 @@
 
 pub(crate) mod apache;
 pub(crate) mod builtin;
+mod caddy;
+mod lighttpd;
 pub(crate) mod nginx;
 
 use std::net::TcpListener;
@@ -52,11 +54,13 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 5] = [
+pub(crate) static SERVERS: [&Server; 7] = [
     &nginx::NGINX,
     &nginx::EXACT,
+    &caddy::CADDY,
     &apache::APACHE,
     &apache::SHARED_HOST,
+    &lighttpd::LIGHTTPD,
     &builtin::SERVE,
 ];
 

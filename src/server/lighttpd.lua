@@ -1,0 +1,218 @@
+-- What a Stillage site answers. lighttpd runs this twice for each request: when it has decoded the path and
+-- resolved `..` and `//` in it, and before it sends an answer.
+
+local JSON  = "application/json"
+local BYTES = "application/octet-stream"
+local INDEX = "application/vnd.oci.image.index.v1+json"
+
+-- A manifest's type is not in its name, and must be right: each lies a second time in `_types/`, where the
+-- extension says it.
+local TYPES = {
+    { ".om", "application/vnd.oci.image.manifest.v1+json" },
+    { ".oi", INDEX },
+    { ".d2", "application/vnd.docker.distribution.manifest.v2+json" },
+    { ".dl", "application/vnd.docker.distribution.manifest.list.v2+json" },
+    { ".s1", "application/vnd.docker.distribution.manifest.v1+prettyjws" },
+    { ".s0", "application/vnd.docker.distribution.manifest.v1+json" },
+}
+
+local NO_REFERRERS =
+    '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+
+local r    = lighty.r
+local root = (r.req_attr["physical.doc-root"] or ""):gsub("/+$", "")
+-- A request may be refused before it has a path.
+local path = r.req_attr["uri.path"] or (r.req_attr["request.orig-uri"] or "/"):gsub("%?.*", "")
+
+local function is_sha256(hex)
+    return #hex == 64 and not hex:find("[^0-9a-f]")
+end
+
+-- Two cache classes. Content that its address identifies never changes. Everything else is a pointer (a tag,
+-- a list), which may be replaced twice within a second by a file of equal size.
+local function immutable(content_type, ...)
+    return { immutable = true, type = content_type, files = { ... } }
+end
+local function pointer(content_type, ...)
+    return { type = content_type, files = { ... } }
+end
+
+local function v1_endpoint(rest)
+    local id, file = rest:match("^images/([^/]+)/(%l+)$")
+    if id then
+        if not is_sha256(id) then return nil end
+        if file == "layer" then return immutable(BYTES, path) end
+        if file == "json" or file == "ancestry" or file == "checksum" then return immutable(JSON, path) end
+        return nil
+    end
+    -- `tags` is a folder, its list the file `index.json` in it: answered without a redirect, which the npm
+    -- client would read as an empty list.
+    if rest == "_ping" or rest == "search" or rest:find("^repositories/.+/images$")
+        or rest:find("^repositories/.+/tags$") or rest:find("^repositories/.+/tags/[^/]*$") then
+        return pointer(JSON, path, path .. "/index.json")
+    end
+end
+
+-- Names have any number of components, and these may be called `tags` or `blobs` too: the last two
+-- components of a path say what it is.
+local function v2_endpoint(rest)
+    if rest == "_catalog" then return pointer(JSON, path) end
+    local name, kind, last = rest:match("^(.+)/([^/]+)/([^/]+)$")
+    if not name then return nil end
+    local hex = last:match("^sha256:(.*)$")
+    local digest = hex and is_sha256(hex) and last
+    local found
+    if kind == "manifests" then
+        found = digest and immutable() or pointer()
+        found.stem = "/v2/" .. name .. "/_types/" .. last
+    elseif kind == "blobs" and digest then
+        found = immutable(BYTES, path)
+    elseif kind == "tags" and last == "list" then
+        return pointer(JSON, path)
+    elseif kind == "referrers" and last:find("^[a-z0-9]+:[0-9a-f]+$") then
+        found = pointer(INDEX, path)
+        found.absent = NO_REFERRERS
+        return found
+    else
+        return nil
+    end
+    found.digest = digest
+    return found
+end
+
+-- Only what is listed here is served: no file under .stillage/, no folder.
+local function endpoint()
+    if path:find("/.", 1, true) then return nil end
+    if path == "/" or path == "/index.html" then return pointer("text/html", "/index.html") end
+    if path == "/oci-layout" or path == "/index.json" then return pointer(JSON, path) end
+    if path == "/v2" or path == "/v2/" then return pointer(JSON, "/v2/index.html") end
+    local blob = path:match("^/blobs/sha256/(.*)$")
+    if blob then return is_sha256(blob) and immutable(BYTES, path) or nil end
+    local api, rest = path:match("^/(v[12])/(.+)$")
+    if api == "v1" then return v1_endpoint(rest) end
+    if api == "v2" then return v2_endpoint(rest) end
+end
+
+local function is_readable(file)
+    local stat = lighty.c.stat(file)
+    if not (stat and stat.is_file) then return nil end
+    local handle, why = io.open(file, "rb")
+    if not handle then
+        print(why)  -- goes to the error log
+        return nil
+    end
+    handle:close()
+    return stat
+end
+
+-- The first of its files that is there, with its type.
+local function find(found)
+    if found.stem then
+        for _, type in ipairs(TYPES) do
+            local file = root .. found.stem .. type[1]
+            local stat = is_readable(file)
+            if stat then return file, type[2], stat end
+        end
+    end
+    for _, name in ipairs(found.files) do
+        local file = root .. name
+        local stat = is_readable(file)
+        if stat then return file, found.type, stat end
+    end
+end
+
+local is_v1 = path == "/v1" or path:sub(1, 4) == "/v1/"
+-- Docker up to 0.9 takes a server without this header for no registry.
+-- Never send Docker-Distribution-Api-Version, though: its absence is what sends Docker 1.6 to 1.9 to v1.
+if is_v1 then r.resp_header["X-Docker-Registry-Version"] = "0.6.0" end
+
+local function answer(status, content_type, cache, body)
+    r.resp_header["Content-Type"] = content_type
+    r.resp_header["Cache-Control"] = cache
+    r.resp_body:set(body)
+    return status
+end
+
+-- Clients read errors as JSON, each API in its own form. What is missing now may be published next.
+local function fail(status, v1_message, v2_code, v2_message)
+    local body
+    if v2_code then
+        body = '{"errors":[{"code":"' .. v2_code .. '","message":"' .. v2_message .. '","detail":null}]}'
+    else
+        body = '{"error": "' .. v1_message .. '"}'
+    end
+    return answer(status, JSON, "no-cache", body)
+end
+
+local function not_found()
+    if path:find("^/v1/images/") then return fail(404, "Image not found") end
+    if path:find("^/v1/repositories/.+/tags/[^/]+$") then return fail(404, "Tag not found") end
+    if path:find("^/v1/repositories/") then return fail(404, "Repository not found") end
+    if path:find("^/v2/.+/manifests/[^/]+$") then return fail(404, nil, "MANIFEST_UNKNOWN", "manifest unknown") end
+    if path:find("^/v2/.+/blobs/[^/]+$") then return fail(404, nil, "BLOB_UNKNOWN", "blob unknown to registry") end
+    if path == "/v2" or path:find("^/v2/") then
+        return fail(404, nil, "NAME_UNKNOWN", "repository name not known to registry")
+    end
+    return fail(404, "Not found")
+end
+
+-- Whether a path leaves the root on its way.
+local function climbs_out(raw)
+    local depth = 0
+    for part in raw:gsub("%?.*", ""):gmatch("[^/]+") do
+        if part == ".." then depth = depth - 1 elseif part ~= "." then depth = depth + 1 end
+        if depth < 0 then return true end
+    end
+    return false
+end
+
+local function read_only()
+    r.resp_header["Allow"] = "GET, HEAD"
+    if is_v1 then return fail(405, "This registry is read-only") end
+    return fail(405, nil, "UNSUPPORTED", "this registry is read-only")
+end
+
+-- Before an answer is sent there is a status: what lighttpd refused by itself gets its JSON here.
+local status = r.req_item.http_status
+if status ~= 0 then
+    if status < 400 or r.resp_header["Cache-Control"] == "no-cache" then return end
+    if status == 403 or status == 404 then return not_found() end
+    if status == 411 or status == 501 then return read_only() end  -- a POST without length, no known method
+    return fail(status, "Status " .. status)
+end
+
+local method = r.req_attr["request.method"]
+if method ~= "GET" and method ~= "HEAD" then return read_only() end
+if climbs_out(r.req_attr["request.orig-uri"]) then return fail(400, "Bad request") end
+
+local found = endpoint()
+if not found then return not_found() end
+local file, content_type, stat = find(found)
+
+if not found.immutable then
+    -- Sent as it is, so with neither ETag nor Last-Modified: these could not tell two files of one second
+    -- apart. A cache that revalidates gets the file, and so does a client that would resume.
+    r.req_header["Range"] = nil
+    local body = file and { filename = file } or found.absent
+    if not body then return not_found() end
+    return answer(200, content_type or found.type, "public, max-age=60, must-revalidate",
+        file and { body } or body)
+end
+if not file then return not_found() end
+
+-- lighttpd knows too late that a range lies beyond the end: its 416 would be an HTML page.
+local range = r.req_header["Range"]
+if range then
+    local from = tonumber(range:match("^bytes=(%d+)%-%d*$"))
+    if not (from or range:find("^bytes=%-%d+$")) or (from and from >= stat.st_size and r.req_header["If-Range"]) then
+        r.req_header["Range"] = nil  -- several ranges: a server may answer in full
+    elseif from and from >= stat.st_size then
+        r.resp_header["Content-Range"] = "bytes */" .. stat.st_size
+        return fail(416, "Range not satisfiable")
+    end
+end
+
+r.resp_header["Content-Type"] = content_type
+r.resp_header["Cache-Control"] = "public, max-age=31536000, immutable"
+if found.digest then r.resp_header["Docker-Content-Digest"] = found.digest end
+r.req_attr["physical.path"] = file  -- and lighttpd sends it, with validators and ranges

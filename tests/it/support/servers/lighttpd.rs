@@ -1,0 +1,13 @@
+//! lighttpd as `stillage config lighttpd` sets it up.
+
+use super::{Server, Skills, config};
+
+pub(crate) static LIGHTTPD: Server = Server {
+    name: "lighttpd",
+    command: |site, port, dir| {
+        let file = config("lighttpd", site, port, dir, &[]);
+        ["lighttpd", "-D", "-f", &file].map(str::to_owned).into()
+    },
+    skills: Skills::NONE,
+    otherwise: &[],
+};
