@@ -34,6 +34,8 @@ pub struct Meta {
     pub is_file: bool,
     /// Device and inode: equal for two names of one file.
     pub inode: (u64, u64),
+    /// How many names it has.
+    pub links: u64,
     /// When it was written last, where the file system says so.
     pub modified: Option<SystemTime>,
 }
@@ -45,6 +47,7 @@ impl Meta {
             is_dir: metadata.is_dir(),
             is_file: metadata.is_file(),
             inode: (metadata.dev(), metadata.ino()),
+            links: metadata.nlink(),
             modified: metadata.modified().ok(),
         }
     }
@@ -287,6 +290,14 @@ pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
 pub fn remove(path: &Path) -> anyhow::Result<()> {
     act("remove", path, found(fs::remove_file(path)))?;
     Ok(())
+}
+
+/// Removes a folder if nothing is in it; `false` where something is.
+pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+        result => act("remove", folder, found(result)).map(|_| true),
+    }
 }
 
 /// Removes a folder with all that is in it, if it is there.

@@ -138,14 +138,11 @@ impl BuildArgs {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;
-        let busy = || ui.message("waiting for another build of this site to finish");
-        let summary = pool.install(|| build::build(&options, busy))?;
+        let summary = pool.install(|| build::build(&options, || ui.busy()))?;
         if self.json {
             Ui::data(&report::json(&summary)?)?;
         } else {
-            for line in report::built(&summary, self.dry_run) {
-                ui.message(&line);
-            }
+            ui.messages(report::built(&summary, self.dry_run));
         }
         #[cfg(feature = "serve")]
         if self.serve {

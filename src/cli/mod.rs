@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::build::BuildArgs;
 use crate::cli::config::ConfigArgs;
+use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
@@ -14,6 +15,7 @@ use crate::ops::{list, verify};
 
 mod build;
 mod config;
+mod edit;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
@@ -41,6 +43,13 @@ enum Command {
     List(SiteArgs),
     /// Check every file of a site against its catalogue
     Verify(SiteArgs),
+    /// Give an image of a site more tags
+    Tag(TagArgs),
+    /// Take images out of a site; their content stays until prune
+    #[command(visible_alias = "rm")]
+    Remove(RemoveArgs),
+    /// Delete content that nothing in a site names any more
+    Prune(PruneArgs),
     /// Print the configuration with which a web server serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
@@ -81,6 +90,9 @@ impl Command {
     fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(args) => args.run(ui),
+            Self::Tag(args) => args.run(),
+            Self::Remove(args) => args.run(),
+            Self::Prune(args) => args.run(),
             Self::Config(args) => args.run(ui),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(ui),

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::error::shown;
 use crate::ops::build::Summary;
+use crate::ops::edit::Edited;
 use crate::ops::list::Listed;
+use crate::ops::prune::Pruned;
 use crate::ops::verify::Finding;
 
 /// One JSON document.
@@ -42,6 +44,51 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
             count(changes.links, "link")
         )
     });
+    lines
+}
+
+/// What `tag` and `remove` did, in lines.
+pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
+    let (tag, remove) = if dry_run {
+        ("would tag", "would remove")
+    } else {
+        ("tagged", "removed")
+    };
+    let mut lines: Vec<String> = edited
+        .tagged
+        .iter()
+        .map(|name| format!("{tag} {name}"))
+        .collect();
+    lines.extend(edited.removed.iter().map(|name| format!("{remove} {name}")));
+    lines.extend(edited.notes.iter().map(|note| format!("note: {note}")));
+    if lines.is_empty() {
+        lines.push("nothing to do".into());
+    }
+    lines
+}
+
+/// What `prune` did, in lines.
+pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
+    let (remove, delete) = if dry_run {
+        ("would remove", "would delete")
+    } else {
+        ("removed", "deleted")
+    };
+    let named = |verb: &str, names: &[String]| {
+        let line = |name: &String| format!("{verb} {}", shown(name));
+        names.iter().map(line).collect::<Vec<_>>()
+    };
+    let mut lines = named(remove, &pruned.removed);
+    if dry_run {
+        lines.extend(named(delete, &pruned.files));
+    }
+    lines.extend(named("note: no file of the site, stays:", &pruned.foreign));
+    let files = count(pruned.files.len() as u64, "file");
+    lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
+    if pruned.waiting > 0 {
+        let waiting = count(pruned.waiting, "file");
+        lines.push(format!("{waiting} unused, not for long enough yet"));
+    }
     lines
 }
 

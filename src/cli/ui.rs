@@ -48,6 +48,18 @@ impl Ui {
         }
     }
 
+    /// Prints messages, a line each.
+    pub(super) fn messages(&self, lines: Vec<String>) {
+        for line in lines {
+            self.message(&line);
+        }
+    }
+
+    /// Says that another run has to end first.
+    pub(super) fn busy(&self) {
+        self.message("waiting for another run on this site to finish");
+    }
+
     /// Prints what went wrong while the command goes on.
     pub(super) fn problem(text: &str) {
         let _ = writeln!(io::stderr(), "error: {text}");

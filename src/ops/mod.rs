@@ -2,6 +2,8 @@
 
 pub mod build;
 pub mod config;
+pub mod edit;
 pub mod list;
+pub mod prune;
 pub mod verify;
 mod view;

@@ -8,6 +8,7 @@ use crate::images::Images;
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
 use crate::site::{self, load};
+use crate::site_files::SiteFiles;
 use crate::spec::name::Repository;
 
 /// What a site serves.
@@ -25,11 +26,19 @@ impl View {
     /// When there is no site, or it is damaged.
     pub(super) fn load(root: &Path) -> anyhow::Result<Self> {
         let (files, catalogue) = site::read(root)?;
+        Self::of(&files, catalogue)
+    }
+
+    /// Loads what a catalogue lists of a site.
+    ///
+    /// # Errors
+    /// When the site is damaged.
+    pub(super) fn of(files: &SiteFiles, catalogue: Catalogue) -> anyhow::Result<Self> {
         let all = catalogue.repositories.keys();
-        let mut images = load::load(&files, &catalogue, all, None, &mut Err)?;
+        let mut images = load::load(files, &catalogue, all, None, &mut Err)?;
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
-            V1Images::find(&mut images, Some(&files), platform, &|_, stored| {
+            V1Images::find(&mut images, Some(files), platform, &|_, stored| {
                 Ok(stored.clone())
             })?
         } else {

@@ -6,6 +6,7 @@
 //!   staging/          content on its way in; left behind only by a run that died
 //!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
 //!   pending           the repositories whose pointers a run was about to change
+//!   unused            <seconds since 1970> <path>, since when content has been unused: see crate::ops::prune
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
 pub mod load;
+pub mod unplanned;
 pub mod write;
 
 /// A site opened for writing, or for a dry run.
@@ -155,10 +157,26 @@ impl Site {
         fsx::remove(&self.private("pending"))
     }
 
-    fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Replaces a file of the private folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let temporary = self.staging.path()?;
         fsx::write(&temporary, bytes)?;
         fsx::rename(&temporary, &self.private(name))
+    }
+
+    /// The lines of a file of the private folder that can be parsed; none when there is no file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn private_lines<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> anyhow::Result<Vec<T>> {
+        read_lines(&self.private(name), parse)
     }
 
     fn private(&self, name: &str) -> PathBuf {

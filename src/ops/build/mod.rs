@@ -163,7 +163,11 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Imag
 }
 
 /// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
-fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
+pub(super) fn encode(
+    below: &[Stored],
+    stored: &Stored,
+    staging: &Staging,
+) -> anyhow::Result<Stored> {
     let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
     // A tar that cannot be taken apart is left as it is: v2 serves it all the same.
     let completion = match stored.tar {
@@ -194,7 +198,7 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
 
 /// Tags that differ only by case: one file where the site's file system folds case, and a surprise
 /// on the next disk elsewhere.
-fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<String>> {
+pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<String>> {
     let mut notes = Vec::new();
     for (repository, repo) in &images.repositories {
         let mut seen = std::collections::BTreeMap::new();

@@ -1,0 +1,124 @@
+//! `stillage tag`, `remove` and `prune`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::report;
+use crate::cli::ui::Ui;
+use crate::ops::{edit, prune};
+use crate::spec::name::{Reference, Tag};
+
+/// What all three take.
+#[derive(Debug, Args)]
+struct Common {
+    /// Change nothing, say what would change
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TagArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// What gets the tags: NAME[:TAG] or NAME@DIGEST
+    #[arg(value_name = "REF")]
+    reference: Reference,
+    /// Its new tags
+    #[arg(required = true, value_name = "TAG")]
+    tags: Vec<Tag>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// A tag NAME:TAG, a manifest NAME@DIGEST with all its tags, or a whole repository NAME
+    #[arg(required = true, value_name = "REF")]
+    references: Vec<Reference>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// How long content must have been unused, as in 90m, 24h or 7d; a prune has to have seen it then
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    grace: Duration,
+    /// Also take out manifests that no tag leads to any more
+    #[arg(long)]
+    untagged: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Common {
+    fn ui(&self) -> Ui {
+        Ui { quiet: self.quiet }
+    }
+
+    fn options(&self, site: PathBuf) -> edit::Options {
+        edit::Options {
+            site,
+            dry_run: self.dry_run,
+        }
+    }
+
+    fn say(&self, edited: &edit::Edited) -> anyhow::Result<ExitCode> {
+        if self.json {
+            Ui::data(&report::json(edited)?)?;
+        } else {
+            self.ui().messages(report::edited(edited, self.dry_run));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl TagArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let options = self.common.options(self.site);
+        let busy = || self.common.ui().busy();
+        let edited = edit::tag(&options, &self.reference, &self.tags, busy)?;
+        self.common.say(&edited)
+    }
+}
+
+impl RemoveArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let options = self.common.options(self.site);
+        let busy = || self.common.ui().busy();
+        let edited = edit::remove(&options, &self.references, busy)?;
+        self.common.say(&edited)
+    }
+}
+
+impl PruneArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let options = prune::Options {
+            site: self.site,
+            grace: self.grace,
+            untagged: self.untagged,
+            dry_run: self.common.dry_run,
+        };
+        let pruned = prune::prune(&options, || self.common.ui().busy())?;
+        if self.common.json {
+            Ui::data(&report::json(&pruned)?)?;
+        } else {
+            let lines = report::pruned(&pruned, self.common.dry_run);
+            self.common.ui().messages(lines);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,295 @@
+//! `tag` and `remove`: what the v1 API of the reference server did by PUT and DELETE of tags and
+//! repositories, on the folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::catalogue::{Catalogue, Repo};
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::images::Images;
+use crate::ops::build::{check_case, encode};
+use crate::plan::Plan;
+use crate::plan::v1_images::V1Images;
+use crate::site::write::Changes;
+use crate::site::{self, Site, load};
+use crate::spec::digest::Digest;
+use crate::spec::name::{Reference, Repository, Tag};
+
+/// Which site is edited, and how.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder of the site.
+    pub site: PathBuf,
+    /// Write nothing.
+    pub dry_run: bool,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Serialize)]
+pub struct Edited {
+    /// Tags that were given, as `repository:tag`.
+    pub tagged: Vec<String>,
+    /// References that are gone: `repository:tag`, or `repository@digest` for a manifest.
+    pub removed: Vec<String>,
+    /// What changed on disk.
+    pub changes: Changes,
+    /// What ought to be known.
+    pub notes: Vec<String>,
+}
+
+/// Gives the manifest of a reference more tags in its repository. A tag that another manifest has moves.
+///
+/// # Errors
+/// When there is no such site or reference, or the site cannot be written.
+pub fn tag(
+    options: &Options,
+    from: &Reference,
+    tags: &[Tag],
+    busy: impl FnOnce(),
+) -> anyhow::Result<Edited> {
+    let touched = [from.repository.clone()].into();
+    edit(options, touched, busy, |images| {
+        let name = &from.repository;
+        let repo = images.repositories.get_mut(name);
+        let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
+        let digest = find(repo, from)?;
+        repo.tags
+            .extend(tags.iter().map(|tag| (tag.clone(), digest)));
+        Ok(())
+    })
+}
+
+/// Takes references out of a site: a tag, a manifest by its digest with all its tags, or a whole
+/// repository. What is attached to a manifest goes with it, and so do the manifests that only it
+/// pointed to. Their content stays until `prune`.
+///
+/// # Errors
+/// When there is no such site or reference, or the site cannot be written.
+pub fn remove(
+    options: &Options,
+    references: &[Reference],
+    busy: impl FnOnce(),
+) -> anyhow::Result<Edited> {
+    let touched = references
+        .iter()
+        .map(|reference| reference.repository.clone())
+        .collect();
+    edit(options, touched, busy, |images| {
+        for reference in references {
+            let name = &reference.repository;
+            let Some(mut repo) = images.repositories.remove(name) else {
+                return Err(unknown(name.as_str()));
+            };
+            if reference.tag.is_some() || reference.digest.is_some() {
+                take_out(images, &mut repo, reference)?;
+                if !repo.manifests.is_empty() {
+                    images.repositories.insert(name.clone(), repo);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn unknown(reference: &str) -> anyhow::Error {
+    anyhow::anyhow!("the site has no `{reference}`")
+}
+
+fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
+    let name = &reference.repository;
+    match (&reference.digest, &reference.tag) {
+        (Some(digest), _) if repo.manifests.contains_key(digest) => Ok(*digest),
+        (Some(digest), _) => Err(unknown(&format!("{name}@{digest}"))),
+        (None, tag) => {
+            let tag = tag.clone().unwrap_or_else(Tag::latest);
+            let found = repo.tags.get(&tag).copied();
+            found.ok_or_else(|| unknown(&format!("{name}:{tag}")))
+        }
+    }
+}
+
+/// Takes a tag or a manifest out of a repository.
+fn take_out(images: &Images, repo: &mut Repo, reference: &Reference) -> anyhow::Result<()> {
+    let digest = find(repo, reference)?;
+    let before: BTreeSet<Digest> = repo.tags.values().copied().collect();
+    // What no tag leads to is listed by its digest, and stays so.
+    let mut kept: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
+    let reached = reachable(images, repo, before.into_iter().chain([digest]));
+    kept.retain(|digest| !reached.contains(digest));
+    match &reference.tag {
+        Some(tag) if reference.digest.is_none() => {
+            repo.tags.remove(tag);
+        }
+        _ => repo.tags.retain(|_, other| *other != digest),
+    }
+    loop {
+        let roots = repo.tags.values().copied().chain(kept.iter().copied());
+        let keep = reachable(images, repo, roots);
+        // Tags that attach something to a manifest go with it.
+        let tags = repo.tags.len();
+        repo.tags.retain(|tag, _| {
+            let to = tag.attached_to();
+            to.is_none_or(|to| !repo.manifests.contains_key(&to) || keep.contains(&to))
+        });
+        if repo.tags.len() < tags {
+            continue;
+        }
+        if reference.digest.is_some() && keep.contains(&digest) {
+            bail!(
+                "`{}@{digest}` is part of an index that stays",
+                reference.repository
+            );
+        }
+        repo.manifests.retain(|digest, _| keep.contains(digest));
+        return Ok(());
+    }
+}
+
+/// What manifests lead to in a repository: children, and what is attached to any of them.
+pub(super) fn reachable(
+    images: &Images,
+    repo: &Repo,
+    roots: impl IntoIterator<Item = Digest>,
+) -> BTreeSet<Digest> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<Digest> = roots.into_iter().collect();
+    loop {
+        while let Some(digest) = next.pop() {
+            if repo.manifests.contains_key(&digest) && reached.insert(digest) {
+                let children = images.manifests[&digest].children();
+                next.extend(children.iter().map(|child| child.digest));
+            }
+        }
+        next.extend(repo.manifests.keys().filter(|digest| {
+            let subject = images.manifests[*digest].subject;
+            !reached.contains(*digest) && subject.is_some_and(|subject| reached.contains(&subject))
+        }));
+        if next.is_empty() {
+            return reached;
+        }
+    }
+}
+
+/// Changes some repositories of a site.
+fn edit(
+    options: &Options,
+    mut touched: BTreeSet<Repository>,
+    busy: impl FnOnce(),
+    change: impl FnOnce(&mut Images) -> anyhow::Result<()>,
+) -> anyhow::Result<Edited> {
+    let (site, before) = open(&options.site, options.dry_run, busy)?;
+    touched.extend(site.pending.iter().cloned());
+    let mut images = load(&site, &before, &touched)?;
+    change(&mut images)?;
+    let mut catalogue = before.clone();
+    for name in &touched {
+        match images.repositories.get(name) {
+            Some(repo) => catalogue.repositories.insert(name.clone(), repo.clone()),
+            None => catalogue.repositories.remove(name),
+        };
+    }
+    let notes = check_case(&images, &site)?;
+    let changes = apply(&site, &catalogue, &mut images, &touched)?;
+    let (tagged, removed) = compared(&before, &catalogue);
+    Ok(Edited {
+        tagged,
+        removed,
+        changes,
+        notes,
+    })
+}
+
+/// Opens a site that must be there, for writing.
+pub(super) fn open(
+    root: &Path,
+    dry_run: bool,
+    busy: impl FnOnce(),
+) -> anyhow::Result<(Site, Catalogue)> {
+    let (_, catalogue) = site::read(root)?;
+    Site::open(root, catalogue.apis, dry_run, false, busy)
+}
+
+fn load(
+    site: &Site,
+    catalogue: &Catalogue,
+    touched: &BTreeSet<Repository>,
+) -> anyhow::Result<Images> {
+    load::load(&site.files, catalogue, touched.iter(), None, &mut |error| {
+        Err(error).hint(format!(
+            "`stillage verify {}` finds all that is damaged; a build from its source mends it",
+            fsx::shown_path(site.files.root())
+        ))
+    })
+}
+
+/// Brings the files of some repositories to a catalogue.
+pub(super) fn bring(
+    site: &Site,
+    catalogue: &Catalogue,
+    touched: &BTreeSet<Repository>,
+) -> anyhow::Result<()> {
+    let mut images = load(site, catalogue, touched)?;
+    apply(site, catalogue, &mut images, touched)?;
+    Ok(())
+}
+
+/// Brings a site to a catalogue, of which `images` are the repositories that changed.
+fn apply(
+    site: &Site,
+    catalogue: &Catalogue,
+    images: &mut Images,
+    touched: &BTreeSet<Repository>,
+) -> anyhow::Result<Changes> {
+    let v1 = if catalogue.apis.v1 {
+        let platform = catalogue.v1_platform.as_ref();
+        V1Images::find(images, Some(&site.files), platform, &|below, stored| {
+            encode(below, stored, &site.staging)
+        })?
+    } else {
+        V1Images::default()
+    };
+    let dropped = touched
+        .iter()
+        .filter(|name| !catalogue.repositories.contains_key(*name))
+        .cloned()
+        .collect();
+    site.apply(&Plan {
+        catalogue,
+        images,
+        v1: &v1,
+        dropped: &dropped,
+    })
+}
+
+/// Tags that are new or lead elsewhere, and references that are gone.
+fn compared(before: &Catalogue, after: &Catalogue) -> (Vec<String>, Vec<String>) {
+    let none = Repo::default();
+    let (mut tagged, mut removed) = (Vec::new(), Vec::new());
+    let names: BTreeSet<&Repository> = before
+        .repositories
+        .keys()
+        .chain(after.repositories.keys())
+        .collect();
+    for name in names {
+        let of = |catalogue: &Catalogue| catalogue.repositories.get(name).cloned();
+        let old = of(before).unwrap_or_else(|| none.clone());
+        let new = of(after).unwrap_or_else(|| none.clone());
+        let given = new
+            .tags
+            .iter()
+            .filter(|(tag, digest)| old.tags.get(tag) != Some(digest));
+        tagged.extend(given.map(|(tag, _)| format!("{name}:{tag}")));
+        let gone = old.tags.keys().filter(|tag| !new.tags.contains_key(tag));
+        removed.extend(gone.map(|tag| format!("{name}:{tag}")));
+        let gone = old
+            .manifests
+            .keys()
+            .filter(|digest| !new.manifests.contains_key(digest));
+        removed.extend(gone.map(|digest| format!("{name}@{digest}")));
+    }
+    (tagged, removed)
+}

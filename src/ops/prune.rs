@@ -1,0 +1,226 @@
+//! `prune`: deletes content that nothing names any more, once it has been so for a while.
+//!
+//! `.stillage/unused` says since when, a line for each file or manifest, so that the grace of what is new
+//! begins with the run that finds it:
+//! ```text
+//! <seconds since 1970> <path, or repository@digest of a manifest without a tag>
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::catalogue::Catalogue;
+use crate::fsx;
+use crate::images::Images;
+use crate::ops::edit::{self, reachable};
+use crate::ops::view::View;
+use crate::site::Site;
+use crate::site::unplanned::{self, Kind, Unplanned};
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+
+/// What to prune.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder of the site.
+    pub site: PathBuf,
+    /// How long content must have been unused.
+    pub grace: Duration,
+    /// Also take manifests out of the catalogue that no tag leads to and nothing that stays refers to.
+    pub untagged: bool,
+    /// Delete nothing.
+    pub dry_run: bool,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Default, Serialize)]
+pub struct Pruned {
+    /// Manifests that were taken out of the catalogue, as `repository@digest`.
+    pub removed: Vec<String>,
+    /// Files that were deleted, relative to the root of the site.
+    pub files: Vec<String>,
+    /// The bytes that they took on disk; a file with other names takes none.
+    pub bytes: u64,
+    /// Files that stay because they have not been unused for long enough.
+    pub waiting: u64,
+    /// Files where a registry looks that are not the site's; they stay.
+    pub foreign: Vec<String>,
+}
+
+/// Deletes what nothing names.
+///
+/// # Errors
+/// When there is no site, or it is damaged or cannot be written.
+pub fn prune(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Pruned> {
+    let (site, mut catalogue) = edit::open(&options.site, options.dry_run, busy)?;
+    if !site.pending.is_empty() {
+        // A run that died may have left tags that the catalogue does not know.
+        edit::bring(&site, &catalogue, &site.pending)?;
+    }
+    let mut since = Since::read(&site, options.grace)?;
+    let view = View::load(&options.site)?;
+    let before = unplanned::find(&site.files, &view.plan())?;
+    let removed = if options.untagged {
+        take_untagged(&view.images, &mut catalogue, &mut since)
+    } else {
+        BTreeMap::new()
+    };
+    let unused = if removed.is_empty() {
+        before.clone()
+    } else {
+        edit::bring(&site, &catalogue, &removed.keys().cloned().collect())?;
+        unplanned::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
+    };
+    let known: BTreeSet<&Unplanned> = before.iter().collect();
+    let is_content = |file: &&Unplanned| file.kind != Kind::Foreign;
+    // What the manifests just taken out had to themselves has been unused for as long as they.
+    let (due, waiting): (Vec<&Unplanned>, Vec<&Unplanned>) = unused
+        .iter()
+        .filter(is_content)
+        .partition(|file| !known.contains(file) || since.is_due(&file.path));
+    let pruned = Pruned {
+        removed: removed
+            .iter()
+            .flat_map(|(name, digests)| {
+                digests.iter().map(move |digest| format!("{name}@{digest}"))
+            })
+            .collect(),
+        bytes: bytes(&site, &due)?,
+        files: due.iter().map(|file| file.path.clone()).collect(),
+        waiting: waiting.len() as u64,
+        foreign: before
+            .iter()
+            .filter(|file| file.kind == Kind::Foreign)
+            .map(|file| file.path.clone())
+            .collect(),
+    };
+    if !options.dry_run {
+        since.write(&site)?;
+        delete(&site, &due)?;
+    }
+    Ok(pruned)
+}
+
+/// Takes manifests out of the catalogue that have had no tag for long enough, and that nothing which
+/// stays leads to.
+fn take_untagged(
+    images: &Images,
+    catalogue: &mut Catalogue,
+    since: &mut Since,
+) -> BTreeMap<Repository, BTreeSet<Digest>> {
+    let mut removed = BTreeMap::new();
+    for (name, repo) in &mut catalogue.repositories {
+        let tagged = reachable(images, repo, repo.tags.values().copied());
+        let mut due = BTreeSet::new();
+        for digest in repo
+            .manifests
+            .keys()
+            .filter(|digest| !tagged.contains(digest))
+        {
+            if since.is_due(&format!("{name}@{digest}")) {
+                due.insert(*digest);
+            }
+        }
+        // One that is not due keeps what it leads to.
+        let rest = repo.manifests.keys().filter(|digest| !due.contains(digest));
+        let rest = reachable(images, repo, rest.copied().collect::<Vec<_>>());
+        due.retain(|digest| !rest.contains(digest));
+        if !due.is_empty() {
+            repo.manifests.retain(|digest, _| !due.contains(digest));
+            removed.insert(name.clone(), due);
+        }
+    }
+    catalogue
+        .repositories
+        .retain(|_, repo| !repo.manifests.is_empty());
+    removed
+}
+
+/// Deletes files, those first that lead to others; each step is durable before the next begins.
+fn delete(site: &Site, due: &[&Unplanned]) -> anyhow::Result<()> {
+    let step = |file: &Unplanned| std::mem::discriminant(&file.kind);
+    for files in due.chunk_by(|a, b| step(a) == step(b)) {
+        for file in files {
+            fsx::remove(&site.files.path(&file.path))?;
+        }
+        fsx::sync(site.files.root())?;
+    }
+    for file in due {
+        let mut folder = file.path.as_str();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            if !fsx::remove_empty(&site.files.path(parent))? {
+                break;
+            }
+            folder = parent;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that deletion frees: of a file with several names only if all of them go.
+fn bytes(site: &Site, due: &[&Unplanned]) -> anyhow::Result<u64> {
+    let mut names: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    let mut bytes = 0;
+    for file in due {
+        if let Some(meta) = fsx::meta(&site.files.path(&file.path))? {
+            let seen = names.entry(meta.inode).or_default();
+            *seen += 1;
+            if *seen == meta.links {
+                bytes += meta.len;
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Since when things have been unused.
+struct Since {
+    grace: Duration,
+    now: u64,
+    known: BTreeMap<String, u64>,
+    seen: BTreeMap<String, u64>,
+}
+
+const FILE: &str = "unused";
+
+impl Since {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the private folder may know the time"
+    )]
+    fn read(site: &Site, grace: Duration) -> anyhow::Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let known = site.private_lines(FILE, |line| {
+            let (time, what) = line.split_once(' ')?;
+            Some((what.to_owned(), time.parse().ok()?))
+        })?;
+        Ok(Self {
+            grace,
+            now,
+            known: known.into_iter().collect(),
+            seen: BTreeMap::new(),
+        })
+    }
+
+    /// Whether something has been unused for long enough; from now on it is known to be unused.
+    fn is_due(&mut self, what: &str) -> bool {
+        // A clock that was set back makes nobody wait for ever.
+        let since = self
+            .known
+            .get(what)
+            .map_or(self.now, |time| *time.min(&self.now));
+        self.seen.insert(what.to_owned(), since);
+        self.now - since >= self.grace.as_secs()
+    }
+
+    fn write(&self, site: &Site) -> anyhow::Result<()> {
+        let lines = self
+            .seen
+            .iter()
+            .map(|(what, time)| format!("{time} {what}\n"));
+        site.replace_private(FILE, lines.collect::<String>().as_bytes())
+    }
+}
