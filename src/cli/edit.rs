@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::report;
 use crate::cli::ui::Ui;
+use crate::cli::{parsed, report};
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
 
@@ -30,10 +30,10 @@ pub(super) struct TagArgs {
     /// The folder of the site
     site: PathBuf,
     /// What gets the tags: NAME[:TAG] or NAME@DIGEST
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = parsed::<Reference>)]
     reference: Reference,
     /// Its new tags
-    #[arg(required = true, value_name = "TAG")]
+    #[arg(required = true, value_name = "TAG", value_parser = parsed::<Tag>)]
     tags: Vec<Tag>,
     #[command(flatten)]
     common: Common,
@@ -44,7 +44,7 @@ pub(super) struct RemoveArgs {
     /// The folder of the site
     site: PathBuf,
     /// A tag NAME:TAG, a manifest NAME@DIGEST with all its tags, or a whole repository NAME
-    #[arg(required = true, value_name = "REF")]
+    #[arg(required = true, value_name = "REF", value_parser = parsed::<Reference>)]
     references: Vec<Reference>,
     #[command(flatten)]
     common: Common,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -11,7 +12,9 @@ use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
-use crate::ops::{list, verify};
+use crate::cli::verify::VerifyArgs;
+use crate::error::Hint;
+use crate::ops::list;
 
 mod build;
 mod config;
@@ -20,6 +23,7 @@ mod report;
 #[cfg(feature = "serve")]
 mod serve;
 mod ui;
+mod verify;
 
 /// Publish container images as plain files that any static web server serves as a registry
 #[derive(Debug, Parser)]
@@ -42,7 +46,7 @@ enum Command {
     /// List what a site serves
     List(SiteArgs),
     /// Check every file of a site against its catalogue
-    Verify(SiteArgs),
+    Verify(VerifyArgs),
     /// Give an image of a site more tags
     Tag(TagArgs),
     /// Take images out of a site; their content stays until prune
@@ -90,38 +94,37 @@ impl Command {
     fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(args) => args.run(ui),
+            Self::List(args) => args.list(),
+            Self::Verify(args) => args.run(ui),
             Self::Tag(args) => args.run(),
             Self::Remove(args) => args.run(),
             Self::Prune(args) => args.run(),
             Self::Config(args) => args.run(ui),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(ui),
-            Self::List(args) => {
-                let listed = list::list(&args.site)?;
-                Ui::data(&if args.json {
-                    report::json(&listed)?
-                } else {
-                    report::list(&listed)
-                })?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Self::Verify(args) => {
-                let findings = verify::verify(&args.site)?;
-                Ui::data(&if args.json {
-                    report::json(&findings)?
-                } else {
-                    report::findings(&findings)
-                })?;
-                if findings.is_empty() {
-                    ui.message("no problems found");
-                    return Ok(ExitCode::SUCCESS);
-                }
-                ui.message(&format!(
-                    "{} found",
-                    report::count(findings.len() as u64, "problem")
-                ));
-                Ok(ExitCode::from(1))
-            }
         }
+    }
+}
+
+/// Parses an argument, for messages of one line with what the user can do.
+fn parsed<T: FromStr<Err = anyhow::Error>>(text: &str) -> Result<T, String> {
+    text.parse::<T>().map_err(|error| {
+        let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        if error.downcast_ref::<Hint>().is_some() {
+            causes.rotate_left(1);
+        }
+        causes.join(": ")
+    })
+}
+
+impl SiteArgs {
+    fn list(&self) -> anyhow::Result<ExitCode> {
+        let listed = list::list(&self.site)?;
+        Ui::data(&if self.json {
+            report::json(&listed)?
+        } else {
+            report::list(&listed)
+        })?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -53,19 +53,23 @@ impl Images {
     /// # Errors
     /// Names a layer that is not what its config says.
     pub fn check_diff_ids(&self) -> anyhow::Result<()> {
-        for manifest in self
-            .manifests
+        self.manifests
             .values()
-            .filter(|manifest| manifest.is_image())
-        {
-            let blobs: Vec<&Stored> = manifest
-                .blobs()
-                .iter()
-                .map(|blob| &self.blobs[&blob.digest])
-                .collect();
-            check_diff_ids(manifest, &blobs)?;
+            .try_for_each(|manifest| self.check_diff_ids_of(manifest))
+    }
+
+    /// Compares the layers of an image with its config, as far as they have been measured; what is
+    /// no image has none.
+    ///
+    /// # Errors
+    /// Names a layer that is not what its config says.
+    pub fn check_diff_ids_of(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        if !manifest.is_image() {
+            return Ok(());
         }
-        Ok(())
+        let blobs = manifest.blobs();
+        let blobs: Vec<&Stored> = blobs.iter().map(|blob| &self.blobs[&blob.digest]).collect();
+        check_diff_ids(manifest, &blobs)
     }
 
     fn keep_blobs(&mut self, jobs: &[JobId], taken: &Taken) {

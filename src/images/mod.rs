@@ -11,7 +11,7 @@ use crate::content::Content;
 use crate::draft::{Draft, JobId, ManifestId, Root};
 use crate::error::{WithHint as _, bad};
 use crate::ingest::Stored;
-use crate::layer::Packing;
+use crate::layer::{Packing, Tar};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::media_type::DOCKER_SCHEMA1;
@@ -206,6 +206,24 @@ impl Images {
             .flat_map(|manifest| manifest.blobs())
             .map(|blob| blob.digest)
             .collect()
+    }
+
+    /// The layers of all images that can run.
+    pub fn layers(&self) -> BTreeSet<Digest> {
+        self.manifests
+            .values()
+            .filter(|manifest| manifest.is_image())
+            .flat_map(|manifest| manifest.blobs())
+            .filter(|blob| blob.kind.is_some())
+            .map(|blob| blob.digest)
+            .collect()
+    }
+
+    /// Says what was measured of a layer.
+    pub fn set_tar(&mut self, layer: &Digest, tar: Tar) {
+        if let Some(stored) = self.blobs.get_mut(layer) {
+            stored.tar = Some(tar);
+        }
     }
 
     /// The config of an image, read.

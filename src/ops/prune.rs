@@ -149,12 +149,8 @@ fn delete(site: &Site, due: &[&Unplanned]) -> anyhow::Result<()> {
         fsx::sync(site.files.root())?;
     }
     for file in due {
-        let mut folder = file.path.as_str();
-        while let Some((parent, _)) = folder.rsplit_once('/') {
-            if !fsx::remove_empty(&site.files.path(parent))? {
-                break;
-            }
-            folder = parent;
+        if let Some((folder, _)) = file.path.rsplit_once('/') {
+            site.files.remove_empty(folder)?;
         }
     }
     Ok(())

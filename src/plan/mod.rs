@@ -120,27 +120,39 @@ impl<'a> Plan<'a> {
     /// The folders and files of a repository that are pointers: what is in them and not planned has
     /// to go. Names that are digests are content and stay until `prune`.
     pub fn pointers(&self, repository: &Repository) -> (Vec<String>, Vec<String>) {
-        let names = repository.published();
-        let each = |paths: &[&str]| {
-            names
-                .iter()
-                .flat_map(|name| {
-                    paths
-                        .iter()
-                        .map(|path| path.replace("NAME", name))
-                        .collect::<Vec<_>>()
-                })
-                .collect()
-        };
         let folders = [
             "v1/repositories/NAME/tags",
             "v2/NAME/manifests",
             "v2/NAME/_types",
             "v2/NAME/referrers",
         ];
-        (
-            each(&folders),
-            each(&["v1/repositories/NAME/images", "v2/NAME/tags/list"]),
-        )
+        let files = ["v1/repositories/NAME/images", "v2/NAME/tags/list"];
+        (named(repository, &folders), named(repository, &files))
     }
+
+    /// The folders that a repository has to itself, from the inside out.
+    pub fn folders(&self, repository: &Repository) -> Vec<String> {
+        let folders = [
+            "v1/repositories/NAME/tags",
+            "v1/repositories/NAME",
+            "v2/NAME/tags",
+            "v2/NAME/referrers",
+            "v2/NAME/manifests",
+            "v2/NAME/_types",
+            "v2/NAME",
+        ];
+        named(repository, &folders)
+    }
+}
+
+/// Paths under each of a repository's names.
+fn named(repository: &Repository, paths: &[&str]) -> Vec<String> {
+    let names = repository.published();
+    let each = |name: &String| {
+        paths
+            .iter()
+            .map(|path| path.replace("NAME", name))
+            .collect::<Vec<_>>()
+    };
+    names.iter().flat_map(each).collect()
 }

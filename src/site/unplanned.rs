@@ -75,7 +75,21 @@ impl Kind {
 /// # Errors
 /// When a folder cannot be read.
 pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unplanned>> {
-    let planned = Paths::of(plan)?;
+    let mut planned = Paths::of(plan)?;
+    // The form that an image came with is kept as long as the image, even without a tag.
+    let entries = plan
+        .images
+        .repositories
+        .values()
+        .flat_map(|repo| repo.manifests.values());
+    for top in entries
+        .filter_map(|entry| entry.v1)
+        .filter(|_| plan.catalogue.apis.v1)
+    {
+        for (id, _) in files.v1_chain(top)? {
+            planned.add_v1_image(id);
+        }
+    }
     let mut found = Vec::new();
     for folder in ["blobs", "v1", "v2"] {
         let folder = files.path(folder);
@@ -111,9 +125,7 @@ impl Paths {
         let mut paths = Self(HashSet::new());
         for part in plan.parts() {
             if let Part::V1Image(id) = part {
-                for name in ["ancestry", "checksum", "json", "layer"] {
-                    paths.add(&format!("v1/images/{id}/{name}"));
-                }
+                paths.add_v1_image(id);
                 continue;
             }
             for stage in Stage::ALL {
@@ -132,6 +144,12 @@ impl Paths {
 
     fn add(&mut self, path: &str) {
         self.0.insert(Self::key(path));
+    }
+
+    fn add_v1_image(&mut self, id: V1Id) {
+        for name in ["ancestry", "checksum", "json", "layer"] {
+            self.add(&format!("v1/images/{id}/{name}"));
+        }
     }
 
     fn has(&self, path: &str) -> bool {

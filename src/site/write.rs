@@ -83,11 +83,12 @@ impl Site {
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository))?;
-        if changed {
+        let changes = writer.counts.into_changes();
+        if !self.is_dry() && (changed || changes.removed > 0 || !self.pending.is_empty()) {
             fsx::sync(self.files.root())?;
             self.clear_pending()?;
         }
-        Ok(writer.counts.into_changes())
+        Ok(changes)
     }
 
     fn is_dry(&self) -> bool {
@@ -337,6 +338,11 @@ impl Writer<'_> {
         for file in files {
             if fsx::meta(&self.site.files.path(&file))?.is_some_and(|meta| meta.is_file) {
                 self.drop_unplanned(&planned, &file)?;
+            }
+        }
+        if self.plan.dropped.contains(repository) && !self.site.is_dry() {
+            for folder in self.plan.folders(repository) {
+                self.site.files.remove_empty(&folder)?;
             }
         }
         Ok(())

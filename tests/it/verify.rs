@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::support::archive::{Archive, Image, Pack};
 use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
@@ -114,5 +115,117 @@ fn a_read_only_copy_can_be_verified() {
         std::process::Command::new("chmod")
             .args(["-R", "u+w"])
             .arg(&to),
+    );
+}
+
+/// A file that nobody asked for is found wherever a registry looks, whatever its name.
+#[test]
+fn a_file_too_many_is_found() {
+    let site = small_site();
+    let hex = "0".repeat(64);
+    for path in [
+        "v1/images/x".to_owned(),
+        format!("v1/images/{hex}/json"),
+        "v1/repositories/sample/hello/tags/3.0".into(),
+        "v1/repositories/sample/hello/extra".into(),
+        "v2/sample/hello/manifests/3.0".into(),
+        "v2/sample/hello/_types/3.0.om".into(),
+        format!("v2/sample/hello/manifests/sha256:{hex}"),
+        format!("v2/sample/hello/blobs/sha256:{hex}"),
+        format!("v2/sample/hello/referrers/sha256:{hex}"),
+        "v2/other/tags/list".into(),
+        format!("blobs/sha256/{hex}"),
+        "blobs/sha512/x".into(),
+        "blobs/.hidden".into(),
+    ] {
+        let file = site.path().join(&path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "{}").unwrap();
+        assert_eq!(verify(site.path()), (Some(1), vec![path.clone()]));
+        fs::remove_file(file).unwrap();
+    }
+    let link = site.path().join("v2/link");
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    assert_eq!(verify(site.path()), (Some(1), vec!["v2/link".to_owned()]));
+}
+
+/// Content that a moved tag has left is no finding, unless it is damaged.
+#[test]
+fn unused_content_is_no_finding() {
+    let site = small_site();
+    succeed(
+        stillage(["remove"])
+            .arg(site.path())
+            .args(["sample/hello", "zstd"]),
+    );
+    let output = stillage(["verify"]).arg(site.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("unused files: `stillage prune` deletes"),
+        "{said}"
+    );
+    let manifests = fs::read_dir(site.path().join("v2/sample/hello/manifests")).unwrap();
+    for entry in manifests {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, [&bytes[..], b" "].concat()).unwrap();
+        let relative = path.strip_prefix(site.path()).unwrap().to_str().unwrap();
+        assert_eq!(verify(site.path()), (Some(1), vec![relative.to_owned()]));
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// The exit code of a check of some depth.
+fn depth(site: &Path, option: &str) -> Option<i32> {
+    stillage(["verify", option])
+        .arg(site)
+        .output()
+        .unwrap()
+        .status
+        .code()
+}
+
+#[test]
+fn a_fast_check_sees_lengths_and_a_deep_one_what_is_in_layers() {
+    let site = small_site();
+    assert_eq!(depth(site.path(), "--fast"), Some(0));
+    assert_eq!(depth(site.path(), "--deep"), Some(0));
+    let tag = site.path().join("v2/sample/hello/manifests/1.0");
+    let whole = fs::read(&tag).unwrap();
+    let mut flipped = whole.clone();
+    flipped[20] ^= 1;
+    fs::write(&tag, &flipped).unwrap();
+    assert_eq!(
+        (depth(site.path(), "--fast"), depth(site.path(), "--deep")),
+        (Some(0), Some(1))
+    );
+    fs::write(&tag, &whole[1..]).unwrap();
+    assert_eq!(depth(site.path(), "--fast"), Some(1));
+
+    // Without v1, nobody has looked into the layers yet.
+    let folder = TempDir::new("lies");
+    let image = Image::new(&["app:1"])
+        .layer("etc/text", "text")
+        .packed(Pack::Gzip);
+    let lies = image.config(|config| {
+        config["rootfs"]["diff_ids"][0] = format!("sha256:{}", "1".repeat(64)).into();
+    });
+    let layout = folder.path().join("layout");
+    Archive::oci(&[lies]).folder(&layout);
+    let site = folder.path().join("site");
+    let mut command = stillage(["build", "--no-v1", "-o"]);
+    succeed(
+        command
+            .arg(&site)
+            .arg(format!("{}=app:1", layout.display())),
+    );
+    assert_eq!(verify(&site), (Some(0), vec![]));
+    let output = stillage(["verify", "--deep"]).arg(&site).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("has the diff ID") && said.lines().count() == 1,
+        "{said}"
     );
 }

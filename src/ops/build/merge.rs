@@ -10,8 +10,7 @@ use crate::images::Images;
 use crate::ingest::{self, Job, Work};
 use crate::ops::build::{Moved, Options};
 use crate::site::{Site, load};
-use crate::spec::digest::Digest;
-use crate::spec::manifest::{Blob, Body, MAX_JSON, Manifest};
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::name::{self, Repository};
 
 /// What the site will serve.
@@ -137,20 +136,7 @@ pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<
 
 /// Measures the layers of images that were taken in without v1, before v1 ids derive from them.
 fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
-    let is_layer = |blob: &Blob| blob.kind.is_some();
-    let layers: BTreeSet<Digest> = images
-        .manifests
-        .values()
-        .filter(|manifest| manifest.is_image())
-        .flat_map(|manifest| {
-            manifest
-                .blobs()
-                .into_iter()
-                .filter(is_layer)
-                .map(|blob| blob.digest)
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let layers = images.layers();
     let jobs: Vec<Job> = layers
         .iter()
         .map(|digest| Job {

@@ -1,4 +1,10 @@
 //! `verify`: compares a site with the plan that follows from its catalogue.
+//! ```text
+//! mod.rs     every planned file: there, of the right length and content
+//! v1.rs      the files of v1 images
+//! extra.rs   files that are not planned
+//! deep.rs    diff IDs
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,15 +18,37 @@ use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::images::Images;
 use crate::layer;
-use crate::plan::v1_claims::Form;
 use crate::plan::v1_images::V1Images;
 use crate::plan::{Part, Plan};
+use crate::site::unplanned::{self, Kind};
 use crate::site::{self, load};
-use crate::site_files::{SiteFiles, checksum};
+use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::MAX_JSON;
-use crate::spec::v1::{self, V1Id};
 use crate::tree::{File, Stage};
+
+mod deep;
+mod extra;
+mod v1;
+
+/// How thorough a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Which files there are, and their lengths.
+    Fast,
+    /// Their content too.
+    Normal,
+    /// What is in the layers too: the diff IDs that the configs name.
+    Deep,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Verified {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Files with content that nothing names any more, which `prune` deletes.
+    pub unused: u64,
+}
 
 /// Something wrong with a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,7 +63,7 @@ pub struct Finding {
 ///
 /// # Errors
 /// When there is no site or it cannot be read at all; what is wrong in it is a finding.
-pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
+pub fn verify(root: &Path, depth: Depth) -> anyhow::Result<Verified> {
     let (files, catalogue) = site::read(root)?;
     let mut findings = Vec::new();
     let mut images = load::load(
@@ -66,17 +94,28 @@ pub fn verify(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let verifier = Verifier {
         files: &files,
         plan: &plan,
+        depth,
         hashed: Mutex::default(),
     };
-    let mut more: Vec<Finding> = plan
-        .parts()
-        .par_iter()
-        .flat_map_iter(|part| verifier.part(*part))
-        .collect();
-    findings.append(&mut more);
+    let parts = plan.parts();
+    let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
+    findings.par_extend(of_parts);
+    let unplanned = unplanned::find(&files, &plan)?;
+    findings.par_extend(unplanned.par_iter().filter_map(|file| verifier.extra(file)));
+    let is_content = |kind: Kind| kind != Kind::Foreign;
+    let unused = unplanned
+        .iter()
+        .filter(|file| is_content(file.kind))
+        .count();
+    if depth == Depth::Deep {
+        findings.extend(deep::diff_ids(&mut images));
+    }
     findings.sort();
     findings.dedup();
-    Ok(findings)
+    Ok(Verified {
+        findings,
+        unused: unused as u64,
+    })
 }
 
 fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Finding>) -> V1Images {
@@ -98,6 +137,7 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
 struct Verifier<'a> {
     files: &'a SiteFiles,
     plan: &'a Plan<'a>,
+    depth: Depth,
     /// Digests by device and inode: links are read once.
     hashed: Mutex<BTreeMap<(u64, u64), Digest>>,
 }
@@ -136,18 +176,25 @@ impl Verifier<'_> {
         if !meta.is_file {
             return Ok(Some("it is no regular file".into()));
         }
+        let is = |expected: &[u8]| -> anyhow::Result<bool> {
+            Ok(meta.len == expected.len() as u64
+                && (self.depth == Depth::Fast
+                    || fsx::read(&absolute, meta.len)?.as_deref() == Some(expected)))
+        };
         match file {
             File::Bytes(bytes) => {
-                let same = meta.len == bytes.len() as u64
-                    && fsx::read(&absolute, meta.len)?.as_deref() == Some(&**bytes);
+                let same = is(bytes)?;
                 Ok((!same).then(|| "it is not what the catalogue says".into()))
             }
             // A signed schema 1 manifest is not known by the digest of its bytes.
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
-                let expected = &self.plan.images.manifests[digest].bytes;
-                let same = meta.len == expected.len() as u64
-                    && fsx::read(&absolute, meta.len)?.as_deref() == Some(&**expected);
+                let same = is(&self.plan.images.manifests[digest].bytes)?;
                 Ok((!same).then(|| format!("it is not the manifest {digest}")))
+            }
+            File::Blob(digest) | File::Own(digest) if self.depth == Depth::Fast => {
+                let expected = self.plan.images.blobs.get(digest).map(|blob| blob.size);
+                let other = expected.filter(|expected| *expected != meta.len);
+                Ok(other.map(|expected| format!("it has {} bytes, not {expected}", meta.len)))
             }
             File::Blob(digest) | File::Own(digest) => {
                 let actual = self.hash(absolute, meta)?;
@@ -178,79 +225,5 @@ impl Verifier<'_> {
             hashed.insert(meta.inode, digest);
         }
         Ok(digest)
-    }
-
-    fn v1_image(&self, id: V1Id) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut find = |name: &str, problem: anyhow::Result<Option<String>>| {
-            if let Some(problem) = problem.unwrap_or_else(|error| Some(format!("{error:#}"))) {
-                findings.push(Finding {
-                    path: format!("v1/images/{id}/{name}"),
-                    problem,
-                });
-            }
-        };
-        find("json", self.v1_json(id));
-        find("layer", self.v1_layer(id));
-        find("ancestry", self.v1_ancestry(id));
-        findings
-    }
-
-    fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<String>> {
-        let Some(json) = self.files.v1_json(id)? else {
-            return Ok(Some("it is missing".into()));
-        };
-        let image = &self.plan.v1.images[&id];
-        let expected = match &image.form {
-            Form::Dependency => v1::dependency_json(id, image.parent),
-            Form::Top(config) => {
-                v1::top_json(&self.plan.images.config(config)?.0, id, image.parent)?
-            }
-            Form::Stored(stored) => stored.to_vec(),
-            Form::InSite => return Ok(None),
-        };
-        // A form that came with a source and was there first stays; its checksum vouches for it.
-        let same = *json == *expected || self.has_good_checksum(id)?;
-        Ok((!same).then(|| "it is not what the image's config gives".into()))
-    }
-
-    fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<String>> {
-        let path = self.files.path(&format!("v1/images/{id}/layer"));
-        let Some(meta) = fsx::meta(&path)? else {
-            return Ok(Some("it is missing".into()));
-        };
-        if self.plan.v1.images[&id]
-            .candidates
-            .contains(&self.hash(path, meta)?)
-            || self.has_good_checksum(id)?
-        {
-            return Ok(None);
-        }
-        Ok(Some(
-            "it is neither a layer of the image nor what its checksum says".into(),
-        ))
-    }
-
-    fn has_good_checksum(&self, id: V1Id) -> anyhow::Result<bool> {
-        match (
-            self.files.v1_checksum(id)?,
-            self.files.v1_json(id)?,
-            self.files.v1_layer(id)?,
-        ) {
-            (Some(expected), Some(json), Some(layer)) => Ok(expected == checksum(&json, &layer)?),
-            _ => Ok(false),
-        }
-    }
-
-    fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<String>> {
-        let expected = v1::ancestry_json(&self.plan.v1.ancestry(id)?);
-        let actual = fsx::read(
-            &self.files.path(&format!("v1/images/{id}/ancestry")),
-            MAX_JSON,
-        )?;
-        Ok(match actual {
-            None => Some("it is missing".into()),
-            Some(actual) => (actual != expected).then(|| "it does not match the parents".into()),
-        })
     }
 }

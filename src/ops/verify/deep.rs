@@ -1,0 +1,33 @@
+//! What is in the layers: each is unpacked, and its diff ID compared with those of the configs.
+
+use rayon::prelude::*;
+
+use crate::images::Images;
+use crate::layer;
+use crate::ops::verify::Finding;
+use crate::site_files::blob_path;
+use crate::spec::digest::Digest;
+
+/// Compares the layers of all images with their configs.
+pub(super) fn diff_ids(images: &mut Images) -> Vec<Finding> {
+    let finding = |digest: &Digest, error: &anyhow::Error| Finding {
+        path: blob_path(digest),
+        problem: format!("{error:#}"),
+    };
+    let measure = |digest: &Digest| (*digest, layer::tar(&images.blobs[digest].content));
+    let layers: Vec<Digest> = images.layers().into_iter().collect();
+    let measured: Vec<_> = layers.par_iter().map(measure).collect();
+    let mut findings = Vec::new();
+    for (digest, tar) in measured {
+        match tar {
+            Ok(tar) => images.set_tar(&digest, tar),
+            Err(error) => findings.push(finding(&digest, &error)),
+        }
+    }
+    for manifest in images.manifests.values() {
+        if let Err(error) = images.check_diff_ids_of(manifest) {
+            findings.push(finding(&manifest.digest, &error));
+        }
+    }
+    findings
+}

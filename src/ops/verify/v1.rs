@@ -1,0 +1,105 @@
+//! The files of v1 images.
+
+use crate::fsx;
+use crate::layer;
+use crate::ops::verify::{Depth, Finding, Verifier};
+use crate::plan::v1_claims::Form;
+use crate::site_files::checksum;
+use crate::spec::manifest::MAX_JSON;
+use crate::spec::v1::{self, V1Id};
+
+impl Verifier<'_> {
+    pub(super) fn v1_image(&self, id: V1Id) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |name: &str, problem: anyhow::Result<Option<String>>| {
+            if let Some(problem) = problem.unwrap_or_else(|error| Some(format!("{error:#}"))) {
+                findings.push(Finding {
+                    path: format!("v1/images/{id}/{name}"),
+                    problem,
+                });
+            }
+        };
+        find("json", self.v1_json(id));
+        find("layer", self.v1_layer(id));
+        find("ancestry", self.v1_ancestry(id));
+        find("checksum", self.v1_checksum(id));
+        findings
+    }
+
+    fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+        let Some(json) = self.files.v1_json(id)? else {
+            return Ok(Some("it is missing".into()));
+        };
+        let image = &self.plan.v1.images[&id];
+        let expected = match &image.form {
+            Form::Dependency => v1::dependency_json(id, image.parent),
+            Form::Top(config) => {
+                v1::top_json(&self.plan.images.config(config)?.0, id, image.parent)?
+            }
+            Form::Stored(stored) => stored.to_vec(),
+            Form::InSite => return Ok(None),
+        };
+        // A form that came with a source and was there first stays; its checksum vouches for it.
+        let same = *json == *expected || self.has_good_checksum(id)?;
+        Ok((!same).then(|| "it is not what the image's config gives".into()))
+    }
+
+    fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+        let path = self.files.path(&format!("v1/images/{id}/layer"));
+        let Some(meta) = fsx::meta(&path)? else {
+            return Ok(Some("it is missing".into()));
+        };
+        let candidates = &self.plan.v1.images[&id].candidates;
+        let is_candidate = if self.depth == Depth::Fast {
+            let blobs = candidates
+                .iter()
+                .filter_map(|digest| self.plan.images.blobs.get(digest));
+            blobs.map(|blob| blob.size).any(|size| size == meta.len)
+        } else {
+            candidates.contains(&self.hash(path, meta)?)
+        };
+        if is_candidate {
+            return Ok(None);
+        }
+        if !self.has_good_checksum(id)? {
+            let problem = "it is neither a layer of the image nor what its checksum says";
+            return Ok(Some(problem.into()));
+        }
+        if let (Depth::Deep, Some(layer)) = (self.depth, self.files.v1_layer(id)?) {
+            layer::tar(&layer)?;
+        }
+        Ok(None)
+    }
+
+    fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+        let is_there = self.files.v1_checksum(id)?.is_some();
+        let wrong = is_there && !self.has_good_checksum(id)?;
+        Ok(wrong.then(|| "it is not that of the JSON and the layer".into()))
+    }
+
+    /// Whether the checksum says that JSON and layer are what they were.
+
+    fn has_good_checksum(&self, id: V1Id) -> anyhow::Result<bool> {
+        match (
+            self.files.v1_checksum(id)?,
+            self.files.v1_json(id)?,
+            self.files.v1_layer(id)?,
+        ) {
+            (Some(_), Some(_), Some(_)) if self.depth == Depth::Fast => Ok(true),
+            (Some(expected), Some(json), Some(layer)) => Ok(expected == checksum(&json, &layer)?),
+            _ => Ok(false),
+        }
+    }
+
+    fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+        let expected = v1::ancestry_json(&self.plan.v1.ancestry(id)?);
+        let actual = fsx::read(
+            &self.files.path(&format!("v1/images/{id}/ancestry")),
+            MAX_JSON,
+        )?;
+        Ok(match actual {
+            None => Some("it is missing".into()),
+            Some(actual) => (actual != expected).then(|| "it does not match the parents".into()),
+        })
+    }
+}
