@@ -83,12 +83,12 @@ impl Site {
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository))?;
-        let changes = writer.counts.into_changes();
-        if !self.is_dry() && (changed || changes.removed > 0 || !self.pending.is_empty()) {
+        let counts = writer.counts.into_changes();
+        if !self.is_dry() && (changed || counts.removed > 0 || !self.pending.is_empty()) {
             fsx::sync(self.files.root())?;
             self.clear_pending()?;
         }
-        Ok(changes)
+        Ok(counts)
     }
 
     fn is_dry(&self) -> bool {

@@ -78,7 +78,6 @@ impl Verifier<'_> {
     }
 
     /// Whether the checksum says that JSON and layer are what they were.
-
     fn has_good_checksum(&self, id: V1Id) -> anyhow::Result<bool> {
         match (
             self.files.v1_checksum(id)?,
