@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{bad, shown};
+use crate::spec::digest::Digest;
 use crate::{bail_bad, fsx};
 
 /// Bytes of a known length, and a name for messages: the file, and the member of an archive.
@@ -25,6 +26,15 @@ enum Place {
     File(Arc<Path>),
     Range(Arc<File>, u64),
     Gzipped(Arc<Path>),
+}
+
+/// What tells content of a file apart from what it may become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The digest of name, place and everything that the file system says.
+    pub key: Digest,
+    /// The last change of the file or of anything about it, in nanoseconds since 1970.
+    pub changed: i128,
 }
 
 impl Content {
@@ -101,6 +111,31 @@ impl Content {
         } else {
             None
         }
+    }
+
+    /// What it is now; `None` for what lies in memory or has no name in the file system.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
+        let (meta, offset) = match &self.place {
+            Place::Memory(_) => return Ok(None),
+            Place::File(path) | Place::Gzipped(path) => (fsx::meta(path)?, 0),
+            Place::Range(file, offset) => {
+                let path = Path::new(&*self.origin);
+                (Some(fsx::meta_of(file, path)?), *offset)
+            }
+        };
+        Ok(meta.filter(|meta| meta.links > 0).map(|meta| {
+            let text = format!(
+                "{} {offset} {} {:?} {} {:?}",
+                self.origin, self.len, meta.inode, meta.len, meta.changed
+            );
+            Identity {
+                key: Digest::of(text.as_bytes()),
+                changed: meta.changed.into_iter().max().unwrap_or_default(),
+            }
+        }))
     }
 
     /// Opens it for one reading. The reader fails where the bytes end before [`Content::len`].

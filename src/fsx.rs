@@ -38,6 +38,8 @@ pub struct Meta {
     pub links: u64,
     /// When it was written last, where the file system says so.
     pub modified: Option<SystemTime>,
+    /// When its bytes and when anything about it changed last, in nanoseconds since 1970.
+    pub changed: [i128; 2],
 }
 
 impl Meta {
@@ -49,8 +51,16 @@ impl Meta {
             inode: (metadata.dev(), metadata.ino()),
             links: metadata.nlink(),
             modified: metadata.modified().ok(),
+            changed: [
+                nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+                nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            ],
         }
     }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(rest)
 }
 
 fn act<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {

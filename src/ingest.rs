@@ -40,7 +40,7 @@ pub struct Job {
     pub digest: Option<Digest>,
     /// The number of bytes that was promised with the digest.
     pub size: Option<u64>,
-    /// The result, where the content was compressed while its archive passed by.
+    /// The result, where the content was compressed while its archive passed by, or in an earlier run.
     pub ready: Option<Stored>,
 }
 
@@ -194,10 +194,38 @@ fn check_twin(job: &Job) -> anyhow::Result<()> {
 }
 
 fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
+    if let Some(ready) = ready(job)? {
+        return Ok(ready);
+    }
     match job.work {
         Work::Keep { diff_id } => keep(job, diff_id, staging, known),
         Work::Gzip { claimed } => gzip(job, claimed, staging, known),
     }
+}
+
+/// The result that there is already, if it is what was promised.
+fn ready(job: &Job) -> anyhow::Result<Option<Stored>> {
+    let Some(ready) = &job.ready else {
+        return Ok(None);
+    };
+    match job.work {
+        Work::Gzip { .. } if !ready.made => return Ok(None),
+        Work::Gzip { claimed } => {
+            if let Some((claimed, tar)) = claimed.zip(ready.tar) {
+                check_diff_id(&job.content, claimed, tar.diff_id)?;
+            }
+        }
+        Work::Keep { .. } => {
+            if job
+                .digest
+                .map_or(ready.made, |digest| digest != ready.digest)
+            {
+                return Ok(None);
+            }
+            check_size(job, ready.size)?;
+        }
+    }
+    Ok(Some(ready.clone()))
 }
 
 fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
@@ -251,12 +279,6 @@ fn gzip(
     staging: &Staging,
     known: &dyn Known,
 ) -> anyhow::Result<Stored> {
-    if let Some(ready) = &job.ready {
-        if let Some((claimed, tar)) = claimed.zip(ready.tar) {
-            check_diff_id(&job.content, claimed, tar.diff_id)?;
-        }
-        return Ok(ready.clone());
-    }
     let made_before = claimed.and_then(|claimed| Some((claimed, known.compressed(&claimed)?)));
     if let Some((claimed, (digest, content))) = made_before {
         let tar = layer::tar(&job.content)?;

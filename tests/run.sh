@@ -49,6 +49,7 @@ need containerd containerd ctr
 need docker-registry docker-registry
 need openssl openssl
 need xz-utils xz
+need strace strace
 need nodejs node
 need npm npm
 need python3 python3

@@ -70,6 +70,9 @@ pub(super) struct BuildArgs {
     /// Keep files in the site that this server reads: `apache`; the site remembers it
     #[arg(long, value_name = "SERVER")]
     server: Vec<ServedBy>,
+    /// Read all sources again, even where their files have not changed since an earlier run
+    #[arg(long)]
+    no_cache: bool,
     /// Threads to use
     #[arg(
         short,
@@ -133,6 +136,7 @@ impl BuildArgs {
             mirror: self.mirror,
             v1_platform: self.v1_platform,
             link: self.link,
+            cache: !self.no_cache,
             dry_run: self.dry_run,
         };
         let pool = rayon::ThreadPoolBuilder::new()

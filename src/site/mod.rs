@@ -5,6 +5,7 @@
 //!   lock              flock of the one writer; the file stays
 //!   staging/          content on its way in; left behind only by a run that died
 //!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
+//!   sources           <key> <blob>, which layers came of which files: see sources.rs
 //!   pending           the repositories whose pointers a run was about to change
 //!   unused            <seconds since 1970> <path>, since when content has been unused: see crate::ops::prune
 //! ```
@@ -27,6 +28,7 @@ use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
 pub mod load;
+mod sources;
 pub mod unplanned;
 pub mod write;
 
@@ -40,6 +42,8 @@ pub struct Site {
     /// Repositories that an earlier run may have left half changed.
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
+    /// Layers by the key of the content that they came of.
+    sources: BTreeMap<Digest, Digest>,
     made: BTreeMap<Digest, Digest>,
     _lock: Option<File>,
 }
@@ -89,6 +93,7 @@ impl Site {
             .into_iter()
             .collect();
         let layers = read_layers(&private.join("layers"))?;
+        let sources = read_lines(&private.join(sources::FILE), sources::parse)?;
         let made = layers
             .iter()
             .filter(|(_, layer)| layer.made)
@@ -100,6 +105,7 @@ impl Site {
                 staging,
                 pending,
                 layers,
+                sources: sources.into_iter().collect(),
                 made,
                 _lock: lock,
             },

@@ -1,6 +1,10 @@
 //! The same input gives the same tree; nothing new changes nothing.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
+
+use crate::support::archive::{Archive, Image};
 
 use crate::support::site::{assert_same, build, inodes, stillage, succeed, tree, verify};
 use crate::support::temp::TempDir;
@@ -206,4 +210,75 @@ fn merged_sites_equal_one_build() {
     build(&sources, merged.path());
     assert_same(&tree(merged.path()), &tree(direct.path()));
     verify(merged.path());
+}
+
+/// How many bytes a run reads of its sources: what the kernel counts for it.
+fn bytes_read(site: &Path, source: &str, more: &[&str]) -> u64 {
+    let log = site.with_extension("strace");
+    let mut command = std::process::Command::new(crate::support::process::tool("strace"));
+    command.args(["-f", "-y", "-e", "trace=read,pread64,copy_file_range", "-o"]);
+    command.arg(&log).arg(env!("CARGO_BIN_EXE_stillage"));
+    succeed(
+        command
+            .args(["build", "-q", source, "-o"])
+            .arg(site)
+            .args(more),
+    );
+    let text = fs::read_to_string(log).unwrap();
+    let of_source = text
+        .lines()
+        .filter(|line| line.contains(&format!("<{source}>")));
+    let counts = of_source.filter_map(|line| line.rsplit_once("= ")?.1.parse::<u64>().ok());
+    counts.sum()
+}
+
+#[test]
+fn layers_of_a_file_that_has_not_changed_are_not_read_again() {
+    let folder = TempDir::new("cache");
+    let source = folder.path().join("archive.tar");
+    let noise = |seed: u32| {
+        (0..300_000_u32)
+            .map(|n| char::from(b'a' + ((n ^ seed).wrapping_mul(2_654_435_761) >> 27) as u8))
+            .collect::<String>()
+    };
+    let save = |seed| {
+        let image = Image::new(&["app:1"]).layer("etc/noise", &noise(seed));
+        fs::write(&source, Archive::docker_20(&[image]).tar()).unwrap();
+    };
+    save(1);
+    let site = folder.path().join("site");
+    let path = source.to_str().unwrap().to_owned();
+    let read = |more: &[&str]| bytes_read(&site, &path, more);
+    // Written a moment ago, it is not remembered.
+    assert!(read(&[]) > 300_000);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert!(read(&[]) > 300_000);
+    let before = inodes(&site);
+    assert!(read(&[]) < 50_000);
+    assert!(read(&["--no-cache"]) > 300_000);
+    assert_same(&before, &inodes(&site));
+    // The same length and time: the file system knows better.
+    let times = fs::metadata(&source).unwrap().modified().unwrap();
+    save(2);
+    fs::File::options()
+        .write(true)
+        .open(&source)
+        .unwrap()
+        .set_modified(times)
+        .unwrap();
+    assert!(read(&[]) > 300_000);
+    crate::support::site::verify(&site);
+    // What was deleted from the site is made again.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    read(&[]);
+    let whole = tree(&site);
+    let blobs = fs::read_dir(site.join("blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let layer = blobs
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    fs::remove_file(layer).unwrap();
+    assert!(read(&[]) > 300_000);
+    assert_same(&whole, &tree(&site));
 }

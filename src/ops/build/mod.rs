@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context as _;
 
-use crate::content::Content;
+use crate::content::{Content, Identity};
 use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::WithHint as _;
 use crate::images::{Images, Taken};
@@ -43,7 +43,11 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
         ..options.rules.clone()
     };
     let drafts = load_sources(options, &site, &rules)?;
-    let (new, taken) = take_in(&drafts, &site, &rules)?;
+    let Intake {
+        images: new,
+        taken,
+        read,
+    } = take_in(&drafts, &site, &rules, options.cache)?;
     let given: Vec<(Repository, Tag, Digest)> = new
         .repositories
         .iter()
@@ -84,6 +88,10 @@ pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> 
     })?;
     if !options.dry_run {
         site.remember(taken.iter().flat_map(Taken::values))?;
+        let read = read
+            .iter()
+            .map(|(job, identity, stored)| (&job.content, identity, stored));
+        site.remember_sources(read)?;
     }
     let references = given
         .into_iter()
@@ -138,28 +146,54 @@ fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> B
     }
 }
 
+/// What the drafts have become.
+struct Intake {
+    images: Images,
+    taken: Vec<Taken>,
+    /// What was read, with what it was before.
+    read: Vec<(Job, Identity, Stored)>,
+}
+
 /// Takes in the content of all drafts and makes their manifests.
-fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Images, Vec<Taken>)> {
+fn take_in(drafts: &[Draft], site: &Site, rules: &Rules, cache: bool) -> anyhow::Result<Intake> {
     let needed: Vec<(usize, JobId)> = drafts
         .iter()
         .enumerate()
         .flat_map(|(index, draft)| draft.needed().into_iter().map(move |job| (index, job)))
         .collect();
-    let jobs: Vec<&Job> = needed
+    let mut jobs: Vec<Job> = needed
         .iter()
-        .map(|(draft, job)| &drafts[*draft].jobs[*job])
+        .map(|(draft, job)| drafts[*draft].jobs[*job].clone())
         .collect();
-    let stored = ingest::run(&jobs, &site.staging, site)?;
+    let mut identities = Vec::new();
+    for job in &mut jobs {
+        let identity = job.content.identity()?;
+        if let (true, None, Some(identity)) = (cache, &job.ready, &identity) {
+            job.ready = site.recall(identity);
+        }
+        identities.push(identity);
+    }
+    let stored = ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.staging, site)?;
     let mut taken = vec![Taken::new(); drafts.len()];
-    for ((draft, job), stored) in needed.into_iter().zip(stored) {
-        taken[draft].insert(job, stored);
+    let mut read = Vec::new();
+    for (((draft, id), stored), (job, identity)) in needed
+        .into_iter()
+        .zip(stored)
+        .zip(jobs.into_iter().zip(identities))
+    {
+        read.extend(identity.map(|identity| (job, identity, stored.clone())));
+        taken[draft].insert(id, stored);
     }
     let mut images = Images::default();
     for (draft, taken) in drafts.iter().zip(&taken) {
         images.add(draft, taken, rules.v1)?;
     }
     images.settle_entries();
-    Ok((images, taken))
+    Ok(Intake {
+        images,
+        taken,
+        read,
+    })
 }
 
 /// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.

@@ -38,6 +38,8 @@ pub struct Options {
     pub v1_platform: Option<Platform>,
     /// Files of sources may be linked into the site rather than copied.
     pub link: bool,
+    /// Believe what earlier runs learnt of files that have not changed since.
+    pub cache: bool,
     /// Write nothing.
     pub dry_run: bool,
 }
