@@ -10,6 +10,7 @@ use crate::cli::config::ConfigArgs;
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
+use crate::cli::verify_url::VerifyArgs;
 use crate::ops::{list, verify};
 
 mod build;
@@ -18,6 +19,7 @@ mod report;
 #[cfg(feature = "serve")]
 mod serve;
 mod ui;
+mod verify_url;
 
 /// Publish container images as plain files that any static web server serves as a registry
 #[derive(Debug, Parser)]
@@ -39,8 +41,8 @@ enum Command {
     Build(BuildArgs),
     /// List what a site serves
     List(SiteArgs),
-    /// Check every file of a site against its catalogue
-    Verify(SiteArgs),
+    /// Check every file of a site against its catalogue, or a server from outside
+    Verify(VerifyArgs),
     /// Print the configuration with which a web server serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
@@ -93,8 +95,9 @@ impl Command {
                 })?;
                 Ok(ExitCode::SUCCESS)
             }
+            Self::Verify(args) if args.is_url() => args.run_url(ui),
             Self::Verify(args) => {
-                let findings = verify::verify(&args.site)?;
+                let findings = verify::verify(args.site()?)?;
                 Ui::data(&if args.json {
                     report::json(&findings)?
                 } else {

@@ -33,3 +33,5 @@ mod v1_clients;
 mod v1_ids;
 mod v1_layers;
 mod verify;
+mod verify_url;
+mod verify_url_faults;
