@@ -89,7 +89,7 @@ fn age(probe: &Probe<'_>, path: &str, answer: &Answer) {
         let value = directives
             .iter()
             .find_map(|directive| directive.strip_prefix(name));
-        value.and_then(|value| value.trim_matches('"').parse::<u64>().ok())
+        value.map(|value| seconds_of(value.trim_matches('"')))
     };
     let age = seconds("max-age=").max(seconds("s-maxage="));
     let what = format!("it says `Cache-Control: {control}`");
@@ -98,4 +98,10 @@ fn age(probe: &Probe<'_>, path: &str, answer: &Answer) {
     } else if age.is_some_and(|age| age > LONG) {
         probe.add(&kinds::POINTER_AGE, path, what);
     }
+}
+
+/// A number of seconds; one that no cache can count to is as long as can be (RFC 9111, 1.2.2).
+fn seconds_of(text: &str) -> u64 {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().unwrap_or(if is_number { u64::MAX } else { 0 })
 }

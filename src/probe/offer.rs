@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -43,10 +42,8 @@ impl Offer {
         let answer = client.ask(Ask::get(path).with(&[("Accept-Encoding", "identity")]))?;
         let (status, endless) = (answer.status, answer.endless);
         let why = if status == 200 {
-            let bytes = answer
-                .read(MAX_CATALOGUE)
-                .with_context(|| format!("cannot read `{path}`"))?;
-            match Catalogue::parse(&bytes) {
+            let bytes = answer.read(MAX_CATALOGUE);
+            match bytes.and_then(|bytes| Catalogue::parse(&bytes)) {
                 Ok(catalogue) => return Ok(Self::of(catalogue)),
                 Err(error) => format!("{error:#}"),
             }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::probe::client::Ask;
-use crate::probe::{Probe, kinds};
+use crate::probe::{MAX_LIST, Probe, kinds};
 use crate::spec::manifest::{MAX_JSON, Manifest};
 
 const ABSENT: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -96,7 +96,7 @@ fn pointer(probe: &Probe<'_>, path: &str) {
     };
     let etag = answer.own_header("ETag");
     let date = answer.own_header("Last-Modified");
-    let Some(body) = probe.body(path, answer, MAX_JSON) else {
+    let Some(body) = probe.body(path, answer, MAX_LIST) else {
         return;
     };
     let (condition, value) = match (&etag, &date) {

@@ -34,4 +34,3 @@ mod v1_ids;
 mod v1_layers;
 mod verify;
 mod verify_url;
-mod verify_url_faults;

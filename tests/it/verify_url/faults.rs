@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
+use super::{found, small_site};
 use crate::support::bad_server::{BadServer, Fault, Reply, Request};
-use crate::verify_url::{found, small_site};
 
 const TYPES: &[&str] = &[
     "docker 1.10-20",
@@ -11,8 +11,8 @@ const TYPES: &[&str] = &[
     "containerd",
     "podman/skopeo/buildah",
 ];
-const V1: &[&str] = &["docker <= 1.9", "npm v1 client"];
-const V2: &[&str] = &[
+pub(super) const V1: &[&str] = &["docker <= 1.9", "npm v1 client"];
+pub(super) const V2: &[&str] = &[
     "docker 1.10-20",
     "docker 28/29",
     "containerd",
@@ -29,30 +29,27 @@ const GO: &[&str] = &[
     "crane",
     "oras",
 ];
-const CACHES: &[&str] = &["caches and CDNs"];
-const ATTACHED: &[&str] = &["oras", "cosign"];
-const V1_DOCKER: &[&str] = &["docker <= 1.9"];
+pub(super) const V1_DOCKER: &[&str] = &["docker <= 1.9"];
 const WRONG: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
-const DATE: &str = "Tue, 01 Sep 2026 00:00:00 GMT";
 
 /// A fault, and what is found: severity, kind, clients.
-type Case = (
+pub(super) type Case = (
     Fault,
     &'static [(&'static str, &'static str, &'static [&'static str])],
 );
 
 /// Applies a change to the answers to requests that `of` is true for.
-fn on(reply: Option<&mut Reply>, of: bool, change: impl FnOnce(&mut Reply)) {
+pub(super) fn on(reply: Option<&mut Reply>, of: bool, change: impl FnOnce(&mut Reply)) {
     if let Some(reply) = reply.filter(|_| of) {
         change(reply);
     }
 }
 
-fn is_manifest(request: &Request) -> bool {
+pub(super) fn is_manifest(request: &Request) -> bool {
     request.has("/manifests/")
 }
 
-fn is_tag(request: &Request) -> bool {
+pub(super) fn is_tag(request: &Request) -> bool {
     is_manifest(request) && !request.has("/sha256:")
 }
 
@@ -60,11 +57,11 @@ fn is_layer(request: &Request) -> bool {
     request.has("/blobs/") || request.path.ends_with("/layer")
 }
 
-fn is_list(request: &Request) -> bool {
+pub(super) fn is_list(request: &Request) -> bool {
     request.path.ends_with("/tags/list")
 }
 
-fn check(cases: &[Case]) {
+pub(super) fn check(cases: &[Case]) {
     let site = small_site();
     for (number, (fault, expected)) in cases.iter().enumerate() {
         let server = BadServer::start(site.path(), *fault);
@@ -302,232 +299,6 @@ fn how_the_apis_are_found() {
                 });
             },
             &[("error", "wrong-content", V1)],
-        ),
-    ]);
-}
-
-#[test]
-fn where_redirects_lead() {
-    check(&[
-        (
-            |asked, reply| {
-                on(reply, asked.path.ends_with("/tags"), |reply| {
-                    reply.redirect(301, &format!("{}/", asked.path));
-                    reply.set("Cache-Control", "no-cache");
-                });
-            },
-            &[("error", "tags-redirect", &["npm v1 client"])],
-        ),
-        (
-            |asked, reply| {
-                on(
-                    reply,
-                    asked.path.ends_with("/layer") && asked.query.is_none(),
-                    |reply| {
-                        reply.redirect(308, &format!("{}?x", asked.path));
-                    },
-                );
-            },
-            &[("error", "redirect-308", V1_DOCKER)],
-        ),
-        (
-            |asked, reply| on(reply, is_tag(asked), |reply| reply.redirect(302, "./again")),
-            &[("error", "redirect-loop", V2)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, is_tag(asked), |reply| {
-                    reply.redirect(302, "ftp://other/");
-                });
-            },
-            &[("error", "no-answer", V2)],
-        ),
-        // From a tag to its digest, from a blob to elsewhere: everybody follows.
-        (
-            |asked, reply| {
-                on(
-                    reply.filter(|reply| reply.status == 200),
-                    is_tag(asked),
-                    |reply| {
-                        let to = format!("./{}", reply.header("Docker-Content-Digest").unwrap());
-                        reply.redirect(307, &to);
-                    },
-                );
-            },
-            &[],
-        ),
-        (
-            |asked, reply| {
-                let here = asked.has("/blobs/") && asked.query.is_none();
-                on(reply.filter(|reply| reply.status < 300), here, |reply| {
-                    let host = asked.header("host").unwrap();
-                    reply.redirect(302, &format!("http://{host}{}?signed", asked.path));
-                });
-            },
-            &[],
-        ),
-    ]);
-}
-
-#[test]
-fn what_is_missing() {
-    check(&[
-        (
-            |_, reply| {
-                on(reply.filter(|reply| reply.status == 404), true, |reply| {
-                    reply.become_error(403, "application/xml", "{}");
-                });
-            },
-            &[("error", "refused-missing", &["cosign"])],
-        ),
-        (
-            |asked, reply| {
-                on(
-                    reply.filter(|reply| reply.status == 404),
-                    is_manifest(asked),
-                    |reply| {
-                        reply.become_error(200, "text/html", "<p>Welcome");
-                        reply.set("Cache-Control", "no-cache");
-                    },
-                );
-            },
-            &[("error", "found-missing", ATTACHED)],
-        ),
-        (
-            |_, reply| {
-                on(reply.filter(|reply| reply.status == 404), true, |reply| {
-                    reply.become_error(404, "text/html; charset=utf-8", "no");
-                });
-            },
-            &[("note", "html-error", &["docker 1.10-20"])],
-        ),
-        (
-            |asked, reply| {
-                on(reply, asked.has("/referrers/sha256:0000"), |reply| {
-                    reply.become_error(404, "application/json", "{}");
-                });
-            },
-            &[("note", "no-referrers", ATTACHED)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, asked.has("/referrers/sha256:0000"), |reply| {
-                    reply.become_error(403, "application/json", "{}");
-                });
-            },
-            &[("error", "referrers", ATTACHED)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, asked.has("/referrers/"), |reply| {
-                    reply.set("Content-Type", "text/plain");
-                });
-            },
-            &[("error", "referrers", ATTACHED)],
-        ),
-        (
-            |_, reply| {
-                on(reply, true, |reply| {
-                    reply.become_error(404, "application/json", "{}");
-                });
-            },
-            &[
-                ("error", "missing", V2),
-                ("error", "missing", V1),
-                (
-                    "error",
-                    "no-list",
-                    &[
-                        "docker <= 1.9",
-                        "docker 1.10-20",
-                        "docker 28/29",
-                        "containerd",
-                        "podman/skopeo/buildah",
-                        "crane",
-                        "oras",
-                        "npm v1 client",
-                    ],
-                ),
-                ("error", "v2-status", &["podman/skopeo/buildah", "crane"]),
-                ("note", "no-referrers", ATTACHED),
-            ],
-        ),
-    ]);
-}
-
-/// Gives lists of tags an `ETag`, and answers 304 to whoever has it.
-fn revalidate(asked: &Request, reply: Option<&mut Reply>, etag: impl Fn(&Reply) -> String) {
-    on(reply, is_list(asked), |reply| {
-        let etag = etag(reply);
-        reply.set("ETag", etag.as_str());
-        if asked.header("if-none-match") == Some(&etag) {
-            reply.status = 304;
-        }
-    });
-}
-
-#[test]
-fn what_caches_may_keep() {
-    check(&[
-        (
-            |asked, reply| {
-                on(reply, is_list(asked), |reply| {
-                    reply.set("Cache-Control", "public, max-age=31536000");
-                });
-            },
-            &[("error", "pointer-immutable", CACHES)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, is_tag(asked), |reply| {
-                    reply.set("Cache-Control", "max-age=60, Immutable");
-                });
-            },
-            &[("error", "pointer-immutable", CACHES)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, is_list(asked), |reply| {
-                    reply.set("Cache-Control", "max-age=0, s-maxage=3600");
-                });
-            },
-            &[("note", "pointer-age", CACHES)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, is_list(asked), |reply| {
-                    reply.set("Cache-Control", None);
-                });
-            },
-            &[("note", "no-cache-control", CACHES)],
-        ),
-        (
-            |asked, reply| {
-                revalidate(asked, reply, |reply| {
-                    format!("\"68b4e100-{:x}\"", reply.body.len())
-                });
-            },
-            &[("note", "pointer-validator", CACHES)],
-        ),
-        (
-            |asked, reply| {
-                on(reply, is_list(asked), |reply| {
-                    reply.set("Last-Modified", DATE);
-                    if asked.header("if-modified-since") == Some(DATE) {
-                        reply.status = 304;
-                    }
-                });
-            },
-            &[("note", "pointer-validator", CACHES)],
-        ),
-        // That of a bucket is of the content.
-        (
-            |asked, reply| {
-                revalidate(asked, reply, |reply| {
-                    format!("\"{}\"", crate::support::files::digest(&reply.body))
-                });
-            },
-            &[],
         ),
     ]);
 }
