@@ -26,7 +26,8 @@
 //! `std::fs`). [`ops`] are the commands without their printing, [`cli`] is the printing.
 //!
 //! What a server must answer is data too: [`endpoint`] says it for every address, `http`, the built-in
-//! server, answers so, and [`server`] says the same in the configuration of each web server.
+//! server, answers so, and [`server`] says the same in the configuration of each web server. `probe`
+//! asks a running server from outside, and judges what it answers.
 //!
 //! A new input format is one file in `source/` and one line in [`source::FORMATS`]; a new server is
 //! one file in `server/` and one line in [`server::SERVERS`].
@@ -45,6 +46,8 @@ pub mod ingest;
 pub mod layer;
 pub mod ops;
 pub mod plan;
+#[cfg(feature = "verify-url")]
+pub mod probe;
 pub mod server;
 pub mod site;
 pub mod site_files;

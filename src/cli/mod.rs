@@ -45,7 +45,7 @@ enum Command {
     Build(BuildArgs),
     /// List what a site serves
     List(SiteArgs),
-    /// Check every file of a site against its catalogue
+    /// Check every file of a site against its catalogue, or a server from outside
     Verify(VerifyArgs),
     /// Give an image of a site more tags
     Tag(TagArgs),

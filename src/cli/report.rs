@@ -128,6 +128,27 @@ pub(super) fn findings(findings: &[Finding]) -> String {
     text
 }
 
+/// What was found at a server, in lines.
+#[cfg(feature = "verify-url")]
+pub(super) fn server_findings(findings: &[crate::probe::Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let note = match finding.severity {
+            crate::probe::Severity::Error => "",
+            crate::probe::Severity::Note => "note: ",
+        };
+        let _ = write!(text, "{note}{}: {}", shown(&finding.path), finding.problem);
+        if finding.count > 1 {
+            let _ = write!(text, " ({} times)", finding.count);
+        }
+        if !finding.breaks.is_empty() {
+            let _ = write!(text, " [{}]", finding.breaks.join(", "));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in std::iter::once(head).chain(rows) {

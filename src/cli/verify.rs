@@ -1,31 +1,48 @@
-//! `stillage verify`.
+//! `stillage verify`: of a folder, or of a URL.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::cli::report;
 use crate::cli::ui::Ui;
+#[cfg(not(feature = "verify-url"))]
+use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// The folder of the site
+    /// The folder of the site, or the `http://` or `https://` address of its server
+    #[arg(value_name = "SITE|URL")]
     site: PathBuf,
-    /// Check which files there are and their lengths, read no content
+    /// Check which files there are and their lengths; of a URL, one reference of each repository
     #[arg(long)]
     fast: bool,
-    /// Unpack the layers too and check their diff IDs
+    /// Unpack the layers too and check their diff IDs; of a URL, download and hash everything
     #[arg(long, conflicts_with = "fast")]
     deep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// URL: requests at a time
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// URL: trust the certificates in this PEM file, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl VerifyArgs {
-    pub(super) fn run(&self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let text = self.site.to_string_lossy().to_ascii_lowercase();
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return self.run_url(ui);
+        }
+        if self.jobs.is_some() || self.ca.is_some() {
+            bail!("`--jobs` and `--ca` are for a URL");
+        }
         let depth = match (self.fast, self.deep) {
             (true, _) => Depth::Fast,
             (_, true) => Depth::Deep,
@@ -51,5 +68,49 @@ impl VerifyArgs {
         let problems = report::count(findings.len() as u64, "problem");
         ui.message(&format!("{problems} found"));
         Ok(ExitCode::from(1))
+    }
+
+    #[cfg(not(feature = "verify-url"))]
+    fn run_url(self, _ui: &Ui) -> anyhow::Result<ExitCode> {
+        Err(anyhow::anyhow!(
+            "cannot check `{}`: this stillage was built without the feature `verify-url`",
+            crate::fsx::shown_path(&self.site)
+        ))
+        .hint("give it the folder of a site, or install it with its default features")
+    }
+
+    #[cfg(feature = "verify-url")]
+    fn run_url(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        use crate::probe::{self, Severity};
+
+        /// Requests wait more than they work, so the number of cores says nothing.
+        const JOBS: u16 = 8;
+        let options = probe::Options {
+            deep: self.deep,
+            fast: self.fast,
+            jobs: self.jobs.unwrap_or(JOBS).into(),
+            ca: self.ca,
+        };
+        let findings = probe::verify(&self.site.to_string_lossy(), &options)?;
+        Ui::data(&if self.json {
+            report::json(&findings)?
+        } else {
+            report::server_findings(&findings)
+        })?;
+        let errors = findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        let errors = errors.count() as u64;
+        let notes = findings.len() as u64 - errors;
+        ui.message(&match (errors, notes) {
+            (0, 0) => "no problems found".to_owned(),
+            (0, _) => format!("no problems found, {}", report::count(notes, "note")),
+            _ => format!(
+                "{} and {} found",
+                report::count(errors, "problem"),
+                report::count(notes, "note")
+            ),
+        });
+        Ok(ExitCode::from(u8::from(errors > 0)))
     }
 }

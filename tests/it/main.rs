@@ -34,3 +34,4 @@ mod v1_clients;
 mod v1_ids;
 mod v1_layers;
 mod verify;
+mod verify_url;

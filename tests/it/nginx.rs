@@ -84,7 +84,7 @@ fn what_a_user_replaces_is_there_once() {
 }
 
 /// The example for a site, its TLS lines uncommented and with this certificate.
-fn with_tls(site: &Path, keys: &Path, plain: u16, tls: u16) -> String {
+pub(crate) fn with_tls(site: &Path, keys: &Path, plain: u16, tls: u16) -> String {
     let mut lines = Vec::new();
     for line in configured(site, plain).lines() {
         let text = line.trim_start();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "error",
     "fsx",
     "spec",
@@ -21,6 +21,7 @@ const ORDER: [&str; 18] = [
     "site",
     "server",
     "http",
+    "probe",
     "source",
     "ops",
 ];

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod archive;
+pub(crate) mod bad_server;
 pub(crate) mod clients;
 pub(crate) mod distribution;
 pub(crate) mod expected;
