@@ -134,14 +134,7 @@ impl<'a> Endpoint<'a> {
             }),
             "blobs" => last.parse().ok().map(|digest| Self::Blob(name, digest)),
             "tags" if last == "list" => Some(Self::Tags(name)),
-            "referrers" => {
-                let (algorithm, hex) = last.split_once(':')?;
-                let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-                let digest =
-                    algorithm.chars().all(lower) && hex.chars().all(|c| lower(c) && c <= 'f');
-                (digest && !algorithm.is_empty() && !hex.is_empty())
-                    .then_some(Self::Referrers(name, last))
-            }
+            "referrers" => is_digest(last).then_some(Self::Referrers(name, last)),
             _ => None,
         }
     }
@@ -262,6 +255,25 @@ fn is_safe(path: &str) -> bool {
     })
 }
 
+/// Whether it is a digest by an algorithm that image-spec registers, whether a site has such or not.
+fn is_digest(text: &str) -> bool {
+    let (length, hex) = match text.split_once(':') {
+        Some(("sha256" | "blake3", hex)) => (64, hex),
+        Some(("sha512", hex)) => (128, hex),
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether it asks what is attached to something that is no digest: no such question, so it is
+/// answered 400 (distribution-spec, "Listing Referrers").
+pub fn asks_of_no_digest(path: &str) -> bool {
+    not_found(path) == INVALID_DIGEST
+}
+
+const INVALID_DIGEST: &str =
+    r#"{"errors":[{"code":"DIGEST_INVALID","message":"invalid digest","detail":null}]}"#;
+
 /// The JSON for an address where nothing is, in the form of its API (docker-registry 0.9;
 /// distribution-spec, "Error Codes").
 pub fn not_found(path: &str) -> &'static str {
@@ -279,6 +291,7 @@ pub fn not_found(path: &str) -> &'static str {
             Some((true, kind)) if kind == "blobs" => {
                 r#"{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry","detail":null}]}"#
             }
+            Some((true, kind)) if kind == "referrers" => INVALID_DIGEST,
             _ => {
                 r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry","detail":null}]}"#
             }

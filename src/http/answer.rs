@@ -102,6 +102,9 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
             Some(endpoint @ Endpoint::Referrers(..)) => {
                 plain(&endpoint, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
             }
+            _ if endpoint::asks_of_no_digest(path) => {
+                error(StatusCode::BAD_REQUEST, endpoint::not_found(path))
+            }
             _ => error(StatusCode::NOT_FOUND, endpoint::not_found(path)),
         },
     }

@@ -76,8 +76,7 @@ pub(super) fn immutable(
     }) {
         Part::Whole => *response.body_mut() = found.into_body(),
         Part::Beyond => {
-            let text = r#"{"error": "No such range"}"#;
-            let mut beyond = error(StatusCode::RANGE_NOT_SATISFIABLE, text);
+            let mut beyond = error(StatusCode::RANGE_NOT_SATISFIABLE, no_such_range(endpoint));
             set_range(&mut beyond, format!("bytes */{length}"));
             return beyond;
         }
@@ -88,6 +87,16 @@ pub(super) fn immutable(
         }
     }
     response
+}
+
+/// Each API has its form; distribution-spec has no better code, and allows no other.
+fn no_such_range(endpoint: &Endpoint<'_>) -> &'static str {
+    match endpoint {
+        Endpoint::Blob(..) | Endpoint::Manifest(..) => {
+            r#"{"errors":[{"code":"UNSUPPORTED","message":"no such range","detail":null}]}"#
+        }
+        _ => r#"{"error": "No such range"}"#,
+    }
 }
 
 fn set_range(response: &mut Response<Body>, range: String) {

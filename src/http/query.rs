@@ -65,8 +65,10 @@ pub(super) fn answer(
             "/v2/_catalog",
         )),
         Endpoint::Referrers(..) if asks(&["artifactType"]) => {
+            // No type has a space in it, many have a plus, and not every client escapes it.
             let kind = query.get("artifactType").unwrap_or_default();
-            let mut response = send(endpoint, &of_kind(value()?, kind));
+            let kind = kind.replace(' ', "+");
+            let mut response = send(endpoint, &of_kind(value()?, &kind));
             let applied = HeaderValue::from_static("artifactType");
             response
                 .headers_mut()
@@ -132,7 +134,7 @@ fn page(
     else {
         return error(
             StatusCode::BAD_REQUEST,
-            r#"{"errors":[{"code":"PAGINATION_NUMBER_INVALID","message":"invalid number of results requested","detail":null}]}"#,
+            r#"{"errors":[{"code":"UNSUPPORTED","message":"invalid number of results requested","detail":null}]}"#,
         );
     };
     let last = query.get("last").unwrap_or_default();

@@ -22,7 +22,7 @@ pub const ERRORS: &str = include_str!("htaccess_errors.conf");
 const RULES: &str = include_str!("htaccess.conf");
 
 /// The name of a kind of error in [`ERRORS`], and an address where it comes up.
-const MISSING: [(&str, &str); 7] = [
+const MISSING: [(&str, &str); 8] = [
     ("not-found", "/x"),
     ("image", "/v1/images/x"),
     ("repository", "/v1/repositories/x"),
@@ -30,6 +30,7 @@ const MISSING: [(&str, &str); 7] = [
     ("name", "/v2/x"),
     ("manifest", "/v2/x/manifests/x"),
     ("blob", "/v2/x/blobs/x"),
+    ("digest", "/v2/x/referrers/x"),
 ];
 
 /// The answers that no other file of the site has.

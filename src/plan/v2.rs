@@ -6,7 +6,8 @@
 //! v2/<name>/manifests/<tag|digest>
 //! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1|s0>   the same, for servers that type by extension
 //! v2/<name>/blobs/<digest>
-//! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest
+//! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest, and for what is
+//!                                              named as a subject and is not there
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +73,11 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
     }
     let attached = attached(images, repo);
     let none = BTreeSet::new();
-    for subject in repo.manifests.keys() {
+    // A subject need not be there (distribution-spec, "Pushing Manifests with Subject").
+    let named = attached.iter().filter(|(_, by)| !by.is_empty());
+    let named = named.map(|(subject, _)| subject);
+    let subjects: BTreeSet<&Digest> = repo.manifests.keys().chain(named).collect();
+    for subject in subjects {
         let referrers = attached
             .get(subject)
             .unwrap_or(&none)

@@ -28,6 +28,13 @@ local function is_sha256(hex)
     return #hex == 64 and not hex:find("[^0-9a-f]")
 end
 
+-- Of an algorithm that image-spec registers, whether a site has such digests or not.
+local LENGTHS = { sha256 = 64, sha512 = 128, blake3 = 64 }
+local function is_digest(text)
+    local algorithm, hex = text:match("^(%w+):([0-9a-f]+)$")
+    return algorithm and #hex == LENGTHS[algorithm]
+end
+
 -- Two cache classes. Content that its address identifies never changes. Everything else is a pointer (a tag,
 -- a list), which may be replaced twice within a second by a file of equal size.
 local function immutable(content_type, ...)
@@ -69,7 +76,7 @@ local function v2_endpoint(rest)
         found = immutable(BYTES, path)
     elseif kind == "tags" and last == "list" then
         return pointer(JSON, path)
-    elseif kind == "referrers" and last:find("^[a-z0-9]+:[0-9a-f]+$") then
+    elseif kind == "referrers" and is_digest(last) then
         found = pointer(INDEX, path)
         found.absent = NO_REFERRERS
         return found
@@ -150,6 +157,7 @@ local function not_found()
     if path:find("^/v1/repositories/") then return fail(404, "Repository not found") end
     if path:find("^/v2/.+/manifests/[^/]+$") then return fail(404, nil, "MANIFEST_UNKNOWN", "manifest unknown") end
     if path:find("^/v2/.+/blobs/[^/]+$") then return fail(404, nil, "BLOB_UNKNOWN", "blob unknown to registry") end
+    if path:find("^/v2/.+/referrers/[^/]+$") then return fail(400, nil, "DIGEST_INVALID", "invalid digest") end
     if path == "/v2" or path:find("^/v2/") then
         return fail(404, nil, "NAME_UNKNOWN", "repository name not known to registry")
     end
@@ -208,7 +216,8 @@ if range then
         r.req_header["Range"] = nil  -- several ranges: a server may answer in full
     elseif from and from >= stat.st_size then
         r.resp_header["Content-Range"] = "bytes */" .. stat.st_size
-        return fail(416, "Range not satisfiable")
+        if path:find("^/v2/") then return fail(416, nil, "UNSUPPORTED", "no such range") end
+        return fail(416, "No such range")
     end
 end
 

@@ -228,7 +228,6 @@ fn v2_errors(of: &Sample) -> Vec<Row> {
         "referrers/",
     ];
     rows.extend(folders.map(folder));
-    rows.push(folder("referrers/latest"));
     // In a name like `a/manifests`, these are a manifest too: which code they get depends on the name.
     for path in ["", "/manifests", "/blobs", "/tags"] {
         let path = format!("/v2/{name}{path}");

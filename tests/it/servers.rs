@@ -172,6 +172,13 @@ impl Asked {
         let mut control = beyond.headers.iter().rev();
         let control = control.find(|(name, _)| name == "cache-control");
         assert_eq!(control.map(|(_, value)| &value[..]), Some("no-cache"));
+        // JSON must have the form of the API, any other body is as good (distribution-spec, "Error Codes").
+        if self.path.starts_with("/v2/")
+            && let Ok(body) = serde_json::from_slice::<serde_json::Value>(&beyond.body)
+        {
+            let code = &body["errors"][0]["code"];
+            assert_eq!(code, "UNSUPPORTED", "{}", self.name);
+        }
     }
 }
 

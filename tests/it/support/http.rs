@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that shows what a server really sent: one request a connection, no redirect
 //! followed, no path normalised, no body decoded.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -69,13 +69,18 @@ pub(crate) fn send(
     let mut raw = Vec::new();
     let mut buffer = [0; 8192];
     while !raw.windows(4).any(|w| w == b"\r\n\r\n") {
-        match stream.read(&mut buffer)? {
-            0 => break,
-            n => raw.extend(&buffer[..n]),
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => raw.extend(&buffer[..n]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    // Where a row announces a body that never comes, the server would wait for it before it closes.
-    stream.shutdown(Shutdown::Write)?;
+    // Where a row announces a body that never comes, the server would wait for it before it closes. Else
+    // this would look like a client that is gone: nginx ends a long answer.
+    if headers.iter().any(|(name, _)| *name == "Content-Length") {
+        stream.shutdown(Shutdown::Write)?;
+    }
     stream.read_to_end(&mut raw)?;
     Ok(Response::parse(&raw))
 }

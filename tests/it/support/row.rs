@@ -15,7 +15,12 @@ pub(crate) struct Row {
     present: Vec<(&'static str, String)>,
     absent: Vec<&'static str>,
     body: Option<Vec<u8>>,
+    also: Vec<Check>,
+    as_head: bool,
 }
+
+/// What is wrong with an answer, if anything is.
+type Check = Box<dyn Fn(&Response) -> Option<String>>;
 
 /// A request with this method, which is answered 200.
 pub(crate) fn row(method: &'static str, path: impl Into<String>) -> Row {
@@ -27,6 +32,8 @@ pub(crate) fn row(method: &'static str, path: impl Into<String>) -> Row {
         present: Vec::new(),
         absent: Vec::new(),
         body: None,
+        also: Vec::new(),
+        as_head: true,
     }
 }
 
@@ -59,6 +66,18 @@ impl Row {
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
+        self
+    }
+
+    /// What no list of headers can say; not asked of the HEAD that goes with a GET.
+    pub(crate) fn also(mut self, check: impl Fn(&Response) -> Option<String> + 'static) -> Self {
+        self.also.push(Box::new(check));
+        self
+    }
+
+    /// A GET that is not sent as a HEAD.
+    pub(crate) fn get_alone(mut self) -> Self {
+        self.as_head = false;
         self
     }
 
@@ -108,7 +127,7 @@ impl Row {
     /// Sends it; what is wrong with the answer.
     pub(crate) fn check(&self, port: u16) -> Vec<String> {
         let mut wrong = self.check_method(port, self.method);
-        if self.method == "GET" {
+        if self.method == "GET" && self.as_head {
             wrong.extend(self.check_method(port, "HEAD"));
         }
         wrong
@@ -116,7 +135,8 @@ impl Row {
 
     fn check_method(&self, port: u16, method: &str) -> Vec<String> {
         let headers: Vec<_> = self.request.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let answer = http::send(port, method, &self.path, &headers).unwrap();
+        let answer = http::send(port, method, &self.path, &headers)
+            .unwrap_or_else(|error| panic!("{method} {} {headers:?}: {error}", self.path));
         let mut wrong = self.compare(&answer, method);
         wrong.extend(always_wrong(&answer, method, &self.path));
         let name = |what| format!("{method} {} {:?}: {what}", self.path, self.request);
@@ -138,6 +158,9 @@ impl Row {
             if let Some(have) = answer.header(name) {
                 wrong.push(format!("has {name}: {have}"));
             }
+        }
+        if method == self.method {
+            wrong.extend(self.also.iter().filter_map(|check| check(answer)));
         }
         if let Some(body) = &self.body {
             let length = answer.header("Content-Length").map(str::to_owned);
