@@ -212,19 +212,30 @@ fn merged_sites_equal_one_build() {
     verify(merged.path());
 }
 
-/// How many bytes a run reads of its sources: what the kernel counts for it.
+/// How many bytes a run reads of its source: what the kernel counts for it, thread by thread.
 fn bytes_read(site: &Path, source: &str, more: &[&str]) -> u64 {
-    let log = site.with_extension("strace");
-    let mut command = std::process::Command::new(crate::support::process::tool("strace"));
-    command.args(["-f", "-y", "-e", "trace=read,pread64,copy_file_range", "-o"]);
-    command.arg(&log).arg(env!("CARGO_BIN_EXE_stillage"));
+    let logs = TempDir::new("strace");
+    let mut command = Command::new(crate::support::process::tool("strace"));
+    command.args([
+        "-ff",
+        "-y",
+        "-e",
+        "trace=read,pread64,copy_file_range",
+        "-o",
+    ]);
+    command
+        .arg(logs.path().join("log"))
+        .arg(env!("CARGO_BIN_EXE_stillage"));
     succeed(
         command
             .args(["build", "-q", source, "-o"])
             .arg(site)
             .args(more),
     );
-    let text = fs::read_to_string(log).unwrap();
+    let logs = fs::read_dir(logs.path()).unwrap();
+    let text: String = logs
+        .map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
+        .collect();
     let of_source = text
         .lines()
         .filter(|line| line.contains(&format!("<{source}>")));
