@@ -50,6 +50,12 @@ impl Meta {
     }
 }
 
+/// Lets all read what this process creates from now on. The modes are set one by one too, but a run
+/// that dies in between would leave a folder that no web server reads.
+pub fn open_umask() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+}
+
 fn act<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {
     result.with_context(|| format!("cannot {action} `{}`", shown_path(path)))
 }

@@ -26,6 +26,8 @@ use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
 pub mod load;
+mod sweep;
+mod turn;
 pub mod write;
 
 /// A site opened for writing, or for a dry run.
@@ -207,7 +209,8 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         if Catalogue::is_one(&index) {
             return Ok(());
         }
-    } else if fsx::meta(&files.path(PRIVATE))?.is_some() || fsx::names(root)?.is_empty() {
+    // In this order: another first build may begin meanwhile, and its private folder comes first.
+    } else if fsx::names(root)?.is_empty() || fsx::meta(&files.path(PRIVATE))?.is_some() {
         return Ok(());
     }
     Err(anyhow::anyhow!(
@@ -241,9 +244,15 @@ fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, Layer>> {
         let [blob, size, diff_id, origin, shape] = words.as_slice() else {
             return None;
         };
+        // The last line may be cut: the file is replaced without waiting for the disk.
+        let lacking = match *shape {
+            "lacking" => true,
+            "whole" => false,
+            _ => return None,
+        };
         let tar = Tar {
             diff_id: Digest::from_hex(diff_id).ok()?,
-            lacking: *shape == "lacking",
+            lacking,
         };
         Some((
             Digest::from_hex(blob).ok()?,
