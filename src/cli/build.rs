@@ -70,6 +70,9 @@ pub(super) struct BuildArgs {
     /// Keep files in the site that this server reads: `apache`; the site remembers it
     #[arg(long, value_name = "SERVER")]
     server: Vec<ServedBy>,
+    /// Fail at once where another run is writing to the site, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
     /// Threads to use
     #[arg(
         short,
@@ -138,7 +141,7 @@ impl BuildArgs {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;
-        let busy = || ui.message("waiting for another build of this site to finish");
+        let busy = || ui.busy(&options.output, self.no_wait);
         let summary = pool.install(|| build::build(&options, busy))?;
         if self.json {
             Ui::data(&report::json(&summary)?)?;

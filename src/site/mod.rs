@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -41,6 +42,8 @@ pub struct Site {
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
     made: BTreeMap<Digest, Digest>,
+    /// The folders that were made for it: the private one, and the site's own.
+    fresh: Vec<PathBuf>,
     _lock: Option<File>,
 }
 
@@ -59,26 +62,35 @@ const MAX_PRIVATE: u64 = 1 << 30;
 
 impl Site {
     /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
-    /// no lock. With `link` files of sources may be linked into staging. `busy` is called before waiting for another writer.
+    /// no lock. With `link` files of sources may be linked into staging. Before waiting for another
+    /// writer `busy` is called, which may refuse to.
     ///
     /// # Errors
-    /// When there is something else at the path.
+    /// When there is something else at the path, it cannot be written, or what `busy` says.
     pub fn open(
         root: &Path,
         apis: Apis,
         dry_run: bool,
         link: bool,
-        busy: impl FnOnce(),
+        busy: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<(Self, Catalogue)> {
         let files = SiteFiles::new(root);
         refuse_foreign(&files)?;
         let private = files.path(PRIVATE);
+        let mut fresh = Vec::new();
         let (lock, staging) = if dry_run {
             (None, Staging::Nowhere)
         } else {
-            fsx::create_dirs(&private)?;
-            let lock = fsx::lock(&private.join("lock"), busy)?;
-            (Some(lock), clean_staging(private.join("staging"), link)?)
+            for folder in [&private, root] {
+                if fsx::meta(folder)?.is_none() {
+                    fresh.push(folder.to_owned());
+                }
+            }
+            let lock = writable(fsx::lock(&private.join("lock"), busy))?;
+            (
+                Some(lock),
+                writable(clean_staging(private.join("staging"), link))?,
+            )
         };
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
@@ -101,6 +113,7 @@ impl Site {
                 pending,
                 layers,
                 made,
+                fresh,
                 _lock: lock,
             },
             catalogue,
@@ -168,11 +181,20 @@ impl Site {
     }
 }
 
-/// What lies in staging is of no use to the next run, whatever became of this one.
+/// What lies in staging is of no use to the next run, whatever became of this one. A first run that
+/// came to nothing leaves nothing.
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Staging::Folder { path, .. } = &self.staging {
-            let _ = fsx::remove_tree(path);
+        let Staging::Folder { path, .. } = &self.staging else {
+            return;
+        };
+        let _ = fsx::remove_tree(path);
+        let is_empty = || fsx::names(self.files.root()).is_ok_and(|names| names == [PRIVATE]);
+        if !self.fresh.is_empty() && is_empty() {
+            let _ = fsx::remove(&self.private("lock"));
+            for folder in &self.fresh {
+                fsx::remove_empty(folder);
+            }
         }
     }
 }
@@ -218,6 +240,25 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         files.origin()
     ))
     .hint("give `-o` a new or empty folder")
+}
+
+/// Says what to do where a site cannot be written at all.
+fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
+    let is_refused = |error: &anyhow::Error| {
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        matches!(
+            kind,
+            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        )
+    };
+    match opened {
+        Err(error) if is_refused(&error) => Err(error).hint(
+            "this changes the site, so it must be writable; `list`, `verify` and `serve` only read it",
+        ),
+        opened => opened,
+    }
 }
 
 fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {

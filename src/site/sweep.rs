@@ -1,7 +1,6 @@
 //! Taking away what a site no longer says, once nothing lists it any more.
 
 use std::cmp::Reverse;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::fsx;

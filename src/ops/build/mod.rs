@@ -22,14 +22,18 @@ use crate::{fsx, layer};
 
 mod merge;
 mod options;
+mod room;
 
 pub use options::{Built, Moved, Options, Selection, Summary};
 
-/// Builds a site, or adds to one. `busy` is called before waiting for another writer.
+/// Builds a site, or adds to one. Before waiting for another writer `busy` is called, which may refuse to.
 ///
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
-pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> {
+pub fn build(
+    options: &Options,
+    busy: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
     let (mut site, catalogue) = Site::open(
         &options.output,
         options.apis,
@@ -149,6 +153,7 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules) -> anyhow::Result<(Imag
         .iter()
         .map(|(draft, job)| &drafts[*draft].jobs[*job])
         .collect();
+    room::check(&jobs, site)?;
     let stored = ingest::run(&jobs, &site.staging, site)?;
     let mut taken = vec![Taken::new(); drafts.len()];
     for ((draft, job), stored) in needed.into_iter().zip(stored) {
@@ -176,7 +181,7 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
     };
     let (measured, content) = if let Staging::Folder { .. } = staging {
         let path = staging.path()?;
-        let measured = make(&mut fsx::create(&path)?)?;
+        let measured = make(&mut fsx::Out::create(&path)?)?;
         (measured, Content::file_of_len(path, measured.size))
     } else {
         (make(&mut std::io::sink())?, stored.content.clone())
