@@ -22,7 +22,7 @@ mod lock;
 mod out;
 
 pub use lock::lock;
-pub use out::Out;
+pub use out::{Out, cannot_write};
 
 /// A path as messages show it.
 pub fn shown_path(path: &Path) -> String {

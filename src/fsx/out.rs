@@ -44,6 +44,14 @@ impl Write for Out {
     }
 }
 
+/// An error of writing as what it is: no fault of what was read meanwhile.
+pub fn cannot_write(error: io::Error) -> anyhow::Error {
+    match error.downcast::<CannotWrite>() {
+        Ok(named) => named.into(),
+        Err(error) => error.into(),
+    }
+}
+
 #[derive(Debug)]
 struct CannotWrite {
     path: PathBuf,

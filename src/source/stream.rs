@@ -106,7 +106,7 @@ fn stage(
     };
     let origin = member_origin(name, origin);
     let cannot_write =
-        |error| anyhow::Error::new(error).context(format!("cannot write a copy of {origin}"));
+        |error| fsx::cannot_write(error).context(format!("cannot write a copy of {origin}"));
     if packing == Packing::Plain {
         let measured = layer::compress_stream(&mut reader, size >= layer::LARGE, &mut file)
             .map_err(|failure| match failure {

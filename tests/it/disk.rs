@@ -142,7 +142,7 @@ fn what_cannot_fit_is_refused_before_anything_is_written() {
          fails stillage build -q big -o disk/site; cp -a disk/site after
          mount -o remount,size=30m disk
          stillage build -q big -o disk/site
-         mount -o remount,size=3m disk
+         mount -o remount,size=5m disk
          stillage build -q big one.tar -o disk/site",
     );
     assert_eq!(disk.failed().0, 2);

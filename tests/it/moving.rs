@@ -7,8 +7,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+use serde_json::Value;
+
 use crate::crash::is_long;
 use crate::support::archive::{Archive, Image, Pack};
+use crate::support::http::send;
 use crate::support::process::{run, tool};
 use crate::support::servers::nginx::Nginx;
 use crate::support::site::build;
@@ -62,45 +66,63 @@ fn pulls_by_tag_never_fail_while_the_site_changes() {
     let states = sources(folder.path());
     build(&states[0], site.path());
     let nginx = Nginx::start(site.path());
-    let ends = AtomicBool::new(false);
-    let (pulls, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let meanwhile = Meanwhile::default();
     let mut builds = 0;
     std::thread::scope(|scope| {
         for (number, tag) in STAYING.iter().enumerate() {
-            let (ends, pulls, failed, port) = (&ends, &pulls, &failed, nginx.port);
+            let (meanwhile, port) = (&meanwhile, nginx.port);
             let target = folder.path().join(format!("pulled{number}"));
-            scope.spawn(move || {
-                while !ends.load(Ordering::Relaxed) {
-                    let _ = fs::remove_dir_all(&target);
-                    if let Err(error) = pull(port, tag, &target) {
-                        failed.lock().unwrap().push(format!("{tag}: {error:#}"));
-                    }
-                    pulls.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+            let pulls = move || {
+                let _ = fs::remove_dir_all(&target);
+                pull(port, tag, &target)
+            };
+            scope.spawn(move || meanwhile.repeat(&meanwhile.pulls, pulls));
+            scope.spawn(move || meanwhile.repeat(&meanwhile.requests, || get(port, tag)));
         }
         let start = Instant::now();
         let changed = std::panic::catch_unwind(|| {
-            let mut builds = 0;
-            while start.elapsed() < time {
-                let mut args = states[(builds + 1) % 2].clone();
+            for number in 1.. {
+                let mut args = states[number % 2].clone();
                 args.push("--mirror".into());
                 build(&args, site.path());
-                builds += 1;
+                if start.elapsed() > time {
+                    return number;
+                }
             }
-            builds
+            0
         });
-        ends.store(true, Ordering::Relaxed);
+        // Also where a build failed: the scope waits for its threads.
+        meanwhile.ends.store(true, Ordering::Relaxed);
         builds = changed.unwrap();
     });
-    let failed = failed.into_inner().unwrap();
-    let pulls = pulls.into_inner();
-    println!(
-        "{pulls} pulls during {builds} builds, {} failed",
-        failed.len()
+    let (pulls, requests) = (
+        meanwhile.pulls.into_inner(),
+        meanwhile.requests.into_inner(),
     );
+    println!("{pulls} pulls and {requests} requests during {builds} builds");
     assert!(pulls > 20 && builds > 10, "{pulls} pulls, {builds} builds");
+    let failed = meanwhile.failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}\n{}", failed.join("\n"), nginx.log());
+}
+
+/// What happens while builds run.
+#[derive(Default)]
+struct Meanwhile {
+    ends: AtomicBool,
+    pulls: AtomicUsize,
+    requests: AtomicUsize,
+    failed: Mutex<Vec<String>>,
+}
+
+impl Meanwhile {
+    fn repeat(&self, count: &AtomicUsize, work: impl Fn() -> anyhow::Result<()>) {
+        while !self.ends.load(Ordering::Relaxed) {
+            if let Err(error) = work() {
+                self.failed.lock().unwrap().push(format!("{error:#}"));
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// All of what a tag names, checked by its digests.
@@ -117,4 +139,16 @@ fn pull(port: u16, tag: &str, target: &Path) -> anyhow::Result<()> {
         .arg(format!("docker://127.0.0.1:{port}/{tag}"))
         .arg(format!("dir:{}", target.display()));
     run(&mut skopeo).map(drop)
+}
+
+/// The manifest of a tag alone, far more often than a whole pull can: it comes with its own type.
+fn get(port: u16, tag: &str) -> anyhow::Result<()> {
+    let (name, tag) = tag.split_once(':').unwrap();
+    let response = send(port, "GET", &format!("/v2/{name}/manifests/{tag}"), &[])?;
+    ensure!(response.status == 200, "{name}:{tag}: {}", response.status);
+    let manifest: Value = serde_json::from_slice(&response.body)?;
+    let header = response.header("content-type");
+    let said = manifest["mediaType"].as_str();
+    ensure!(header == said, "{name}:{tag}: {header:?}, not {said:?}");
+    Ok(())
 }
