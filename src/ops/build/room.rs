@@ -33,8 +33,8 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
             }
         }
     }
-    let size = |new: &BTreeMap<Digest, &Content>| new.values().map(|content| content.len()).sum();
-    if size(&new) <= free {
+    let sum = |new: &BTreeMap<Digest, &Content>| new.values().map(|content| content.len()).sum();
+    if sum(&new) <= free {
         return Ok(());
     }
     // A file system that packs what lies on it needs less for what is plain.
@@ -43,12 +43,12 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
             new.insert(digest, content);
         }
     }
-    let needed: u64 = size(&new);
-    if needed <= free {
+    let least: u64 = sum(&new);
+    if least <= free {
         return Ok(());
     }
     Err(anyhow!(
-        "{} has no room for what is new: it needs {needed} bytes or more, {free} are free",
+        "{} has no room for what is new: it needs {least} bytes or more, {free} are free",
         site.files.origin()
     ))
     .hint("make room, or take less with `--only` and `--platform`")
