@@ -280,31 +280,30 @@ fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Resu
 }
 
 fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, Layer>> {
-    let parse = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [blob, size, diff_id, origin, shape] = words.as_slice() else {
-            return None;
-        };
-        // The last line may be cut: the file is replaced without waiting for the disk.
-        let lacking = match *shape {
-            "lacking" => true,
-            "whole" => false,
-            _ => return None,
-        };
-        let tar = Tar {
-            diff_id: Digest::from_hex(diff_id).ok()?,
-            lacking,
-        };
-        Some((
-            Digest::from_hex(blob).ok()?,
-            Layer {
-                size: size.parse().ok()?,
-                tar,
-                made: *origin == "made",
-            },
-        ))
+    Ok(read_lines(path, layer_of_line)?.into_iter().collect())
+}
+
+fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [blob, size, diff_id, origin, shape] = words.as_slice() else {
+        return None;
     };
-    Ok(read_lines(path, parse)?.into_iter().collect())
+    // The last line may be cut: the file is replaced without waiting for the disk.
+    let lacking = match *shape {
+        "lacking" => true,
+        "whole" => false,
+        _ => return None,
+    };
+    let tar = Tar {
+        diff_id: Digest::from_hex(diff_id).ok()?,
+        lacking,
+    };
+    let layer = Layer {
+        size: size.parse().ok()?,
+        tar,
+        made: *origin == "made",
+    };
+    Some((Digest::from_hex(blob).ok()?, layer))
 }
 
 /// Opens a site for reading.
@@ -330,4 +329,20 @@ pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     let catalogue = Catalogue::parse(&index)
         .with_context(|| format!("cannot read the site {}", files.origin()))?;
     Ok((files, catalogue))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of `lacking` was read as `whole`, and v1 got a layer in which old clients miss something.
+    #[test]
+    fn a_line_that_was_cut_is_no_line() {
+        let hex = "0".repeat(64);
+        let line = format!("{hex} 12 {hex} made lacking");
+        assert!(layer_of_line(&line).unwrap().1.tar.lacking);
+        for length in 0..line.len() {
+            assert!(layer_of_line(&line[..length]).is_none(), "{length}");
+        }
+    }
 }
