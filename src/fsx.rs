@@ -18,6 +18,12 @@ use anyhow::Context as _;
 
 use crate::error::{bad, shown};
 
+mod lock;
+mod out;
+
+pub use lock::lock;
+pub use out::{Out, cannot_write};
+
 /// A path as messages show it.
 pub fn shown_path(path: &Path) -> String {
     shown(path.to_string_lossy())
@@ -61,6 +67,12 @@ impl Meta {
 
 fn nanoseconds(seconds: i64, rest: i64) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(rest)
+}
+
+/// Lets all read what this process creates from now on. The modes are set one by one too, but a run
+/// that dies in between would leave a folder that no web server reads.
+pub fn open_umask() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
 
 fn act<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {
@@ -216,6 +228,20 @@ pub fn replace(
     }
 }
 
+/// Bytes that this process may still write on the file system of a folder; `None` where it does not
+/// say.
+pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
+    let stat = rustix::fs::statvfs(folder).map_err(io::Error::from);
+    let stat = act("ask for the free space of", folder, stat)?;
+    // Root may use what is kept back for it.
+    let blocks = if rustix::process::geteuid().is_root() {
+        stat.f_bfree
+    } else {
+        stat.f_bavail
+    };
+    Ok((stat.f_blocks > 0).then(|| blocks.saturating_mul(stat.f_frsize)))
+}
+
 /// A file without a name, in a folder; it is gone when closed.
 pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -337,27 +363,6 @@ pub fn sync(folder: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Takes the one lock on a file, which is created if need be. `busy` is called once when another
-/// process holds it, before waiting. The lock goes with the file that is returned.
-pub fn lock(path: &Path, busy: impl FnOnce()) -> anyhow::Result<File> {
-    let file = act(
-        "open",
-        path,
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o644)
-            .open(path),
-    )?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(fs::TryLockError::WouldBlock) => busy(),
-        Err(fs::TryLockError::Error(error)) => return act("lock", path, Err(error)),
-    }
-    act("lock", path, file.lock())?;
-    Ok(file)
 }
 
 /// Whether names that differ only by case are one file in this folder.

@@ -251,10 +251,11 @@ fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyh
             content,
         });
     }
-    let packing = Packing::of(&job.content)?;
     let (measured, content) = staged(&job.content, staging, |content, sink| {
         layer::keep(content, sink, want_tar)
     })?;
+    // Of the copy: the source may have changed since.
+    let packing = Packing::of(&content)?;
     if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
         bail_bad!(
             "{} has the digest {}, not {digest}",
@@ -352,7 +353,7 @@ fn staged(
 }
 
 /// A file in staging, or nothing in a dry run.
-struct Sink(Option<(PathBuf, std::fs::File)>);
+struct Sink(Option<(PathBuf, fsx::Out)>);
 
 impl Sink {
     fn new(staging: &Staging) -> anyhow::Result<Self> {
@@ -360,7 +361,7 @@ impl Sink {
             return Ok(Self(None));
         }
         let path = staging.path()?;
-        let file = fsx::create(&path)?;
+        let file = fsx::Out::create(&path)?;
         Ok(Self(Some((path, file))))
     }
 

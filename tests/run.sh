@@ -48,6 +48,8 @@ need docker.io docker dockerd
 need containerd containerd ctr
 need docker-registry docker-registry
 need openssl openssl
+need gcc gcc cc
+need util-linux unshare setpriv
 need xz-utils xz
 need strace strace
 need nodejs node

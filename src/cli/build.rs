@@ -73,6 +73,9 @@ pub(super) struct BuildArgs {
     /// Read all sources again, even where their files have not changed since an earlier run
     #[arg(long)]
     no_cache: bool,
+    /// Fail at once where another run is writing to the site, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
     /// Threads to use
     #[arg(
         short,
@@ -142,7 +145,8 @@ impl BuildArgs {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;
-        let summary = pool.install(|| build::build(&options, || ui.busy()))?;
+        let busy = || ui.busy(&options.output, self.no_wait);
+        let summary = pool.install(|| build::build(&options, busy))?;
         if self.json {
             Ui::data(&report::json(&summary)?)?;
         } else {

@@ -1,6 +1,6 @@
 //! `stillage tag`, `remove` and `prune`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,10 +13,17 @@ use crate::spec::name::{Reference, Tag};
 
 /// What all three take.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Common {
     /// Change nothing, say what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Fail at once where another run is writing to the site, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,6 +76,10 @@ impl Common {
         Ui { quiet: self.quiet }
     }
 
+    fn busy(&self, site: &Path) -> anyhow::Result<()> {
+        self.ui().busy(site, self.no_wait)
+    }
+
     fn options(&self, site: PathBuf) -> edit::Options {
         edit::Options {
             site,
@@ -89,7 +100,7 @@ impl Common {
 impl TagArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = self.common.options(self.site);
-        let busy = || self.common.ui().busy();
+        let busy = || self.common.busy(&options.site);
         let edited = edit::tag(&options, &self.reference, &self.tags, busy)?;
         self.common.say(&edited)
     }
@@ -98,7 +109,7 @@ impl TagArgs {
 impl RemoveArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = self.common.options(self.site);
-        let busy = || self.common.ui().busy();
+        let busy = || self.common.busy(&options.site);
         let edited = edit::remove(&options, &self.references, busy)?;
         self.common.say(&edited)
     }
@@ -112,7 +123,7 @@ impl PruneArgs {
             untagged: self.untagged,
             dry_run: self.common.dry_run,
         };
-        let pruned = prune::prune(&options, || self.common.ui().busy())?;
+        let pruned = prune::prune(&options, || self.common.busy(&options.site))?;
         if self.common.json {
             Ui::data(&report::json(&pruned)?)?;
         } else {

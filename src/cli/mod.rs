@@ -86,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => args.quiet,
         _ => false,
     };
+    crate::fsx::open_umask();
     let ui = Ui { quiet };
     command.run(&ui).unwrap_or_else(|error| Ui::error(&error))
 }

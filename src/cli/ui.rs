@@ -1,11 +1,13 @@
 //! All that is printed: data on stdout, everything else on stderr.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::error::{Hint, is_bad};
+use crate::error::{Hint, WithHint as _, is_bad};
+use crate::fsx::shown_path;
 
 /// How the command talks.
 #[derive(Debug)]
@@ -55,9 +57,17 @@ impl Ui {
         }
     }
 
-    /// Says that another run has to end first.
-    pub(super) fn busy(&self) {
+    /// Another run writes to the site: says that this one waits, or refuses to.
+    pub(super) fn busy(&self, site: &Path, no_wait: bool) -> anyhow::Result<()> {
+        if no_wait {
+            return Err(anyhow::anyhow!(
+                "another run is writing to the site `{}`",
+                shown_path(site)
+            ))
+            .hint("try again later; without `--no-wait` it is waited for");
+        }
         self.message("waiting for another run on this site to finish");
+        Ok(())
     }
 
     /// Prints what went wrong while the command goes on.

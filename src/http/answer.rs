@@ -112,15 +112,21 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
 
 /// The first of an endpoint's files that is there. One that cannot be read is not there for clients.
 fn find(server: &Server, endpoint: &Endpoint<'_>) -> Option<Found> {
-    endpoint.files().into_iter().find_map(|name| {
-        match fsx::open_regular(&server.site.path(&name)) {
+    let mut files = endpoint.files();
+    // A tag that gets another type may lose the old name before it is looked at, and have got the new
+    // one after that was.
+    if let Endpoint::Tagged(..) = endpoint {
+        files.extend(endpoint.files());
+    }
+    files
+        .into_iter()
+        .find_map(|name| match fsx::open_regular(&server.site.path(&name)) {
             Ok(found) => found.map(|(file, meta)| Found { name, file, meta }),
             Err(problem) => {
                 server.log.problem(&format!("{problem:#}"));
                 None
             }
-        }
-    })
+        })
 }
 
 fn respond<T>(

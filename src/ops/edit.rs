@@ -49,7 +49,7 @@ pub fn tag(
     options: &Options,
     from: &Reference,
     tags: &[Tag],
-    busy: impl FnOnce(),
+    busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let touched = [from.repository.clone()].into();
     edit(options, touched, busy, |images| {
@@ -72,7 +72,7 @@ pub fn tag(
 pub fn remove(
     options: &Options,
     references: &[Reference],
-    busy: impl FnOnce(),
+    busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let touched = references
         .iter()
@@ -178,7 +178,7 @@ pub(super) fn reachable(
 fn edit(
     options: &Options,
     mut touched: BTreeSet<Repository>,
-    busy: impl FnOnce(),
+    busy: impl FnOnce() -> anyhow::Result<()>,
     change: impl FnOnce(&mut Images) -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let (site, before) = open(&options.site, options.dry_run, busy)?;
@@ -207,7 +207,7 @@ fn edit(
 pub(super) fn open(
     root: &Path,
     dry_run: bool,
-    busy: impl FnOnce(),
+    busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<(Site, Catalogue)> {
     let (_, catalogue) = site::read(root)?;
     Site::open(root, catalogue.apis, dry_run, false, busy)

@@ -54,7 +54,10 @@ pub struct Pruned {
 ///
 /// # Errors
 /// When there is no site, or it is damaged or cannot be written.
-pub fn prune(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Pruned> {
+pub fn prune(
+    options: &Options,
+    busy: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Pruned> {
     let (site, mut catalogue) = edit::open(&options.site, options.dry_run, busy)?;
     if !site.pending.is_empty() {
         // A run that died may have left tags that the catalogue does not know.

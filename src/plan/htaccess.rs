@@ -7,6 +7,7 @@
 //! Apache reads `.htaccess` at each request, so a tag moves when the file that names its manifest is
 //! replaced. `_answers` is in nobody's way: no address of a registry begins so.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::catalogue::Repo;
@@ -80,6 +81,31 @@ fn tags(images: &Images, repo: &Repo, name: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Whether a file of the site holds the rules for the tags of a repository.
+pub fn is_of_tags(path: &str) -> bool {
+    path.starts_with("v2/") && path.ends_with("/manifests/.htaccess")
+}
+
+/// New rules for the tags of a repository, and of the old ones those for other tags.
+pub fn with_old(new: &[u8], old: &[u8]) -> Vec<u8> {
+    let lines = |text| {
+        String::from_utf8_lossy(text)
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let address = |line: &str| line.rsplit_once(' ').map(|(address, _)| address.to_owned());
+    let known: BTreeSet<_> = lines(new).iter().map(|line| address(line)).collect();
+    let mut all = new.to_vec();
+    for line in lines(old) {
+        if line.starts_with("SetEnvIf ") && !known.contains(&address(&line)) {
+            all.extend(line.as_bytes());
+            all.push(b'\n');
+        }
+    }
+    all
+}
+
 /// A name as a regular expression: of what its grammar allows, only the dot means something else.
 fn pattern(name: &str) -> String {
     name.replace('.', r"\.")
@@ -101,6 +127,23 @@ mod tests {
                 assert_eq!(RULES.matches(&rule).count(), 1, "{rule}");
             }
         }
+    }
+
+    #[test]
+    fn rules_for_tags_that_go_stay_behind_the_new_ones() {
+        let rule = |tag: &str, digest: &str| {
+            format!("SetEnvIf Request_URI \"^/v2/a/manifests/{tag}$\" manifest={digest}.om\n")
+        };
+        let new = ["# What it is.\n".into(), rule("1", "new"), rule("3", "x")].concat();
+        let old = ["# What it is.\n".into(), rule("1", "old"), rule("2", "y")].concat();
+        let both = with_old(new.as_bytes(), old.as_bytes());
+        assert_eq!(
+            String::from_utf8(both.clone()).unwrap(),
+            new.clone() + &rule("2", "y")
+        );
+        assert_eq!(with_old(new.as_bytes(), &both), both);
+        assert_eq!(with_old(new.as_bytes(), b""), new.as_bytes());
+        assert!(is_of_tags("v2/a/manifests/.htaccess") && !is_of_tags(".htaccess"));
     }
 
     #[test]

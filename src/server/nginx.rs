@@ -31,6 +31,10 @@ const EXACT: [[&str; 2]; 4] = [
     ],
     [
         "            location ~ \"^/v2/(?<name>.+)/manifests/(?<tag>[^/]+)$\" {\n\
+         \x20               # A tag that gets another type may lose the old name between the look and the opening.\n\
+         \x20               recursive_error_pages on;\n\
+         \x20               error_page 403 404 = @look_again;\n\
+         \x20               error_page 405       @read_only;\n\
          \x20               set $typed /v2/$name/_types/$tag;\n\
          \x20               try_files $typed.om $typed.oi $typed.d2 $typed.dl $typed.s1 $typed.s0 =404;",
         "            # A tag is answered by the file of its digest, so that header and body are always of one manifest.\n\

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -29,6 +30,8 @@ use crate::spec::name::Repository;
 
 pub mod load;
 mod sources;
+mod sweep;
+mod turn;
 pub mod unplanned;
 pub mod write;
 
@@ -45,6 +48,8 @@ pub struct Site {
     /// Layers by the key of the content that they came of.
     sources: BTreeMap<Digest, Digest>,
     made: BTreeMap<Digest, Digest>,
+    /// The folders that were made for it: the private one, and the site's own.
+    fresh: Vec<PathBuf>,
     _lock: Option<File>,
 }
 
@@ -63,26 +68,35 @@ const MAX_PRIVATE: u64 = 1 << 30;
 
 impl Site {
     /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
-    /// no lock. With `link` files of sources may be linked into staging. `busy` is called before waiting for another writer.
+    /// no lock. With `link` files of sources may be linked into staging. Before waiting for another
+    /// writer `busy` is called, which may refuse to.
     ///
     /// # Errors
-    /// When there is something else at the path.
+    /// When there is something else at the path, it cannot be written, or what `busy` says.
     pub fn open(
         root: &Path,
         apis: Apis,
         dry_run: bool,
         link: bool,
-        busy: impl FnOnce(),
+        busy: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<(Self, Catalogue)> {
         let files = SiteFiles::new(root);
         refuse_foreign(&files)?;
         let private = files.path(PRIVATE);
+        let mut fresh = Vec::new();
         let (lock, staging) = if dry_run {
             (None, Staging::Nowhere)
         } else {
-            fsx::create_dirs(&private)?;
-            let lock = fsx::lock(&private.join("lock"), busy)?;
-            (Some(lock), clean_staging(private.join("staging"), link)?)
+            for folder in [&private, root] {
+                if fsx::meta(folder)?.is_none() {
+                    fresh.push(folder.to_owned());
+                }
+            }
+            let lock = writable(fsx::lock(&private.join("lock"), busy))?;
+            (
+                Some(lock),
+                writable(clean_staging(private.join("staging"), link))?,
+            )
         };
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
@@ -107,6 +121,7 @@ impl Site {
                 layers,
                 sources: sources.into_iter().collect(),
                 made,
+                fresh,
                 _lock: lock,
             },
             catalogue,
@@ -190,11 +205,20 @@ impl Site {
     }
 }
 
-/// What lies in staging is of no use to the next run, whatever became of this one.
+/// What lies in staging is of no use to the next run, whatever became of this one. A first run that
+/// came to nothing leaves nothing.
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Staging::Folder { path, .. } = &self.staging {
-            let _ = fsx::remove_tree(path);
+        let Staging::Folder { path, .. } = &self.staging else {
+            return;
+        };
+        let _ = fsx::remove_tree(path);
+        let is_empty = || fsx::names(self.files.root()).is_ok_and(|names| names == [PRIVATE]);
+        if !self.fresh.is_empty() && is_empty() {
+            let _ = fsx::remove(&self.private("lock"));
+            for folder in &self.fresh {
+                let _ = fsx::remove_empty(folder);
+            }
         }
     }
 }
@@ -231,7 +255,8 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         if Catalogue::is_one(&index) {
             return Ok(());
         }
-    } else if fsx::meta(&files.path(PRIVATE))?.is_some() || fsx::names(root)?.is_empty() {
+    // In this order: another first build may begin meanwhile, and its private folder comes first.
+    } else if fsx::names(root)?.is_empty() || fsx::meta(&files.path(PRIVATE))?.is_some() {
         return Ok(());
     }
     Err(anyhow::anyhow!(
@@ -239,6 +264,25 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         files.origin()
     ))
     .hint("give `-o` a new or empty folder")
+}
+
+/// Says what to do where a site cannot be written at all.
+fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
+    let is_refused = |error: &anyhow::Error| {
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        matches!(
+            kind,
+            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        )
+    };
+    match opened {
+        Err(error) if is_refused(&error) => Err(error).hint(
+            "this changes the site, so it must be writable; `list`, `verify` and `serve` only read it",
+        ),
+        opened => opened,
+    }
 }
 
 fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {
@@ -260,25 +304,30 @@ fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Resu
 }
 
 fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, Layer>> {
-    let parse = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [blob, size, diff_id, origin, shape] = words.as_slice() else {
-            return None;
-        };
-        let tar = Tar {
-            diff_id: Digest::from_hex(diff_id).ok()?,
-            lacking: *shape == "lacking",
-        };
-        Some((
-            Digest::from_hex(blob).ok()?,
-            Layer {
-                size: size.parse().ok()?,
-                tar,
-                made: *origin == "made",
-            },
-        ))
+    Ok(read_lines(path, layer_of_line)?.into_iter().collect())
+}
+
+fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [blob, size, diff_id, origin, shape] = words.as_slice() else {
+        return None;
     };
-    Ok(read_lines(path, parse)?.into_iter().collect())
+    // The last line may be cut: the file is replaced without waiting for the disk.
+    let lacking = match *shape {
+        "lacking" => true,
+        "whole" => false,
+        _ => return None,
+    };
+    let tar = Tar {
+        diff_id: Digest::from_hex(diff_id).ok()?,
+        lacking,
+    };
+    let layer = Layer {
+        size: size.parse().ok()?,
+        tar,
+        made: *origin == "made",
+    };
+    Some((Digest::from_hex(blob).ok()?, layer))
 }
 
 /// Opens a site for reading.
@@ -304,4 +353,20 @@ pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     let catalogue = Catalogue::parse(&index)
         .with_context(|| format!("cannot read the site {}", files.origin()))?;
     Ok((files, catalogue))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of `lacking` was read as `whole`, and v1 got a layer in which old clients miss something.
+    #[test]
+    fn a_line_that_was_cut_is_no_line() {
+        let hex = "0".repeat(64);
+        let line = format!("{hex} 12 {hex} made lacking");
+        assert!(layer_of_line(&line).unwrap().1.tar.lacking);
+        for length in 0..line.len() {
+            assert!(layer_of_line(&line[..length]).is_none(), "{length}");
+        }
+    }
 }

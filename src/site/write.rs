@@ -16,12 +16,13 @@ use serde::Serialize;
 use crate::content::Content;
 use crate::fsx;
 use crate::ingest::Staging;
-use crate::plan::{Part, Plan};
+use crate::plan::{Part, Plan, htaccess};
 use crate::site::Site;
+use crate::site::turn::Turn;
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
-use crate::tree::{File, Stage, Tree};
+use crate::tree::{File, Stage};
 
 /// What writing changed, or would change.
 #[derive(Debug, Default, Serialize)]
@@ -84,6 +85,7 @@ impl Site {
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository))?;
         let counts = writer.counts.into_changes();
+        // A run that died may have left nothing else to do.
         if !self.is_dry() && (changed || counts.removed > 0 || !self.pending.is_empty()) {
             fsx::sync(self.files.root())?;
             self.clear_pending()?;
@@ -91,7 +93,7 @@ impl Site {
         Ok(counts)
     }
 
-    fn is_dry(&self) -> bool {
+    pub(super) fn is_dry(&self) -> bool {
         matches!(self.staging, Staging::Nowhere)
     }
 
@@ -118,43 +120,12 @@ impl Site {
     }
 }
 
-/// The order of names within a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    File,
-    /// The JSON of a v1 image says that the rest of it is there.
-    V1Image,
-    /// What lists the tags of a repository.
-    TagList,
-    /// What lists repositories.
-    List,
-    Catalogue,
-}
-
-impl Turn {
-    /// The turn of a path within the site.
-    fn of(path: &Path) -> Self {
-        let is = |end: &str| path.ends_with(end);
-        if path == Path::new("index.json") {
-            Self::Catalogue
-        } else if is("v2/_catalog") || is("v1/search") {
-            Self::List
-        } else if is("tags/index.json") || is("tags/index.html") || is("tags/list") {
-            Self::TagList
-        } else if path.starts_with("v1/images") && is("json") {
-            Self::V1Image
-        } else {
-            Self::File
-        }
-    }
-}
-
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     links: AtomicU64,
-    removed: AtomicU64,
+    pub(super) removed: AtomicU64,
 }
 
 impl Counts {
@@ -173,10 +144,10 @@ impl Counts {
     }
 }
 
-struct Writer<'a> {
-    site: &'a Site,
-    plan: &'a Plan<'a>,
-    counts: Counts,
+pub(super) struct Writer<'a> {
+    pub(super) site: &'a Site,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) counts: Counts,
 }
 
 type Renames = Mutex<Vec<(PathBuf, PathBuf)>>;
@@ -194,6 +165,9 @@ impl Writer<'_> {
         for (relative, file) in tree.files() {
             let path = self.site.files.path(relative);
             let temporary = match file {
+                File::Bytes(bytes) if htaccess::is_of_tags(relative) => {
+                    self.bytes(&path, &self.rules_with_old(relative, bytes)?)?
+                }
                 File::Bytes(bytes) => self.bytes(&path, bytes)?,
                 File::Own(digest) => self.content(&path, digest)?,
                 File::Blob(digest) if relative == blob_path(digest) => {
@@ -222,7 +196,7 @@ impl Writer<'_> {
     }
 
     /// Stages a file of these bytes, unless it is there already.
-    fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+    pub(super) fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
         if has_length(path, bytes.len() as u64)?
             && fsx::read(path, bytes.len() as u64)?.as_deref() == Some(bytes)
         {
@@ -316,49 +290,6 @@ impl Writer<'_> {
             _ => Ok(()),
         }
     }
-
-    /// Removes the pointers that a repository no longer has: of tags that are gone, and second names
-    /// under an old type.
-    fn sweep(&self, repository: &Repository) -> anyhow::Result<()> {
-        let mut planned = BTreeSet::new();
-        if self.plan.images.repositories.contains_key(repository) {
-            let tree: Tree = self
-                .plan
-                .tree(Part::Repository(repository), Stage::Pointer)?;
-            planned.extend(tree.files().map(|(path, _)| path.to_owned()));
-        }
-        let (folders, files) = self.plan.pointers(repository);
-        for folder in folders {
-            for name in fsx::names(&self.site.files.path(&folder))? {
-                if !name.starts_with("sha256:") || folder.ends_with("/referrers") {
-                    self.drop_unplanned(&planned, &format!("{folder}/{name}"))?;
-                }
-            }
-        }
-        for file in files {
-            if fsx::meta(&self.site.files.path(&file))?.is_some_and(|meta| meta.is_file) {
-                self.drop_unplanned(&planned, &file)?;
-            }
-        }
-        if self.plan.dropped.contains(repository) && !self.site.is_dry() {
-            for folder in self.plan.folders(repository) {
-                self.site.files.remove_empty(&folder)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_unplanned(&self, planned: &BTreeSet<String>, path: &str) -> anyhow::Result<()> {
-        if planned.contains(path) {
-            return Ok(());
-        }
-        self.counts.removed.fetch_add(1, Ordering::Relaxed);
-        if self.site.is_dry() {
-            Ok(())
-        } else {
-            fsx::remove(&self.site.files.path(path))
-        }
-    }
 }
 
 fn push<T>(list: &Mutex<Vec<T>>, item: T) {
@@ -369,39 +300,4 @@ fn push<T>(list: &Mutex<Vec<T>>, item: T) {
 
 fn has_length(path: &Path, length: u64) -> anyhow::Result<bool> {
     Ok(fsx::meta(path)?.is_some_and(|meta| meta.is_file && meta.len == length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_names_others_gets_its_name_after_them() {
-        let v1 = "v1/images/00/";
-        let order = [
-            vec![
-                format!("{v1}ancestry"),
-                format!("{v1}checksum"),
-                "v1/_ping".into(),
-            ],
-            vec![format!("{v1}json")],
-            vec![
-                "v1/repositories/a/tags/index.json".into(),
-                "v2/a/tags/list".into(),
-            ],
-            vec!["v1/search".into(), "v2/_catalog".into()],
-            vec!["index.json".into()],
-        ];
-        for (before, after) in order.iter().zip(&order[1..]) {
-            for (before, after) in before
-                .iter()
-                .flat_map(|b| after.iter().map(move |a| (b, a)))
-            {
-                assert!(
-                    Turn::of(before.as_ref()) < Turn::of(after.as_ref()),
-                    "{before} {after}"
-                );
-            }
-        }
-    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 
 use anyhow::Context as _;
 
@@ -99,14 +99,14 @@ fn stage(
     entry.take(6).read_to_end(&mut start)?;
     let packing = Packing::of_start(&start);
     let path = staging.path()?;
-    let mut file = fsx::create(&path)?;
+    let mut file = fsx::Out::create(&path)?;
     let mut reader = Counted {
         reader: io::Cursor::new(start).chain(entry),
         bytes: 0,
     };
     let origin = member_origin(name, origin);
     let cannot_write =
-        |error| anyhow::Error::new(error).context(format!("cannot write a copy of {origin}"));
+        |error| fsx::cannot_write(error).context(format!("cannot write a copy of {origin}"));
     if packing == Packing::Plain {
         let measured = layer::compress_stream(&mut reader, size >= layer::LARGE, &mut file)
             .map_err(|failure| match failure {
@@ -158,7 +158,7 @@ pub(super) fn unpack(
     ))
 }
 
-fn copy(reader: &mut impl Read, file: &mut File) -> Result<u64, Failure> {
+fn copy(reader: &mut impl Read, file: &mut impl Write) -> Result<u64, Failure> {
     let mut buffer = vec![0; 1 << 18];
     let mut copied = 0;
     loop {

@@ -22,14 +22,18 @@ use crate::{fsx, layer};
 
 mod merge;
 mod options;
+mod room;
 
 pub use options::{Built, Moved, Options, Selection, Summary};
 
-/// Builds a site, or adds to one. `busy` is called before waiting for another writer.
+/// Builds a site, or adds to one. Before waiting for another writer `busy` is called, which may refuse to.
 ///
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
-pub fn build(options: &Options, busy: impl FnOnce()) -> anyhow::Result<Summary> {
+pub fn build(
+    options: &Options,
+    busy: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
     let (mut site, catalogue) = Site::open(
         &options.output,
         options.apis,
@@ -173,7 +177,9 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules, cache: bool) -> anyhow:
         }
         identities.push(identity);
     }
-    let stored = ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.staging, site)?;
+    let all: Vec<&Job> = jobs.iter().collect();
+    room::check(&all, site)?;
+    let stored = ingest::run(&all, &site.staging, site)?;
     let mut taken = vec![Taken::new(); drafts.len()];
     let mut read = Vec::new();
     for (((draft, id), stored), (job, identity)) in needed
@@ -214,7 +220,7 @@ pub(super) fn encode(
     };
     let (measured, content) = if let Staging::Folder { .. } = staging {
         let path = staging.path()?;
-        let measured = make(&mut fsx::create(&path)?)?;
+        let measured = make(&mut fsx::Out::create(&path)?)?;
         (measured, Content::file_of_len(path, measured.size))
     } else {
         (make(&mut std::io::sink())?, stored.content.clone())

@@ -1,0 +1,72 @@
+//! Whether there is room for what is new, asked before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::content::Content;
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::ingest::{Job, Known as _, Staging, Work};
+use crate::layer::Packing;
+use crate::site::Site;
+use crate::spec::digest::Digest;
+
+/// Refuses what cannot succeed: the site needs at least the new blobs that are packed already. What
+/// will be compressed here may become as good as nothing.
+pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
+    let Staging::Folder { path, .. } = &site.staging else {
+        return Ok(());
+    };
+    let Some(free) = fsx::free(path)? else {
+        return Ok(());
+    };
+    let mut new: BTreeMap<Digest, &Content> = BTreeMap::new();
+    for job in jobs {
+        if let (Work::Keep { .. }, Some(digest)) = (job.work, job.digest) {
+            let content = &job.content;
+            let is_there = |there: Content| there.len() == content.len();
+            let is_staged = content.path().is_some_and(|file| file.starts_with(path));
+            if !is_staged && !site.blob(&digest).is_some_and(is_there) {
+                new.insert(digest, content);
+            }
+        }
+    }
+    let sum = |new: &BTreeMap<Digest, &Content>| new.values().map(|content| content.len()).sum();
+    if sum(&new) <= free {
+        return Ok(());
+    }
+    // A file system that packs what lies on it needs less for what is plain.
+    for (digest, content) in std::mem::take(&mut new) {
+        if Packing::of(content)? != Packing::Plain && !is_shared(content, site)? {
+            new.insert(digest, content);
+        }
+    }
+    let least: u64 = sum(&new);
+    if least <= free {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "{} has no room for what is new: it needs {least} bytes or more, {free} are free",
+        site.files.origin()
+    ))
+    .hint("make room, or take less with `--only` and `--platform`")
+}
+
+/// Whether the site can have content without another copy of it.
+fn is_shared(content: &Content, site: &Site) -> anyhow::Result<bool> {
+    let Staging::Folder { path, link, .. } = &site.staging else {
+        return Ok(false);
+    };
+    let device = |path: &Path| anyhow::Ok(fsx::meta(path)?.map(|meta| meta.inode.0));
+    match content.path() {
+        Some(file) if device(file)? == device(path)? => {
+            let probe = site.staging.path()?;
+            let shared = *link || fsx::clone(file, &probe)?;
+            fsx::remove(&probe)?;
+            Ok(shared)
+        }
+        _ => Ok(false),
+    }
+}
