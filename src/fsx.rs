@@ -66,9 +66,16 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// What lies at a path, links followed; `None` when nothing does.
 pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
-    Ok(act("look at", path, found(fs::metadata(path)))?
-        .as_ref()
-        .map(Meta::of))
+    let found = found(fs::metadata(path));
+    if let Err(error) = &found
+        && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    {
+        return Err(bad(format!(
+            "`{}` is a link that leads back to itself",
+            shown_path(path)
+        )));
+    }
+    Ok(act("look at", path, found)?.as_ref().map(Meta::of))
 }
 
 /// Opens a file for reading.

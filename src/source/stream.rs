@@ -4,7 +4,6 @@
 //! of them is kept, since a plain layer can be unpacked again from its compressed form. Small members
 //! stay in memory, up to a limit.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 
@@ -15,10 +14,8 @@ use crate::content::Content;
 use crate::error::{bad, shown};
 use crate::fsx;
 use crate::ingest::{Staging, Stored};
-use crate::layer::{self, Failure, Packing};
-use crate::source::members::{
-    Budget, Headers, Member, about_tar, insert, is_tar_header, kind_of, member_origin,
-};
+use crate::layer::{self, Budget, Failure, Headers, Packing};
+use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 
 /// Members up to this many bytes stay in memory.
 const SMALL: u64 = 64 << 10;
@@ -30,33 +27,26 @@ pub(super) fn members(
     reader: impl Read,
     staging: &Staging,
     origin: &str,
-) -> anyhow::Result<BTreeMap<String, Member>> {
+) -> anyhow::Result<Members> {
     read_all(reader, staging, origin).map_err(|error| about_tar(error, origin))
 }
 
-fn read_all(
-    mut reader: impl Read,
-    staging: &Staging,
-    origin: &str,
-) -> anyhow::Result<BTreeMap<String, Member>> {
+fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::Result<Members> {
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
     if !is_tar_header(&start) {
         bail_bad!("it is no tar archive");
     }
     let budget = Budget::default();
-    let reader = Headers {
-        reader: io::Cursor::new(start).chain(reader),
-        budget: budget.clone(),
-    };
+    let reader = Headers::new(io::Cursor::new(start).chain(reader), &budget);
     let mut archive = tar::Archive::new(reader);
-    let mut members = BTreeMap::new();
+    let mut members = Members::default();
     let mut in_memory = 0;
     for entry in archive.entries()? {
         let mut entry = entry?;
+        budget.pass(&entry)?;
         if let Some((name, kind)) = kind_of(&entry)? {
-            insert(&mut members, name, kind, |name| {
-                budget.lift();
+            members.insert(name, kind, |name| {
                 let size = entry.size();
                 if size <= SMALL && in_memory + size <= SMALL_SUM {
                     in_memory += size;
@@ -71,11 +61,12 @@ fn read_all(
                 stage(&mut entry, name, size, staging, origin)
             })?;
         }
-        budget.renew();
     }
     // What follows the end of a tar is padding; but the end of a compressed one holds its checksum.
     budget.lift();
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    let mut rest = archive.into_inner();
+    members.is_cut = !rest.has_end();
+    io::copy(&mut rest, &mut io::sink())?;
     Ok(members)
 }
 

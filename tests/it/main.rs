@@ -12,6 +12,7 @@ mod apache;
 mod bad_input;
 mod client_lists;
 mod clients;
+mod fuzz;
 mod htaccess;
 mod legacy;
 mod matrix;
