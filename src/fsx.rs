@@ -18,6 +18,10 @@ use anyhow::Context as _;
 
 use crate::error::{bad, shown};
 
+mod roomy;
+
+pub use roomy::Roomy;
+
 /// A path as messages show it.
 pub fn shown_path(path: &Path) -> String {
     shown(path.to_string_lossy())

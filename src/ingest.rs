@@ -91,15 +91,27 @@ impl Staging {
         }
     }
 
+    /// A new file in the folder, and its path.
+    ///
+    /// # Errors
+    /// When it cannot be created, or in a dry run.
+    pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::Roomy)> {
+        let path = self.path()?;
+        let folder = path.parent().unwrap_or(&path).to_path_buf();
+        let file = fsx::Roomy::new(fsx::create(&path)?, folder);
+        Ok((path, file))
+    }
+
     /// A file without a name for what has to be looked up again, such as an archive unpacked.
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn scratch(&self) -> anyhow::Result<std::fs::File> {
-        match self {
-            Self::Folder { path, .. } => fsx::create_nameless(path),
-            Self::Nowhere => fsx::create_nameless(&fsx::temp_dir()),
-        }
+    pub fn scratch(&self) -> anyhow::Result<fsx::Roomy> {
+        let folder = match self {
+            Self::Folder { path, .. } => path.clone(),
+            Self::Nowhere => fsx::temp_dir(),
+        };
+        Ok(fsx::Roomy::new(fsx::create_nameless(&folder)?, folder))
     }
 }
 
@@ -330,16 +342,14 @@ fn staged(
 }
 
 /// A file in staging, or nothing in a dry run.
-struct Sink(Option<(PathBuf, std::fs::File)>);
+struct Sink(Option<(PathBuf, fsx::Roomy)>);
 
 impl Sink {
     fn new(staging: &Staging) -> anyhow::Result<Self> {
         if matches!(staging, Staging::Nowhere) {
             return Ok(Self(None));
         }
-        let path = staging.path()?;
-        let file = fsx::create(&path)?;
-        Ok(Self(Some((path, file))))
+        staging.create().map(|created| Self(Some(created)))
     }
 
     /// What was written; in a dry run, where it came from.

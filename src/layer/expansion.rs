@@ -120,7 +120,7 @@ mod tests {
         };
         let (mut packed, bound) = Bound::new(io::repeat(0).take(1000), len, limits);
         let mut all = 0;
-        let mut out = bound.over(io::empty());
+        let out = bound.over(io::empty());
         while packed
             .read(&mut [0; 10])
             .map_err(|error| error.to_string())?

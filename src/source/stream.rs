@@ -89,8 +89,7 @@ fn stage(
     let mut start = Vec::new();
     entry.take(6).read_to_end(&mut start)?;
     let packing = Packing::of_start(&start);
-    let path = staging.path()?;
-    let mut file = fsx::create(&path)?;
+    let (path, mut file) = staging.create()?;
     let mut reader = Counted {
         reader: io::Cursor::new(start).chain(entry),
         bytes: 0,
@@ -144,12 +143,12 @@ pub(super) fn unpack(
         Failure::Read(error) | Failure::Write(error) => error.into(),
     });
     Ok((
-        file,
+        file.into_inner(),
         copied.with_context(|| format!("cannot unpack {origin}"))?,
     ))
 }
 
-fn copy(reader: &mut impl Read, file: &mut File) -> Result<u64, Failure> {
+fn copy(reader: &mut impl Read, file: &mut fsx::Roomy) -> Result<u64, Failure> {
     let mut buffer = vec![0; 1 << 18];
     let mut copied = 0;
     loop {

@@ -86,12 +86,14 @@ fn changed(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
                 bytes.drain(at..end);
             }
             5 => {
-                let other = piece(chance.of(seeds), chance);
+                let other = chance.of(seeds).clone();
+                let other = piece(&other, chance);
                 bytes.splice(at..at, other);
             }
             6 => {
                 // Over what is there, so that the blocks of a tar stay where they are.
-                let other = piece(chance.of(seeds), chance);
+                let other = chance.of(seeds).clone();
+                let other = piece(&other, chance);
                 let end = (at + other.len()).min(bytes.len());
                 bytes.splice(at..end, other);
             }
@@ -110,7 +112,11 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "archive" | "load" => files(|path, _| path.ends_with(".tar")),
         "packed" => files(|path, bytes| !path.ends_with(".tar") && !bytes.starts_with(b"{")),
         "layers" => (0..8_u8)
-            .map(|number| (0..40).map(|at| at * 37 + number * 11).collect())
+            .map(|number| {
+                (0..40_u8)
+                    .map(|at| at.wrapping_mul(37).wrapping_add(number * 11))
+                    .collect()
+            })
             .collect(),
         "name" => text(&[
             "docker.io/library/alpine:3.20",
