@@ -82,6 +82,12 @@ pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
     Ok(act("look at", path, found)?.as_ref().map(Meta::of))
 }
 
+/// Whether a path is a symbolic link, wherever it leads.
+pub fn is_link(path: &Path) -> anyhow::Result<bool> {
+    let found = act("look at", path, found(fs::symlink_metadata(path)))?;
+    Ok(found.is_some_and(|metadata| metadata.is_symlink()))
+}
+
 /// Opens a file for reading.
 pub fn open(path: &Path) -> anyhow::Result<File> {
     act("open", path, File::open(path))

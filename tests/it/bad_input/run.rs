@@ -15,6 +15,8 @@ use crate::support::temp::TempDir;
 const MEMORY: u32 = 900 << 10;
 /// Time that a run may take: far less than work in the square of the input would need.
 const TIME: Duration = Duration::from_secs(20);
+/// What the program gets on its standard input, if it is there.
+const STDIN: &str = ".stdin";
 /// An error that is longer than this is no longer read.
 const MAX_ERROR: usize = 2500;
 
@@ -68,6 +70,19 @@ pub(super) fn tar(
     make: impl Fn() -> Archive + Send + Sync + 'static,
 ) -> Case {
     bytes(name, words, move || make().tar())
+}
+
+/// A case that is bytes on the standard input, `-`.
+pub(super) fn stdin<B: Into<Vec<u8>>>(
+    name: &'static str,
+    words: &[&'static str],
+    make: impl Fn() -> B + Send + Sync + 'static,
+) -> Case {
+    let words = [&["the standard input"], words].concat();
+    case(name, &words, move |folder| {
+        fs::write(folder.join(STDIN), make().into()).unwrap();
+        vec!["-".into()]
+    })
 }
 
 /// A case that is a folder, `bad`.
@@ -239,7 +254,7 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         .arg(env!("CARGO_BIN_EXE_stillage"))
         .args(args)
         .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
+        .stdin(File::open(scratch.join(STDIN)).map_or_else(|_| Stdio::null(), Stdio::from))
         .stdout(File::create(&out).unwrap())
         .stderr(File::create(&err).unwrap())
         .spawn()
