@@ -5,6 +5,7 @@
 //! thousand times, and no more where anything is in it. gzip cannot pass 1,032 to 1, zstd and bzip2
 //! reach tens of thousands: for those it is the ratio that counts, for gzip the total.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,31 @@ pub(super) const LIMITS: Limits = Limits {
     ratio: 1100,
     total: 1 << 40,
 };
+
+/// Something unpacks to more than its limits.
+#[derive(Debug)]
+pub struct Expansion(String);
+
+impl Expansion {
+    fn error(text: String) -> io::Error {
+        io::Error::other(Self(text))
+    }
+
+    /// Whether that is what went wrong.
+    pub fn caused(error: &io::Error) -> bool {
+        error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
+impl fmt::Display for Expansion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Expansion {}
 
 /// Counts what goes into a decoder.
 pub(super) struct Packed<R> {
@@ -71,14 +97,14 @@ impl Bound {
     fn check(&self, given: u64) -> io::Result<()> {
         let Limits { free, ratio, total } = self.limits;
         if given > total {
-            return Err(io::Error::other(format!(
+            return Err(Expansion::error(format!(
                 "it unpacks to more than {}",
                 gibibytes(total)
             )));
         }
         let packed = self.len.max(self.taken.load(Ordering::Relaxed));
         if given > free && given / ratio > packed {
-            return Err(io::Error::other(format!(
+            return Err(Expansion::error(format!(
                 "it unpacks to more than {} and {ratio} times its length",
                 gibibytes(free)
             )));

@@ -15,6 +15,7 @@ mod shape;
 
 pub use complete::Completion;
 pub use compress::{Failure, LARGE, compress, compress_stream};
+pub use expansion::Expansion;
 pub use headers::{Budget, Headers};
 
 use expansion::Bound;

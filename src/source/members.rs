@@ -5,8 +5,9 @@ use std::io::{self, Read};
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::error::shown;
+use crate::error::{Hint, shown};
 use crate::ingest::Stored;
+use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name};
 
 /// A member of an archive.
@@ -107,7 +108,15 @@ impl Members {
 /// Names the archive in an error of reading its headers.
 pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     match error.downcast::<io::Error>() {
-        Ok(error) => Content::memory([], origin).failed(error),
+        Ok(error) => {
+            let expands = Expansion::caused(&error);
+            let failed = Content::memory([], origin).failed(error);
+            if expands {
+                let hint = "if it is right, unpack it first: a plain tar has no such limit";
+                return failed.context(Hint(hint.into()));
+            }
+            failed
+        }
         Err(error) => error.context(format!("cannot read {origin}")),
     }
 }

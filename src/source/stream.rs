@@ -7,11 +7,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 
-use anyhow::Context as _;
-
 use crate::bail_bad;
 use crate::content::Content;
-use crate::error::{bad, shown};
+use crate::error::shown;
 use crate::fsx;
 use crate::ingest::{Staging, Stored};
 use crate::layer::{self, Budget, Failure, Headers, Packing};
@@ -139,13 +137,12 @@ pub(super) fn unpack(
 ) -> anyhow::Result<(File, u64)> {
     let mut file = staging.scratch()?;
     let copied = copy(&mut reader, &mut file).map_err(|failure| match failure {
-        Failure::Read(error) if error.raw_os_error().is_none() => bad(shown(error.to_string())),
-        Failure::Read(error) | Failure::Write(error) => error.into(),
-    });
-    Ok((
-        file.into_inner(),
-        copied.with_context(|| format!("cannot unpack {origin}"))?,
-    ))
+        Failure::Read(error) => about_tar(error.into(), origin),
+        Failure::Write(error) => {
+            anyhow::Error::new(error).context(format!("cannot unpack {origin}"))
+        }
+    })?;
+    Ok((file.into_inner(), copied))
 }
 
 fn copy(reader: &mut impl Read, file: &mut fsx::Roomy) -> Result<u64, Failure> {

@@ -109,8 +109,8 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     let text = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     match name {
-        "archive" | "load" => files(|path, _| path.ends_with(".tar")),
-        "packed" => files(|path, bytes| !path.ends_with(".tar") && !bytes.starts_with(b"{")),
+        "archive" | "load" => files(|path, _| is_tar(path)),
+        "packed" => files(|path, bytes| !is_tar(path) && !bytes.starts_with(b"{")),
         "layers" => (0..8_u8)
             .map(|number| {
                 (0..40_u8)
@@ -137,19 +137,23 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "catalogue" => text(&[&format!(
             r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"x/y","digest":"sha256:{empty}","size":3,"annotations":{{"org.opencontainers.image.ref.name":"tiny:1"}}}}],"annotations":{{"org.stillage.apis":"v1,v2","org.stillage.format":"1","org.stillage.v1.platform":"linux/arm64/v8"}}}}"#
         )]),
-        "index" => files(|path, _| path.ends_with("/index.json")),
-        _ => files(|path, bytes| !path.ends_with(".tar") && bytes.starts_with(b"{")),
+        "index" => files(|path, _| path.ends_with("index.json")),
+        _ => files(|path, bytes| !is_tar(path) && bytes.starts_with(b"{")),
     }
 }
 
-fn files(wanted: impl Fn(&str, &[u8]) -> bool) -> Vec<Vec<u8>> {
+fn is_tar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tar")
+}
+
+fn files(wanted: impl Fn(&Path, &[u8]) -> bool) -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
         let entry = entry.unwrap();
         if entry.file_type().is_file() {
             let bytes = fs::read(entry.path()).unwrap();
-            if !bytes.is_empty() && wanted(entry.path().to_str().unwrap(), &bytes) {
+            if !bytes.is_empty() && wanted(entry.path(), &bytes) {
                 found.push(bytes);
             }
         }

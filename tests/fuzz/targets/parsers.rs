@@ -170,10 +170,10 @@ pub(super) fn name(data: &[u8]) {
             let mut printed = repository.to_string();
             if let Some(tag) = &tag {
                 check_tag(tag);
-                printed += &format!(":{tag}");
+                printed.extend([":", tag.as_str()]);
             }
             if let Some(digest) = &digest {
-                printed += &format!("@{digest}");
+                printed.extend(["@", &digest.to_string()]);
             }
             let again: Reference = printed.parse().expect("what was printed is a reference");
             assert_eq!(

@@ -122,8 +122,8 @@ fn htaccess(plan: &Plan<'_>) {
                 let pattern = rest.and_then(|rest| rest.split_once("$\" manifest=sha256:"));
                 let (pattern, _) = pattern.unwrap_or_else(|| panic!("{line}"));
                 let unescaped = pattern.replace("\\.", "");
-                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
-                assert!(unescaped.chars().all(plain), "{line}");
+                let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
+                assert!(unescaped.chars().all(known), "{line}");
             }
         }
     }
@@ -153,8 +153,8 @@ fn maps(plan: Plan<'_>, images: &Images) {
         .lines()
         .filter(|line| line.starts_with("    /v2/"))
         .map(|line| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || " /-_.:;\"=".contains(c);
-            assert!(line.chars().all(plain) && line.ends_with("\";"), "{line}");
+            let known = |c: char| c.is_ascii_alphanumeric() || " /-_.:;\"=".contains(c);
+            assert!(line.chars().all(known) && line.ends_with("\";"), "{line}");
             line.matches("=sha256:").count()
         })
         .sum();

@@ -226,9 +226,9 @@ fn of_distribution() {
         }),
         changed("folders that lead back", &[], |path| {
             let org = path.join(V2).join("repositories/org");
-            ["x", "y", "z"]
-                .iter()
-                .for_each(|name| symlink(".", org.join(name)).unwrap());
+            for name in ["x", "y", "z"] {
+                symlink(".", org.join(name)).unwrap();
+            }
         })
         .taken()
         .within(5),
