@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::archive::{Archive, Image};
+use crate::support::process::peak_of;
 use crate::support::site::{inodes, tree};
 use crate::support::temp::TempDir;
 
@@ -30,6 +31,7 @@ pub(super) struct Case {
     words: Vec<&'static str>,
     code: i32,
     time: Duration,
+    peak: u64,
     bug: Option<&'static str>,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn case(
         words: words.to_vec(),
         code: 1,
         time: TIME,
+        peak: u64::MAX,
         bug: None,
     }
 }
@@ -152,6 +155,13 @@ impl Case {
         self
     }
 
+    /// The memory that the run may really take: what cannot be reserved may be told as an error that
+    /// nobody sees.
+    pub(super) fn within_mib(mut self, mebibytes: u64) -> Self {
+        self.peak = mebibytes << 10;
+        self
+    }
+
     /// Today the case fails, because of this.
     #[allow(dead_code, reason = "the best list of bugs is empty")]
     pub(super) fn bug(mut self, bug: &'static str) -> Self {
@@ -170,6 +180,9 @@ impl Case {
         let mut problems = Vec::new();
         if ran.code != Some(self.code) {
             problems.push(format!("{}, not exit code {}", ran.ended(), self.code));
+        }
+        if ran.peak > self.peak {
+            problems.push(format!("it took {} MiB", ran.peak >> 10));
         }
         if self.code != 0 {
             problems.extend(ran.bad_messages());
@@ -243,6 +256,8 @@ pub(super) struct Ran {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
+    /// In KiB, as far as it was seen.
+    peak: u64,
     timed_out: bool,
 }
 
@@ -260,9 +275,10 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         .spawn()
         .unwrap();
     let start = Instant::now();
-    let mut status = None;
+    let (mut status, mut peak) = (None, 0);
     while status.is_none() && start.elapsed() < time {
         sleep(Duration::from_millis(5));
+        peak = peak.max(peak_of(child.id()));
         status = child.try_wait().unwrap();
     }
     let timed_out = status.is_none();
@@ -275,6 +291,7 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         code: status.code().filter(|_| !timed_out),
         stdout: read(&out),
         stderr: read(&err),
+        peak,
         timed_out,
     }
 }
