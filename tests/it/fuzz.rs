@@ -111,13 +111,14 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     match name {
         "archive" | "load" => files(|path, _| is_tar(path)),
         "packed" => files(|path, bytes| !is_tar(path) && !bytes.starts_with(b"{")),
-        "layers" => (0..8_u8)
-            .map(|number| {
-                (0..40_u8)
-                    .map(|at| at.wrapping_mul(37).wrapping_add(number * 11))
-                    .collect()
-            })
-            .collect(),
+        "layers" => {
+            let mut chance = Chance(7);
+            let mut byte =
+                || [chance.next().to_le_bytes()[0], 255][usize::from(chance.below(9) == 0)];
+            (0..200)
+                .map(|_| (0..40).map(|_| byte()).collect())
+                .collect()
+        }
         "name" => text(&[
             "docker.io/library/alpine:3.20",
             &format!("quay.io/org/app@sha256:{empty}"),

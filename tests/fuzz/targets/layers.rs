@@ -32,8 +32,9 @@ pub(super) fn packed(data: &[u8]) {
     }
 }
 
-const PATHS: [&str; 12] = [
-    "a", "a/b", "a/b/c", "a/b/c/d", "a/e", "a/f/g", "h", "h/i", "h/i/j", "k/l/m/n", "a/b/o", "h/.p",
+const PATHS: [&str; 14] = [
+    "a", "a/b", "a/b/c", "a/b/c/d", "a/e", "a/f/g", "h", "h/i", "h/i/j", "k/l/m/n", "a/b/o",
+    "h/.p", "a/b1", "a/b-x",
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -47,16 +48,25 @@ enum Op {
 
 type Entry = (Op, String);
 
-/// A byte for an entry, 255 before the next layer.
+/// A byte for an entry, 255 before the next layer. What has no one meaning is left out.
 fn script(data: &[u8]) -> Vec<Vec<Entry>> {
     let entry = |byte: &u8| {
         let op = [Op::Folder, Op::File, Op::Whiteout, Op::Opaque, Op::Link][usize::from(byte % 5)];
         (op, PATHS[usize::from(byte / 5) % PATHS.len()].to_owned())
     };
-    let layers = data.split(|byte| *byte == 255).take(4);
+    let mut view = View::new();
+    let mut layers = Vec::new();
+    for bytes in data.split(|byte| *byte == 255).take(4) {
+        let mut layer = Vec::new();
+        for entry in bytes.iter().take(24).map(entry) {
+            if fits(&view, &layer, &entry) {
+                layer.push(entry);
+            }
+        }
+        apply(&mut view, &layer);
+        layers.push(layer);
+    }
     layers
-        .map(|bytes| bytes.iter().take(24).map(entry).collect())
-        .collect()
 }
 
 fn tar_of(entries: &[Entry]) -> Vec<u8> {
@@ -165,22 +175,27 @@ fn apply_old(view: &mut View, tar: &[u8]) {
     );
 }
 
-/// Whether all clients agree on what a layer means: no path twice, nothing in what is no folder.
-fn is_plain(view: &View, layer: &[Entry]) -> bool {
-    let all_folders =
-        |path: &str, view: &View| parents(path).all(|folder| view.get(folder) != Some(&false));
-    let mut seen = BTreeSet::new();
-    layer.iter().all(|(op, path)| {
-        let over_a_file = *op == Op::Opaque && view.get(path) == Some(&false);
-        let clash = layer.iter().any(|(other, at)| {
-            let above = path.starts_with(&format!("{at}/"));
-            let no_folder = matches!(other, Op::File | Op::Link);
-            let here = at == path && (no_folder != (*op != Op::Opaque)) && *other != *op;
-            (above && (no_folder || *other == Op::Whiteout))
-                || here && (*op == Op::Opaque || *other == Op::Whiteout || *op == Op::Whiteout)
-                || at == path && *op == Op::Whiteout && *other != Op::Whiteout
-        });
-        !clash && !over_a_file && all_folders(path, view) && seen.insert((*op == Op::Opaque, path))
+/// Whether all clients agree on what an entry means in its layer: no path twice, nothing in what is
+/// no folder, nothing both hidden and there.
+fn fits(view: &View, layer: &[Entry], (op, path): &Entry) -> bool {
+    use Op::{File, Folder, Link, Opaque, Whiteout};
+    let is_file = |path: &str| view.get(path) == Some(&false);
+    if parents(path).any(is_file) || (*op == Opaque && is_file(path)) {
+        return false;
+    }
+    layer.iter().all(|(other, at)| {
+        let above = path.starts_with(&format!("{at}/"));
+        let within = at.starts_with(&format!("{path}/"));
+        if !above && !within && at != path {
+            return true;
+        }
+        match (other, op) {
+            (Whiteout | File | Link, Folder | Opaque) => within,
+            (Folder | Opaque, Whiteout | File | Link) => above,
+            (Whiteout | File | Link, Whiteout | File | Link) => false,
+            (Folder, Opaque) | (Opaque, Folder) => true,
+            (Folder, Folder) | (Opaque, Opaque) => at != path,
+        }
     })
 }
 
@@ -214,13 +229,7 @@ pub(super) fn layers(data: &[u8]) {
 
     let mut view = View::new();
     for layer in under {
-        if !is_plain(&view, layer) {
-            return;
-        }
         apply(&mut view, layer);
-    }
-    if !is_plain(&view, last) {
-        return;
     }
     let mut old = view.clone();
     apply(&mut view, last);
