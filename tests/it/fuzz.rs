@@ -126,7 +126,9 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
             &format!("sha256-{empty}.sig"),
             "linux/arm64/v8",
         ]),
-        "lines" => text(&["alpine:3.20 library/x:Latest a.b/c:1.0-x a.b/c:1.0-X a/b__c-d:_"]),
+        "lines" => {
+            text(&["alpine:3.20 library/x:Latest a.b/c:1.0-x a.b/c:1.0-X a/b__c-d:_ a:1.htaccess"])
+        }
         "http" => text(&[
             "/v2/app/manifests/1",
             &format!("/v2/app/blobs/sha256:{empty}\nRange: bytes=0-1"),

@@ -111,7 +111,10 @@ fn htaccess(plan: &Plan<'_>) {
     for (repository, repo) in &plan.images.repositories {
         let tree = plan.tree(Part::Repository(repository), Stage::Pointer);
         let tree = tree.expect("legal names can be planned");
-        for (path, file) in tree.files().filter(|(path, _)| path.ends_with(".htaccess")) {
+        for (path, file) in tree
+            .files()
+            .filter(|(path, _)| path.ends_with("/.htaccess"))
+        {
             let File::Bytes(bytes) = file else {
                 panic!("{path}")
             };
