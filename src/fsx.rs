@@ -91,9 +91,22 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// What lies at a path, links followed; `None` when nothing does.
 pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
-    Ok(act("look at", path, found(fs::metadata(path)))?
-        .as_ref()
-        .map(Meta::of))
+    let found = found(fs::metadata(path));
+    if let Err(error) = &found
+        && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    {
+        return Err(bad(format!(
+            "`{}` is a link that leads back to itself",
+            shown_path(path)
+        )));
+    }
+    Ok(act("look at", path, found)?.as_ref().map(Meta::of))
+}
+
+/// Whether a path is a symbolic link, wherever it leads.
+pub fn is_link(path: &Path) -> anyhow::Result<bool> {
+    let found = act("look at", path, found(fs::symlink_metadata(path)))?;
+    Ok(found.is_some_and(|metadata| metadata.is_symlink()))
 }
 
 /// Opens a file for reading.

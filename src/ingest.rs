@@ -91,15 +91,26 @@ impl Staging {
         }
     }
 
+    /// A new file in the folder, and its path.
+    ///
+    /// # Errors
+    /// When it cannot be created, or in a dry run.
+    pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::Out)> {
+        let path = self.path()?;
+        let file = fsx::Out::create(&path)?;
+        Ok((path, file))
+    }
+
     /// A file without a name for what has to be looked up again, such as an archive unpacked.
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn scratch(&self) -> anyhow::Result<std::fs::File> {
-        match self {
-            Self::Folder { path, .. } => fsx::create_nameless(path),
-            Self::Nowhere => fsx::create_nameless(&fsx::temp_dir()),
-        }
+    pub fn scratch(&self) -> anyhow::Result<fsx::Out> {
+        let folder = match self {
+            Self::Folder { path, .. } => path.clone(),
+            Self::Nowhere => fsx::temp_dir(),
+        };
+        Ok(fsx::Out::new(fsx::create_nameless(&folder)?, &folder))
     }
 }
 
@@ -360,9 +371,7 @@ impl Sink {
         if matches!(staging, Staging::Nowhere) {
             return Ok(Self(None));
         }
-        let path = staging.path()?;
-        let file = fsx::Out::create(&path)?;
-        Ok(Self(Some((path, file))))
+        staging.create().map(|created| Self(Some(created)))
     }
 
     /// What was written; in a dry run, where it came from.

@@ -7,7 +7,7 @@ use crate::content::Content;
 use crate::draft::{Draft, JobId, ManifestId, Planned, Rules};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::manifest::{Body, Manifest};
 use crate::spec::media_type::LayerKind;
 use crate::spec::remake::REFERENCE;
 
@@ -57,7 +57,8 @@ impl Draft {
                 content.origin()
             );
         }
-        let manifest = Arc::new(read_manifest(&content, descriptor)?);
+        let bytes = self.read_json(&content)?;
+        let manifest = Arc::new(read_manifest(bytes, &content, descriptor)?);
         let planned = match &manifest.body {
             Body::Index(children) => self.index(blobs, children, &manifest, rules, depth)?,
             _ => self.image(blobs, &manifest, rules)?,
@@ -139,8 +140,11 @@ impl Draft {
     }
 }
 
-fn read_manifest(content: &Content, descriptor: &Descriptor) -> anyhow::Result<Manifest> {
-    let bytes = content.read(MAX_JSON)?;
+fn read_manifest(
+    bytes: Arc<[u8]>,
+    content: &Content,
+    descriptor: &Descriptor,
+) -> anyhow::Result<Manifest> {
     let manifest = Manifest::parse(bytes, Some(&descriptor.media_type))
         .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
     if manifest.digest != descriptor.digest {

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::bail_bad;
 use crate::content::Content;
 use crate::ingest::{Job, Work};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::Manifest;
+use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;
 
@@ -42,7 +43,14 @@ pub struct Draft {
     kept_jobs: HashMap<Digest, JobId>,
     tar_jobs: HashMap<Digest, JobId>,
     kept_manifests: HashMap<Digest, ManifestId>,
+    /// Bytes of JSON that is longer than any honest one needs to be.
+    long_json: u64,
 }
+
+/// JSON up to this length is read however much there is of it.
+const SHORT_JSON: u64 = 64 << 10;
+/// What is longer may have so many bytes together: all manifests of a source lie in memory.
+const MAX_LONG_JSON: u64 = 64 << 20;
 
 /// A manifest that the source names, or that goes along with one.
 #[derive(Debug)]
@@ -187,6 +195,26 @@ impl Draft {
             origin: origin.into(),
             ..Self::default()
         }
+    }
+
+    /// Reads a manifest, a config or the JSON of a v1 image.
+    ///
+    /// # Errors
+    /// When it is too long, alone or with all others of the source.
+    pub fn read_json(&mut self, content: &Content) -> anyhow::Result<Arc<[u8]>> {
+        if content.len() > SHORT_JSON {
+            self.long_json = self.long_json.saturating_add(content.len());
+        }
+        let bytes = content.read(MAX_JSON)?;
+        if self.long_json > MAX_LONG_JSON {
+            bail_bad!(
+                "{} has too much JSON: what is longer than {} KiB has more than {} MiB together",
+                self.origin,
+                SHORT_JSON >> 10,
+                MAX_LONG_JSON >> 20
+            );
+        }
+        Ok(bytes)
     }
 
     /// Adds content to take in.

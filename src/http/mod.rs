@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper::Request;
+use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -138,6 +140,38 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// The status and the body of one GET, without a connection; `None` for what is no request. For tests
+/// that try many.
+#[doc(hidden)]
+pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
+    struct Silent;
+    impl Log for Silent {
+        fn access(&self, _: &str) {}
+        fn problem(&self, _: &str) {}
+    }
+    let server = Server {
+        site: SiteFiles::new(root),
+        log: Arc::new(Silent),
+    };
+    let headers = headers.iter();
+    let request = headers
+        .fold(Request::get(target), |request, (name, value)| {
+            request.header(*name, *value)
+        })
+        .body(())
+        .ok()?;
+    let response = answer::answer(&server, &request, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (status, mut body) = (response.status().as_u16(), response.into_body());
+    let mut bytes = Vec::new();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Some(Ok(frame))) =
+        std::pin::Pin::new(&mut body).poll_frame(&mut context)
+    {
+        bytes.extend_from_slice(frame.data_ref()?);
+    }
+    Some((status, bytes))
 }
 
 fn connection(

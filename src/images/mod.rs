@@ -93,6 +93,13 @@ impl Images {
         Ok(())
     }
 
+    /// The source of each repository that one gave a tag in; of several the one with the last tag.
+    pub fn origins(&self) -> BTreeMap<Repository, Arc<str>> {
+        let all = self.tag_origins.iter();
+        all.map(|((repository, _), origin)| (repository.clone(), origin.clone()))
+            .collect()
+    }
+
     /// Adds content. What is known of it stays known, whatever order the sources come in.
     pub fn add_blob(&mut self, mut stored: Stored) {
         if let Some(known) = self.blobs.get(&stored.digest) {

@@ -30,7 +30,7 @@ const LEVEL: i32 = 4;
 pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
     let packing = Packing::of(content)?;
     let plain = packing
-        .decoder(content.open()?)
+        .decoder(content.open()?, content.len())
         .map_err(|error| content.failed(error))?;
     compress_stream(plain, content.len() >= LARGE, sink).map_err(|failure| match failure {
         Failure::Read(error) => content.failed(error),

@@ -8,10 +8,17 @@ use crate::spec::digest::{Digest, Hasher};
 
 mod complete;
 mod compress;
+mod entries;
+mod expansion;
+mod headers;
 mod shape;
 
 pub use complete::Completion;
 pub use compress::{Failure, LARGE, compress, compress_stream};
+pub use expansion::Expansion;
+pub use headers::{Budget, Headers};
+
+use expansion::Bound;
 use shape::Scanner;
 
 /// How a layer is packed, told by its first bytes.
@@ -56,14 +63,24 @@ impl Packing {
         }
     }
 
-    /// A reader of what was packed.
+    /// A reader of what was packed, which fails where that unpacks to more than any honest content
+    /// does. `len` is how much is packed; of a pipe, where nobody knows, it is 0.
     ///
     /// # Errors
     /// When the decoder cannot be set up.
     pub fn decoder<'a>(
         self,
         packed: impl Read + Send + 'a,
+        len: u64,
     ) -> io::Result<Box<dyn Read + Send + 'a>> {
+        if self == Self::Plain {
+            return Ok(Box::new(packed));
+        }
+        let (packed, bound) = Bound::new(packed, len, expansion::LIMITS);
+        Ok(Box::new(bound.over(self.unbounded(packed)?)))
+    }
+
+    fn unbounded<'a>(self, packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
         Ok(match self {
             Self::Plain => Box::new(packed),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
@@ -127,7 +144,7 @@ pub fn keep(
     let mut tar = None;
     let read = (|| {
         if want_tar {
-            tar = Some(measure(packing.decoder(&mut tee)?)?);
+            tar = Some(measure(packing.decoder(&mut tee, content.len())?)?);
         }
         io::copy(
             &mut BufReader::with_capacity(CHUNK / 4, &mut tee),
@@ -150,7 +167,7 @@ pub fn keep(
 pub fn tar(content: &Content) -> anyhow::Result<Tar> {
     let packing = Packing::of(content)?;
     packing
-        .decoder(content.open()?)
+        .decoder(content.open()?, content.len())
         .and_then(measure)
         .map_err(|error| content.failed(error))
 }

@@ -37,7 +37,7 @@ enum State {
 /// Folders beyond this are not remembered; a layer with more is taken as it is.
 const MAX_FOLDERS: usize = 1 << 20;
 /// All paths of a layer that are remembered together, in bytes.
-pub(super) const MAX_PATHS: usize = 1 << 26;
+const MAX_PATHS: usize = 1 << 26;
 /// Longer extensions hold no names.
 const MAX_EXTENSION: u64 = 1 << 16;
 

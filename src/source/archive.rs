@@ -15,10 +15,8 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::error::{bad, shown};
 use crate::ingest::{Staging, Stored};
-use crate::layer::Packing;
-use crate::source::members::{
-    Budget, Headers, Member, about_tar, insert, is_tar_header, kind_of, member_origin,
-};
+use crate::layer::{Budget, Headers, Packing};
+use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 use crate::source::stream;
 use crate::spec::manifest::MAX_JSON;
 use crate::{bail_bad, fsx};
@@ -28,6 +26,7 @@ use crate::{bail_bad, fsx};
 pub struct Archive {
     origin: String,
     members: BTreeMap<String, Member>,
+    is_cut: bool,
 }
 
 /// Links that lead to links are followed this far.
@@ -53,7 +52,7 @@ impl Archive {
             return Self::indexed(&file, meta.len, origin);
         }
         let reader = packing
-            .decoder(content.open()?)
+            .decoder(content.open()?, content.len())
             .map_err(|error| content.failed(error))?;
         Self::of_stream(reader, staging, origin)
     }
@@ -75,7 +74,7 @@ impl Archive {
             .map_err(failed)?;
         let packing = Packing::of_start(&start);
         let reader = packing
-            .decoder(io::Cursor::new(start).chain(pipe))
+            .decoder(io::Cursor::new(start).chain(pipe), 0)
             .map_err(failed)?;
         Self::of_stream(reader, staging, origin)
     }
@@ -94,8 +93,12 @@ impl Archive {
         Self::of_members(members, origin)
     }
 
-    fn of_members(members: BTreeMap<String, Member>, origin: String) -> anyhow::Result<Self> {
-        let archive = Self { origin, members };
+    fn of_members(members: Members, origin: String) -> anyhow::Result<Self> {
+        let archive = Self {
+            origin,
+            is_cut: members.is_cut,
+            members: members.by_name(),
+        };
         archive.check_links()?;
         Ok(archive)
     }
@@ -109,9 +112,21 @@ impl Archive {
             return Ok(false);
         };
         let mut start = Vec::new();
-        let unpacked = Packing::of(&content)?.decoder(content.open()?);
+        let unpacked = Packing::of(&content)?.decoder(content.open()?, content.len());
         let read = unpacked.and_then(|reader| reader.take(512).read_to_end(&mut start));
         Ok(read.is_ok() && is_tar_header(&start))
+    }
+
+    /// Makes sure that it has its end, for whoever takes something of it: one that was cut between two
+    /// members looks like a whole one.
+    ///
+    /// # Errors
+    /// When the blocks that end a tar are missing.
+    pub fn check_end(&self) -> anyhow::Result<()> {
+        if self.is_cut {
+            bail_bad!("it is truncated: the blocks of zeros that end a tar are missing");
+        }
+        Ok(())
     }
 
     /// What it is called in messages, with its backticks.
@@ -224,21 +239,18 @@ impl Archive {
 }
 
 /// Reads the headers of a tar in a file. IO errors come back as they are.
-fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<BTreeMap<String, Member>> {
+fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<Members> {
     if !begins_as_tar(file)? {
         bail_bad!("it is no tar archive");
     }
     let mut reader: &File = file;
     reader.seek(SeekFrom::Start(0))?;
     let budget = Budget::default();
-    let mut archive = tar::Archive::new(Headers {
-        reader,
-        budget: budget.clone(),
-    });
-    let mut members = BTreeMap::new();
+    let mut archive = tar::Archive::new(Headers::new(reader, &budget));
+    let mut members = Members::default();
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
-        budget.renew();
+        budget.pass(&entry)?;
         let (offset, size) = (entry.raw_file_position(), entry.size());
         if offset.checked_add(size).is_none_or(|end| end > len) {
             bail_bad!(
@@ -247,7 +259,7 @@ fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<BTreeMap<St
             );
         }
         if let Some((name, kind)) = kind_of(&entry)? {
-            insert(&mut members, name, kind, |name| {
+            members.insert(name, kind, |name| {
                 Ok(Member::File(
                     Content::range(file.clone(), offset, size, member_origin(name, origin)),
                     None,
@@ -255,6 +267,7 @@ fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<BTreeMap<St
             })?;
         }
     }
+    members.is_cut = !archive.into_inner().has_end();
     Ok(members)
 }
 

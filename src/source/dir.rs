@@ -6,6 +6,7 @@
 //! <hex>                     configs and layers
 //! ```
 
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -17,6 +18,8 @@ use crate::fsx;
 use crate::source::{Format, Opened};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
+
+const VERSION: &[u8] = b"Directory Transport Version:";
 
 /// An image in a folder of skopeo.
 #[derive(Debug)]
@@ -35,8 +38,12 @@ impl Format for Dir {
         let Some(folder) = opened.folder() else {
             return Ok(false);
         };
-        let version = fsx::read(&folder.join("version"), 1 << 10)?;
-        Ok(version.is_some_and(|version| version.starts_with(b"Directory Transport Version:")))
+        let Some((file, _)) = fsx::open_regular(&folder.join("version"))? else {
+            return Ok(false);
+        };
+        let mut start = Vec::new();
+        let read = file.take(VERSION.len() as u64).read_to_end(&mut start);
+        Ok(read.is_ok() && start == VERSION)
     }
 
     fn load(

@@ -24,7 +24,7 @@ use crate::source::oci::{self, Index};
 use crate::source::{Format, Opened};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, MAX_JSON, MAX_LAYERS, Manifest};
+use crate::spec::manifest::{Body, MAX_LAYERS, Manifest};
 use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
@@ -121,7 +121,7 @@ impl Entry {
         if all_taken {
             return Ok(());
         }
-        let diff_ids = v1::Config::parse(&config.read(MAX_JSON)?)
+        let diff_ids = v1::Config::parse(&draft.read_json(&config)?)
             .map_err(|error| error.context(format!("cannot read {}", config.origin())))?
             .diff_ids;
         let members = self.layers.as_deref().unwrap_or_default();
@@ -237,7 +237,7 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::
     let mut index = Index::parse(&archive.required("index.json")?)?;
     let mut kept = Vec::new();
     for descriptor in index.manifests {
-        if rules.keep_manifests || is_better_by_index(archive, &descriptor)? {
+        if rules.keep_manifests || is_better_by_index(draft, archive, &descriptor)? {
             kept.push(descriptor);
         }
     }
@@ -269,11 +269,15 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::
 
 /// Whether an entry of the index says more than `manifest.json` does: it is an index, an artifact,
 /// or has compressed layers.
-fn is_better_by_index(archive: &Archive, descriptor: &Descriptor) -> anyhow::Result<bool> {
+fn is_better_by_index(
+    draft: &mut Draft,
+    archive: &Archive,
+    descriptor: &Descriptor,
+) -> anyhow::Result<bool> {
     let Some(content) = archive.blob(&descriptor.digest)? else {
         return Ok(false);
     };
-    let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(&descriptor.media_type))
+    let manifest = Manifest::parse(draft.read_json(&content)?, Some(&descriptor.media_type))
         .with_context(|| format!("cannot read {}", content.origin()))?;
     Ok(match &manifest.body {
         Body::Image { layers, .. } => {

@@ -1,14 +1,13 @@
 //! The members of a tar, as both ways of reading one see them: indexed in a file, or passing by.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{self, Read, SeekFrom};
-use std::rc::Rc;
+use std::io::{self, Read};
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::error::shown;
+use crate::error::{Hint, shown};
 use crate::ingest::Stored;
+use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name};
 
 /// A member of an archive.
@@ -22,8 +21,19 @@ pub(super) enum Member {
     Other,
 }
 
-/// More members than this are refused, so that the index stays small.
-const MAX_MEMBERS: usize = 1 << 20;
+/// More members than this are refused.
+const MAX_MEMBERS: usize = 1 << 18;
+/// Their names and the targets of their links together, in bytes.
+const MAX_NAMES: usize = 64 << 20;
+
+/// The members that were found, by name.
+#[derive(Default)]
+pub(super) struct Members {
+    by_name: BTreeMap<String, Member>,
+    name_bytes: usize,
+    /// The blocks that end a tar are missing.
+    pub(super) is_cut: bool,
+}
 
 /// What a member is called in messages.
 pub(super) fn member_origin(name: &str, origin: &str) -> String {
@@ -59,84 +69,55 @@ pub(super) fn kind_of(entry: &tar::Entry<'_, impl Read>) -> anyhow::Result<Optio
     )))
 }
 
-/// Adds a member to an index; `file` gives the content of a file.
-pub(super) fn insert(
-    members: &mut BTreeMap<String, Member>,
-    name: String,
-    kind: Kind,
-    file: impl FnOnce(&str) -> anyhow::Result<Member>,
-) -> anyhow::Result<()> {
-    if members.contains_key(&name) {
-        bail_bad!("it has the member `{}` twice", shown(&name));
+impl Members {
+    /// Adds a member; `file` gives the content of a file.
+    pub(super) fn insert(
+        &mut self,
+        name: String,
+        kind: Kind,
+        file: impl FnOnce(&str) -> anyhow::Result<Member>,
+    ) -> anyhow::Result<()> {
+        if self.by_name.contains_key(&name) {
+            bail_bad!("it has the member `{}` twice", shown(&name));
+        }
+        if self.by_name.len() >= MAX_MEMBERS {
+            bail_bad!("it has more than {MAX_MEMBERS} members");
+        }
+        self.name_bytes += name.len();
+        if let Kind::Link(target) = &kind {
+            self.name_bytes += target.len();
+        }
+        if self.name_bytes > MAX_NAMES {
+            bail_bad!("the names of its members have more than {MAX_NAMES} bytes together");
+        }
+        let member = match kind {
+            Kind::File => file(&name)?,
+            Kind::Link(target) => Member::Link(target),
+            Kind::Other => Member::Other,
+        };
+        self.by_name.insert(name, member);
+        Ok(())
     }
-    if members.len() >= MAX_MEMBERS {
-        bail_bad!("it has more than {MAX_MEMBERS} members");
+
+    /// All of them.
+    pub(super) fn by_name(self) -> BTreeMap<String, Member> {
+        self.by_name
     }
-    let member = match kind {
-        Kind::File => file(&name)?,
-        Kind::Link(target) => Member::Link(target),
-        Kind::Other => Member::Other,
-    };
-    members.insert(name, member);
-    Ok(())
 }
 
 /// Names the archive in an error of reading its headers.
 pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     match error.downcast::<io::Error>() {
-        Ok(error) => Content::memory([], origin).failed(error),
-        Err(error) => error.context(format!("cannot read {origin}")),
-    }
-}
-
-/// How much may be read between two members: names in extension headers come whole into memory.
-#[derive(Clone, Default)]
-pub(super) struct Budget(Rc<Cell<u64>>);
-
-impl Budget {
-    const BYTES: u64 = 1 << 20;
-
-    /// A header follows.
-    pub(super) fn renew(&self) {
-        self.0.set(0);
-    }
-
-    /// The content of a member follows, which may be of any length.
-    pub(super) fn lift(&self) {
-        self.0.set(u64::MAX);
-    }
-
-    fn take(&self, bytes: usize) -> io::Result<()> {
-        match self.0.get() {
-            u64::MAX => Ok(()),
-            used if used > Self::BYTES => {
-                Err(io::Error::other("it has a header of more than 1 MiB"))
+        Ok(error) => {
+            let expands = Expansion::caused(&error);
+            let failed = Content::memory([], origin).failed(error);
+            if expands {
+                let hint = "if it is right, unpack it first: a plain tar has no such limit";
+                return failed.context(Hint(hint.into()));
             }
-            used => {
-                self.0.set(used + bytes as u64);
-                Ok(())
-            }
+            failed
         }
-    }
-}
-
-/// A tar whose headers are bounded.
-pub(super) struct Headers<R> {
-    pub(super) reader: R,
-    pub(super) budget: Budget,
-}
-
-impl<R: Read> Read for Headers<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.reader.read(buffer)?;
-        self.budget.take(got)?;
-        Ok(got)
-    }
-}
-
-impl<R: io::Seek> io::Seek for Headers<R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.reader.seek(to)
+        Err(error) => error.context(format!("cannot read {origin}")),
     }
 }
 

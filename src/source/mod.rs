@@ -237,8 +237,9 @@ fn load(
     selected: Option<&str>,
     rules: &Rules,
 ) -> anyhow::Result<Vec<Draft>> {
-    format
-        .load(opened, selected, rules)
+    let whole = opened.archive().map_or(Ok(()), archive::Archive::check_end);
+    whole
+        .and_then(|()| format.load(opened, selected, rules))
         .with_context(|| format!("cannot take images from {origin}"))
 }
 

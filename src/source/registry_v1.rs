@@ -9,6 +9,8 @@
 //! Namespaces and tags are percent-quoted once, repositories twice (`deep%252Fname`). Observed with
 //! docker-registry 0.9.1; `lib/storage`, `lib/checksums.py`.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -66,6 +68,7 @@ impl Format for RegistryV1 {
         let root = opened.folder().context("it is no folder")?;
         let store = Store {
             images: root.join("images"),
+            finished: RefCell::default(),
         };
         let mut chains = Chains::new(
             &store,
@@ -149,6 +152,8 @@ fn tag_of(path: &Path) -> anyhow::Result<Option<V1Id>> {
 
 struct Store {
     images: PathBuf,
+    /// Images that, with all below them, were uploaded to the end.
+    finished: RefCell<BTreeSet<V1Id>>,
 }
 
 impl Store {
@@ -169,8 +174,12 @@ impl Store {
     /// The first image of a chain whose upload never finished. Missing ones are not its concern.
     fn unfinished(&self, top: V1Id) -> anyhow::Result<Option<V1Id>> {
         let mut next = Some(top);
+        let mut seen = Vec::new();
         for _ in 0..site_files::MAX_CHAIN {
-            let Some(id) = next else { break };
+            let Some(id) = next.filter(|id| !self.finished.borrow().contains(id)) else {
+                break;
+            };
+            seen.push(id);
             if self.file(id, "_inprogress")?.is_some() {
                 return Ok(Some(id));
             }
@@ -182,6 +191,7 @@ impl Store {
                 .and_then(|json| crate::spec::v1::Place::parse(&json).ok())
                 .and_then(|place| place.parent);
         }
+        self.finished.borrow_mut().extend(seen);
         Ok(None)
     }
 

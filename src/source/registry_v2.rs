@@ -102,7 +102,8 @@ fn repositories(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
     }
     for part in nested {
         let path = folder.join(&part);
-        if fsx::meta(&path)?.is_some_and(|meta| meta.is_dir) {
+        // Links to folders above would go round and round, two of them in ever more ways.
+        if !fsx::is_link(&path)? && fsx::meta(&path)?.is_some_and(|meta| meta.is_dir) {
             found.extend(repositories(
                 &path,
                 &if name.is_empty() {

@@ -4,21 +4,16 @@
 //! of them is kept, since a plain layer can be unpacked again from its compressed form. Small members
 //! stay in memory, up to a limit.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use anyhow::Context as _;
-
 use crate::bail_bad;
 use crate::content::Content;
-use crate::error::{bad, shown};
+use crate::error::shown;
 use crate::fsx;
 use crate::ingest::{Staging, Stored};
-use crate::layer::{self, Failure, Packing};
-use crate::source::members::{
-    Budget, Headers, Member, about_tar, insert, is_tar_header, kind_of, member_origin,
-};
+use crate::layer::{self, Budget, Failure, Headers, Packing};
+use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 
 /// Members up to this many bytes stay in memory.
 const SMALL: u64 = 64 << 10;
@@ -30,33 +25,26 @@ pub(super) fn members(
     reader: impl Read,
     staging: &Staging,
     origin: &str,
-) -> anyhow::Result<BTreeMap<String, Member>> {
+) -> anyhow::Result<Members> {
     read_all(reader, staging, origin).map_err(|error| about_tar(error, origin))
 }
 
-fn read_all(
-    mut reader: impl Read,
-    staging: &Staging,
-    origin: &str,
-) -> anyhow::Result<BTreeMap<String, Member>> {
+fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::Result<Members> {
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
     if !is_tar_header(&start) {
         bail_bad!("it is no tar archive");
     }
     let budget = Budget::default();
-    let reader = Headers {
-        reader: io::Cursor::new(start).chain(reader),
-        budget: budget.clone(),
-    };
+    let reader = Headers::new(io::Cursor::new(start).chain(reader), &budget);
     let mut archive = tar::Archive::new(reader);
-    let mut members = BTreeMap::new();
+    let mut members = Members::default();
     let mut in_memory = 0;
     for entry in archive.entries()? {
         let mut entry = entry?;
+        budget.pass(&entry)?;
         if let Some((name, kind)) = kind_of(&entry)? {
-            insert(&mut members, name, kind, |name| {
-                budget.lift();
+            members.insert(name, kind, |name| {
                 let size = entry.size();
                 if size <= SMALL && in_memory + size <= SMALL_SUM {
                     in_memory += size;
@@ -71,11 +59,12 @@ fn read_all(
                 stage(&mut entry, name, size, staging, origin)
             })?;
         }
-        budget.renew();
     }
     // What follows the end of a tar is padding; but the end of a compressed one holds its checksum.
     budget.lift();
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    let mut rest = archive.into_inner();
+    members.is_cut = !rest.has_end();
+    io::copy(&mut rest, &mut io::sink())?;
     Ok(members)
 }
 
@@ -98,8 +87,7 @@ fn stage(
     let mut start = Vec::new();
     entry.take(6).read_to_end(&mut start)?;
     let packing = Packing::of_start(&start);
-    let path = staging.path()?;
-    let mut file = fsx::Out::create(&path)?;
+    let (path, mut file) = staging.create()?;
     let mut reader = Counted {
         reader: io::Cursor::new(start).chain(entry),
         bytes: 0,
@@ -149,16 +137,15 @@ pub(super) fn unpack(
 ) -> anyhow::Result<(File, u64)> {
     let mut file = staging.scratch()?;
     let copied = copy(&mut reader, &mut file).map_err(|failure| match failure {
-        Failure::Read(error) if error.raw_os_error().is_none() => bad(shown(error.to_string())),
-        Failure::Read(error) | Failure::Write(error) => error.into(),
-    });
-    Ok((
-        file,
-        copied.with_context(|| format!("cannot unpack {origin}"))?,
-    ))
+        Failure::Read(error) => about_tar(error.into(), origin),
+        Failure::Write(error) => {
+            anyhow::Error::new(error).context(format!("cannot unpack {origin}"))
+        }
+    })?;
+    Ok((file.into_inner(), copied))
 }
 
-fn copy(reader: &mut impl Read, file: &mut impl Write) -> Result<u64, Failure> {
+fn copy(reader: &mut impl Read, file: &mut fsx::Out) -> Result<u64, Failure> {
     let mut buffer = vec![0; 1 << 18];
     let mut copied = 0;
     loop {

@@ -10,7 +10,6 @@ use crate::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, Store
 use crate::error::shown;
 use crate::site_files::MAX_CHAIN;
 use crate::spec::go_v1_image::History;
-use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{Place, V1Id};
 
@@ -131,7 +130,7 @@ impl<'a> Chains<'a> {
             return Ok(image.clone());
         }
         let content = self.store.json(id)?;
-        let json = content.read(MAX_JSON)?;
+        let json = self.draft.read_json(&content)?;
         let place = Place::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         History::parse(&json)

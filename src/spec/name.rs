@@ -255,10 +255,13 @@ const RESERVED: [&str; 5] = ["images", "tags", "manifests", "blobs", "referrers"
 /// Refuses repositories of which one's folder would lie where another's files are, such as `a`
 /// and `a/tags/b`.
 ///
+/// `place` says where a repository comes from, as ` in ..`, or nothing.
+///
 /// # Errors
 /// Names both.
 pub fn check_shadowing<'a>(
     repositories: impl Iterator<Item = &'a Repository> + Clone,
+    place: impl Fn(&Repository) -> String,
 ) -> anyhow::Result<()> {
     let names: std::collections::BTreeSet<String> = repositories
         .clone()
@@ -270,9 +273,11 @@ pub fn check_shadowing<'a>(
             for at in slashes {
                 let component = name[at + 1..].split('/').next().unwrap_or_default();
                 if RESERVED.contains(&component) && names.contains(&name[..at]) {
+                    let other: Repository = name[..at].parse()?;
                     return Err(bad(format!(
-                        "the repository `{repository}` would lie in the files of `{}`",
-                        &name[..at]
+                        "the repository `{repository}`{} would lie in the files of `{other}`{}",
+                        place(repository),
+                        place(&other)
                     )))
                     .hint("give one of them another name with `SOURCE=NAME`");
                 }
@@ -362,7 +367,7 @@ mod tests {
     fn repositories_that_would_share_files_are_refused() {
         let check = |names: &[&str]| {
             let names: Vec<Repository> = names.iter().map(|name| name.parse().unwrap()).collect();
-            check_shadowing(names.iter()).is_ok()
+            check_shadowing(names.iter(), |_| String::new()).is_ok()
         };
         assert!(check(&["org/images", "org/tags", "images", "tags/x"]));
         assert!(!check(&["org", "org/images"]));

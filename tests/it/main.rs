@@ -16,6 +16,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod edit;
+mod fuzz;
 mod htaccess;
 mod legacy;
 mod locks;

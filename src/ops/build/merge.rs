@@ -31,6 +31,7 @@ pub(super) fn merge(
     apis: Apis,
     new: Images,
 ) -> anyhow::Result<Merged> {
+    let origins = new.origins();
     let mut touched: BTreeSet<Repository> = new
         .repositories
         .keys()
@@ -83,7 +84,10 @@ pub(super) fn merge(
             .iter()
             .map(|(name, repo)| (name.clone(), repo.clone())),
     );
-    name::check_shadowing(catalogue.repositories.keys())?;
+    name::check_shadowing(catalogue.repositories.keys(), |repository| {
+        let origin = origins.get(repository);
+        origin.map_or_else(|| " in the site".into(), |origin| format!(" in {origin}"))
+    })?;
     let dropped = touched
         .into_iter()
         .filter(|repository| !catalogue.repositories.contains_key(repository))

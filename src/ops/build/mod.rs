@@ -219,8 +219,8 @@ pub(super) fn encode(
         None => layer::compress(&stored.content, sink),
     };
     let (measured, content) = if let Staging::Folder { .. } = staging {
-        let path = staging.path()?;
-        let measured = make(&mut fsx::Out::create(&path)?)?;
+        let (path, mut file) = staging.create()?;
+        let measured = make(&mut file)?;
         (measured, Content::file_of_len(path, measured.size))
     } else {
         (make(&mut std::io::sink())?, stored.content.clone())

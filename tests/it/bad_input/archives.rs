@@ -50,10 +50,23 @@ fn cut_and_packed_badly() {
         bytes("a tar cut in a header", &["block"], || {
             cut(save().tar(), 512 * 5 + 100)
         }),
-        bytes("a tar cut between members", &["has no name"], || {
+        bytes("a tar cut between members", &["truncated", "end"], || {
             let end = save().tar().len() - 1024 - 2 * 1024;
             cut(save().tar(), end)
         }),
+        bytes("a tar without its end", &["truncated", "end"], || {
+            let end = save().tar().len() - 1024;
+            cut(save().tar(), end)
+        }),
+        bytes("a gzip of one", &["truncated", "end"], || {
+            let end = save().tar().len() - 1024;
+            gzip(&cut(save().tar(), end))
+        }),
+        bytes("a tar with half of its end", &[], || {
+            let end = save().tar().len() - 512;
+            cut(save().tar(), end)
+        })
+        .taken(),
         bytes("a gzip cut", &["cannot read"], || cut(save().tar_gz(), 400)),
         bytes("a gzip without its end", &["cannot read"], || {
             let length = save().tar_gz().len() - 4;

@@ -113,14 +113,13 @@ fn special_files() {
         ),
         changed(
             "a blob that is a link to itself",
-            &["blobs/sha256/"],
+            &["blobs/sha256/", "leads back to itself"],
             layout,
             |path| {
                 let name = blob(0);
                 replace_with_link(&path.join(&name), name.rsplit('/').next().unwrap());
             },
-        )
-        .bug("what is wrong with the source is told as an IO error, exit code 2"),
+        ),
         changed(
             "a blob that is a link to the same content",
             &[],
@@ -166,14 +165,13 @@ fn special_files() {
         }),
         changed(
             "a version that is a folder",
-            &["is not an image in a known format"],
+            &["holds no image", "hint:"],
             dir,
             |path| {
                 fs::remove_file(path.join("version")).unwrap();
                 fs::create_dir(path.join("version")).unwrap();
             },
-        )
-        .bug("what is wrong with the source is told as an IO error, exit code 2"),
+        ),
         case("a source that is a pipe", &["pipe"], |folder| {
             let path = folder.join("pipe");
             pipe(&path);

@@ -45,15 +45,22 @@ fn of_members() {
         }),
         tar("99 bytes", &["twice"], twice(vec![b'x'; 99])),
         tar("1,000 bytes", &["twice"], twice(vec![b'x'; 1000])),
-        tar("1 MiB", &["twice"], twice(vec![b'x'; 1 << 20])).bug("the error shows all of it"),
+        tar(
+            "1 MiB",
+            &["header of more than 1 MiB"],
+            twice(vec![b'x'; 1 << 20]),
+        ),
         tar("1,000 folders", &["twice"], twice(b"a/".repeat(1000))),
-        tar("a link to a long name", &["`a`", "missing"], || {
-            save().drop("repositories").set(
-                "manifest.json",
-                crate::support::archive::Kind::Symlink("x".repeat(50_000)),
-            )
-        })
-        .bug("the error shows all of it"),
+        tar(
+            "a link to a long name",
+            &["`manifest.json`", "missing"],
+            || {
+                save().drop("repositories").set(
+                    "manifest.json",
+                    crate::support::archive::Kind::Symlink("x".repeat(50_000)),
+                )
+            },
+        ),
         tar("backslashes are letters", &[], || {
             save().file("..\\..\\x", "")
         })
@@ -65,8 +72,6 @@ fn of_members() {
     ]);
 }
 
-const UNNAMED: &str = "the error names no source";
-
 #[test]
 fn of_repositories() {
     check(vec![
@@ -74,24 +79,20 @@ fn of_repositories() {
             "the files of another",
             &["`a/tags`", "`a`", "hint:"],
             || repositories(&["a:1", "a/tags:1"]),
-        )
-        .bug(UNNAMED),
+        ),
         tar(
             "the files of another, deep",
             &["`a/b/manifests/c`", "`a/b`", "hint:"],
             || repositories(&["a/b/manifests/c:1", "a/b:1"]),
-        )
-        .bug(UNNAMED),
+        ),
         tar(
             "the files of one in the site",
-            &["`good/blobs`", "`good`", "hint:"],
+            &["`good/blobs`", "`good` in the site", "hint:"],
             || repositories(&["good/blobs:1"]),
-        )
-        .bug(UNNAMED),
+        ),
         tar("the files of library", &["`library`", "hint:"], || {
             repositories(&["library:1", "images:1"])
-        })
-        .bug(UNNAMED),
+        }),
         case(
             "the files of another source",
             &["`a/referrers`", "`a`"],

@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::archive::{Archive, Image};
+use crate::support::process::peak_of;
 use crate::support::site::{inodes, tree};
 use crate::support::temp::TempDir;
 
@@ -15,6 +16,8 @@ use crate::support::temp::TempDir;
 const MEMORY: u32 = 900 << 10;
 /// Time that a run may take: far less than work in the square of the input would need.
 const TIME: Duration = Duration::from_secs(20);
+/// What the program gets on its standard input, if it is there.
+const STDIN: &str = ".stdin";
 /// An error that is longer than this is no longer read.
 const MAX_ERROR: usize = 2500;
 
@@ -28,6 +31,7 @@ pub(super) struct Case {
     words: Vec<&'static str>,
     code: i32,
     time: Duration,
+    peak: u64,
     bug: Option<&'static str>,
 }
 
@@ -43,6 +47,7 @@ pub(super) fn case(
         words: words.to_vec(),
         code: 1,
         time: TIME,
+        peak: u64::MAX,
         bug: None,
     }
 }
@@ -68,6 +73,19 @@ pub(super) fn tar(
     make: impl Fn() -> Archive + Send + Sync + 'static,
 ) -> Case {
     bytes(name, words, move || make().tar())
+}
+
+/// A case that is bytes on the standard input, `-`.
+pub(super) fn stdin<B: Into<Vec<u8>>>(
+    name: &'static str,
+    words: &[&'static str],
+    make: impl Fn() -> B + Send + Sync + 'static,
+) -> Case {
+    let words = [&["the standard input"], words].concat();
+    case(name, &words, move |folder| {
+        fs::write(folder.join(STDIN), make().into()).unwrap();
+        vec!["-".into()]
+    })
 }
 
 /// A case that is a folder, `bad`.
@@ -137,6 +155,13 @@ impl Case {
         self
     }
 
+    /// The memory that the run may really take: what cannot be reserved may be told as an error that
+    /// nobody sees.
+    pub(super) fn within_mib(mut self, mebibytes: u64) -> Self {
+        self.peak = mebibytes << 10;
+        self
+    }
+
     /// Today the case fails, because of this.
     #[allow(dead_code, reason = "the best list of bugs is empty")]
     pub(super) fn bug(mut self, bug: &'static str) -> Self {
@@ -155,6 +180,9 @@ impl Case {
         let mut problems = Vec::new();
         if ran.code != Some(self.code) {
             problems.push(format!("{}, not exit code {}", ran.ended(), self.code));
+        }
+        if ran.peak > self.peak {
+            problems.push(format!("it took {} MiB", ran.peak >> 10));
         }
         if self.code != 0 {
             problems.extend(ran.bad_messages());
@@ -228,6 +256,8 @@ pub(super) struct Ran {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
+    /// In KiB, as far as it was seen.
+    peak: u64,
     timed_out: bool,
 }
 
@@ -239,15 +269,16 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         .arg(env!("CARGO_BIN_EXE_stillage"))
         .args(args)
         .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
+        .stdin(File::open(scratch.join(STDIN)).map_or_else(|_| Stdio::null(), Stdio::from))
         .stdout(File::create(&out).unwrap())
         .stderr(File::create(&err).unwrap())
         .spawn()
         .unwrap();
     let start = Instant::now();
-    let mut status = None;
+    let (mut status, mut peak) = (None, 0);
     while status.is_none() && start.elapsed() < time {
         sleep(Duration::from_millis(5));
+        peak = peak.max(peak_of(child.id()));
         status = child.try_wait().unwrap();
     }
     let timed_out = status.is_none();
@@ -260,6 +291,7 @@ pub(super) fn run(args: &[String], time: Duration, scratch: &Path) -> Ran {
         code: status.code().filter(|_| !timed_out),
         stdout: read(&out),
         stderr: read(&err),
+        peak,
         timed_out,
     }
 }

@@ -108,3 +108,11 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// The most memory that a process had, in KiB.
+pub(crate) fn peak_of(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.unwrap_or(0)
+}

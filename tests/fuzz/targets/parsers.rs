@@ -1,0 +1,198 @@
+//! Parsers of JSON and of names.
+
+use std::collections::BTreeMap;
+
+use stillage::catalogue::Catalogue;
+use stillage::content::Content;
+use stillage::draft::{Blobs, Draft, Rules};
+use stillage::endpoint::Endpoint;
+use stillage::source::oci::{self, Index};
+use stillage::spec::descriptor::Platform;
+use stillage::spec::digest::Digest;
+use stillage::spec::go_v1_image::{self, History};
+use stillage::spec::manifest::{Body, Manifest};
+use stillage::spec::media_type::MANIFEST_TYPES;
+use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::v1::{self, Config, Place, V1Id};
+use stillage::spec::{legacy, remake};
+
+/// The bytes stay, the digest is theirs, and a manifest made anew is one too.
+pub(super) fn manifest(data: &[u8]) {
+    let types = MANIFEST_TYPES.iter().map(|(name, _)| Some(*name));
+    for described in types.chain([None, Some("text/plain")]) {
+        let Ok(manifest) = Manifest::parse(data.into(), described) else {
+            continue;
+        };
+        assert_eq!(&*manifest.bytes, data);
+        if !matches!(manifest.body, Body::Schema1(_)) {
+            assert_eq!(manifest.digest, Digest::of(data));
+        }
+        assert_eq!(manifest.descriptor().digest, manifest.digest);
+        let again = Manifest::parse(data.into(), Some(manifest.media_type)).expect("twice");
+        assert_eq!(again.digest, manifest.digest);
+        let remade = match &manifest.body {
+            Body::Index(_) => remake::with_children(data, &BTreeMap::new()),
+            Body::Image { layers, .. } if !layers.is_empty() => {
+                remake::with_layers(data, &BTreeMap::new())
+            }
+            _ => continue,
+        };
+        if let Ok(remade) = remade {
+            let remade = Manifest::parse(remade.into(), Some(manifest.media_type));
+            let remade = remade.expect("what is made of a manifest is one");
+            assert_eq!(remade.media_type, manifest.media_type);
+            assert_eq!(remade.children(), manifest.children());
+        }
+    }
+}
+
+/// Nothing but the manifests that the fuzzer writes itself.
+struct Own<'a>(&'a [u8]);
+
+impl Blobs for Own<'_> {
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        let own = Digest::of(self.0) == *digest;
+        Ok(own.then(|| Content::memory(self.0, "`own`")))
+    }
+}
+
+/// Names are legal or refused, and entries without content are refused.
+pub(super) fn index(data: &[u8]) {
+    let Ok(index) = Index::parse(&Content::memory(data, "`index.json`")) else {
+        return;
+    };
+    let rules = Rules::default();
+    for descriptor in &index.manifests {
+        if let Ok(root) = oci::root(descriptor, 0, &rules) {
+            root.repository.as_ref().map(check_repository);
+            root.tag.as_ref().map(check_tag);
+        }
+    }
+    let mut draft = Draft::new("`fuzz`");
+    if index.add_to(&mut draft, &Own(data), None, &rules).is_ok() {
+        assert!(index.manifests.len() < 2 || draft.roots.len() <= index.manifests.len());
+    }
+}
+
+/// What v1 gets of a config is JSON that v1 reads, and it is the same twice.
+pub(super) fn config(data: &[u8]) {
+    let id: V1Id = Digest::of(data).hex().parse().expect("an id");
+    let parent: V1Id = Digest::of(b"below").hex().parse().expect("an id");
+    if let Ok(config) = Config::parse(data) {
+        let ids = v1::chain(Digest::of(data), &config.diff_ids);
+        assert_eq!(ids.len(), config.diff_ids.len().max(1));
+        let json = v1::ancestry_json(&ids);
+        assert_eq!(json.len(), 67 * ids.len() + 1);
+    }
+    for parent in [None, Some(parent)] {
+        let Ok(json) = v1::top_json(data, id, parent) else {
+            continue;
+        };
+        assert_eq!(Place::parse(&json).expect("a place"), Place { id, parent });
+        let again = v1::top_json(&json, id, parent).expect("what was made is JSON");
+        assert_eq!(again, json);
+    }
+}
+
+/// What is made of the JSON of v1 images is a config.
+pub(super) fn v1_json(data: &[u8]) {
+    let chain: Vec<&[u8]> = data.split(|byte| *byte == 0).take(8).collect();
+    let diff_ids: Vec<Digest> = chain.iter().map(|json| Digest::of(json)).collect();
+    for json in &chain {
+        let _ = (Place::parse(json), History::parse(json));
+        let _ = go_v1_image::normalised(json);
+    }
+    if let Ok(config) = legacy::config(&chain, &diff_ids) {
+        let parsed = Config::parse(&config);
+        if let Ok(parsed) = parsed {
+            assert_eq!(parsed.diff_ids, diff_ids);
+        }
+        assert_eq!(legacy::config(&chain, &diff_ids).expect("twice"), config);
+    }
+}
+
+fn check_repository(repository: &Repository) {
+    let text = repository.to_string();
+    assert_eq!(text.parse::<Repository>().expect("a name"), *repository);
+    for name in repository.published() {
+        assert_eq!(name.parse::<Repository>().expect("a name"), *repository);
+        assert!(name.len() <= 255 + "library/".len());
+        let parts = name.split('/').all(|part| {
+            !part.is_empty() && !part.starts_with(['.', '_']) && !part.contains(['\\', '\0'])
+        });
+        assert!(parts, "{name:?}");
+        let path = format!("/v2/{name}/tags/list");
+        assert_eq!(Endpoint::of(&path), Some(Endpoint::Tags(&name)));
+    }
+}
+
+fn check_tag(tag: &Tag) {
+    assert_eq!(tag.as_str().parse::<Tag>().expect("a tag"), *tag);
+    assert!(tag.as_str().len() <= 128 && !tag.as_str().starts_with('.'));
+    let path = format!("/v2/x/manifests/{tag}");
+    assert_eq!(
+        Endpoint::of(&path),
+        Some(Endpoint::Tagged("x", tag.as_str()))
+    );
+    if let Some(digest) = tag.attached_to() {
+        assert!(tag.as_str().contains(&digest.hex()));
+    }
+}
+
+/// Names that are taken print as what they are, and are safe as paths.
+pub(super) fn name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(repository) = text.parse::<Repository>() {
+        check_repository(&repository);
+        assert!(repository.to_string() == text || text.strip_prefix("library/").is_some());
+    }
+    if let Ok(tag) = text.parse::<Tag>() {
+        check_tag(&tag);
+        assert_eq!(tag.to_string(), text);
+    }
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string(), text);
+    }
+    if let Ok(id) = text.parse::<V1Id>() {
+        assert_eq!(id.to_string(), text);
+    }
+    if let Ok(platform) = text.parse::<Platform>() {
+        assert!(platform.covers(&platform));
+    }
+    for parse in [Reference::with_host, Reference::without_host, str::parse] {
+        if let Ok(Reference {
+            repository,
+            tag,
+            digest,
+        }) = parse(&text)
+        {
+            check_repository(&repository);
+            let mut printed = repository.to_string();
+            if let Some(tag) = &tag {
+                check_tag(tag);
+                printed.extend([":", tag.as_str()]);
+            }
+            if let Some(digest) = &digest {
+                printed.extend(["@", &digest.to_string()]);
+            }
+            let again: Reference = printed.parse().expect("what was printed is a reference");
+            assert_eq!(
+                (again.repository, again.tag, again.digest),
+                (repository, tag, digest)
+            );
+        }
+    }
+}
+
+/// A catalogue reads what it wrote.
+pub(super) fn catalogue(data: &[u8]) {
+    let is_one = Catalogue::is_one(data);
+    let Ok(catalogue) = Catalogue::parse(data) else {
+        return;
+    };
+    assert!(is_one);
+    let written = catalogue.to_json().expect("a catalogue can be written");
+    let read = Catalogue::parse(&written).expect("a catalogue reads what it wrote");
+    assert_eq!(read, catalogue);
+    assert_eq!(read.to_json().expect("twice"), written);
+}
