@@ -349,6 +349,19 @@ pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
     }
 }
 
+/// Removes the folders below a folder in which there is nothing but folders.
+pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
+    let walk = walkdir::WalkDir::new(folder)
+        .min_depth(1)
+        .contents_first(true);
+    for entry in walk.into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_dir() {
+            remove_empty(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a folder with all that is in it, if it is there.
 pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
     act("remove", folder, found(fs::remove_dir_all(folder)))?;

@@ -53,6 +53,9 @@ pub(super) struct RemoveArgs {
     /// A tag NAME:TAG, a manifest NAME@DIGEST with all its tags, or a whole repository NAME
     #[arg(required = true, value_name = "REF", value_parser = parsed::<Reference>)]
     references: Vec<Reference>,
+    /// Pass over references that the site does not have
+    #[arg(long)]
+    ignore_missing: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -110,7 +113,7 @@ impl RemoveArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = self.common.options(self.site);
         let busy = || self.common.busy(&options.site);
-        let edited = edit::remove(&options, &self.references, busy)?;
+        let edited = edit::remove(&options, &self.references, self.ignore_missing, busy)?;
         self.common.say(&edited)
     }
 }

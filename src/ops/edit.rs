@@ -65,13 +65,14 @@ pub fn tag(
 
 /// Takes references out of a site: a tag, a manifest by its digest with all its tags, or a whole
 /// repository. What is attached to a manifest goes with it, and so do the manifests that only it
-/// pointed to. Their content stays until `prune`.
+/// pointed to. Their content stays until `prune`. With `ignore_missing`, what is not there is passed over.
 ///
 /// # Errors
 /// When there is no such site or reference, or the site cannot be written.
 pub fn remove(
     options: &Options,
     references: &[Reference],
+    ignore_missing: bool,
     busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let touched = references
@@ -81,10 +82,15 @@ pub fn remove(
     edit(options, touched, busy, |images| {
         for reference in references {
             let name = &reference.repository;
-            let Some(mut repo) = images.repositories.remove(name) else {
-                return Err(unknown(name.as_str()));
-            };
-            if reference.tag.is_some() || reference.digest.is_some() {
+            let is_whole = reference.tag.is_none() && reference.digest.is_none();
+            let known = images.repositories.get(name);
+            let is_there = known.is_some_and(|repo| is_whole || find(repo, reference).is_ok());
+            if ignore_missing && !is_there {
+                continue;
+            }
+            let repo = images.repositories.remove(name);
+            let mut repo = repo.ok_or_else(|| unknown(name.as_str()))?;
+            if !is_whole {
                 take_out(images, &mut repo, reference)?;
                 if !repo.manifests.is_empty() {
                     images.repositories.insert(name.clone(), repo);

@@ -151,10 +151,9 @@ fn delete(site: &Site, due: &[&Unplanned]) -> anyhow::Result<()> {
         }
         fsx::sync(site.files.root())?;
     }
-    for file in due {
-        if let Some((folder, _)) = file.path.rsplit_once('/') {
-            site.files.remove_empty(folder)?;
-        }
+    // A run that died may have left empty ones, too.
+    for folder in ["blobs", "v1", "v2"] {
+        fsx::remove_empty_below(&site.files.path(folder))?;
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
             calls: Vec::new(),
         };
         let site = stage.site("undisturbed");
-        stage.calls = shim.calls(sources.command(scenario.run, &site).args(["--jobs", "1"]));
+        stage.calls = shim.calls(&mut sources.with_jobs(scenario.run, &site, "1"));
         reader::read(&site).unwrap();
         stage.after = tree_of(&site);
         assert_ne!(stage.after, stage.before, "{}", scenario.name);
@@ -96,8 +96,8 @@ impl<'a> Stage<'a> {
 
     /// Runs the scenario to its end, or to what the shim makes of it, and looks at what is left.
     fn disturb(&self, shim: &Shim, jobs: &str, fate: Fate, site: &Path) -> Result<()> {
-        let mut command = self.sources.command(self.scenario.run, site);
-        let output = shim.run(command.args(["--jobs", jobs]), fate);
+        let mut command = self.sources.with_jobs(self.scenario.run, site, jobs);
+        let output = shim.run(&mut command, fate);
         match fate {
             Fate::Kill(_) => ensure!(output.status.code().is_none(), "it lives: {output:?}"),
             Fate::Fail(..) | Fate::FailFrom(..) => self.refused(&output, site)?,
@@ -135,7 +135,9 @@ impl<'a> Stage<'a> {
             .collect();
         ensure!(differ.is_empty(), "after the next run: {differ:?}");
         let private: Vec<_> = names(&site.join(".stillage"));
-        ensure!(private == ["layers", "lock"], "it left {private:?}");
+        let lasting = ["layers", "lock", "sources", "unused"];
+        let lasts = |name: &String| lasting.contains(&name.as_str());
+        ensure!(private.iter().all(lasts), "it left {private:?}");
         Ok(())
     }
 

@@ -59,7 +59,7 @@ fn says_that_it_waits(child: &mut Child) {
     let mut line = String::new();
     let stderr = child.stderr.as_mut().unwrap();
     BufReader::new(stderr).read_line(&mut line).unwrap();
-    assert!(line.contains("waiting for another build"), "{line}");
+    assert!(line.contains("waiting for another run"), "{line}");
 }
 
 #[test]

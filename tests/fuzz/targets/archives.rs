@@ -104,9 +104,10 @@ pub(super) fn load(data: &[u8]) {
             mirror: false,
             v1_platform: None,
             link: false,
+            cache: true,
             dry_run: true,
         };
-        if let Err(error) = build(&options, || ()) {
+        if let Err(error) = build(&options, || Ok(())) {
             assert!(is_bad(&error), "{error:?}");
         }
     }

@@ -35,7 +35,7 @@ fn a_run_killed_at_any_moment_leaves_a_whole_site() {
         let stage = &stages[*number];
         let site = stage.site(&format!("site{worker}"));
         let command = || {
-            let mut command = stage.sources.command(stage.scenario.run, &site);
+            let mut command = stage.sources.with_jobs(stage.scenario.run, &site, "4");
             command.stdout(Stdio::null()).stderr(Stdio::null());
             command
         };
@@ -45,7 +45,7 @@ fn a_run_killed_at_any_moment_leaves_a_whole_site() {
         let whole = start.elapsed();
         stage.site(&format!("site{worker}"));
         for share in shares {
-            let mut child = command().args(["--jobs", "4"]).spawn()?;
+            let mut child = command().spawn()?;
             sleep(whole * u32::try_from(*share)? / 1000);
             child.kill()?;
             child.wait()?;

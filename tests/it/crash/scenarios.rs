@@ -86,6 +86,29 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario("v1 gets layers of its own", &[], "build zstd -o SITE"),
     scenario(
+        "a tag moves by hand",
+        &["build both.tar -o SITE"],
+        "tag SITE o/both:2 1 new",
+    ),
+    scenario(
+        "a tag goes",
+        &["build both.tar --server apache -o SITE"],
+        "remove SITE o/both:2 --ignore-missing",
+    ),
+    scenario(
+        "a repository goes",
+        &["build app.tar short.tar -o SITE"],
+        "remove SITE short --ignore-missing",
+    ),
+    scenario(
+        "unused content goes",
+        &[
+            "build app.tar short.tar old.tar long -o SITE",
+            "remove SITE short o/old:1 o/long",
+        ],
+        "prune SITE --grace 0",
+    ),
+    scenario(
         "a site is merged",
         &["build app.tar -o SITE"],
         "build other-site -o SITE",
@@ -132,6 +155,13 @@ impl Sources {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// The command that these arguments are, with so many threads.
+    pub(crate) fn with_jobs(&self, args: &str, site: &Path, jobs: &str) -> Command {
+        let mut command = self.command(args, site);
+        command.env("RAYON_NUM_THREADS", jobs);
+        command
     }
 
     /// The command that these arguments are.

@@ -8,6 +8,7 @@ pub(crate) mod nginx;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::http;
@@ -141,8 +142,16 @@ fn program(name: &str) -> PathBuf {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other test is given: below those of outgoing
+/// connections, so that none takes it meanwhile.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 8000).unwrap();
+    loop {
+        let next = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + next;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
