@@ -83,27 +83,36 @@ impl View {
             self.remove_within(folder);
         }
         for path in &layer.gone {
-            self.paths.remove(path);
+            self.remove(path);
             self.remove_within(path);
         }
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        if let Some((look, _)) = self.paths.remove(path) {
+            self.room.give(size(path, look.as_ref()));
+        }
+    }
+
+    fn put(&mut self, path: Vec<u8>, look: Option<Look>, is_folder: bool) -> io::Result<()> {
+        self.remove(&path);
+        self.room.take(size(&path, look.as_ref()))?;
+        self.paths.insert(path, (look, is_folder));
+        Ok(())
     }
 
     fn apply(&mut self, layer: &Entries) -> io::Result<()> {
         self.hide(layer);
         for folder in layer.implied()? {
             if !self.paths.contains_key(&folder) {
-                self.room.take(folder.len())?;
-                self.paths.insert(folder, (None, true));
+                self.put(folder, None, true)?;
             }
         }
         for (path, entry) in &layer.members {
             if !entry.is_folder {
                 self.remove_within(path);
             }
-            let look = entry.look.clone();
-            self.room
-                .take(path.len() + look.as_ref().map_or(0, Look::bytes))?;
-            self.paths.insert(path.clone(), (look, entry.is_folder));
+            self.put(path.clone(), entry.look.clone(), entry.is_folder)?;
         }
         Ok(())
     }
@@ -120,7 +129,7 @@ impl View {
             .map(|(path, _)| path.clone())
             .collect();
         for path in within {
-            self.paths.remove(&path);
+            self.remove(&path);
         }
     }
 
@@ -155,6 +164,10 @@ impl View {
         }
         children
     }
+}
+
+fn size(path: &[u8], look: Option<&Look>) -> usize {
+    path.len() + look.map_or(0, Look::bytes)
 }
 
 /// What an entry takes in a tar beside its names.

@@ -57,7 +57,8 @@ impl Look {
     }
 }
 
-/// Memory that is left for paths and what belongs to them. A layer with more is left as it is.
+/// Memory that is left for paths and what belongs to them: enough for 700,000 files of an image. A
+/// layer with more is left as it is.
 pub(super) struct Room(usize);
 
 impl Default for Room {
@@ -74,6 +75,11 @@ impl Room {
         let left = self.0.checked_sub(bytes + Self::ENTRY);
         self.0 = left.ok_or_else(|| io::Error::other("its paths are too long"))?;
         Ok(())
+    }
+
+    /// What was taken is free again.
+    pub(super) fn give(&mut self, bytes: usize) {
+        self.0 += bytes + Self::ENTRY;
     }
 }
 

@@ -71,11 +71,12 @@ impl std::str::FromStr for Platform {
 
     /// `os/architecture[/variant]`.
     fn from_str(text: &str) -> anyhow::Result<Self> {
+        // As Go has them; what is printed is then what was read.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let is_word = |part: &&str| (1..=64).contains(&part.len()) && part.chars().all(plain);
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
-            [os, architecture, rest @ ..]
-                if rest.len() < 2 && parts.iter().all(|part| !part.is_empty()) =>
-            {
+            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(is_word) => {
                 Ok(Self {
                     os: (*os).into(),
                     architecture: (*architecture).into(),
@@ -99,5 +100,35 @@ impl fmt::Display for Platform {
         self.variant
             .as_ref()
             .map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_print_as_they_were_read() {
+        for text in [
+            "linux/amd64",
+            "linux/arm/v7",
+            "windows/amd64",
+            "wasip1/wasm",
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+        let long = format!("linux/{}", "x".repeat(400));
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "a/b/c/d",
+            "linux/a`rm64",
+            "linux/a\u{1b}",
+            &long,
+        ] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
     }
 }

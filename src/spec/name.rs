@@ -19,6 +19,9 @@ use crate::bail_bad;
 use crate::error::{WithHint as _, bad, shown};
 use crate::spec::digest::Digest;
 
+/// The longest name of a repository that clients take.
+const MAX_NAME: usize = 255;
+
 /// A repository's name, without host and without the default namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Repository(Arc<str>);
@@ -27,7 +30,7 @@ impl FromStr for Repository {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        if text.is_empty() || text.len() > 255 || !text.split('/').all(is_component) {
+        if text.is_empty() || text.len() > MAX_NAME || !text.split('/').all(is_component) {
             bail_bad!("`{}` is no repository name", shown(text));
         }
         if short(text) == "index.html" {
@@ -46,11 +49,13 @@ impl Repository {
         &self.0
     }
 
-    /// The names under which clients ask for it: `x` is also asked for as `library/x`.
+    /// The names under which clients ask for it: `x` is also asked for as `library/x`, unless that is
+    /// longer than a name can be.
     pub fn published(&self) -> Vec<String> {
         let mut names = vec![self.0.to_string()];
-        if !self.0.contains('/') {
-            names.push(self.with_namespace());
+        let full = self.with_namespace();
+        if full != names[0] && full.len() <= MAX_NAME {
+            names.push(full);
         }
         names
     }
@@ -319,6 +324,18 @@ mod tests {
                 Some((repository.into(), tag.map(Into::into))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_published_is_a_name() {
+        for (length, names) in [(1, 2), (247, 2), (248, 1), (255, 1)] {
+            let repository: Repository = "x".repeat(length).parse().unwrap();
+            let published = repository.published();
+            assert_eq!(published.len(), names, "{length}");
+            for name in published {
+                assert_eq!(name.parse::<Repository>().unwrap(), repository);
+            }
         }
     }
 

@@ -116,7 +116,7 @@ fn check_repository(repository: &Repository) {
     assert_eq!(text.parse::<Repository>().expect("a name"), *repository);
     for name in repository.published() {
         assert_eq!(name.parse::<Repository>().expect("a name"), *repository);
-        assert!(name.len() <= 255 + "library/".len());
+        assert!(name.len() <= 255);
         let parts = name.split('/').all(|part| {
             !part.is_empty() && !part.starts_with(['.', '_']) && !part.contains(['\\', '\0'])
         });
@@ -158,6 +158,7 @@ pub(super) fn name(data: &[u8]) {
     }
     if let Ok(platform) = text.parse::<Platform>() {
         assert!(platform.covers(&platform));
+        assert_eq!(platform.to_string(), text);
     }
     for parse in [Reference::with_host, Reference::without_host, str::parse] {
         if let Ok(Reference {
