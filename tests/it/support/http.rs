@@ -56,8 +56,23 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Str
     format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n{lines}Connection: close\r\n\r\n")
 }
 
-/// Sends a request to `127.0.0.1:port` and reads the whole answer.
+/// Sends a request to `127.0.0.1:port` and reads the whole answer. A connection that is reset is made once
+/// more, as all clients do: it happens on a machine that is very busy.
 pub(crate) fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Response> {
+    match try_send(port, method, path, headers) {
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            try_send(port, method, path, headers)
+        }
+        answer => answer,
+    }
+}
+
+fn try_send(
     port: u16,
     method: &str,
     path: &str,
