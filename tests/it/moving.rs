@@ -1,4 +1,5 @@
-//! Pulls that never stop while builds move tags, change their types, and drop and add others.
+//! Pulls that never stop while builds move tags, change their types, drop and add others, and what is
+//! dropped is pruned.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::support::archive::{Archive, Image, Pack};
 use crate::support::http::send;
 use crate::support::process::{run, tool};
 use crate::support::servers::nginx::Nginx;
-use crate::support::site::build;
+use crate::support::site::{build, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// The tags that are always there.
@@ -67,7 +68,7 @@ fn pulls_by_tag_never_fail_while_the_site_changes() {
     build(&states[0], site.path());
     let nginx = Nginx::start(site.path());
     let meanwhile = Meanwhile::default();
-    let mut builds = 0;
+    let (mut builds, mut pruned) = (0, 0);
     std::thread::scope(|scope| {
         for (number, tag) in STAYING.iter().enumerate() {
             let (meanwhile, port) = (&meanwhile, nginx.port);
@@ -81,28 +82,42 @@ fn pulls_by_tag_never_fail_while_the_site_changes() {
         }
         let start = Instant::now();
         let changed = std::panic::catch_unwind(|| {
+            let mut pruned = 0;
             for number in 1.. {
+                let passing = folder.path().join("passing.tar");
+                let image = image("o/moves:passing", &number.to_string());
+                fs::write(&passing, Archive::docker_20(&[image]).tar()).unwrap();
                 let mut args = states[number % 2].clone();
-                args.push("--mirror".into());
+                args.extend([passing.to_str().unwrap().into(), "--mirror".into()]);
                 build(&args, site.path());
+                pruned += prune(site.path());
                 if start.elapsed() > time {
-                    return number;
+                    return (number, pruned);
                 }
             }
-            0
+            (0, 0)
         });
         // Also where a build failed: the scope waits for its threads.
         meanwhile.ends.store(true, Ordering::Relaxed);
-        builds = changed.unwrap();
+        (builds, pruned) = changed.unwrap();
     });
     let (pulls, requests) = (
         meanwhile.pulls.into_inner(),
         meanwhile.requests.into_inner(),
     );
-    println!("{pulls} pulls and {requests} requests during {builds} builds");
+    println!("{pulls} pulls and {requests} requests during {builds} builds, {pruned} files pruned");
     assert!(pulls > 20 && builds > 10, "{pulls} pulls, {builds} builds");
+    assert!(pruned > 20, "{pruned} files pruned");
     let failed = meanwhile.failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}\n{}", failed.join("\n"), nginx.log());
+}
+
+/// Deletes what no client can be in the middle of any more; the number of files.
+fn prune(site: &Path) -> usize {
+    let mut command = stillage(["prune", "--untagged", "--grace", "3s", "--json"]);
+    let output = succeed(command.arg(site));
+    let pruned: Value = serde_json::from_slice(&output.stdout).unwrap();
+    pruned["files"].as_array().unwrap().len()
 }
 
 /// What happens while builds run.

@@ -261,14 +261,14 @@ fn layers_of_a_file_that_has_not_changed_are_not_read_again() {
     let path = source.to_str().unwrap().to_owned();
     let read = |more: &[&str]| bytes_read(&site, &path, more);
     // What was written a moment ago, or later, is not remembered.
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = std::time::Duration::from_hours(1);
     let set_modified = |time| {
         fs::File::options()
             .write(true)
             .open(&source)
             .unwrap()
             .set_modified(time)
-            .unwrap()
+            .unwrap();
     };
     let now = std::time::SystemTime::now();
     set_modified(now + hour);
