@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::endpoint::{self, Endpoint, JSON, NO_REFERRERS, V1_VERSION, V1File};
+use crate::endpoint::{self, Endpoint, NO_REFERRERS, V1_VERSION, V1File};
 use crate::error::shown;
 use crate::fsx;
-use crate::http::file::{self, Body, Found};
+use crate::http::file::{self, Found};
+use crate::http::reply::{Body, error, plain};
 use crate::http::{Server, query};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
@@ -196,27 +197,6 @@ fn set_digest(response: &mut Response<Body>, digest: &Digest) {
             .headers_mut()
             .insert("Docker-Content-Digest", value);
     }
-}
-
-/// An answer with the headers of an endpoint, without validators.
-pub(super) fn plain(endpoint: &Endpoint<'_>, file: &str, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::bytes(bytes));
-    let headers = response.headers_mut();
-    let media_type = HeaderValue::from_static(endpoint.media_type(file));
-    headers.insert(CONTENT_TYPE, media_type);
-    let control = HeaderValue::from_static(endpoint.cache().control());
-    headers.insert(CACHE_CONTROL, control);
-    response
-}
-
-/// An error in JSON, which no cache keeps: what is missing now may be published next.
-pub(super) fn error(status: StatusCode, json: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::bytes(Bytes::from_static(json.as_bytes())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
 }
 
 #[cfg(test)]

@@ -1,24 +1,17 @@
-//! A file as an answer: conditions and ranges (RFC 9110, sections 13 and 14), the body.
+//! A file as an answer: conditions and ranges (RFC 9110, sections 13 and 14).
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::UNIX_EPOCH;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headers::{ETag, HeaderMapExt as _, IfModifiedSince, IfNoneMatch, IfRange, LastModified};
-use hyper::body::{Frame, SizeHint};
 use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use hyper::{Response, StatusCode};
 
 use crate::endpoint::Endpoint;
 use crate::fsx::Meta;
-use crate::http::answer::{error, plain};
-
-/// What a connection holds of a file, in bytes.
-const CHUNK: usize = 64 << 10;
+use crate::http::reply::{Body, error, plain};
 
 /// A file of the site.
 pub(super) struct Found {
@@ -152,81 +145,6 @@ impl Part {
         } else {
             Self::Beyond
         }
-    }
-}
-
-/// The body of an answer: bytes, or a part of a file.
-pub(super) struct Body {
-    bytes: Bytes,
-    file: Option<File>,
-    from: u64,
-    left: u64,
-}
-
-impl Body {
-    pub(super) fn none() -> Self {
-        Self::bytes(Bytes::new())
-    }
-
-    pub(super) fn bytes(bytes: Bytes) -> Self {
-        let left = bytes.len() as u64;
-        Self {
-            bytes,
-            file: None,
-            from: 0,
-            left,
-        }
-    }
-
-    fn part(file: File, from: u64, left: u64) -> Self {
-        Self {
-            bytes: Bytes::new(),
-            file: Some(file),
-            from,
-            left,
-        }
-    }
-
-    /// Bytes left to send.
-    pub(super) fn len(&self) -> u64 {
-        self.left
-    }
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    /// Reads as nginx does without `aio`: from the page cache, mostly, which costs less than the way
-    /// to another thread.
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let Some(file) = &self.file else {
-            self.left = 0;
-            let bytes = std::mem::take(&mut self.bytes);
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        };
-        let wanted = usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK));
-        let mut buffer = BytesMut::zeroed(wanted);
-        if let Err(error) = file.read_exact_at(&mut buffer, self.from) {
-            return Poll::Ready(Some(Err(error)));
-        }
-        self.from += wanted as u64;
-        self.left -= wanted as u64;
-        Poll::Ready(Some(Ok(Frame::data(buffer.freeze()))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
     }
 }
 

@@ -5,8 +5,9 @@
 //! ```text
 //! mod.rs      connections: accepting, limits, the end
 //! answer.rs   a request to an answer
-//! file.rs     a file as an answer: conditions, ranges, the body
+//! file.rs     a file as an answer: conditions, ranges
 //! query.rs    what a query asks of a list: search, pages, filters
+//! reply.rs    headers and body
 //! ```
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use crate::site_files::SiteFiles;
 mod answer;
 mod file;
 mod query;
+mod reply;
 
 /// At most so many connections are open; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;

@@ -8,8 +8,8 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;
-use crate::http::answer::{error, plain};
-use crate::http::file::{Body, Found};
+use crate::http::file::Found;
+use crate::http::reply::{Body, error, plain};
 
 /// The longest list that is read for a query, in bytes.
 const MAX_LIST: u64 = 64 << 20;

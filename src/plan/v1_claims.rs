@@ -248,8 +248,10 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
 
 /// The config of a manifest that has a v1 form, or why it has none.
 fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
-    let Body::Image { config, layers } = &manifest.body else {
-        return Err("it is no image");
+    let (config, layers) = match &manifest.body {
+        Body::Image { config, layers } => (config, layers),
+        Body::Schema1(_) => return Err("its manifest is of schema 1"),
+        Body::Index(_) => return Err("it is no image"),
     };
     if !manifest.is_image() {
         return Err("it is no image");

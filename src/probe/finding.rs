@@ -6,17 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::probe::kinds::{self, Kind};
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Some clients fail, or content is wrong.
-    Error,
-    /// It works and could be better.
-    Note,
-}
+use crate::probe::kinds::{self, Kind, Severity};
 
 /// A kind of problem that a server has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
