@@ -22,7 +22,7 @@ pub(super) struct ConfigArgs {
     /// Write to a file instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Where the server listens
+    /// Where the server listens; on all addresses unless a host is named
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
     /// nginx: name every tag and layer, for exact headers; to be written anew at each publish

@@ -49,16 +49,15 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
 
 /// What `tag` and `remove` did, in lines.
 pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
-    let (tag, remove) = if dry_run {
-        ("would tag", "would remove")
+    let [tag, moves, remove] = if dry_run {
+        ["would tag", "would move", "would remove"]
     } else {
-        ("tagged", "removed")
+        ["tagged", "moved", "removed"]
     };
-    let mut lines: Vec<String> = edited
-        .tagged
-        .iter()
-        .map(|name| format!("{tag} {name}"))
-        .collect();
+    let mut lines = Vec::new();
+    lines.extend(edited.tagged.iter().map(|name| format!("{tag} {name}")));
+    let moved = edited.moved.iter();
+    lines.extend(moved.map(|moved| format!("{moves} {} from {}", moved.name, moved.from)));
     lines.extend(edited.removed.iter().map(|name| format!("{remove} {name}")));
     lines.extend(edited.notes.iter().map(|note| format!("note: {note}")));
     if lines.is_empty() {
@@ -88,6 +87,10 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
     if pruned.waiting > 0 {
         let waiting = count(pruned.waiting, "file");
         lines.push(format!("{waiting} unused, not for long enough yet"));
+    }
+    if pruned.untagged > 0 {
+        let waiting = count(pruned.untagged, "manifest");
+        lines.push(format!("{waiting} without a tag, not for long enough yet"));
     }
     lines
 }

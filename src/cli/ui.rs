@@ -71,6 +71,7 @@ impl Ui {
     }
 
     /// Prints what went wrong while the command goes on.
+    #[cfg(feature = "serve")]
     pub(super) fn problem(text: &str) {
         let _ = writeln!(io::stderr(), "error: {text}");
     }

@@ -55,18 +55,20 @@ impl VerifyArgs {
         } else {
             report::findings(findings)
         })?;
-        if verified.unused > 0 {
-            let files = report::count(verified.unused, "unused file");
-            ui.message(&format!(
-                "{files}: `stillage prune` deletes what stays unused"
-            ));
-        }
         if findings.is_empty() {
+            if verified.unused > 0 {
+                let files = report::count(verified.unused, "unused file");
+                ui.message(&format!(
+                    "{files}: `stillage prune` deletes what stays unused"
+                ));
+            }
             ui.message("no problems found");
             return Ok(ExitCode::SUCCESS);
         }
         let problems = report::count(findings.len() as u64, "problem");
-        ui.message(&format!("{problems} found"));
+        ui.message(&format!(
+            "{problems} found; a build from the sources mends what they still have"
+        ));
         Ok(ExitCode::from(1))
     }
 

@@ -11,7 +11,7 @@ use crate::catalogue::{Catalogue, Repo};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
-use crate::ops::build::{check_case, encode};
+use crate::ops::build::{Moved, check_case, encode, tags_changed};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
 use crate::site::write::Changes;
@@ -31,8 +31,10 @@ pub struct Options {
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
 pub struct Edited {
-    /// Tags that were given, as `repository:tag`.
+    /// Tags that are new, as `repository:tag`.
     pub tagged: Vec<String>,
+    /// Tags that another manifest had.
+    pub moved: Vec<Moved>,
     /// References that are gone: `repository:tag`, or `repository@digest` for a manifest.
     pub removed: Vec<String>,
     /// What changed on disk.
@@ -200,9 +202,11 @@ fn edit(
     }
     let notes = check_case(&images, &site)?;
     let changes = apply(&site, &catalogue, &mut images, &touched)?;
+    let (moved, _) = tags_changed(&before.repositories, &catalogue.repositories);
     let (tagged, removed) = compared(&before, &catalogue);
     Ok(Edited {
         tagged,
+        moved,
         removed,
         changes,
         notes,
@@ -271,7 +275,7 @@ fn apply(
     })
 }
 
-/// Tags that are new or lead elsewhere, and references that are gone.
+/// Tags that are new, and references that are gone.
 fn compared(before: &Catalogue, after: &Catalogue) -> (Vec<String>, Vec<String>) {
     let none = Repo::default();
     let (mut tagged, mut removed) = (Vec::new(), Vec::new());
@@ -287,7 +291,7 @@ fn compared(before: &Catalogue, after: &Catalogue) -> (Vec<String>, Vec<String>)
         let given = new
             .tags
             .iter()
-            .filter(|(tag, digest)| old.tags.get(tag) != Some(digest));
+            .filter(|(tag, _)| !old.tags.contains_key(tag));
         tagged.extend(given.map(|(tag, _)| format!("{name}:{tag}")));
         let gone = old.tags.keys().filter(|tag| !new.tags.contains_key(tag));
         removed.extend(gone.map(|tag| format!("{name}:{tag}")));

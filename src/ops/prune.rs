@@ -46,6 +46,8 @@ pub struct Pruned {
     pub bytes: u64,
     /// Files that stay because they have not been unused for long enough.
     pub waiting: u64,
+    /// Manifests without a tag that stay because they have not had none for long enough.
+    pub untagged: u64,
     /// Files where a registry looks that are not the site's; they stay.
     pub foreign: Vec<String>,
 }
@@ -94,6 +96,7 @@ pub fn prune(
         bytes: bytes(&site, &due)?,
         files: due.iter().map(|file| file.path.clone()).collect(),
         waiting: waiting.len() as u64,
+        untagged: since.untagged,
         foreign: before
             .iter()
             .filter(|file| file.kind == Kind::Foreign)
@@ -131,6 +134,11 @@ fn take_untagged(
         let rest = repo.manifests.keys().filter(|digest| !due.contains(digest));
         let rest = reachable(images, repo, rest.copied().collect::<Vec<_>>());
         due.retain(|digest| !rest.contains(digest));
+        let untagged = repo
+            .manifests
+            .keys()
+            .filter(|digest| !tagged.contains(digest));
+        since.untagged += untagged.filter(|digest| !due.contains(digest)).count() as u64;
         if !due.is_empty() {
             repo.manifests.retain(|digest, _| !due.contains(digest));
             removed.insert(name.clone(), due);
@@ -180,6 +188,8 @@ struct Since {
     now: u64,
     known: BTreeMap<String, u64>,
     seen: BTreeMap<String, u64>,
+    /// Manifests that are not due.
+    untagged: u64,
 }
 
 const FILE: &str = "unused";
@@ -200,6 +210,7 @@ impl Since {
             now,
             known: known.into_iter().collect(),
             seen: BTreeMap::new(),
+            untagged: 0,
         })
     }
 

@@ -114,6 +114,10 @@ impl Source {
                 );
             }
         }
+        if text.starts_with("docker://") {
+            hint =
+                "sources are local; `skopeo copy docker://.. oci:FOLDER:NAME` fetches one".into();
+        }
         Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(hint)
     }
 

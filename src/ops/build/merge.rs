@@ -158,7 +158,7 @@ fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
 }
 
 /// The tags that moved, and those that are gone.
-pub(super) fn tags_changed(
+pub(in crate::ops) fn tags_changed(
     before: &BTreeMap<Repository, Repo>,
     after: &BTreeMap<Repository, Repo>,
 ) -> (Vec<Moved>, Vec<String>) {

@@ -97,10 +97,15 @@ pub fn verify(root: &Path, depth: Depth) -> anyhow::Result<Verified> {
         depth,
         hashed: Mutex::default(),
     };
+    // Where the catalogue cannot be followed, it is not known what it does not ask for.
+    let unplanned = if findings.is_empty() {
+        unplanned::find(&files, &plan)?
+    } else {
+        Vec::new()
+    };
     let parts = plan.parts();
     let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
     findings.par_extend(of_parts);
-    let unplanned = unplanned::find(&files, &plan)?;
     findings.par_extend(unplanned.par_iter().filter_map(|file| verifier.extra(file)));
     let is_content = |kind: Kind| kind != Kind::Foreign;
     let unused = unplanned
