@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::error::shown;
-use crate::ops::build::Summary;
+use crate::ops::build::{Moved, Summary};
 use crate::ops::edit::Edited;
 use crate::ops::list::Listed;
 use crate::ops::prune::Pruned;
@@ -56,8 +56,8 @@ pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
     };
     let mut lines = Vec::new();
     lines.extend(edited.tagged.iter().map(|name| format!("{tag} {name}")));
-    let moved = edited.moved.iter();
-    lines.extend(moved.map(|moved| format!("{moves} {} from {}", moved.name, moved.from)));
+    let move_line = |tag: &Moved| format!("{moves} {} from {}", tag.name, tag.from);
+    lines.extend(edited.moved.iter().map(move_line));
     lines.extend(edited.removed.iter().map(|name| format!("{remove} {name}")));
     lines.extend(edited.notes.iter().map(|note| format!("note: {note}")));
     if lines.is_empty() {
