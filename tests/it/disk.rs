@@ -11,7 +11,7 @@ use crate::crash::scenarios::incompressible;
 use crate::support::archive::{Archive, Image, Pack, zstd};
 use crate::support::files::digest;
 use crate::support::process::tool;
-use crate::support::site::{assert_same, build, stderr, stillage, succeed, tree};
+use crate::support::site::{assert_same, build, copy_program, stderr, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
 /// `nobody`.
@@ -188,7 +188,7 @@ fn a_site_that_cannot_be_written_is_read() {
 fn as_plain_user(folder: &Path, args: &[&str]) -> Output {
     let program = folder.join("stillage");
     if !program.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_stillage"), &program).unwrap();
+        copy_program(&program);
     }
     let user = PLAIN_USER.to_string();
     Command::new(tool("setpriv"))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::run::{Case, case, check, run, text};
 use crate::support::archive::{Archive, Image};
+use crate::support::site::copy_program;
 use crate::support::temp::TempDir;
 
 fn good(folder: &Path) -> String {
@@ -172,15 +173,7 @@ fn a_source_that_cannot_be_read() {
     let source = good(folder.path());
     fs::set_permissions(&source, fs::Permissions::from_mode(0o000)).unwrap();
     let program = folder.path().join("stillage");
-    // By another process: a file that this one writes is busy for as long as a child of another test has it.
-    let mut copy = Command::new("cp");
-    assert!(
-        copy.arg(env!("CARGO_BIN_EXE_stillage"))
-            .arg(&program)
-            .status()
-            .unwrap()
-            .success()
-    );
+    copy_program(&program);
     let is_root = fs::metadata(&source).unwrap().uid() == 0;
     let mut command = if is_root {
         chown(folder.path(), Some(65534), Some(65534)).unwrap();

@@ -17,6 +17,16 @@ pub(crate) fn stillage<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item =
     command
 }
 
+/// Copies the program, by another process: a file that this one writes is busy for as long as a child
+/// that another test starts has it open.
+pub(crate) fn copy_program(to: &Path) {
+    succeed(
+        Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_stillage"))
+            .arg(to),
+    );
+}
+
 /// `stillage build SOURCES -o SITE`, which must succeed.
 pub(crate) fn build<S: AsRef<str>>(sources: &[S], site: &Path) -> Output {
     let sources = sources.iter().map(AsRef::as_ref);
