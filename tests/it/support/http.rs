@@ -96,8 +96,26 @@ fn try_send(
     if headers.iter().any(|(name, _)| *name == "Content-Length") {
         stream.shutdown(Shutdown::Write)?;
     }
-    stream.read_to_end(&mut raw)?;
+    match stream.read_to_end(&mut raw) {
+        // Some servers end a connection so once they have said all, when the machine is very busy.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset && is_whole(&raw, method) => {}
+        read => {
+            read?;
+        }
+    }
     Ok(Response::parse(&raw))
+}
+
+/// Whether an answer has all the bytes that it announces.
+fn is_whole(raw: &[u8], method: &str) -> bool {
+    if !raw.windows(4).any(|w| w == b"\r\n\r\n") {
+        return false;
+    }
+    let answer = Response::parse(raw);
+    let length = answer
+        .header("Content-Length")
+        .and_then(|text| text.parse().ok());
+    method == "HEAD" || answer.status == 304 || length == Some(answer.body.len())
 }
 
 /// `GET path` without further headers.
