@@ -203,7 +203,7 @@ fn edit(
     let notes = check_case(&images, &site)?;
     let changes = apply(&site, &catalogue, &mut images, &touched)?;
     let (moved, _) = tags_changed(&before.repositories, &catalogue.repositories);
-    let (tagged, removed) = compared(&before, &catalogue);
+    let (tagged, removed) = compared(&before, &catalogue, &touched);
     Ok(Edited {
         tagged,
         moved,
@@ -275,30 +275,24 @@ fn apply(
     })
 }
 
-/// Tags that are new, and references that are gone.
-fn compared(before: &Catalogue, after: &Catalogue) -> (Vec<String>, Vec<String>) {
+/// Tags that are new, and references that are gone, in the repositories that were looked at.
+fn compared(
+    before: &Catalogue,
+    after: &Catalogue,
+    touched: &BTreeSet<Repository>,
+) -> (Vec<String>, Vec<String>) {
     let none = Repo::default();
     let (mut tagged, mut removed) = (Vec::new(), Vec::new());
-    let names: BTreeSet<&Repository> = before
-        .repositories
-        .keys()
-        .chain(after.repositories.keys())
-        .collect();
-    for name in names {
-        let of = |catalogue: &Catalogue| catalogue.repositories.get(name).cloned();
-        let old = of(before).unwrap_or_else(|| none.clone());
-        let new = of(after).unwrap_or_else(|| none.clone());
-        let given = new
-            .tags
-            .iter()
-            .filter(|(tag, _)| !old.tags.contains_key(tag));
-        tagged.extend(given.map(|(tag, _)| format!("{name}:{tag}")));
-        let gone = old.tags.keys().filter(|tag| !new.tags.contains_key(tag));
+    for name in touched {
+        let [old, new] = [before, after].map(|all| all.repositories.get(name).unwrap_or(&none));
+        let given = new.tags.keys().filter(|tag| !old.tags.contains_key(*tag));
+        tagged.extend(given.map(|tag| format!("{name}:{tag}")));
+        let gone = old.tags.keys().filter(|tag| !new.tags.contains_key(*tag));
         removed.extend(gone.map(|tag| format!("{name}:{tag}")));
         let gone = old
             .manifests
             .keys()
-            .filter(|digest| !new.manifests.contains_key(digest));
+            .filter(|digest| !new.manifests.contains_key(*digest));
         removed.extend(gone.map(|digest| format!("{name}@{digest}")));
     }
     (tagged, removed)

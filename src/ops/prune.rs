@@ -66,7 +66,7 @@ pub fn prune(
         edit::bring(&site, &catalogue, &site.pending)?;
     }
     let mut since = Since::read(&site, options.grace)?;
-    let view = View::load(&options.site)?;
+    let view = View::of(&site.files, catalogue.clone())?;
     let before = unplanned::find(&site.files, &view.plan())?;
     let removed = if options.untagged {
         take_untagged(&view.images, &mut catalogue, &mut since)
