@@ -37,7 +37,9 @@ pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<P
     }
     let needed = server.depends_on_content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
-    site::read(&options.site)?;
+    if view.is_none() {
+        site::read(&options.site)?;
+    }
     let site = SiteFiles::new(fsx::canonical(&options.site));
     let output = options.output.as_deref().map(fsx::absolute).transpose()?;
     let setup = Setup {
