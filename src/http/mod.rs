@@ -22,6 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -42,6 +43,9 @@ const MAX_CONNECTIONS: usize = 4096;
 const IDLE: Duration = Duration::from_secs(75);
 /// How long a client may leave what was sent unread.
 const STALLED: Duration = Duration::from_mins(1);
+/// Bytes that the kernel keeps of a connection before they may be sent. It would take megabytes for a client
+/// that reads nothing, and when it has no more memory for sockets it resets those of other programs.
+const UNSENT: u32 = 128 << 10;
 /// How long transfers may go on when the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -182,6 +186,7 @@ fn connection(
     server: Arc<Server>,
 ) -> impl hyper_util::server::graceful::GracefulConnection {
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED));
     http1::Builder::new()

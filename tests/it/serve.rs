@@ -292,6 +292,14 @@ fn memory(child: &Child) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// Kilobytes that the kernel holds for all TCP connections: where it has no more, it resets those of others.
+fn memory_of_sockets() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
+    let pages: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    pages * 4
+}
+
 /// Clients that read nothing hold a connection and a buffer each, and nobody else back.
 #[test]
 fn thousands_of_slow_clients_cost_a_bounded_buffer_each() {
@@ -302,7 +310,7 @@ fn thousands_of_slow_clients_cost_a_bounded_buffer_each() {
     let big = std::fs::File::create(site.join(&path)).unwrap();
     big.set_len(1 << 30).unwrap();
     let (mut child, port) = quietly(&site);
-    let before = memory(&child);
+    let (before, sockets_before) = (memory(&child), memory_of_sockets());
     let request = http::request("GET", &format!("/{path}"), &[]);
     let clients: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| {
@@ -316,10 +324,12 @@ fn thousands_of_slow_clients_cost_a_bounded_buffer_each() {
     }
     assert_eq!(http::get(port, "/v2/").status, 200);
     let each = (memory(&child) - before) / CLIENTS as u64;
-    assert!(each < 256, "{each} KiB for each client");
+    let sockets = memory_of_sockets().saturating_sub(sockets_before) / CLIENTS as u64;
     drop(clients);
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(each < 256, "{each} KiB for each client");
+    assert!(sockets < 768, "{sockets} KiB in the kernel for each client");
 }
 
 #[test]

@@ -56,23 +56,8 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Str
     format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n{lines}Connection: close\r\n\r\n")
 }
 
-/// Sends a request to `127.0.0.1:port` and reads the whole answer. A connection that is reset is made once
-/// more, as all clients do: it happens on a machine that is very busy.
+/// Sends a request to `127.0.0.1:port` and reads the whole answer.
 pub(crate) fn send(
-    port: u16,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> std::io::Result<Response> {
-    match try_send(port, method, path, headers) {
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-            try_send(port, method, path, headers)
-        }
-        answer => answer,
-    }
-}
-
-fn try_send(
     port: u16,
     method: &str,
     path: &str,
@@ -96,26 +81,8 @@ fn try_send(
     if headers.iter().any(|(name, _)| *name == "Content-Length") {
         stream.shutdown(Shutdown::Write)?;
     }
-    match stream.read_to_end(&mut raw) {
-        // Some servers end a connection so once they have said all, when the machine is very busy.
-        Err(error) if error.kind() == ErrorKind::ConnectionReset && is_whole(&raw, method) => {}
-        read => {
-            read?;
-        }
-    }
+    stream.read_to_end(&mut raw)?;
     Ok(Response::parse(&raw))
-}
-
-/// Whether an answer has all the bytes that it announces.
-fn is_whole(raw: &[u8], method: &str) -> bool {
-    if !raw.windows(4).any(|w| w == b"\r\n\r\n") {
-        return false;
-    }
-    let answer = Response::parse(raw);
-    let length = answer
-        .header("Content-Length")
-        .and_then(|text| text.parse().ok());
-    method == "HEAD" || answer.status == 304 || length == Some(answer.body.len())
 }
 
 /// `GET path` without further headers.
