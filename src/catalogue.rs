@@ -12,9 +12,11 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bail_bad;
 use crate::error::{WithHint as _, bad, shown};
@@ -108,11 +110,81 @@ pub struct Catalogue {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Index {
+struct Index<M> {
     schema_version: u64,
     media_type: Option<String>,
-    manifests: Vec<Descriptor>,
+    manifests: M,
     annotations: Option<BTreeMap<String, String>>,
+}
+
+/// The entries as they are read. They are many, and never all in memory as descriptors.
+struct Entries(BTreeMap<Repository, Repo>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries(BTreeMap::new());
+                while let Some(descriptor) = seq.next_element()? {
+                    entries.add(&descriptor).map_err(serde::de::Error::custom)?;
+                }
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_seq(Reader)
+    }
+}
+
+impl Entries {
+    fn add(&mut self, descriptor: &Descriptor) -> anyhow::Result<()> {
+        let name = descriptor
+            .annotation(REF_NAME)
+            .ok_or_else(|| bad("an entry of the catalogue has no name"))?;
+        let reference: Reference = name.parse()?;
+        let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
+        let repo = self.0.entry(reference.repository).or_default();
+        let entry = Entry {
+            media_type: descriptor.media_type.clone(),
+            size: descriptor.size,
+            v1,
+        };
+        repo.manifests.insert(descriptor.digest, entry);
+        if let Some(tag) = reference.tag {
+            let other = *repo.tags.entry(tag).or_insert(descriptor.digest);
+            if other != descriptor.digest {
+                bail_bad!("the catalogue gives `{}` to two manifests", shown(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entries in the order of repositories, then tags, then digests.
+struct Descriptors<'a>(&'a BTreeMap<Repository, Repo>);
+
+impl Serialize for Descriptors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().flat_map(|(repository, repo)| {
+            let tagged: BTreeSet<&Digest> = repo.tags.values().collect();
+            let untagged = repo.manifests.keys();
+            let untagged = untagged.filter(move |digest| !tagged.contains(digest));
+            let by_tag = repo
+                .tags
+                .iter()
+                .map(move |(tag, digest)| repo.descriptor(format!("{repository}:{tag}"), *digest));
+            by_tag.chain(
+                untagged
+                    .map(move |digest| repo.descriptor(format!("{repository}@{digest}"), *digest)),
+            )
+        }))
+    }
 }
 
 impl Catalogue {
@@ -128,7 +200,7 @@ impl Catalogue {
 
     /// Whether an index is the catalogue of a site.
     pub fn is_one(bytes: &[u8]) -> bool {
-        serde_json::from_slice::<Index>(bytes).is_ok_and(|index| {
+        serde_json::from_slice::<Index<IgnoredAny>>(bytes).is_ok_and(|index| {
             index
                 .annotations
                 .is_some_and(|annotations| annotations.contains_key(FORMAT))
@@ -140,7 +212,7 @@ impl Catalogue {
     /// # Errors
     /// When it is none, or of another format.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
-        let index: Index =
+        let index: Index<Entries> =
             serde_json::from_slice(bytes).map_err(|error| bad(format!("no catalogue: {error}")))?;
         let annotations = index.annotations.unwrap_or_default();
         match annotations.get(FORMAT).map(String::as_str) {
@@ -172,53 +244,15 @@ impl Catalogue {
             .get(V1_PLATFORM)
             .map(|text| text.parse())
             .transpose()?;
-        for descriptor in index.manifests {
-            catalogue.add(&descriptor)?;
-        }
+        catalogue.repositories = index.manifests.0;
         Ok(catalogue)
     }
 
-    fn add(&mut self, descriptor: &Descriptor) -> anyhow::Result<()> {
-        let name = descriptor
-            .annotation(REF_NAME)
-            .ok_or_else(|| bad("an entry of the catalogue has no name"))?;
-        let reference: Reference = name.parse()?;
-        let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
-        let repo = self.repositories.entry(reference.repository).or_default();
-        let entry = Entry {
-            media_type: descriptor.media_type.clone(),
-            size: descriptor.size,
-            v1,
-        };
-        repo.manifests.insert(descriptor.digest, entry);
-        if let Some(tag) = reference.tag {
-            let other = *repo.tags.entry(tag).or_insert(descriptor.digest);
-            if other != descriptor.digest {
-                bail_bad!("the catalogue gives `{}` to two manifests", shown(name));
-            }
-        }
-        Ok(())
-    }
-
-    /// The bytes of `index.json`: entries in the order of repositories, then tags, then digests.
+    /// The bytes of `index.json`.
     ///
     /// # Errors
     /// Never, but for a mistake of this code.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
-        let mut manifests = Vec::new();
-        for (repository, repo) in &self.repositories {
-            for (tag, digest) in &repo.tags {
-                manifests.push(repo.descriptor(format!("{repository}:{tag}"), *digest));
-            }
-            let tagged: BTreeSet<&Digest> = repo.tags.values().collect();
-            for digest in repo
-                .manifests
-                .keys()
-                .filter(|digest| !tagged.contains(digest))
-            {
-                manifests.push(repo.descriptor(format!("{repository}@{digest}"), *digest));
-            }
-        }
         let apis: Vec<&str> = [("v1", self.apis.v1), ("v2", self.apis.v2)]
             .iter()
             .filter_map(|(api, offered)| offered.then_some(*api))
@@ -236,7 +270,7 @@ impl Catalogue {
         let index = Index {
             schema_version: 2,
             media_type: Some(OCI_INDEX.into()),
-            manifests,
+            manifests: Descriptors(&self.repositories),
             annotations: Some(
                 annotations
                     .map(|(key, value)| (key.into(), value))

@@ -164,9 +164,10 @@ pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Resul
         .filter(|index| twin[*index].is_none() && done[*index].is_none())
         .collect();
     small.sort_by_key(|index| std::cmp::Reverse(jobs[*index].content.len()));
+    // In this order: else a thread would have the longest ones to itself.
     let stored: Vec<(usize, Stored)> = small
-        .par_iter()
-        .with_max_len(1)
+        .iter()
+        .par_bridge()
         .map(|index| Ok((*index, take(jobs[*index], staging, known)?)))
         .collect::<anyhow::Result<_>>()?;
     for (index, stored) in stored {

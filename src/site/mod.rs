@@ -251,12 +251,15 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         return Err(anyhow::anyhow!("{} is no folder", files.origin()))
             .hint("`-o` names the folder of the site");
     }
-    if let Some(index) = files.index()? {
-        if Catalogue::is_one(&index) {
-            return Ok(());
-        }
-    // In this order: another first build may begin meanwhile, and its private folder comes first.
-    } else if fsx::names(root)?.is_empty() || fsx::meta(&files.path(PRIVATE))?.is_some() {
+    let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
+    // The catalogue of one that is begun is read soon, which says whether it is one.
+    let is_ours = is_begun()?
+        || match files.index()? {
+            Some(index) => Catalogue::is_one(&index),
+            // In this order: another first build may begin meanwhile, and its private folder comes first.
+            None => fsx::names(root)?.is_empty() || is_begun()?,
+        };
+    if is_ours {
         return Ok(());
     }
     Err(anyhow::anyhow!(
