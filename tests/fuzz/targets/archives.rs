@@ -10,6 +10,7 @@ use stillage::draft::Rules;
 use stillage::error::is_bad;
 use stillage::ingest::Staging;
 use stillage::ops::build::{Options, Selection, build};
+use stillage::progress::Progress;
 use stillage::source::Source;
 use stillage::source::archive::Archive;
 
@@ -56,7 +57,7 @@ fn check_archive(bytes: &[u8], folder: &Path) {
     };
     let path = folder.join("a.tar");
     fs::write(&path, bytes).expect("a file");
-    let opened = Archive::open(&path, &staging);
+    let opened = Archive::open(&path, &staging, &Progress::default());
     let read = Archive::read(bytes, &staging, "`-`".into());
     for archive in [&opened, &read].into_iter().flatten() {
         for name in archive.names() {
@@ -107,7 +108,7 @@ pub(super) fn load(data: &[u8]) {
             cache: true,
             dry_run: true,
         };
-        if let Err(error) = build(&options, || Ok(())) {
+        if let Err(error) = build(&options, &Arc::default(), || Ok(())) {
             assert!(is_bad(&error), "{error:?}");
         }
     }
