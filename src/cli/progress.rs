@@ -33,8 +33,11 @@ pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) ->
 }
 
 fn show(progress: &Progress, end: &Receiver<()>) {
+    let style = |template| ProgressStyle::with_template(template).expect("the template is right");
+    let known = style("[{bar:10}] {wide_msg}").progress_chars("=> ");
+    let unknown = style("{wide_msg}");
     // Hidden where stderr is no terminal, or one that cannot move its cursor.
-    let bar = ProgressBar::new(0);
+    let bar = ProgressBar::new(0).with_style(unknown.clone());
     if bar.is_hidden() {
         every(PAUSE, end, || {
             if let Some(line) = look(progress, &bar) {
@@ -43,13 +46,10 @@ fn show(progress: &Progress, end: &Receiver<()>) {
         });
         return;
     }
-    let style = |template| ProgressStyle::with_template(template).expect("the template is right");
-    let known = style("[{bar:20}] {wide_msg}").progress_chars("=> ");
-    let unknown = style("{wide_msg}");
     every(FRAME, end, || {
         if let Some(line) = look(progress, &bar) {
-            let ends = bar.length() > Some(bar.position());
-            bar.set_style(if ends { known.clone() } else { unknown.clone() });
+            let has_end = bar.length() > Some(bar.position());
+            bar.set_style(if has_end { &known } else { &unknown }.clone());
             bar.set_message(line);
         }
     });
@@ -100,10 +100,12 @@ fn line(state: State, per_second: f64, left: Duration) -> String {
         let speed = report::bytes(per_second as u64);
         line += &format!(", {speed}/s");
     }
+    let left = left.as_secs();
     // Before anything is known of the speed, the estimate is of centuries.
-    if is_known && left.as_secs() < 30 * 24 * 3600 {
-        let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
-        line += &format!(", {left} left");
+    if is_known && left < 30 * 24 * 3600 {
+        let shown = if left < 3600 { left } else { left - left % 60 };
+        let shown = humantime::format_duration(Duration::from_secs(shown));
+        line += &format!(", {shown} left");
     }
     line
 }
@@ -131,6 +133,8 @@ mod tests {
             line(state(5, 6, 0, 1), u64::MAX),
             "read 5 B of 6 B, 0 of 1 blobs, 1.5 KiB/s"
         );
+        let long = line(state(5, 6, 0, 0), 3725);
+        assert_eq!(long, "read 5 B of 6 B, 1.5 KiB/s, 1h 2m left");
     }
 
     #[test]
