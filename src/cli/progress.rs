@@ -78,19 +78,18 @@ fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
 
 /// What is known: where no more bytes are expected than were read, their number may not be.
 fn line(state: State, per_second: f64, left: Duration) -> String {
-    let is_known = state.all_bytes > state.bytes;
-    let mut line = format!("read {}", report::bytes(state.bytes));
-    if is_known {
-        line += &format!(" of {}", report::bytes(state.all_bytes));
-    }
+    let has_end = state.all_bytes > state.bytes;
+    let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
+    let mut parts = vec![if has_end {
+        let (bytes, all) = (report::bytes(state.bytes), report::bytes(state.all_bytes));
+        format!("read {bytes} of {all}")
+    } else {
+        format!("read {}", report::bytes(state.bytes))
+    }];
     if state.all_blobs > 0 {
-        line += &format!(
-            ", {} of {} blobs",
-            state.blobs,
-            state.all_blobs.max(state.blobs)
-        );
+        let all = state.all_blobs.max(state.blobs);
+        parts.push(format!("{} of {all} blobs", state.blobs));
     }
-    let is_all = !is_known && state.blobs > 0 && state.blobs >= state.all_blobs;
     if !is_all {
         #[expect(
             clippy::cast_possible_truncation,
@@ -98,16 +97,16 @@ fn line(state: State, per_second: f64, left: Duration) -> String {
             reason = "a speed is a length that is not negative"
         )]
         let speed = report::bytes(per_second as u64);
-        line += &format!(", {speed}/s");
+        parts.push(format!("{speed}/s"));
     }
     let left = left.as_secs();
     // Before anything is known of the speed, the estimate is of centuries.
-    if is_known && left < 30 * 24 * 3600 {
+    if has_end && left < 30 * 24 * 3600 {
         let shown = if left < 3600 { left } else { left - left % 60 };
         let shown = humantime::format_duration(Duration::from_secs(shown));
-        line += &format!(", {shown} left");
+        parts.push(format!("{shown} left"));
     }
-    line
+    parts.join(", ")
 }
 
 #[cfg(test)]
@@ -143,7 +142,7 @@ mod tests {
         let mut shown = 0;
         thread::scope(|scope| {
             let shown = &mut shown;
-            scope.spawn(move || every(Duration::from_secs(60), &end, || *shown += 1));
+            scope.spawn(move || every(Duration::from_mins(1), &end, || *shown += 1));
             drop(ends);
         });
         assert_eq!(shown, 0);
