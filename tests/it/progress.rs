@@ -80,12 +80,9 @@ fn a_terminal_shows_a_line_that_is_gone_in_the_end() {
         .filter(|state| !state.trim().is_empty());
     assert!(states.clone().count() >= 2, "{shown:?}");
     for state in states {
-        let state = state.trim();
-        assert!(
-            state.starts_with(LINE) && state.ends_with("/s"),
-            "{shown:?}"
-        );
+        assert!(state.starts_with(LINE), "{shown:?}");
     }
+    assert!(progress.contains("/s "), "no speed: {shown:?}");
     assert!(rest.starts_with("o/a:1 sha256:"), "{shown:?}");
 }
 
