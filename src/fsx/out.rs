@@ -3,8 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::Advice;
 
 use super::{create, shown_path};
 
@@ -14,6 +17,9 @@ use super::{create, shown_path};
 pub struct Out {
     file: File,
     path: PathBuf,
+    /// Bytes written, and how many of them are on their way to the disk.
+    written: u64,
+    sent: u64,
 }
 
 impl Out {
@@ -28,7 +34,12 @@ impl Out {
     /// A file that lies at a path, or has no name and lies in it.
     pub fn new(file: File, path: &Path) -> Self {
         let path = path.to_owned();
-        Self { file, path }
+        Self {
+            file,
+            path,
+            written: 0,
+            sent: 0,
+        }
     }
 
     /// The file.
@@ -47,9 +58,25 @@ impl Out {
                 return Err(io::Error::other("its file system is almost full"));
             }
         }
-        self.file.write(bytes)
+        let count = self.file.write(bytes)?;
+        self.written += count as u64;
+        if self.written - self.sent >= SEND {
+            self.send();
+        }
+        Ok(count)
+    }
+
+    /// Has the kernel start to write to the disk what was written last, so that a stage that is made durable
+    /// has not to wait for all of it. Linux takes this advice so; pages it has not written yet stay in memory.
+    fn send(&mut self) {
+        let len = NonZeroU64::new(self.written - self.sent);
+        let _ = rustix::fs::fadvise(&self.file, self.sent, len, Advice::DontNeed);
+        self.sent = self.written;
     }
 }
+
+/// Of one file: so many bytes are written before they are sent to the disk.
+const SEND: u64 = 8 << 20;
 
 /// Of all files together: so many bytes are written before the next look for room.
 const STEP: u64 = 64 << 20;
