@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{bad, shown};
+use crate::progress::{Meter, Progress};
 use crate::spec::digest::Digest;
 use crate::{bail_bad, fsx};
 
@@ -18,6 +19,7 @@ pub struct Content {
     place: Place,
     len: u64,
     origin: Arc<str>,
+    meter: Option<Arc<Meter>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ impl Content {
             len: bytes.len() as u64,
             place: Place::Memory(bytes),
             origin: origin.into(),
+            meter: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Content {
             origin: format!("`{}`", fsx::shown_path(&path)).into(),
             len,
             place: Place::File(path.into()),
+            meter: None,
         }
     }
 
@@ -77,6 +81,7 @@ impl Content {
             place: Place::Range(file, offset),
             len,
             origin: origin.into(),
+            meter: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl Content {
             place: Place::Gzipped(path.into()),
             len,
             origin: origin.into(),
+            meter: None,
         }
     }
 
@@ -154,6 +160,7 @@ impl Content {
         Ok(Reader {
             source,
             left: self.len,
+            meter: self.meter.clone(),
         })
     }
 
@@ -195,6 +202,7 @@ impl Content {
 pub struct Reader {
     source: Source,
     left: u64,
+    meter: Option<Arc<Meter>>,
 }
 
 #[derive(Debug)]
@@ -228,16 +236,36 @@ impl Read for Reader {
             ));
         }
         self.left -= got as u64;
+        if let Some(meter) = &self.meter {
+            meter.add(got as u64);
+        }
         Ok(got)
     }
 }
 
 impl Content {
-    /// The same bytes under the name that another content has in messages.
+    /// The same bytes; reading them, or a copy of them, counts as progress.
+    #[must_use]
+    pub fn counted(&self, progress: &Arc<Progress>) -> Self {
+        Self {
+            meter: Some(Arc::new(Meter::new(progress, self.len))),
+            ..self.clone()
+        }
+    }
+
+    /// Nothing more has to be read of it.
+    pub fn done(&self) {
+        if let Some(meter) = &self.meter {
+            meter.done();
+        }
+    }
+
+    /// The same bytes as another content, whose name in messages and progress they get.
     #[must_use]
     pub fn renamed(&self, other: &Self) -> Self {
         Self {
             origin: other.origin.clone(),
+            meter: other.meter.clone(),
             ..self.clone()
         }
     }

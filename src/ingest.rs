@@ -179,6 +179,7 @@ pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Resul
             None => done[index].clone().context("every job was done"),
             Some(other) => {
                 check_twin(job)?;
+                job.content.done();
                 done[other].clone().context("every job was done")
             }
         })
@@ -209,10 +210,12 @@ fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Store
     if let Some(ready) = ready(job)? {
         return Ok(ready);
     }
-    match job.work {
+    let stored = match job.work {
         Work::Keep { diff_id } => keep(job, diff_id, staging, known),
         Work::Gzip { claimed } => gzip(job, claimed, staging, known),
-    }
+    }?;
+    job.content.done();
+    Ok(stored)
 }
 
 /// The result that there is already, if it is what was promised.

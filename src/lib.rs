@@ -22,8 +22,8 @@
 //!    before the next begins.
 //!
 //! Below these lie [`spec`] (the rules of the specifications, without IO), [`content`] (bytes that
-//! can be opened again), [`layer`] (compression) and [`fsx`] (the only module that calls
-//! `std::fs`). [`ops`] are the commands without their printing, [`cli`] is the printing.
+//! can be opened again), [`layer`] (compression), [`fsx`] (the only module that calls
+//! `std::fs`) and [`progress`] (counts of what was read). [`ops`] are the commands without their printing, [`cli`] is the printing.
 //!
 //! What a server must answer is data too: [`endpoint`] says it for every address, `http`, the built-in
 //! server, answers so, and [`server`] says the same in the configuration of each web server. `probe`
@@ -48,6 +48,7 @@ pub mod ops;
 pub mod plan;
 #[cfg(feature = "verify-url")]
 pub mod probe;
+pub mod progress;
 pub mod server;
 pub mod site;
 pub mod site_files;

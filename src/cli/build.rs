@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::catalogue::{Apis, ServedBy};
+use crate::cli::progress::with_progress;
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
@@ -146,7 +147,9 @@ impl BuildArgs {
             .num_threads(self.jobs)
             .build()?;
         let busy = || ui.busy(&options.output, self.no_wait);
-        let summary = pool.install(|| build::build(&options, busy))?;
+        let summary = with_progress(ui.quiet, |progress| {
+            pool.install(|| build::build(&options, progress, busy))
+        })?;
         if self.json {
             Ui::data(&report::json(&summary)?)?;
         } else {

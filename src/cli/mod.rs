@@ -19,6 +19,7 @@ use crate::ops::list;
 mod build;
 mod config;
 mod edit;
+mod progress;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;

@@ -181,7 +181,7 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     clippy::cast_precision_loss,
     reason = "one digit after the point is shown"
 )]
-fn bytes(length: u64) -> String {
+pub(super) fn bytes(length: u64) -> String {
     let mut value = length as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {

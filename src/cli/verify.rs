@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
+use crate::cli::progress::with_progress;
 use crate::cli::report;
 use crate::cli::ui::Ui;
 #[cfg(not(feature = "verify-url"))]
@@ -48,7 +49,9 @@ impl VerifyArgs {
             (_, true) => Depth::Deep,
             _ => Depth::Normal,
         };
-        let verified = verify::verify(&self.site, depth)?;
+        let verified = with_progress(ui.quiet, |progress| {
+            verify::verify(&self.site, depth, progress)
+        })?;
         let findings = &verified.findings;
         Ui::data(&if self.json {
             report::json(findings)?

@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::error::{bad, shown};
 use crate::ingest::{Staging, Stored};
 use crate::layer::{Budget, Headers, Packing};
+use crate::progress::Progress;
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 use crate::source::stream;
 use crate::spec::manifest::MAX_JSON;
@@ -37,7 +38,7 @@ impl Archive {
     ///
     /// # Errors
     /// When it is no tar, is truncated, or has a member that no honest archive has.
-    pub fn open(path: &Path, staging: &Staging) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
         let origin = format!("`{}`", fsx::shown_path(path));
         // Before it is opened: opening a pipe waits for its writer.
         if fsx::meta(path)?.is_none_or(|meta| !meta.is_file) {
@@ -51,8 +52,10 @@ impl Archive {
         if packing == Packing::Plain {
             return Self::indexed(&file, meta.len, origin);
         }
+        progress.expect(0, content.len());
+        let packed = progress.counting(content.open()?, true);
         let reader = packing
-            .decoder(content.open()?, content.len())
+            .decoder(packed, content.len())
             .map_err(|error| content.failed(error))?;
         Self::of_stream(reader, staging, origin)
     }

@@ -8,6 +8,7 @@ use crate::draft::{Draft, Rules, naming};
 use crate::error::{Hint, WithHint as _, bad, shown};
 use crate::fsx;
 use crate::ingest::Staging;
+use crate::progress::Progress;
 use crate::spec::name::Reference;
 
 pub mod archive;
@@ -167,6 +168,7 @@ impl Source {
         staging: &Staging,
         rules: &Rules,
         output: &Path,
+        progress: &Progress,
     ) -> anyhow::Result<Vec<Draft>> {
         let origin = if self.is_stdin() {
             "the standard input".into()
@@ -175,17 +177,17 @@ impl Source {
         };
         let opened = if self.is_stdin() {
             Opened::Archive(archive::Archive::read(
-                std::io::stdin(),
+                progress.counting(std::io::stdin(), false),
                 staging,
                 origin.clone(),
             )?)
         } else {
-            Opened::new(&self.path, staging)?
+            Opened::new(&self.path, staging, progress)?
         };
         let mut drafts = match (detect(&opened, self.prefix)?, &opened) {
             (Some(format), _) => load(format, &opened, &origin, self.selected.as_deref(), rules)?,
             (None, Opened::Folder(folder)) if self.prefix.is_none() => {
-                walk::load(folder, output, staging, rules)?
+                walk::load(folder, output, staging, rules, progress)?
             }
             _ => return Err(self.unknown(&origin)),
         };
@@ -297,10 +299,10 @@ pub enum Opened {
 }
 
 impl Opened {
-    fn new(path: &Path, staging: &Staging) -> anyhow::Result<Self> {
+    fn new(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
         match fsx::meta(path)? {
             Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
-            _ => archive::Archive::open(path, staging).map(Self::Archive),
+            _ => archive::Archive::open(path, staging, progress).map(Self::Archive),
         }
     }
 

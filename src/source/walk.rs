@@ -11,6 +11,7 @@ use crate::draft::{Draft, Rules};
 use crate::error::shown;
 use crate::fsx;
 use crate::ingest::Staging;
+use crate::progress::Progress;
 use crate::source::archive::Archive;
 use crate::source::{Opened, detect, load as load_format};
 use crate::spec::name::Tag;
@@ -21,6 +22,7 @@ pub(super) fn load(
     output: &Path,
     staging: &Staging,
     rules: &Rules,
+    progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     let output = fsx::canonical(output);
     let mut drafts = Vec::new();
@@ -40,7 +42,7 @@ pub(super) fn load(
         let opened = if kind.is_dir() {
             Opened::Folder(path.to_path_buf())
         } else if kind.is_file() && Archive::looks_like_one(path)? {
-            Opened::new(path, staging)?
+            Opened::new(path, staging, progress)?
         } else {
             left_out.notes.push(format!("{origin} is no image"));
             continue;

@@ -26,6 +26,7 @@ mod moving;
 mod nginx;
 mod nginx_exact;
 mod options;
+mod progress;
 mod properties;
 mod rebuild;
 mod referrers;

@@ -1,6 +1,7 @@
 //! `build`: sources in, a site out.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -14,6 +15,7 @@ pub(super) use crate::ops::build::merge::tags_changed;
 use crate::ops::build::merge::{Merged, merge, merged_apis};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
+use crate::progress::Progress;
 use crate::site::Site;
 use crate::source::Source;
 use crate::spec::digest::Digest;
@@ -27,12 +29,13 @@ mod room;
 
 pub use options::{Built, Moved, Options, Selection, Summary};
 
-/// Builds a site, or adds to one. Before waiting for another writer `busy` is called, which may refuse to.
+/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `busy` is called, which may refuse to.
 ///
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
 pub fn build(
     options: &Options,
+    progress: &Arc<Progress>,
     busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
     let (mut site, catalogue) = Site::open(
@@ -47,12 +50,12 @@ pub fn build(
         v1: apis.v1,
         ..options.rules.clone()
     };
-    let drafts = load_sources(options, &site, &rules)?;
+    let drafts = load_sources(options, &site, &rules, progress)?;
     let Intake {
         images: new,
         taken,
         read,
-    } = take_in(&drafts, &site, &rules, options.cache)?;
+    } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given: Vec<(Repository, Tag, Digest)> = new
         .repositories
         .iter()
@@ -73,7 +76,16 @@ pub fn build(
             &mut merged.images,
             Some(&site.files),
             platform,
-            &|below, stored| encode(below, stored, &site.staging),
+            &|below, stored| {
+                let content = stored.content.counted(progress);
+                let stored = Stored {
+                    content,
+                    ..stored.clone()
+                };
+                let made = encode(below, &stored, &site.staging)?;
+                stored.content.done();
+                Ok(made)
+            },
         )?
     } else {
         V1Images::default()
@@ -112,9 +124,14 @@ pub fn build(
     })
 }
 
-fn load_sources(options: &Options, site: &Site, rules: &Rules) -> anyhow::Result<Vec<Draft>> {
+fn load_sources(
+    options: &Options,
+    site: &Site,
+    rules: &Rules,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Draft>> {
     // One after the other: a compressed archive passes by with all cores at work on it.
-    let load = |source: &Source| source.load(&site.staging, rules, &options.output);
+    let load = |source: &Source| source.load(&site.staging, rules, &options.output, progress);
     let drafts: Vec<Vec<Draft>> = options
         .sources
         .iter()
@@ -160,7 +177,13 @@ struct Intake {
 }
 
 /// Takes in the content of all drafts and makes their manifests.
-fn take_in(drafts: &[Draft], site: &Site, rules: &Rules, cache: bool) -> anyhow::Result<Intake> {
+fn take_in(
+    drafts: &[Draft],
+    site: &Site,
+    rules: &Rules,
+    cache: bool,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Intake> {
     let needed: Vec<(usize, JobId)> = drafts
         .iter()
         .enumerate()
@@ -175,6 +198,9 @@ fn take_in(drafts: &[Draft], site: &Site, rules: &Rules, cache: bool) -> anyhow:
         let identity = job.content.identity()?;
         if let (true, None, Some(identity)) = (cache, &job.ready, &identity) {
             job.ready = site.recall(identity);
+        }
+        if job.ready.is_none() {
+            job.content = job.content.counted(progress);
         }
         identities.push(identity);
     }

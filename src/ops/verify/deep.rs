@@ -1,21 +1,30 @@
 //! What is in the layers: each is unpacked, and its diff ID compared with those of the configs.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
+use crate::content::Content;
 use crate::images::Images;
 use crate::layer;
 use crate::ops::verify::Finding;
+use crate::progress::Progress;
 use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 
 /// Compares the layers of all images with their configs.
-pub(super) fn diff_ids(images: &mut Images) -> Vec<Finding> {
+pub(super) fn diff_ids(images: &mut Images, progress: &Arc<Progress>) -> Vec<Finding> {
     let finding = |digest: &Digest, error: &anyhow::Error| Finding {
         path: blob_path(digest),
         problem: format!("{error:#}"),
     };
-    let measure = |digest: &Digest| (*digest, layer::tar(&images.blobs[digest].content));
-    let layers: Vec<Digest> = images.layers().into_iter().collect();
+    let counted = |digest: Digest| (digest, images.blobs[&digest].content.counted(progress));
+    let layers: Vec<(Digest, Content)> = images.layers().into_iter().map(counted).collect();
+    let measure = |(digest, content): &(Digest, Content)| {
+        let tar = layer::tar(content);
+        content.done();
+        (*digest, tar)
+    };
     let measured: Vec<_> = layers.par_iter().map(measure).collect();
     let mut findings = Vec::new();
     for (digest, tar) in measured {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -20,6 +20,7 @@ use crate::images::Images;
 use crate::layer;
 use crate::plan::v1_images::V1Images;
 use crate::plan::{Part, Plan};
+use crate::progress::Progress;
 use crate::site::unplanned::{self, Kind};
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
@@ -59,11 +60,11 @@ pub struct Finding {
     pub problem: String,
 }
 
-/// Checks a site: digests, lengths, lists, links and v1 ancestries.
+/// Checks a site: digests, lengths, lists, links and v1 ancestries; `progress` counts what is read.
 ///
 /// # Errors
 /// When there is no site or it cannot be read at all; what is wrong in it is a finding.
-pub fn verify(root: &Path, depth: Depth) -> anyhow::Result<Verified> {
+pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Result<Verified> {
     let (files, catalogue) = site::read(root)?;
     let mut findings = Vec::new();
     let mut images = load::load(
@@ -95,8 +96,13 @@ pub fn verify(root: &Path, depth: Depth) -> anyhow::Result<Verified> {
         files: &files,
         plan: &plan,
         depth,
+        progress,
         hashed: Mutex::default(),
     };
+    if depth > Depth::Fast {
+        let blobs = images.blobs.values();
+        progress.expect(blobs.len() as u64, blobs.map(|blob| blob.size).sum());
+    }
     // Where the catalogue cannot be followed, it is not known what it does not ask for.
     let unplanned = if findings.is_empty() {
         unplanned::find(&files, &plan)?
@@ -113,7 +119,7 @@ pub fn verify(root: &Path, depth: Depth) -> anyhow::Result<Verified> {
         .filter(|file| is_content(file.kind))
         .count();
     if depth == Depth::Deep {
-        findings.extend(deep::diff_ids(&mut images));
+        findings.extend(deep::diff_ids(&mut images, progress));
     }
     findings.sort();
     findings.dedup();
@@ -143,6 +149,7 @@ struct Verifier<'a> {
     files: &'a SiteFiles,
     plan: &'a Plan<'a>,
     depth: Depth,
+    progress: &'a Progress,
     /// Digests by device and inode: links are read once.
     hashed: Mutex<BTreeMap<(u64, u64), Digest>>,
 }
@@ -222,10 +229,11 @@ impl Verifier<'_> {
         }
         let digest = layer::keep(
             &Content::file_of_len(path, meta.len),
-            &mut std::io::sink(),
+            &mut self.progress.counting(std::io::sink(), true),
             false,
         )?
         .digest;
+        self.progress.blob_done();
         if let Ok(mut hashed) = self.hashed.lock() {
             hashed.insert(meta.inode, digest);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use stillage::catalogue::Apis;
@@ -10,6 +11,7 @@ use stillage::draft::Rules;
 use stillage::error::is_bad;
 use stillage::ingest::Staging;
 use stillage::ops::build::{Options, Selection, build};
+use stillage::progress::Progress;
 use stillage::source::Source;
 use stillage::source::archive::Archive;
 
@@ -56,7 +58,7 @@ fn check_archive(bytes: &[u8], folder: &Path) {
     };
     let path = folder.join("a.tar");
     fs::write(&path, bytes).expect("a file");
-    let opened = Archive::open(&path, &staging);
+    let opened = Archive::open(&path, &staging, &Progress::default());
     let read = Archive::read(bytes, &staging, "`-`".into());
     for archive in [&opened, &read].into_iter().flatten() {
         for name in archive.names() {
@@ -107,7 +109,7 @@ pub(super) fn load(data: &[u8]) {
             cache: true,
             dry_run: true,
         };
-        if let Err(error) = build(&options, || Ok(())) {
+        if let Err(error) = build(&options, &Arc::default(), || Ok(())) {
             assert!(is_bad(&error), "{error:?}");
         }
     }

@@ -1,0 +1,175 @@
+//! How far a long run is, on stderr: a line that changes on a terminal, else a new line now and then.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::report;
+use crate::progress::{Progress, State};
+
+/// The time between two states of the line on a terminal.
+const FRAME: Duration = Duration::from_millis(100);
+/// The time between two lines in a log. A run that is over sooner has none.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Does work and shows meanwhile how far it is. Once this returns the terminal is as it was. Nothing is
+/// shown before something was read: until then the work may have messages of its own.
+pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) -> T) -> T {
+    let progress = &Arc::default();
+    if quiet {
+        return work(progress);
+    }
+    let (ends, end) = mpsc::channel();
+    thread::scope(|scope| {
+        // Dropped when the work is done or panics, which ends the other thread.
+        let _ends: mpsc::Sender<()> = ends;
+        scope.spawn(move || show(progress, &end));
+        work(progress)
+    })
+}
+
+fn show(progress: &Progress, end: &Receiver<()>) {
+    let style = |template| ProgressStyle::with_template(template).expect("the template is right");
+    let known = style("[{bar:10}] {wide_msg}").progress_chars("=> ");
+    let unknown = style("{wide_msg}");
+    // Hidden where stderr is no terminal, or one that cannot move its cursor.
+    let bar = ProgressBar::new(0).with_style(unknown.clone());
+    if bar.is_hidden() {
+        every(PAUSE, end, || {
+            if let Some(line) = look(progress, &bar) {
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+        });
+        return;
+    }
+    every(FRAME, end, || {
+        if let Some(line) = look(progress, &bar) {
+            let has_end = bar.length() > Some(bar.position());
+            bar.set_style(if has_end { &known } else { &unknown }.clone());
+            bar.set_message(line);
+        }
+    });
+    bar.finish_and_clear();
+}
+
+/// Shows something again and again until the other side of the channel is gone.
+fn every(pause: Duration, end: &Receiver<()>, mut show: impl FnMut()) {
+    while end.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        show();
+    }
+}
+
+/// What there is to show; the bar estimates the speed.
+fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
+    let state = progress.state();
+    if state.bytes == 0 {
+        return None;
+    }
+    bar.update(|bar| {
+        bar.set_len(state.all_bytes);
+        bar.set_pos(state.bytes);
+    });
+    Some(line(state, bar.per_sec(), bar.eta()))
+}
+
+/// What is known: where no more bytes are expected than were read, their number may not be.
+fn line(state: State, per_second: f64, left: Duration) -> String {
+    let has_end = state.all_bytes > state.bytes;
+    let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
+    let mut parts = vec![if has_end {
+        let (bytes, all) = (report::bytes(state.bytes), report::bytes(state.all_bytes));
+        format!("read {bytes} of {all}")
+    } else {
+        format!("read {}", report::bytes(state.bytes))
+    }];
+    if state.all_blobs > 0 {
+        let all = state.all_blobs.max(state.blobs);
+        parts.push(format!("{} of {all} blobs", state.blobs));
+    }
+    if !is_all {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a speed is a length that is not negative"
+        )]
+        let speed = report::bytes(per_second as u64);
+        parts.push(format!("{speed}/s"));
+    }
+    let left = left.as_secs();
+    // Before anything is known of the speed, the estimate is of centuries.
+    if has_end && left < 30 * 24 * 3600 {
+        let shown = if left < 3600 { left } else { left - left % 60 };
+        let shown = humantime::format_duration(Duration::from_secs(shown));
+        parts.push(format!("{shown} left"));
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_what_is_known() {
+        let state = |bytes, all_bytes, blobs, all_blobs| State {
+            bytes,
+            all_bytes,
+            blobs,
+            all_blobs,
+        };
+        let line = |state, seconds| line(state, 1536.7, Duration::from_secs(seconds));
+        assert_eq!(
+            line(state(1 << 20, 3 << 30, 2, 7), 63),
+            "read 1.0 MiB of 3.0 GiB, 2 of 7 blobs, 1.5 KiB/s, 1m 3s left"
+        );
+        assert_eq!(line(state(5, 5, 0, 0), 0), "read 5 B, 1.5 KiB/s");
+        assert_eq!(line(state(5, 5, 2, 2), 0), "read 5 B, 2 of 2 blobs");
+        assert_eq!(
+            line(state(5, 6, 0, 1), u64::MAX),
+            "read 5 B of 6 B, 0 of 1 blobs, 1.5 KiB/s"
+        );
+        let long = line(state(5, 6, 0, 0), 3725);
+        assert_eq!(long, "read 5 B of 6 B, 1.5 KiB/s, 1h 2m left");
+    }
+
+    #[test]
+    fn a_run_that_is_over_soon_shows_nothing() {
+        let (ends, end) = mpsc::channel();
+        let mut shown = 0;
+        thread::scope(|scope| {
+            let shown = &mut shown;
+            scope.spawn(move || every(Duration::from_mins(1), &end, || *shown += 1));
+            drop(ends);
+        });
+        assert_eq!(shown, 0);
+    }
+
+    #[test]
+    fn a_long_run_shows_a_line_after_each_pause() {
+        let (ends, end) = mpsc::channel::<()>();
+        let mut ends = Some(ends);
+        let mut shown = 0;
+        every(Duration::from_millis(1), &end, || {
+            shown += 1;
+            if shown == 3 {
+                ends = None;
+            }
+        });
+        assert_eq!(shown, 3);
+    }
+
+    #[test]
+    fn a_quiet_run_has_no_thread_and_others_end_theirs() {
+        for quiet in [true, false] {
+            let read = with_progress(quiet, |progress| {
+                progress.expect(0, 3);
+                progress.state().all_bytes
+            });
+            assert_eq!(read, 3);
+        }
+    }
+}

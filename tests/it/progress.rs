@@ -1,0 +1,131 @@
+//! How far a run is, as a person at a terminal sees it, and as a log keeps it.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support::archive::{Archive, Image};
+use crate::support::process::tool;
+use crate::support::site::{stderr, stillage, succeed};
+use crate::support::temp::TempDir;
+
+/// What the line of progress begins with, on a terminal and in a log.
+const LINE: &str = "read ";
+/// Erases the line that the cursor is in.
+const ERASE: &str = "\u{1b}[2K";
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(TempDir::new("progress"));
+        let image = Image::new(&["o/a:1"]).layer("etc/text", &"text ".repeat(100_000));
+        fs::write(place.path("a.tar"), Archive::docker_20(&[image]).tar()).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `build` of an archive that comes in two halves with a pause between them, and its stderr.
+    fn slow(&self, pause: u64, args: &[&str]) -> String {
+        let site = self.path("site");
+        let mut child = stillage(["build", "-", "-o", site.to_str().unwrap()])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let archive = fs::read(self.path("a.tar")).unwrap();
+        let (first, second) = archive.split_at(archive.len() / 2);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(first).unwrap();
+        sleep(Duration::from_secs(pause));
+        stdin.write_all(second).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        stderr(&output)
+    }
+
+    /// The same on a terminal; gives all that is written to it.
+    fn on_terminal(&self, term: &str, args: &str) -> String {
+        let build = format!(
+            "(head -c 200000; sleep 1; cat) < a.tar | {} build - -o site {args}",
+            env!("CARGO_BIN_EXE_stillage")
+        );
+        self.script(term, &build)
+    }
+
+    fn script(&self, term: &str, command: &str) -> String {
+        let mut script = Command::new(tool("script"));
+        script.args(["-qec", command, "/dev/null"]);
+        script.current_dir(self.0.path()).env("TERM", term);
+        let Output { stdout, .. } = succeed(script.stdin(Stdio::null()));
+        String::from_utf8(stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_terminal_shows_a_line_that_is_gone_in_the_end() {
+    let place = Place::new();
+    let shown = place.on_terminal("xterm", "");
+    let (progress, rest) = shown.rsplit_once(ERASE).expect("a line that is erased");
+    let states = progress
+        .split(ERASE)
+        .filter(|state| !state.trim().is_empty());
+    assert!(states.clone().count() >= 2, "{shown:?}");
+    for state in states {
+        assert!(state.starts_with(LINE), "{shown:?}");
+    }
+    assert!(progress.contains("/s "), "no speed: {shown:?}");
+    assert!(rest.starts_with("o/a:1 sha256:"), "{shown:?}");
+}
+
+#[test]
+fn a_terminal_without_a_cursor_and_quiet_runs_show_none() {
+    let place = Place::new();
+    let shown = place.on_terminal("dumb", "");
+    assert!(shown.starts_with("o/a:1 sha256:"), "{shown:?}");
+    assert_eq!(place.on_terminal("xterm", "-q"), "");
+}
+
+/// Messages come before anything is read, and errors when the line is gone.
+#[test]
+fn what_else_is_said_is_not_mangled() {
+    let place = Place::new();
+    let broken = format!(
+        "(head -c 200000 a.tar; sleep 1) | {} build - -o site; true",
+        env!("CARGO_BIN_EXE_stillage")
+    );
+    let shown = place.script("xterm", &broken);
+    let (progress, rest) = shown.rsplit_once(ERASE).expect("a line that is erased");
+    assert!(progress.contains(LINE), "{shown:?}");
+    assert!(
+        rest.starts_with("error: cannot read the standard input"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_log_has_lines_of_long_runs_alone() {
+    let place = Place::new();
+    assert!(place.slow(1, &[]).starts_with("o/a:1 sha256:"));
+    fs::remove_dir_all(place.path("site")).unwrap();
+    let log = place.slow(11, &[]);
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(
+        lines[0].starts_with(LINE) && lines[1].starts_with("o/a:1 sha256:"),
+        "{log}"
+    );
+    assert!(!log.contains('\u{1b}') && !log.contains('\r'), "{log:?}");
+}
+
+#[test]
+fn a_quiet_log_stays_empty() {
+    assert_eq!(Place::new().slow(11, &["-q"]), "");
+}
