@@ -133,7 +133,8 @@ impl<'de> Deserialize<'de> for Entries {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries, A::Error> {
                 let mut entries = Entries(BTreeMap::new());
                 while let Some(descriptor) = seq.next_element()? {
-                    entries.add(&descriptor).map_err(serde::de::Error::custom)?;
+                    let added = entries.add(&descriptor);
+                    added.map_err(|error| serde::de::Error::custom(format!("{error:#}")))?;
                 }
                 Ok(entries)
             }

@@ -368,8 +368,13 @@ pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes a file durable, or the names in a folder.
+pub fn sync_one(path: &Path) -> anyhow::Result<()> {
+    act("make durable", path, open(path)?.sync_all())
+}
+
 /// Makes everything written so far on the file system of `folder` durable. One call costs less
-/// than an fsync for each file and folder of a stage.
+/// than an fsync for each of many files and folders.
 pub fn sync(folder: &Path) -> anyhow::Result<()> {
     let file = open(folder)?;
     #[cfg(target_os = "linux")]
@@ -384,7 +389,7 @@ pub fn sync(folder: &Path) -> anyhow::Result<()> {
         for entry in walkdir::WalkDir::new(folder) {
             let entry = entry?;
             if !entry.file_type().is_symlink() {
-                act("make durable", entry.path(), open(entry.path())?.sync_all())?;
+                sync_one(entry.path())?;
             }
         }
     }

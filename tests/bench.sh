@@ -1,17 +1,30 @@
 #!/usr/bin/env bash
-# Benchmarks, side by side in one run; prints a table of ratios for each part.
+# Benchmarks, side by side in one run; prints a table of ratios for each part. About 10 minutes on two cores.
 #
 #   tests/bench.sh [PART...]     all parts, or some:
+#     build      a docker-archive of 590 MB in plain layers, against skopeo
+#     copy       an OCI layout of 710 MB in gzip layers, against skopeo, and against inflating and hashing it
+#     again      nothing new; the same layers in a new archive, against hashing it
+#     many       10,000 and 100,000 references: nothing new, one new image, memory, `list`
+#     large      memory for a layer of 10 GiB
+#     verify     `verify`, against hashing the same files on all cores
 #     nginx      start and memory of nginx with 10,000 repositories, against one with an empty site
+#     serve      requests a second of nginx and of `stillage serve`, against docker-registry
 #
-# Needs Rust, and root: to install the peers from Debian where they are missing. RUNS=5 is how often
-# each side runs, in turn; the median counts.
+# Needs Rust, 12 GiB of disk, and root: to install the peers from Debian where they are missing. RUNS=5 is how
+# often each side runs, in turn; the median counts. Layers hold files of this machine's /usr.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=${RUNS:-5}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# nginx reads it as another user.
+chmod 755 "$work"
+trap 'kill $(jobs -p) $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null; rm -rf "$work"' EXIT
+for part in tests/bench/*.sh; do
+    # shellcheck source=/dev/null
+    source "$part"
+done
 
 need() { # PACKAGE PROGRAM
     PATH="$PATH:/usr/sbin" command -v "$2" >/dev/null && return
@@ -32,68 +45,43 @@ median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b ? a / b : 0 }'; }
 
-# An OCI layout of one image under N repositories, 10 to a namespace: layout FOLDER N
-layout() {
-    cp -r fixtures/oci-layout "$1"
-    python3 - "$1/index.json" "$2" <<'PYTHON'
-import json, sys
-path, count = sys.argv[1], int(sys.argv[2])
-index = json.load(open(path))
-image = index["manifests"][0]
-def entry(n):
-    name = f"team{n // 10:05}/app{n % 10}:1"
-    return {**image, "annotations": {"org.opencontainers.image.ref.name": name}}
-index["manifests"] = [entry(n) for n in range(count)]
-json.dump(index, open(path, "w"))
-PYTHON
-}
-
-# Starts nginx and ends it again; prints milliseconds until it serves, and KiB that its processes hold.
-nginx_once() { # CONFIG
-    local dir=$work/nginx pid
-    rm -rf "$dir"
-    mkdir "$dir"
-    millis nginx -p "$dir" -c "$1" -e "$dir/err" >"$dir/time"
-    pid=$(cat "$dir/nginx.pid")
-    cat /proc/"$pid"/smaps_rollup $(pgrep -P "$pid" | sed 's|.*|/proc/&/smaps_rollup|') |
-        awk '/^Pss:/ { sum += $2 } END { print sum }' >"$dir/memory"
-    kill "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
-    echo "$(cat "$dir/time") $(cat "$dir/memory")"
-}
-
-bench_nginx() {
-    need nginx-light nginx
-    layout "$work/many" 10000
-    $stillage build -q fixtures/docker-20.10.tar -o "$work/empty" --only sample/child
-    $stillage build -q "$work/many" -o "$work/site"
-    local run variant side config
-    for variant in nginx "nginx --exact"; do
-        for side in empty site; do
-            config="$work/${variant// /}-$side.conf"
-            $stillage config $variant "$work/$side" --listen 127.0.0.1:5987 -o "$config" 2>/dev/null
-        done
-        for ((run = 0; run < runs; run++)); do
-            for side in empty site; do
-                nginx_once "$work/${variant// /}-$side.conf" >>"$work/${variant// /}-$side.times"
-            done
+# Runs two functions in turn; prints a row with the ratio of their medians: pair WHAT OURS PEER
+# A function that is called NAME_before as well is prepared by that, which is not timed.
+pair() {
+    local run side times=$work/times
+    rm -f "$times".*
+    for ((run = 0; run <= runs; run++)); do
+        for side in "$2" "$3"; do
+            if declare -F "${side}_before" >/dev/null; then "${side}_before"; fi
+            # Neither side is to wait for what was written or deleted before.
+            sync -f "$work"
+            # The first run of each warms up the caches.
+            if ((run)); then millis "$side" >>"$times.$side"; else millis "$side" >/dev/null; fi
         done
     done
-    echo "| 10,000 repositories | start, ratio to an empty site | memory, ratio to an empty site |"
-    echo "|---|---|---|"
-    for variant in nginx "nginx --exact"; do
-        local -A value=()
-        for side in empty site; do
-            value[$side-time]=$(cut -d' ' -f1 "$work/${variant// /}-$side.times" | median)
-            value[$side-memory]=$(cut -d' ' -f2 "$work/${variant// /}-$side.times" | median)
-        done
-        echo "| $variant | $(ratio "${value[site-time]}" "${value[empty-time]}") (${value[site-time]} ms) |" \
-            "$(ratio "${value[site-memory]}" "${value[empty-memory]}") (${value[site-memory]} KiB) |"
-    done
+    local ours peer
+    ours=$(median <"$times.$2")
+    peer=$(median <"$times.$3")
+    echo "| $1 | $(ratio "$ours" "$peer") | $ours ms | $peer ms |"
 }
+
+table() { # PEER
+    echo
+    echo "| | ratio | stillage | $1 |"
+    echo "|---|---|---|---|"
+}
+
+# Peak memory of a command in MiB.
+peak() {
+    /usr/bin/time -f %M -o "$work/peak" "$@" >"$work/out" 2>&1 || { cat "$work/out" >&2; return 1; }
+    echo $(($(cat "$work/peak") / 1024))
+}
+
+bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(nginx)
+((${#parts[@]})) || parts=(build copy again many large verify nginx serve)
+need time time
 cargo build --release --locked --quiet
 stillage=$PWD/target/release/stillage
 PATH=$PATH:/usr/sbin

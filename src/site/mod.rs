@@ -33,6 +33,7 @@ mod sources;
 mod sweep;
 mod turn;
 pub mod unplanned;
+mod unsynced;
 pub mod write;
 
 /// A site opened for writing, or for a dry run.
@@ -63,6 +64,7 @@ struct Layer {
 }
 
 const PRIVATE: &str = ".stillage";
+const PENDING: &str = "pending";
 /// The longest private file that is read, in bytes.
 const MAX_PRIVATE: u64 = 1 << 30;
 
@@ -103,7 +105,7 @@ impl Site {
                 .with_context(|| format!("cannot read the site {}", files.origin()))?,
             None => Catalogue::empty(apis),
         };
-        let pending = read_lines(&private.join("pending"), |line| line.parse().ok())?
+        let pending = read_lines(&private.join(PENDING), |line| line.parse().ok())?
             .into_iter()
             .collect();
         let layers = read_layers(&private.join("layers"))?;
@@ -171,11 +173,11 @@ impl Site {
             .iter()
             .map(|repository| repository.as_str())
             .collect();
-        self.replace_private("pending", lines.join("\n").as_bytes())
+        self.replace_private(PENDING, lines.join("\n").as_bytes())
     }
 
     fn clear_pending(&self) -> anyhow::Result<()> {
-        fsx::remove(&self.private("pending"))
+        fsx::remove(&self.private(PENDING))
     }
 
     /// Replaces a file of the private folder.

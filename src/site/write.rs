@@ -1,7 +1,7 @@
 //! Writing a site so that it is never half there.
 //!
-//! Stage by stage ([`Stage`]): new files go to staging, one sync makes them durable, then they get
-//! their names; the next stage's sync makes the names durable too. A file that is there already
+//! Stage by stage ([`Stage`]): new files go to staging and are made durable, then they get their names; the
+//! next stage makes the names durable too ([`Unsynced`]). A file that is there already
 //! keeps its inode: pointers are compared, content is known by its name and length.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,9 @@ use crate::content::Content;
 use crate::fsx;
 use crate::ingest::Staging;
 use crate::plan::{Part, Plan, htaccess};
-use crate::site::Site;
 use crate::site::turn::Turn;
+use crate::site::unsynced::Unsynced;
+use crate::site::{PENDING, Site};
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
@@ -63,6 +64,7 @@ impl Site {
             .chain(plan.dropped)
             .collect();
         let mut changed = false;
+        let mut unsynced = Unsynced::new(self.files.root());
         for stage in Stage::ALL {
             let renames: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::default();
             let links: Mutex<Vec<(Digest, PathBuf)>> = Mutex::default();
@@ -76,9 +78,15 @@ impl Site {
             }
             if stage == Stage::Pointer {
                 self.set_pending(&repositories)?;
+                unsynced.file(&self.private(PENDING));
+                unsynced.name(&self.private(PENDING));
             }
-            self.place(renames)?;
+            self.place(renames, &mut unsynced)?;
             writer.link(&links)?;
+            for (_, path) in &links {
+                unsynced.file(path);
+                unsynced.name(path);
+            }
             changed = true;
         }
         repositories
@@ -87,7 +95,11 @@ impl Site {
         let counts = writer.counts.into_changes();
         // A run that died may have left nothing else to do.
         if !self.is_dry() && (changed || counts.removed > 0 || !self.pending.is_empty()) {
-            fsx::sync(self.files.root())?;
+            if counts.removed > 0 {
+                fsx::sync(self.files.root())?;
+            } else {
+                unsynced.sync()?;
+            }
             self.clear_pending()?;
         }
         Ok(counts)
@@ -98,23 +110,31 @@ impl Site {
     }
 
     /// Makes staged files durable and gives them their names.
-    fn place(&self, renames: Vec<(PathBuf, PathBuf)>) -> anyhow::Result<()> {
+    fn place(
+        &self,
+        renames: Vec<(PathBuf, PathBuf)>,
+        unsynced: &mut Unsynced<'_>,
+    ) -> anyhow::Result<()> {
         let mut turns: BTreeMap<Turn, Vec<(PathBuf, PathBuf)>> = BTreeMap::new();
         for (from, to) in renames {
+            unsynced.file(&from);
             let turn = to.strip_prefix(self.files.root()).map(Turn::of);
             turns
                 .entry(turn.unwrap_or(Turn::File))
                 .or_default()
                 .push((from, to));
         }
-        fsx::sync(self.files.root())?;
+        unsynced.sync()?;
         for (turn, renames) in turns {
             if turn == Turn::V1Image {
-                fsx::sync(self.files.root())?;
+                unsynced.sync()?;
             }
             renames
                 .par_iter()
                 .try_for_each(|(from, to)| fsx::rename(from, to))?;
+            for (_, to) in &renames {
+                unsynced.name(to);
+            }
         }
         Ok(())
     }

@@ -1,0 +1,116 @@
+# What takes long for one image: its layers.
+
+# A docker-archive, once for all parts: archive NAME LAYERS MEBIBYTES [SALT]
+archive() {
+    [[ -e $work/$1 ]] || python3 tests/bench/archive.py "$work/$1" "${@:2}"
+}
+
+# An OCI layout of 710 MB in gzip layers.
+packed_layout() {
+    need skopeo skopeo
+    [[ -e $work/oci ]] && return
+    archive big.tar 8 1300
+    skopeo copy -q "docker-archive:$work/big.tar" "oci:$work/oci:bench/files:1"
+    rm "$work/big.tar"
+}
+
+bench_build() {
+    need skopeo skopeo
+    archive one.tar 4 420
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q "$work/one.tar" -o "$work/site"; }
+    theirs_before() { rm -rf "$work/layout"; }
+    theirs() { skopeo copy -q "docker-archive:$work/one.tar" "oci:$work/layout:1"; }
+    table "skopeo to \`oci:\`"
+    pair "docker-archive, $(($(stat -c %s "$work/one.tar") / 1000000)) MB in plain layers" ours theirs
+    local made peers
+    made=$(bytes "$work/site/blobs") peers=$(bytes "$work/layout/blobs")
+    echo "| its blobs | $(ratio "$made" "$peers") | $((made / 1000000)) MB | $((peers / 1000000)) MB |"
+}
+
+bench_copy() {
+    packed_layout
+    cargo build --release --locked --quiet --example inflate
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q --no-v1 "$work/oci" -o "$work/site"; }
+    theirs_before() { rm -rf "$work/dir"; }
+    theirs() { skopeo copy -q "oci:$work/oci:bench/files:1" "dir:$work/dir"; }
+    with_v1_before() { rm -rf "$work/site"; }
+    with_v1() { "$stillage" build -q "$work/oci" -o "$work/site"; }
+    inflate() { target/release/examples/inflate "$work"/oci/blobs/sha256/*; }
+    local size=$(($(bytes "$work/oci/blobs") / 1000000))
+    table "skopeo to \`dir:\`"
+    pair "OCI layout, $size MB in gzip layers, \`--no-v1\`" ours theirs
+    table "inflating and hashing on all cores"
+    pair "the same, with v1" with_v1 inflate
+    rm -rf "$work/dir" "$work/site"
+}
+
+bench_again() {
+    archive one.tar 4 420
+    rm -rf "$work/site"
+    "$stillage" build -q "$work/one.tar" -o "$work/site"
+    # What changed within the last two seconds is not trusted.
+    sleep 3
+    "$stillage" build -q "$work/one.tar" -o "$work/site"
+    unchanged() { "$stillage" build -q "$work/one.tar" -o "$work/site"; }
+    first_before() { rm -rf "$work/first"; }
+    first() { "$stillage" build -q "$work/one.tar" -o "$work/first"; }
+    # Another image on the same layers, as a CI job saves it; each run gets one of its own.
+    anew_before() { rm -f "$work/new.tar"; archive new.tar 4 420 "$RANDOM$RANDOM"; }
+    anew() { "$stillage" build -q "$work/new.tar" -o "$work/site"; }
+    hash() { openssl dgst -sha256 "$work/new.tar"; }
+    table "its first build"
+    pair "unchanged docker-archive" unchanged first
+    table "\`openssl dgst -sha256\` of it"
+    pair "another docker-archive with the same layers" anew hash
+    rm -rf "$work/first" "$work/site" "$work/new.tar"
+}
+
+bench_large() {
+    # One file of zeros; it takes no room on the disk.
+    python3 - "$work/large.tar" <<'PYTHON'
+import hashlib, io, json, sys, tarfile
+size = 10 << 30
+entry = tarfile.TarInfo("zeros")
+entry.size = size
+head = entry.tobuf()
+digest = hashlib.sha256(head)
+for _ in range(size >> 20):
+    digest.update(bytes(1 << 20))
+digest.update(bytes(1024))
+config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest.hexdigest()]}}
+members = {"config.json": config, "manifest.json": [{"Config": "config.json", "RepoTags": ["large:1"], "Layers": ["layer.tar"]}]}
+with open(sys.argv[1], "wb") as file:
+    layer = tarfile.TarInfo("layer.tar")
+    layer.size = len(head) + size + 1024
+    file.write(layer.tobuf() + head)
+    file.seek(size + 1024, io.SEEK_CUR)
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, value in members.items():
+            body = json.dumps(value).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            tar.addfile(entry, io.BytesIO(body))
+PYTHON
+    echo
+    echo "| a layer of 10 GiB | peak memory |"
+    echo "|---|---|"
+    local jobs
+    for jobs in 1 2 8; do
+        rm -rf "$work/site"
+        echo "| \`--jobs $jobs\` | $(peak "$stillage" build -q --jobs "$jobs" "$work/large.tar" -o "$work/site") MiB |"
+    done
+    rm -rf "$work/large.tar" "$work/site"
+}
+
+bench_verify() {
+    packed_layout
+    rm -rf "$work/site"
+    "$stillage" build -q "$work/oci" -o "$work/site"
+    check() { "$stillage" verify "$work/site"; }
+    hash_all() { find "$work/site/blobs" -type f -print0 | xargs -0 -n1 -P"$(nproc)" openssl dgst -sha256; }
+    table "\`openssl dgst -sha256\` on all cores"
+    pair "\`verify\`, $(($(bytes "$work/site/blobs") / 1000000)) MB" check hash_all
+    rm -rf "$work/site"
+}

@@ -1,0 +1,52 @@
+# What takes long for many references: the catalogue and the tree.
+
+# An OCI layout of one image under N repositories, 10 to a namespace, T tags each: layout FOLDER N [T]
+layout() {
+    cp -r fixtures/oci-layout "$1"
+    python3 - "$1/index.json" "$2" "${3-1}" <<'PYTHON'
+import json, sys
+path, repositories, tags = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+index = json.load(open(path))
+image = index["manifests"][0]
+def entry(n, tag):
+    name = f"team{n // 10:05}/app{n % 10}:{tag}"
+    return {**image, "annotations": {"org.opencontainers.image.ref.name": name}}
+index["manifests"] = [entry(n, tag) for n in range(repositories) for tag in range(1, tags + 1)]
+json.dump(index, open(path, "w"))
+PYTHON
+}
+
+bench_many() {
+    layout "$work/thousand" 1000
+    layout "$work/many" 10000
+    layout "$work/more" 10000 10
+
+    small_before() { rm -rf "$work/thousand.site"; }
+    small() { "$stillage" build -q "$work/thousand" -o "$work/thousand.site"; }
+    large_before() { rm -rf "$work/many.site"; }
+    large() { "$stillage" build -q "$work/many" -o "$work/many.site"; }
+    table "1,000 repositories"
+    pair "building 10,000 repositories" large small
+
+    unchanged() { "$stillage" build -q "$work/many" -o "$work/many.site"; }
+    find_all() { find "$work/many.site" -type f -printf '%s %T@'; }
+    table "\`find SITE -type f -printf '%s %T@'\`"
+    pair "unchanged OCI layout of 10,000 references" unchanged find_all
+
+    whole_before() { rm -rf "$work/more.site"; }
+    whole() { "$stillage" build -q "$work/more" -o "$work/more.site"; }
+    local number=0
+    image() { number=$((number + 1)); "$stillage" build -q "fixtures/docker-1.4.1.tar=new/image$number" -o "$work/more.site"; }
+    table "building that site"
+    pair "one new image into a site of 100,000 references" image whole
+
+    list() { "$stillage" list "$work/more.site"; }
+    tool() { python3 -m json.tool <"$work/more.site/index.json"; }
+    table "\`python3 -m json.tool\` of its index.json"
+    pair "\`list\` of 100,000 references" list tool
+
+    rm -rf "$work/more.site"
+    echo
+    echo "Peak memory of building 100,000 references: $(peak "$stillage" build -q "$work/more" -o "$work/more.site") MiB."
+    rm -rf "$work"/{thousand,many,more}{,.site}
+}
