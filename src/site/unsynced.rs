@@ -35,6 +35,9 @@ impl<'a> Unsynced<'a> {
 
     /// A file got or lost its name, and the folders that lead there may be new.
     pub(super) fn name(&mut self, path: &Path) {
+        if self.paths.len() > FEW {
+            return;
+        }
         let root = self.root;
         let folders = path.ancestors().skip(1);
         for folder in folders.take_while(|folder| folder.starts_with(root)) {

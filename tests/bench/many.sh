@@ -17,36 +17,41 @@ PYTHON
 }
 
 bench_many() {
+    mkdir "$work/sites"
     layout "$work/thousand" 1000
     layout "$work/many" 10000
     layout "$work/more" 10000 10
 
-    small_before() { rm -rf "$work/thousand.site"; }
-    small() { "$stillage" build -q "$work/thousand" -o "$work/thousand.site"; }
-    large_before() { rm -rf "$work/many.site"; }
-    large() { "$stillage" build -q "$work/many" -o "$work/many.site"; }
+    # Each run gets a folder of its own: ext4 is slow to create files where many were deleted just now.
+    local number=0
+    next() { number=$((number + 1)); }
+    small_before() { next; }
+    small() { "$stillage" build -q "$work/thousand" -o "$work/sites/thousand$number"; }
+    large_before() { next; }
+    large() { "$stillage" build -q "$work/many" -o "$work/sites/many$number"; }
     table "1,000 repositories"
     pair "building 10,000 repositories" large small
 
-    unchanged() { "$stillage" build -q "$work/many" -o "$work/many.site"; }
-    find_all() { find "$work/many.site" -type f -printf '%s %T@'; }
+    "$stillage" build -q "$work/many" -o "$work/sites/many"
+    unchanged() { "$stillage" build -q "$work/many" -o "$work/sites/many"; }
+    find_all() { find "$work/sites/many" -type f -printf '%s %T@'; }
     table "\`find SITE -type f -printf '%s %T@'\`"
     pair "unchanged OCI layout of 10,000 references" unchanged find_all
 
-    whole_before() { rm -rf "$work/more.site"; }
-    whole() { "$stillage" build -q "$work/more" -o "$work/more.site"; }
-    local number=0
-    image() { number=$((number + 1)); "$stillage" build -q "fixtures/docker-1.4.1.tar=new/image$number" -o "$work/more.site"; }
+    "$stillage" build -q "$work/more" -o "$work/sites/more"
+    whole_before() { next; }
+    whole() { "$stillage" build -q "$work/more" -o "$work/sites/more$number"; }
+    image_before() { next; }
+    image() { "$stillage" build -q "fixtures/docker-1.4.1.tar=new/image$number" -o "$work/sites/more"; }
     table "building that site"
     pair "one new image into a site of 100,000 references" image whole
 
-    list() { "$stillage" list "$work/more.site"; }
-    tool() { python3 -m json.tool <"$work/more.site/index.json"; }
+    list() { "$stillage" list "$work/sites/more"; }
+    tool() { python3 -m json.tool <"$work/sites/more/index.json"; }
     table "\`python3 -m json.tool\` of its index.json"
     pair "\`list\` of 100,000 references" list tool
 
-    rm -rf "$work/more.site"
     echo
-    echo "Peak memory of building 100,000 references: $(peak "$stillage" build -q "$work/more" -o "$work/more.site") MiB."
-    rm -rf "$work"/{thousand,many,more}{,.site}
+    echo "Peak memory of building 100,000 references: $(peak "$stillage" build -q "$work/more" -o "$work/sites/last") MiB."
+    rm -rf "$work"/{thousand,many,more,sites}
 }

@@ -2,7 +2,7 @@
 
 # Requests a second of one address: rate PORT PATH
 rate() {
-    wrk -t1 -c16 -d3s -H "Accept: application/vnd.oci.image.manifest.v1+json" "http://127.0.0.1:$1$2" >"$work/wrk"
+    wrk -t1 -c16 -d2s -H "Accept: application/vnd.oci.image.manifest.v1+json" "http://127.0.0.1:$1$2" >"$work/wrk"
     if grep -q "Non-2xx" "$work/wrk"; then cat "$work/wrk" >&2; return 1; fi
     awk '/^Requests\/sec/ { print $2 }' "$work/wrk"
 }

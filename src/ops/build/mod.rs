@@ -29,7 +29,8 @@ mod room;
 
 pub use options::{Built, Moved, Options, Selection, Summary};
 
-/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `busy` is called, which may refuse to.
+/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `busy` is
+/// called, which may refuse to.
 ///
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
