@@ -88,7 +88,8 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
         response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
-    let found = Endpoint::of(path).and_then(|endpoint| Some((endpoint, find(server, &endpoint)?)));
+    let endpoint = Endpoint::of(path);
+    let found = endpoint.and_then(|endpoint| Some((endpoint, find(server, &endpoint)?)));
     match found {
         Some((endpoint, found)) => {
             respond(server, request, endpoint, found).unwrap_or_else(|problem| {
@@ -99,7 +100,7 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
                 )
             })
         }
-        None => match Endpoint::of(path) {
+        None => match endpoint {
             Some(endpoint @ Endpoint::Referrers(..)) => {
                 plain(&endpoint, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
             }

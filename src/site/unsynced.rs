@@ -33,6 +33,12 @@ impl<'a> Unsynced<'a> {
         }
     }
 
+    /// A file was written under its name.
+    pub(super) fn named(&mut self, path: &Path) {
+        self.file(path);
+        self.name(path);
+    }
+
     /// A file got or lost its name, and the folders that lead there may be new.
     pub(super) fn name(&mut self, path: &Path) {
         if self.paths.len() > FEW {

@@ -78,14 +78,12 @@ impl Site {
             }
             if stage == Stage::Pointer {
                 self.set_pending(&repositories)?;
-                unsynced.file(&self.private(PENDING));
-                unsynced.name(&self.private(PENDING));
+                unsynced.named(&self.private(PENDING));
             }
             self.place(renames, &mut unsynced)?;
             writer.link(&links)?;
             for (_, path) in &links {
-                unsynced.file(path);
-                unsynced.name(path);
+                unsynced.named(path);
             }
             changed = true;
         }

@@ -25,10 +25,8 @@ bench_many() {
     # Each run gets a folder of its own: ext4 is slow to create files where many were deleted just now.
     local number=0
     next() { number=$((number + 1)); }
-    small_before() { next; }
-    small() { "$stillage" build -q "$work/thousand" -o "$work/sites/thousand$number"; }
-    large_before() { next; }
-    large() { "$stillage" build -q "$work/many" -o "$work/sites/many$number"; }
+    small() { next; "$stillage" build -q "$work/thousand" -o "$work/sites/thousand$number"; }
+    large() { next; "$stillage" build -q "$work/many" -o "$work/sites/many$number"; }
     table "1,000 repositories"
     pair "building 10,000 repositories" large small
 
@@ -39,10 +37,8 @@ bench_many() {
     pair "unchanged OCI layout of 10,000 references" unchanged find_all
 
     "$stillage" build -q "$work/more" -o "$work/sites/more"
-    whole_before() { next; }
-    whole() { "$stillage" build -q "$work/more" -o "$work/sites/more$number"; }
-    image_before() { next; }
-    image() { "$stillage" build -q "fixtures/docker-1.4.1.tar=new/image$number" -o "$work/sites/more"; }
+    whole() { next; "$stillage" build -q "$work/more" -o "$work/sites/more$number"; }
+    image() { next; "$stillage" build -q "fixtures/docker-1.4.1.tar=new/image$number" -o "$work/sites/more"; }
     table "building that site"
     pair "one new image into a site of 100,000 references" image whole
 

@@ -21,17 +21,9 @@ fn verify(site: &Path) -> (Option<i32>, Vec<String>) {
     (output.status.code(), paths.collect())
 }
 
-/// A site with every kind of file: links, legacy v1 images, v1 layers of their own, an index, referrers.
+/// A site with every kind of file, in which nothing is found.
 fn small_site() -> TempDir {
-    let site = TempDir::new("verify");
-    let sources = [
-        "fixtures/docker-20.10.tar",
-        "fixtures/docker-1.4.1.tar=old",
-        "fixtures/oci-layout-zstd=zstd",
-        "fixtures/oci-layout-multiarch",
-        "fixtures/oci-layout-referrer=referrer",
-    ];
-    build(&sources, site.path());
+    let site = crate::support::site::small_site();
     assert_eq!(verify(site.path()), (Some(0), vec![]));
     site
 }

@@ -17,7 +17,7 @@ use crate::support::http;
 use crate::support::process::{Daemon, tool};
 use crate::support::servers::nginx::Nginx;
 use crate::support::servers::{SERVERS, free_port};
-use crate::support::site::{build, stderr, stillage, succeed};
+use crate::support::site::{build, small_site, stderr, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// A finding: severity, kind, path, clients.
@@ -67,20 +67,6 @@ fn found(port: u16, more: &[&str]) -> Vec<Found> {
 fn kinds(found: &[Found], severity: &str) -> Vec<String> {
     let of = found.iter().filter(|found| found.severity == severity);
     of.map(|found| found.kind.clone()).collect()
-}
-
-/// A site with every kind of file.
-fn small_site() -> TempDir {
-    let site = TempDir::new("verify-url");
-    let sources = [
-        "fixtures/docker-20.10.tar",
-        "fixtures/docker-1.4.1.tar=old",
-        "fixtures/oci-layout-zstd=zstd",
-        "fixtures/oci-layout-multiarch",
-        "fixtures/oci-layout-referrer=referrer",
-    ];
-    build(&sources, site.path());
-    site
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use super::files::digest;
+use super::temp::TempDir;
 
 /// `stillage` with these arguments, in the root of the project.
 pub(crate) fn stillage<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
@@ -31,6 +32,20 @@ pub(crate) fn copy_program(to: &Path) {
 pub(crate) fn build<S: AsRef<str>>(sources: &[S], site: &Path) -> Output {
     let sources = sources.iter().map(AsRef::as_ref);
     succeed(stillage(["build", "-o", site.to_str().unwrap()]).args(sources))
+}
+
+/// A site with every kind of file: links, legacy v1 images, v1 layers of their own, an index, referrers.
+pub(crate) fn small_site() -> TempDir {
+    let site = TempDir::new("site");
+    let sources = [
+        "fixtures/docker-20.10.tar",
+        "fixtures/docker-1.4.1.tar=old",
+        "fixtures/oci-layout-zstd=zstd",
+        "fixtures/oci-layout-multiarch",
+        "fixtures/oci-layout-referrer=referrer",
+    ];
+    build(&sources, site.path());
+    site
 }
 
 /// `stillage verify SITE`, which must find nothing.

@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Client, Pulled, strings};
+use super::{Client, Pulled, pull_quietly, strings, with_store};
 use crate::support::files::Files;
-use crate::support::process::{run, tool};
+use crate::support::process::run;
 use crate::support::temp::TempDir;
 
 /// An empty image store.
@@ -24,14 +24,7 @@ impl Buildah {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(tool("buildah"));
-        command
-            .arg("--root")
-            .arg(self.scratch.path().join("root"))
-            .arg("--runroot")
-            .arg(self.scratch.path().join("run"))
-            .args(["--storage-driver", "vfs"]);
-        command
+        with_store("buildah", self.scratch.path())
     }
 
     /// The tree of an image, seen through a container: buildah mounts nothing else.
@@ -51,13 +44,8 @@ impl Client for Buildah {
     }
 
     fn pull(&self, reference: &str, platform: Option<&str>) -> Result<Pulled> {
-        let mut pull = self.command();
-        pull.args(["pull", "--quiet", "--tls-verify=false"]);
-        if let Some(platform) = platform {
-            pull.args(["--platform", platform]);
-        }
-        let id = run(pull.arg(reference))?;
-        let id = id.trim();
+        let id = pull_quietly(self.command(), reference, platform)?;
+        let id = id.as_str();
         let text = run(self.command().args(["inspect", "--type", "image", id]))?;
         let image: Value = serde_json::from_str(&text)?;
         let config = image["Config"].as_str().context("no config")?;

@@ -10,11 +10,13 @@ mod skopeo;
 mod v1;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::files::Files;
+use super::process::{run, tool};
 
 pub(crate) use buildah::Buildah;
 pub(crate) use ctr::Ctr;
@@ -93,4 +95,25 @@ fn chain_id(diff_ids: &[String]) -> Option<String> {
     Some(diff_ids.fold(base, |below, diff_id| {
         super::files::digest(format!("{below} {diff_id}").as_bytes())
     }))
+}
+
+/// A command of podman or buildah with an image store in a folder.
+fn with_store(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(tool(program));
+    command
+        .arg("--root")
+        .arg(folder.join("root"))
+        .arg("--runroot")
+        .arg(folder.join("run"))
+        .args(["--storage-driver", "vfs"]);
+    command
+}
+
+/// Pulls by podman or buildah; gives the image id.
+fn pull_quietly(mut command: Command, reference: &str, platform: Option<&str>) -> Result<String> {
+    command.args(["pull", "--quiet", "--tls-verify=false"]);
+    if let Some(platform) = platform {
+        command.args(["--platform", platform]);
+    }
+    Ok(run(command.arg(reference))?.trim().to_owned())
 }
