@@ -282,12 +282,9 @@ pub fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Puts a file under another name, in place of what has that name.
-///
-/// POSIX makes a rename between two names of one inode a no-op that leaves both, hence the removal.
+/// Puts a file under another name, in place of what has that name. Of two names of one file POSIX leaves both.
 pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
-    act("put in place", to, fs::rename(from, to))?;
-    remove(from)
+    act("put in place", to, fs::rename(from, to))
 }
 
 /// Gives a file a second name. `false` when the file system refuses (too many links, no links at

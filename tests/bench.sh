@@ -20,7 +20,7 @@ runs=${RUNS:-5}
 work=$(mktemp -d)
 # nginx reads it as another user.
 chmod 755 "$work"
-trap 'kill $(jobs -p) $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null; rm -rf "$work"' EXIT
+trap 'kill $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null || true; rm -rf "$work"' EXIT
 for part in tests/bench/*.sh; do
     # shellcheck source=/dev/null
     source "$part"
