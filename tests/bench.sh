@@ -2,7 +2,6 @@
 # Benchmarks, side by side in one run; prints a table of ratios for each part. About 15 minutes on two cores.
 #
 #   tests/bench.sh [PART...]     all parts, or some:
-#     many       10,000 and 100,000 references: nothing new, one new image, memory, `list`
 #     build      a docker-archive of 590 MB in plain layers, against skopeo
 #     copy       an OCI layout of 710 MB in gzip layers, against skopeo, and against inflating and hashing it
 #     again      nothing new; the same layers in a new archive, against hashing it
@@ -10,8 +9,9 @@
 #     verify     `verify`, against hashing the same files on all cores
 #     nginx      start and memory of nginx with 10,000 repositories, against one with an empty site
 #     serve      requests a second of nginx and of `stillage serve`, against docker-registry
+#     many       10,000 and 100,000 references: nothing new, one new image, memory, `list`
 #
-# Needs Rust, 20 GiB of disk, and root: to install the peers from Debian where they are missing. RUNS=5 is how
+# Needs Rust, 25 GiB of disk, and root: to install the peers from Debian where they are missing. RUNS=5 is how
 # often each side runs, in turn; the median counts. Layers hold files of this machine's /usr.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -80,7 +80,7 @@ peak() {
 bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(many build copy again large verify nginx serve)
+((${#parts[@]})) || parts=(build copy again large verify nginx serve many)
 need time time
 cargo build --release --locked --quiet
 stillage=$PWD/target/release/stillage

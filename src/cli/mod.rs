@@ -83,6 +83,7 @@ pub fn run() -> ExitCode {
     };
     let quiet = match &command {
         Command::Build(args) => args.quiet,
+        Command::Verify(args) => args.quiet,
         #[cfg(feature = "serve")]
         Command::Serve(args) => args.quiet,
         _ => false,

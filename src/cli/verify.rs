@@ -14,6 +14,10 @@ use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct VerifyArgs {
     /// The folder of the site, or the `http://` or `https://` address of its server
     #[arg(value_name = "SITE|URL")]
@@ -27,6 +31,9 @@ pub(super) struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print nothing but problems
+    #[arg(short, long)]
+    pub(super) quiet: bool,
     /// URL: requests at a time
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,

@@ -42,4 +42,5 @@ bench_nginx() {
         echo "| $variant | $(ratio "${value[site-time]}" "${value[empty-time]}") (${value[site-time]} ms) |" \
             "$(ratio "${value[site-memory]}" "${value[empty-memory]}") (${value[site-memory]} KiB) |"
     done
+    rm -rf "$work"/{many,empty,site,nginx}
 }

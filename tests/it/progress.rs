@@ -92,6 +92,8 @@ fn a_terminal_without_a_cursor_and_quiet_runs_show_none() {
     let shown = place.on_terminal("dumb", "");
     assert!(shown.starts_with("o/a:1 sha256:"), "{shown:?}");
     assert_eq!(place.on_terminal("xterm", "-q"), "");
+    let verify = format!("{} verify -q site", env!("CARGO_BIN_EXE_stillage"));
+    assert_eq!(place.script("xterm", &verify), "");
 }
 
 /// Messages come before anything is read, and errors when the line is gone.

@@ -84,6 +84,19 @@ fn findings_name_the_file() {
 }
 
 #[test]
+fn a_quiet_check_prints_findings_alone() {
+    let site = small_site();
+    fs::remove_file(site.path().join("v2/_catalog")).unwrap();
+    let output = stillage(["verify", "-q", site.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("v2/_catalog"), "{printed:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
 fn other_files_in_the_root_are_no_finding() {
     let site = small_site();
     fs::write(site.path().join("robots.txt"), "User-agent: *\n").unwrap();
