@@ -6,6 +6,7 @@
 //! deep.rs    diff IDs
 //! ```
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -23,7 +24,7 @@ use crate::plan::{Part, Plan};
 use crate::progress::Progress;
 use crate::site::unplanned::{self, Kind};
 use crate::site::{self, load};
-use crate::site_files::SiteFiles;
+use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
 use crate::tree::{File, Stage};
 
@@ -102,6 +103,7 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
     if depth > Depth::Fast {
         let blobs = images.blobs.values();
         progress.expect(blobs.len() as u64, blobs.map(|blob| blob.size).sum());
+        verifier.hash_blobs();
     }
     // Where the catalogue cannot be followed, it is not known what it does not ask for.
     let unplanned = if findings.is_empty() {
@@ -155,6 +157,27 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
+    /// Hashes the blobs, the longest first: else a thread would have them to itself in the end. What goes wrong
+    /// is found again with the files that need it.
+    fn hash_blobs(&self) {
+        let mut blobs: Vec<(u64, &Digest)> = self
+            .plan
+            .images
+            .blobs
+            .iter()
+            .map(|(digest, blob)| (blob.size, digest))
+            .collect();
+        blobs.sort_by_key(|(size, _)| Reverse(*size));
+        blobs.into_iter().par_bridge().for_each(|(_, digest)| {
+            let path = self.files.path(&blob_path(digest));
+            if let Ok(Some(meta)) = fsx::meta(&path)
+                && meta.is_file
+            {
+                let _ = self.hash(path, meta);
+            }
+        });
+    }
+
     fn part(&self, part: Part<'_>) -> Vec<Finding> {
         if let Part::V1Image(id) = part {
             return self.v1_image(id);
