@@ -36,7 +36,7 @@ bench_serve() {
     need skopeo skopeo
     need wrk wrk
     need iproute2 ip
-    # Two layers of about 25 and 1 MB.
+    # Two layers of about 28 and 9 MB.
     archive served.tar 1 60
     archive small.tar 1 3
     local name
