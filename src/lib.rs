@@ -44,6 +44,7 @@ pub mod http;
 pub mod images;
 pub mod ingest;
 pub mod layer;
+pub mod note;
 pub mod ops;
 pub mod plan;
 #[cfg(feature = "verify-url")]

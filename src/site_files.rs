@@ -128,6 +128,22 @@ impl SiteFiles {
         Ok(chain)
     }
 
+    /// The first image of a chain that is missing or damaged; the top where none is.
+    pub fn v1_broken(&self, top: V1Id) -> V1Id {
+        let mut id = top;
+        for _ in 0..MAX_CHAIN {
+            match self.v1_image(id) {
+                Ok(V1File {
+                    parent: Some(parent),
+                    ..
+                }) => id = parent,
+                Ok(_) => return top,
+                Err(_) => return id,
+            }
+        }
+        top
+    }
+
     /// Removes a folder, and those above it, as long as nothing is in them.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use crate::cli::report;
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
 use crate::draft::Rules;
+#[cfg(feature = "serve")]
+use crate::http;
 use crate::ops::build;
 #[cfg(feature = "serve")]
 use crate::server::Listen;
@@ -143,6 +145,9 @@ impl BuildArgs {
             cache: !self.no_cache,
             dry_run: self.dry_run,
         };
+        // A port that is in use is no news to wait for.
+        #[cfg(feature = "serve")]
+        let listener = self.serve.then(|| http::bind(&self.listen)).transpose()?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;
@@ -156,8 +161,8 @@ impl BuildArgs {
             ui.messages(report::built(&summary, self.dry_run));
         }
         #[cfg(feature = "serve")]
-        if self.serve {
-            return serve(&options.output, &self.listen, ui);
+        if let Some(listener) = listener {
+            return serve(&options.output, listener, ui);
         }
         Ok(ExitCode::SUCCESS)
     }

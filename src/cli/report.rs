@@ -1,15 +1,18 @@
 //! Results as text for people and as JSON for machines.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::shown;
+use crate::fsx::shown_path;
+use crate::note::Note;
 use crate::ops::build::{Moved, Summary};
 use crate::ops::edit::Edited;
 use crate::ops::list::Listed;
 use crate::ops::prune::Pruned;
-use crate::ops::verify::Finding;
+use crate::ops::verify::{Finding, Kind};
 
 /// One JSON document.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
@@ -30,11 +33,11 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
             .map(|moved| format!("moved {} from {}", moved.name, moved.from)),
     );
     lines.extend(summary.dropped.iter().map(|name| format!("dropped {name}")));
-    lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(summary.notes.iter().map(note));
     let changes = &summary.changes;
     let references = count(summary.references.len() as u64, "reference");
     let done = if dry_run { "would write" } else { "wrote" };
-    lines.push(if changes.is_nothing() {
+    let mut text = if changes.is_nothing() {
         format!("{references}: nothing to do")
     } else {
         format!(
@@ -43,7 +46,13 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
             bytes(changes.bytes),
             count(changes.links, "link")
         )
-    });
+    };
+    if changes.removed > 0 {
+        let removed = count(changes.removed, "old name");
+        let verb = if dry_run { "would remove" } else { "removed" };
+        let _ = write!(text, ", {verb} {removed}");
+    }
+    lines.push(text);
     lines
 }
 
@@ -59,11 +68,15 @@ pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
     let move_line = |tag: &Moved| format!("{moves} {} from {}", tag.name, tag.from);
     lines.extend(edited.moved.iter().map(move_line));
     lines.extend(edited.removed.iter().map(|name| format!("{remove} {name}")));
-    lines.extend(edited.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(edited.notes.iter().map(note));
     if lines.is_empty() {
         lines.push("nothing to do".into());
     }
     lines
+}
+
+fn note(note: &Note) -> String {
+    format!("note: {}", note.message)
 }
 
 /// What `prune` did, in lines.
@@ -79,9 +92,14 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
     };
     let mut lines = named(remove, &pruned.removed);
     if dry_run {
+        lines.extend(named(delete, &pruned.names));
         lines.extend(named(delete, &pruned.files));
     }
     lines.extend(named("note: no file of the site, stays:", &pruned.foreign));
+    if !pruned.names.is_empty() {
+        let stale = count(pruned.names.len() as u64, "name");
+        lines.push(format!("{delete} {stale} that the catalogue does not have"));
+    }
     let files = count(pruned.files.len() as u64, "file");
     lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
     if pruned.waiting > 0 {
@@ -129,6 +147,37 @@ pub(super) fn findings(findings: &[Finding]) -> String {
         let _ = writeln!(text, "{}: {}", shown(&finding.path), finding.problem);
     }
     text
+}
+
+/// What mends what was found in a site, in lines.
+pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
+    let site = shown_path(site);
+    let remedies = [
+        (
+            Kind::Missing,
+            "a build from the sources writes what is missing, as far as they still have it"
+                .to_owned(),
+        ),
+        (
+            Kind::Damaged,
+            "delete what is damaged, and build from the sources again".to_owned(),
+        ),
+        (
+            Kind::Stale,
+            format!(
+                "`stillage prune {site}` deletes what the catalogue does not have, content after its grace"
+            ),
+        ),
+        (
+            Kind::Foreign,
+            "what is not a file of the site stays until you delete it".to_owned(),
+        ),
+    ];
+    remedies
+        .into_iter()
+        .filter(|(kind, _)| findings.iter().any(|finding| finding.kind == *kind))
+        .map(|(_, text)| format!("hint: {text}"))
+        .collect()
 }
 
 /// What was found at a server, in lines.

@@ -1,5 +1,6 @@
 //! `stillage serve`.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,14 +26,14 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub(super) fn run(&self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        serve(&self.site, &self.listen, ui)
+        serve(&self.site, http::bind(&self.listen)?, ui)
     }
 }
 
 /// Serves until the process is told to end.
-pub(super) fn serve(site: &Path, listen: &Listen, ui: &Ui) -> anyhow::Result<ExitCode> {
+pub(super) fn serve(site: &Path, listener: TcpListener, ui: &Ui) -> anyhow::Result<ExitCode> {
     let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
-    http::serve(site, listen, log, |address| {
+    http::serve(site, listener, log, |address| {
         ui.message(&format!(
             "serving {} at http://{address}/ (Ctrl-C ends it)",
             shown_path(site)

@@ -76,9 +76,8 @@ impl VerifyArgs {
             return Ok(ExitCode::SUCCESS);
         }
         let problems = report::count(findings.len() as u64, "problem");
-        ui.message(&format!(
-            "{problems} found; a build from the sources mends what they still have"
-        ));
+        ui.message(&format!("{problems} found"));
+        ui.messages(report::remedies(findings, &self.site));
         Ok(ExitCode::from(1))
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::bail_bad;
 use crate::content::Content;
 use crate::ingest::{Job, Work};
+use crate::note::Note;
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
@@ -29,7 +30,7 @@ pub struct Draft {
     /// What the source is called in messages, with its backticks.
     pub origin: Arc<str>,
     /// What was left out, and why.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// The images by name.
     pub roots: Vec<Root>,
     /// Manifests without a name, by what they are attached to.

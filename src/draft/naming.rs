@@ -43,6 +43,15 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
         }
         root.repository = Some(name.repository.clone());
     }
+    for note in drafts.iter_mut().flat_map(|draft| &mut draft.notes) {
+        if let Some(reference) = &mut note.reference {
+            let tag = reference.rsplit_once(':').map(|(_, tag)| tag.to_owned());
+            *reference = match tag {
+                Some(tag) => format!("{}:{tag}", name.repository),
+                None => name.repository.to_string(),
+            };
+        }
+    }
     Ok(())
 }
 

@@ -62,14 +62,27 @@ struct Server {
     log: Arc<dyn Log>,
 }
 
-/// Serves a site until the process is told to end (SIGINT or SIGTERM): transfers that run then have
-/// ten seconds left. `ready` learns the address. The host is loopback unless `listen` names another.
+/// Takes an address, on loopback unless `listen` names a host. Clients that connect before [`serve`] runs
+/// wait for it.
 ///
 /// # Errors
-/// When there is no site, or the address cannot be listened on.
+/// When the address cannot be listened on.
+pub fn bind(listen: &Listen) -> anyhow::Result<std::net::TcpListener> {
+    let host = listen.host.as_deref().unwrap_or("127.0.0.1");
+    let address = format!("{host}:{}", listen.port);
+    std::net::TcpListener::bind(&address)
+        .with_context(|| format!("cannot listen on `{address}`"))
+        .hint("choose another address with `--listen [HOST:]PORT`")
+}
+
+/// Serves a site until the process is told to end (SIGINT or SIGTERM): transfers that run then have
+/// ten seconds left. `ready` learns the address.
+///
+/// # Errors
+/// When there is no site, or the server cannot start.
 pub fn serve(
     root: &Path,
-    listen: &Listen,
+    listener: std::net::TcpListener,
     log: Arc<dyn Log>,
     ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
@@ -80,12 +93,8 @@ pub fn serve(
         .build()
         .context("cannot start the server")?;
     runtime.block_on(async {
-        let host = listen.host.as_deref().unwrap_or("127.0.0.1");
-        let address = format!("{host}:{}", listen.port);
-        let listener = TcpListener::bind(&address)
-            .await
-            .with_context(|| format!("cannot listen on `{address}`"))
-            .hint("choose another with `--listen [HOST:]PORT`")?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let mut end = std::pin::pin!(told_to_end()?);
         ready(listener.local_addr()?);
         let server = Arc::new(Server { site, log });

@@ -12,6 +12,7 @@ use crate::draft::{Draft, JobId, ManifestId, Root};
 use crate::error::{WithHint as _, bad};
 use crate::ingest::Stored;
 use crate::layer::{Packing, Tar};
+use crate::note::{Kind, Note};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::media_type::DOCKER_SCHEMA1;
@@ -37,7 +38,7 @@ pub struct Images {
     /// v1 images that came with a form of their own.
     pub v1: BTreeMap<V1Id, V1Form>,
     /// What was decided and ought to be known.
-    pub notes: BTreeSet<String>,
+    pub notes: BTreeSet<Note>,
     tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
 }
 
@@ -112,9 +113,9 @@ impl Images {
     fn add_v1(&mut self, id: V1Id, form: V1Form) {
         let other = self.v1.entry(id).or_insert_with(|| form.clone());
         if *other != form {
-            self.notes.insert(format!(
+            self.notes.insert(Kind::Choice.note(format!(
                 "v1 image {id}: two sources have different content, one is kept"
-            ));
+            )));
             if form < *other {
                 *other = form;
             }

@@ -11,6 +11,7 @@ use crate::catalogue::{Catalogue, Repo};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::note::Note;
 use crate::ops::build::{Moved, check_case, encode, tags_changed};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
@@ -40,7 +41,7 @@ pub struct Edited {
     /// What changed on disk.
     pub changes: Changes,
     /// What ought to be known.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// Gives the manifest of a reference more tags in its repository. A tag that another manifest has moves.
@@ -228,12 +229,18 @@ fn load(
     catalogue: &Catalogue,
     touched: &BTreeSet<Repository>,
 ) -> anyhow::Result<Images> {
-    load::load(&site.files, catalogue, touched.iter(), None, &mut |error| {
-        Err(error).hint(format!(
-            "`stillage verify {}` finds all that is damaged; a build from its source mends it",
-            fsx::shown_path(site.files.root())
-        ))
-    })
+    load::load(
+        &site.files,
+        catalogue,
+        touched.iter(),
+        None,
+        &mut |_, error| {
+            Err(error).hint(format!(
+                "`stillage verify {}` finds all that is damaged; a build from its source mends it",
+                fsx::shown_path(site.files.root())
+            ))
+        },
+    )
 }
 
 /// Brings the files of some repositories to a catalogue.

@@ -40,7 +40,10 @@ pub struct Options {
 pub struct Pruned {
     /// Manifests that were taken out of the catalogue, as `repository@digest`.
     pub removed: Vec<String>,
-    /// Files that were deleted, relative to the root of the site.
+    /// Names of references that the catalogue does not have, which were deleted at once: paths relative
+    /// to the root of the site.
+    pub names: Vec<String>,
+    /// Unused content that was deleted: paths relative to the root of the site.
     pub files: Vec<String>,
     /// The bytes that they took on disk; a file with other names takes none.
     pub bytes: u64,
@@ -61,9 +64,14 @@ pub fn prune(
     busy: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Pruned> {
     let (site, mut catalogue) = edit::open(&options.site, options.dry_run, busy)?;
-    if !site.pending.is_empty() {
-        // A run that died may have left tags that the catalogue does not know.
-        edit::bring(&site, &catalogue, &site.pending)?;
+    // A run that died may have left tags that the catalogue does not know, a copy of another site those of
+    // an older one.
+    let mut touched = site.pending.clone();
+    if !site.is_own() {
+        touched.extend(catalogue.repositories.keys().cloned());
+    }
+    if !touched.is_empty() {
+        edit::bring(&site, &catalogue, &touched)?;
     }
     let mut since = Since::read(&site, options.grace)?;
     let view = View::of(&site.files, catalogue.clone())?;
@@ -80,11 +88,11 @@ pub fn prune(
         unplanned::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
     };
     let known: BTreeSet<&Unplanned> = before.iter().collect();
-    let is_content = |file: &&Unplanned| file.kind != Kind::Foreign;
+    let names: Vec<&Unplanned> = before.iter().filter(|file| file.kind.is_name()).collect();
     // What the manifests just taken out had to themselves has been unused for as long as they.
     let (due, waiting): (Vec<&Unplanned>, Vec<&Unplanned>) = unused
         .iter()
-        .filter(is_content)
+        .filter(|file| file.kind.is_content())
         .partition(|file| !known.contains(file) || since.is_due(&file.path));
     let pruned = Pruned {
         removed: removed
@@ -93,6 +101,7 @@ pub fn prune(
                 digests.iter().map(move |digest| format!("{name}@{digest}"))
             })
             .collect(),
+        names: names.iter().map(|file| file.path.clone()).collect(),
         bytes: bytes(&site, &due)?,
         files: due.iter().map(|file| file.path.clone()).collect(),
         waiting: waiting.len() as u64,
@@ -104,8 +113,10 @@ pub fn prune(
             .collect(),
     };
     if !options.dry_run {
+        unplanned::delete(&site.files, &names)?;
+        site.set_own()?;
         since.write(&site)?;
-        delete(&site, &due)?;
+        unplanned::delete(&site.files, &due)?;
     }
     Ok(pruned)
 }
@@ -148,22 +159,6 @@ fn take_untagged(
         .repositories
         .retain(|_, repo| !repo.manifests.is_empty());
     removed
-}
-
-/// Deletes files, those first that lead to others; each step is durable before the next begins.
-fn delete(site: &Site, due: &[&Unplanned]) -> anyhow::Result<()> {
-    let step = |file: &Unplanned| std::mem::discriminant(&file.kind);
-    for files in due.chunk_by(|a, b| step(a) == step(b)) {
-        for file in files {
-            fsx::remove(&site.files.path(&file.path))?;
-        }
-        fsx::sync(site.files.root())?;
-    }
-    // A run that died may have left empty ones, too.
-    for folder in ["blobs", "v1", "v2"] {
-        fsx::remove_empty_below(&site.files.path(folder))?;
-    }
-    Ok(())
 }
 
 /// The bytes that deletion frees: of a file with several names only if all of them go.

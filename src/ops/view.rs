@@ -35,7 +35,7 @@ impl View {
     /// When the site is damaged.
     pub(super) fn of(files: &SiteFiles, catalogue: Catalogue) -> anyhow::Result<Self> {
         let all = catalogue.repositories.keys();
-        let mut images = load::load(files, &catalogue, all, None, &mut Err)?;
+        let mut images = load::load(files, &catalogue, all, None, &mut |_, error| Err(error))?;
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
             V1Images::find(&mut images, Some(files), platform, &|_, stored| {

@@ -133,6 +133,10 @@ impl Claim {
         if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
             return Ok(Kept::Candidate);
         }
+        // It came with a source, which has it still, and lost what vouches for it.
+        if matches!(&self.form, Form::Stored(stored) if **stored == *json) {
+            return Ok(Kept::Damaged);
+        }
         let stored = self.layers.iter().map(|(_, digest)| &images.blobs[digest]);
         let mut of_length = stored
             .clone()

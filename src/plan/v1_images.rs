@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::images::Images;
+use crate::note::{Kind, Note};
 use crate::plan::v1_claims::{
     Claim, Claims, Encode, Form, Kept, Layer, derived_claims, stored_claim, top_of,
 };
@@ -28,7 +29,7 @@ pub struct V1Images {
     /// The top of each tag.
     pub tags: BTreeMap<Repository, BTreeMap<Tag, V1Id>>,
     /// References without a v1 form, with the reason, and conflicts that were decided.
-    pub notes: BTreeSet<String>,
+    pub notes: BTreeSet<Note>,
 }
 
 /// A v1 image.
@@ -75,9 +76,9 @@ impl V1Images {
                             .insert(tag.clone(), top);
                     }
                     Err(reason) => {
-                        found
-                            .notes
-                            .insert(format!("{repository}:{tag} has no v1 form: {reason}"));
+                        let name = format!("{repository}:{tag}");
+                        let note = Kind::Client.note(format!("{name} has no v1 form: {reason}"));
+                        found.notes.insert(note.about(name));
                     }
                 }
             }
@@ -134,9 +135,9 @@ impl V1Images {
                             && !(claim.has_json(images, id, &other.json)?
                                 && claim.has_layer(other.layer))
                         {
-                            self.notes.insert(format!(
+                            self.notes.insert(Kind::Choice.note(format!(
                                 "v1 image {id}: the derived form is served, not the one of a source"
-                            ));
+                            )));
                         }
                         claim
                     }
@@ -169,9 +170,9 @@ impl V1Images {
             Kept::Damaged => return Ok(false),
         };
         if !claim.has_json(images, id, &json)? {
-            self.notes.insert(format!(
+            self.notes.insert(Kind::Choice.note(format!(
                 "v1 image {id}: the site has other content under this id and keeps it"
-            ));
+            )));
         }
         let (parent, candidates) = (Place::parse(&json)?.parent, claim.candidates());
         self.images.insert(
@@ -194,9 +195,11 @@ impl V1Images {
             for (tag, top) in tags {
                 let layers = self.ancestry(*top)?.len();
                 if layers > MAX_LAYERS {
-                    long.insert(format!(
-                        "{repository}:{tag} has {layers} layers, Docker 1.4 takes {MAX_LAYERS}"
+                    let name = format!("{repository}:{tag}");
+                    let note = Kind::Client.note(format!(
+                        "{name} has {layers} layers, Docker 1.4 takes {MAX_LAYERS}"
                     ));
+                    long.insert(note.about(name));
                 }
             }
         }
@@ -220,8 +223,9 @@ impl V1Images {
                 .copied()
                 .collect::<Vec<_>>()
                 .join(", ");
-            self.notes
-                .insert(format!("names that Docker up to 1.4 refuses: {some}{more}"));
+            self.notes.insert(
+                Kind::Client.note(format!("names that Docker up to 1.4 refuses: {some}{more}")),
+            );
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod caddy;
 mod headers;
 mod lighttpd;
 mod nginx;
+mod rsync;
 
 /// A web server that can serve a site.
 pub trait Server: Sync {
@@ -54,6 +55,7 @@ pub static SERVERS: &[&dyn Server] = &[
     &caddy::Caddy,
     &apache::Apache,
     &lighttpd::Lighttpd,
+    &rsync::Rsync,
     &headers::Headers,
 ];
 

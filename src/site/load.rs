@@ -11,15 +11,15 @@ use crate::error::bad;
 use crate::images::{Images, V1Form};
 use crate::ingest::Stored;
 use crate::layer::Packing;
-use crate::site_files::SiteFiles;
+use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
 /// Loads some repositories. Digests are believed: `verify` is what checks them. What is in `fresh`,
-/// just taken in, need not be in the site. A manifest that
-/// cannot be loaded is passed to `damaged`, which decides whether to go on without it.
+/// just taken in, need not be in the site. Of a manifest or v1 image that cannot be loaded `damaged` gets the
+/// path and the reason, and decides whether to go on without it.
 ///
 /// # Errors
 /// What `damaged` returns.
@@ -28,7 +28,7 @@ pub fn load<'a>(
     catalogue: &Catalogue,
     repositories: impl Iterator<Item = &'a Repository>,
     fresh: Option<&Images>,
-    damaged: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+    damaged: &mut Damaged<'_>,
 ) -> anyhow::Result<Images> {
     let mut images = Images::default();
     let mut loading = Loading {
@@ -44,6 +44,9 @@ pub fn load<'a>(
     Ok(images)
 }
 
+/// Decides whether to go on without something that cannot be loaded: its path in the site, and why.
+pub type Damaged<'a> = dyn FnMut(String, anyhow::Error) -> anyhow::Result<()> + 'a;
+
 struct Loading<'a> {
     files: &'a SiteFiles,
     fresh: Option<&'a Images>,
@@ -56,21 +59,24 @@ impl Loading<'_> {
         repository: &Repository,
         repo: &Repo,
         v1: bool,
-        damaged: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+        damaged: &mut Damaged<'_>,
     ) -> anyhow::Result<()> {
         for (digest, entry) in &repo.manifests {
             let loaded = self.manifest(digest, &entry.media_type);
             match loaded.with_context(|| format!("`{repository}@{digest}` is damaged")) {
                 Ok(manifest) => self.images.add_manifest(repository, manifest, entry.v1),
                 Err(error) => {
-                    damaged(error)?;
+                    damaged(blob_path(digest), error)?;
                     continue;
                 }
             }
             if let Some(top) = entry.v1.filter(|_| v1)
                 && let Err(error) = self.chain(top)
             {
-                damaged(error)?;
+                // What was just taken in has all of the chain.
+                if self.fresh.is_none_or(|fresh| !fresh.v1.contains_key(&top)) {
+                    damaged(format!("v1/images/{}", self.files.v1_broken(top)), error)?;
+                }
             }
         }
         let loaded = self

@@ -7,6 +7,7 @@
 //!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
 //!   sources           <key> <blob>, which layers came of which files: see sources.rs
 //!   pending           the repositories whose pointers a run was about to change
+//!   catalogue         what the file system says of the index.json that a run left: see Site::is_own
 //!   unused            <seconds since 1970> <path>, since when content has been unused: see crate::ops::prune
 //! ```
 
@@ -51,6 +52,7 @@ pub struct Site {
     made: BTreeMap<Digest, Digest>,
     /// The folders that were made for it: the private one, and the site's own.
     fresh: Vec<PathBuf>,
+    is_own: bool,
     _lock: Option<File>,
 }
 
@@ -65,6 +67,7 @@ struct Layer {
 
 const PRIVATE: &str = ".stillage";
 const PENDING: &str = "pending";
+const CATALOGUE: &str = "catalogue";
 /// The longest private file that is read, in bytes.
 const MAX_PRIVATE: u64 = 1 << 30;
 
@@ -105,6 +108,8 @@ impl Site {
                 .with_context(|| format!("cannot read the site {}", files.origin()))?,
             None => Catalogue::empty(apis),
         };
+        let known = read_lines(&private.join(CATALOGUE), |line| Some(line.to_owned()))?;
+        let is_own = mark(&files)?.is_none_or(|mark| known == [mark]);
         let pending = read_lines(&private.join(PENDING), |line| line.parse().ok())?
             .into_iter()
             .collect();
@@ -124,6 +129,7 @@ impl Site {
                 sources: sources.into_iter().collect(),
                 made,
                 fresh,
+                is_own,
                 _lock: lock,
             },
             catalogue,
@@ -167,6 +173,21 @@ impl Site {
         self.replace_private("layers", text.as_bytes())
     }
 
+    /// Whether the last run here left the catalogue as it is. Otherwise the site was copied here, maybe over
+    /// an older one, and there may be names that the catalogue does not have.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Remembers that the site has no names but those of its catalogue.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_own(&self) -> anyhow::Result<()> {
+        let mark = mark(&self.files)?.unwrap_or_default();
+        self.replace_private(CATALOGUE, mark.as_bytes())
+    }
+
     /// Says which repositories are about to change, so that the next run mends what a crash leaves.
     fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
         let lines: Vec<&str> = repositories
@@ -205,6 +226,13 @@ impl Site {
     fn private(&self, name: &str) -> PathBuf {
         self.files.path(PRIVATE).join(name)
     }
+}
+
+/// What the file system says of the catalogue: it changes whenever somebody replaces the file.
+fn mark(files: &SiteFiles) -> anyhow::Result<Option<String>> {
+    let meta = fsx::meta(&files.path("index.json"))?;
+    let text = |meta: fsx::Meta| format!("{:?} {} {:?}", meta.inode, meta.len, meta.changed);
+    Ok(meta.map(text))
 }
 
 /// What lies in staging is of no use to the next run, whatever became of this one. A first run that

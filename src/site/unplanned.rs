@@ -1,8 +1,9 @@
 //! Files of a site that its catalogue does not ask for.
 //!
 //! Content that nothing names any more is left by tags that move and by what is dropped: it stays until
-//! `prune`, since a client may be in the middle of a pull. Anything else where a registry looks is
-//! not the site's.
+//! `prune`, since a client may be in the middle of a pull. Names of references that the catalogue does not
+//! have are left by a copy of a newer site over an older one. Anything else where a registry looks is not
+//! the site's.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,10 +12,12 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::endpoint::Endpoint;
+use crate::fsx;
 use crate::plan::{Part, Plan};
 use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::MANIFEST_TYPES;
+use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 use crate::tree::Stage;
 
@@ -31,6 +34,10 @@ pub struct Unplanned {
 /// files may go: first what makes clients or a later build look for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// A list of tags or repositories, or the sign that there is an API.
+    List,
+    /// A tag, or what is attached to a manifest.
+    Name,
     /// A manifest by its digest, in a repository.
     Manifest(Digest),
     /// The JSON of a v1 image, which says that the rest of it is there.
@@ -47,25 +54,86 @@ pub enum Kind {
 
 impl Kind {
     fn of(path: &str) -> Self {
-        if let Some((folder, name)) = path.split_once("/_types/") {
-            let digest = name.rsplit_once('.').and_then(|(digest, extension)| {
-                let known = MANIFEST_TYPES.iter().any(|(_, known)| *known == extension);
-                digest.parse().ok().filter(|_| known)
-            });
-            return match digest {
-                Some(digest) if folder.starts_with("v2/") => Self::Manifest(digest),
-                _ => Self::Foreign,
+        Self::known(path).unwrap_or(Self::Foreign)
+    }
+
+    /// What it is, if a build would write a file of this name.
+    fn known(path: &str) -> Option<Self> {
+        let is_repository = |name: &str| name.parse::<Repository>().is_ok();
+        let named = |name: &str, kind: Self| is_repository(name).then_some(kind);
+        let tagged = |name: &str, tag: &str| named(name, Self::Name).filter(|_| is_tag(tag));
+        if let Some((folder, file)) = path.split_once("/_types/") {
+            let (reference, extension) = file.rsplit_once('.')?;
+            MANIFEST_TYPES
+                .iter()
+                .find(|(_, known)| *known == extension)?;
+            let name = folder.strip_prefix("v2/")?;
+            return match reference.parse() {
+                Ok(digest) => Some(Self::Manifest(digest)),
+                Err(_) => tagged(name, reference),
             };
         }
-        match Endpoint::of(&format!("/{path}")) {
-            Some(Endpoint::Manifest(_, digest)) => Self::Manifest(digest),
-            Some(Endpoint::Blob(_, digest)) => Self::Blob(digest),
-            Some(Endpoint::Content(digest)) => Self::Content(digest),
-            Some(Endpoint::V1Image(id, _)) if path.ends_with("/json") => Self::V1Json(id),
-            Some(Endpoint::V1Image(id, _)) => Self::V1Rest(id),
-            _ => Self::Foreign,
+        if let Some(name) = path.strip_suffix("/manifests/.htaccess") {
+            return named(name.strip_prefix("v2/")?, Self::Name);
+        }
+        // Servers that know nothing find it under the name of its folder.
+        let path = path.strip_suffix("index.html").unwrap_or(path);
+        match Endpoint::of(&format!("/{path}"))? {
+            Endpoint::Ping | Endpoint::Search | Endpoint::V2 | Endpoint::Catalog => {
+                Some(Self::List)
+            }
+            Endpoint::V1Images(name) | Endpoint::V1Tags(name) | Endpoint::Tags(name) => {
+                named(name, Self::List)
+            }
+            Endpoint::V1Tag(name, "index.json") => named(name, Self::List),
+            Endpoint::V1Tag(name, tag) | Endpoint::Tagged(name, tag) => tagged(name, tag),
+            Endpoint::Referrers(name, digest) => {
+                named(name, Self::Name).filter(|_| digest.parse::<Digest>().is_ok())
+            }
+            Endpoint::Manifest(_, digest) => Some(Self::Manifest(digest)),
+            Endpoint::Blob(_, digest) => Some(Self::Blob(digest)),
+            Endpoint::Content(digest) => Some(Self::Content(digest)),
+            Endpoint::V1Image(id, _) if path.ends_with("/json") => Some(Self::V1Json(id)),
+            Endpoint::V1Image(id, _) => Some(Self::V1Rest(id)),
+            Endpoint::Page | Endpoint::Layout(_) => None,
         }
     }
+
+    /// Whether it makes clients find something that the catalogue does not have.
+    pub fn is_name(self) -> bool {
+        matches!(self, Self::List | Self::Name)
+    }
+
+    /// Whether it is content, which stays for clients that are in the middle of a pull.
+    pub fn is_content(self) -> bool {
+        !self.is_name() && self != Self::Foreign
+    }
+}
+
+fn is_tag(text: &str) -> bool {
+    text.parse::<Tag>().is_ok()
+}
+
+/// Deletes files that [`find`] found, in its order, and the folders that are empty then. Each kind is gone
+/// for good before the next one goes.
+///
+/// # Errors
+/// When one cannot be deleted.
+pub fn delete(files: &SiteFiles, found: &[&Unplanned]) -> anyhow::Result<()> {
+    let kind = |file: &Unplanned| std::mem::discriminant(&file.kind);
+    for same in found.chunk_by(|a, b| kind(a) == kind(b)) {
+        for file in same {
+            fsx::remove(&files.path(&file.path))?;
+        }
+        fsx::sync(files.root())?;
+    }
+    // A run that died may have left empty ones, too.
+    for folder in ["blobs", "v1", "v2"] {
+        let folder = files.path(folder);
+        fsx::remove_empty_below(&folder)?;
+        fsx::remove_empty(&folder)?;
+    }
+    Ok(())
 }
 
 /// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not name, sorted
@@ -162,14 +230,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_build_writes_is_content() {
+    fn only_what_a_build_writes_is_known() {
         let hex = "0".repeat(64);
         for path in [
+            "v1/_ping",
+            "v1/search",
+            "v2/index.html",
+            "v2/_catalog",
             "v2/a/tags/list",
-            "v2/a/manifests/latest",
-            "v2/a/_types/latest.om",
+            "v1/repositories/library/a/images",
+            "v1/repositories/a/tags/index.json",
+            "v1/repositories/a/tags/index.html",
+        ] {
+            assert_eq!(Kind::of(path), Kind::List, "{path}");
+        }
+        for path in [
+            "v2/a/manifests/latest".into(),
+            "v2/a/b/_types/latest.om".into(),
+            "v2/a/manifests/.htaccess".into(),
+            "v1/repositories/a/b/tags/latest".into(),
+            "v1/repositories/a/tags/tags".into(),
+            format!("v2/a/referrers/sha256:{hex}"),
+        ] {
+            assert_eq!(Kind::of(&path), Kind::Name, "{path}");
+        }
+        for path in [
             "v1/images/x/json",
             "v2/readme.txt",
+            "v2/A/tags/list",
+            "v2/a/manifests/.latest.x7Yz",
+            "v2/a/manifests/-",
+            "v2/a/_types/latest.zz",
+            "v1/repositories/a/tags/-",
+            "v1/index.html",
             "blobs/sha256/readme",
         ] {
             assert_eq!(Kind::of(path), Kind::Foreign, "{path}");
@@ -182,14 +275,10 @@ mod tests {
             format!("v2/a/b/blobs/sha256:{hex}"),
             format!("blobs/sha256/{hex}"),
         ] {
-            assert_ne!(Kind::of(&path), Kind::Foreign, "{path}");
+            assert!(Kind::of(&path).is_content(), "{path}");
         }
         assert_eq!(
             Kind::of(&format!("v2/a/_types/sha256:{hex}.zz")),
-            Kind::Foreign
-        );
-        assert_eq!(
-            Kind::of(&format!("v2/a/referrers/sha256:{hex}")),
             Kind::Foreign
         );
     }

@@ -99,6 +99,9 @@ impl Site {
                 unsynced.sync()?;
             }
             self.clear_pending()?;
+            if self.is_own() {
+                self.set_own()?;
+            }
         }
         Ok(counts)
     }

@@ -8,6 +8,7 @@ use crate::draft::{Draft, Rules, naming};
 use crate::error::{Hint, WithHint as _, bad, shown};
 use crate::fsx;
 use crate::ingest::Staging;
+use crate::note::Note;
 use crate::progress::Progress;
 use crate::spec::name::Reference;
 
@@ -195,7 +196,7 @@ impl Source {
             let missing = self.selected.as_ref().map_or("no image".into(), |name| {
                 format!("no image `{}`", shown(name))
             });
-            let notes: Vec<String> = drafts.into_iter().flat_map(|draft| draft.notes).collect();
+            let notes: Vec<Note> = drafts.into_iter().flat_map(|draft| draft.notes).collect();
             let found = Err(bad(format!("{origin} holds {missing}")));
             return if notes.is_empty() {
                 found
@@ -250,7 +251,7 @@ fn load(
 }
 
 /// The first of many notes.
-fn some_of(notes: &[String]) -> String {
+fn some_of(notes: &[Note]) -> String {
     let more = notes.len().saturating_sub(3);
     let more = if more == 0 {
         String::new()
@@ -259,7 +260,12 @@ fn some_of(notes: &[String]) -> String {
     };
     format!(
         "{}{more}",
-        notes.iter().take(3).cloned().collect::<Vec<_>>().join("; ")
+        notes
+            .iter()
+            .take(3)
+            .map(|note| note.message.as_str())
+            .collect::<Vec<_>>()
+            .join("; ")
     )
 }
 

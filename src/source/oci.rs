@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
 use crate::error::{bad, shown};
 use crate::fsx;
+use crate::note::Kind;
 use crate::source::{Format, Opened};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -150,10 +151,10 @@ impl Index {
             .iter()
             .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
         let Some(image) = image else {
-            draft.notes.push(format!(
+            draft.notes.push(Kind::Leftover.note(format!(
                 "the manifest {} is left out: there is no image that it is about",
                 descriptor.digest
-            ));
+            )));
             return Ok(());
         };
         let repository = draft.roots.first().and_then(|root| root.repository.clone());
@@ -212,10 +213,10 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<Root>, is_selection: bool) {
                 .entry(subject)
                 .or_default()
                 .push(root.manifest),
-            Some(subject) => draft.notes.push(format!(
+            Some(subject) => draft.notes.push(Kind::Leftover.note(format!(
                 "{} is left out: {subject}, which it is attached to, is not there",
                 root.called
-            )),
+            ))),
             None if is_selection || children.contains(&root.manifest) => {}
             None => draft.roots.push(root),
         }

@@ -22,6 +22,7 @@ use crate::error::{bad, shown};
 use crate::fsx;
 use crate::ingest::Work;
 use crate::layer::Packing;
+use crate::note::Kind;
 use crate::site_files;
 use crate::source::v1_chain::{Chains, V1Store};
 use crate::source::{Format, Opened};
@@ -104,10 +105,11 @@ fn add_repository(
 ) -> anyhow::Result<()> {
     let files = fsx::names(folder)?;
     if !rules.private && files.iter().any(|file| file == "_private") {
-        chains.draft.notes.push(format!(
+        let note = Kind::Choice.note(format!(
             "{} is private and left out; --include-private takes it",
             shown(name)
         ));
+        chains.draft.notes.push(note.about(name));
         return Ok(());
     }
     for file in &files {
@@ -122,15 +124,15 @@ fn add_repository(
         let parsed = name
             .parse::<Repository>()
             .and_then(|repository| Ok((repository, unquoted(quoted).parse::<Tag>()?)));
+        let mut leave_out = |kind: Kind, why: String| {
+            let note = kind.note(format!("{} is left out: {why}", shown(&called)));
+            chains.draft.notes.push(note.about(&called));
+        };
         match (parsed, store.unfinished(id)?) {
-            (Err(error), _) => chains
-                .draft
-                .notes
-                .push(format!("{} is left out: {error}", shown(&called))),
-            (_, Some(id)) => chains.draft.notes.push(format!(
-                "{} is left out: the upload of {id} never finished",
-                shown(&called)
-            )),
+            (Err(error), _) => leave_out(Kind::Fault, error.to_string()),
+            (_, Some(id)) => {
+                leave_out(Kind::Fault, format!("the upload of {id} never finished"));
+            }
             (Ok((repository, tag)), None) => {
                 chains.add_root(id, Some(repository), Some(tag), &called)?;
             }
@@ -236,7 +238,7 @@ impl V1Store for Store {
         if !self.check(id, json, &content)? {
             draft
                 .notes
-                .push(format!("v1 image {id}: its checksum cannot be verified"));
+                .push(Kind::Choice.note(format!("v1 image {id}: its checksum cannot be verified")));
         }
         let packing = Packing::of(&content)?;
         let kept = draft.add_job(content.clone(), Work::Keep { diff_id: true });

@@ -18,6 +18,7 @@ use crate::content::Content;
 use crate::draft::{Blobs, Draft, ManifestId, Root, Rules, naming};
 use crate::error::shown;
 use crate::fsx;
+use crate::note::Kind;
 use crate::source::{Format, Opened};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -141,9 +142,8 @@ impl Loading<'_> {
         let repository = match self.name.parse::<Repository>() {
             Ok(repository) => repository,
             Err(error) => {
-                self.draft
-                    .notes
-                    .push(format!("{} is left out: {error}", shown(&self.name)));
+                let name = self.name.clone();
+                self.leave_out(Kind::Fault, &name, &error.to_string());
                 return Ok(());
             }
         };
@@ -153,12 +153,15 @@ impl Loading<'_> {
         }
         self.untagged()?;
         if self.draft.roots.is_empty() {
-            self.draft.notes.push(format!(
-                "{} is left out: it has no manifest with a tag",
-                shown(&self.name)
-            ));
+            let name = self.name.clone();
+            self.leave_out(Kind::Leftover, &name, "it has no manifest with a tag");
         }
         Ok(())
+    }
+
+    fn leave_out(&mut self, kind: Kind, name: &str, why: &str) {
+        let note = kind.note(format!("{} is left out: {why}", shown(name)));
+        self.draft.notes.push(note.about(name));
     }
 
     fn tag(&mut self, repository: &Repository, name: &str, called: &str) -> anyhow::Result<()> {
@@ -178,19 +181,14 @@ impl Loading<'_> {
         let digest = match digest {
             Some(digest) if served(&digest)? => digest,
             _ => {
-                self.draft.notes.push(format!(
-                    "{} is left out: its manifest is gone",
-                    shown(called)
-                ));
+                self.leave_out(Kind::Fault, called, "its manifest is gone");
                 return Ok(());
             }
         };
         let tag: Tag = match name.parse() {
             Ok(tag) => tag,
             Err(error) => {
-                self.draft
-                    .notes
-                    .push(format!("{} is left out: {error}", shown(called)));
+                self.leave_out(Kind::Fault, called, &error.to_string());
                 return Ok(());
             }
         };
@@ -229,10 +227,11 @@ impl Loading<'_> {
             }
         }
         if left_out > 0 {
-            self.draft.notes.push(format!(
+            let note = Kind::Leftover.note(format!(
                 "{}: {left_out} manifests without a tag are left out: nothing refers to them",
                 shown(&self.name)
             ));
+            self.draft.notes.push(note.about(&self.name));
         }
         Ok(())
     }

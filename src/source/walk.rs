@@ -11,6 +11,7 @@ use crate::draft::{Draft, Rules};
 use crate::error::shown;
 use crate::fsx;
 use crate::ingest::Staging;
+use crate::note::{Kind, Note};
 use crate::progress::Progress;
 use crate::source::archive::Archive;
 use crate::source::{Opened, detect, load as load_format};
@@ -44,7 +45,7 @@ pub(super) fn load(
         } else if kind.is_file() && Archive::looks_like_one(path)? {
             Opened::new(path, staging, progress)?
         } else {
-            left_out.notes.push(format!("{origin} is no image"));
+            left_out.notes.push(no_image(path, &origin));
             continue;
         };
         match detect(&opened, None)? {
@@ -58,12 +59,30 @@ pub(super) fn load(
                 drafts.append(&mut found);
             }
             None if kind.is_dir() => {}
-            None => left_out.notes.push(format!("{origin} is no image")),
+            None => left_out
+                .notes
+                .push(Kind::Leftover.note(format!("{origin} is no image"))),
         }
     }
     drafts.push(left_out);
     Ok(drafts)
 }
+
+/// A file that is no archive. One that is named like an archive was meant to be one: `docker save` that
+/// failed leaves an empty file, for example.
+fn no_image(path: &Path, origin: &str) -> Note {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_named_so = ARCHIVES.iter().any(|ending| name.ends_with(ending));
+    if is_named_so {
+        Kind::Fault.note(format!("{origin} is left out: it is not an archive"))
+    } else {
+        Kind::Leftover.note(format!("{origin} is no image"))
+    }
+}
+
+const ARCHIVES: [&str; 7] = [
+    ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4",
+];
 
 /// Names what has no name by the path of its folder. A path that is no reference leaves it nameless.
 fn name_by_path(drafts: &mut [Draft], path: &Path, rules: &Rules) {
@@ -84,10 +103,10 @@ fn drop_nameless(drafts: &mut [Draft], left_out: &mut Draft) {
         draft.roots.retain(|root| {
             let named = root.repository.is_some();
             if !named {
-                left_out.notes.push(format!(
+                left_out.notes.push(Kind::Leftover.note(format!(
                     "{} in {origin} is left out: it has no name",
                     shown(&root.called)
-                ));
+                )));
             }
             named
         });

@@ -8,9 +8,12 @@ use std::process::Output;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::crash::is_long;
 use crate::support::archive::{Archive, Image, Pack, one_file_tar};
 use crate::support::files::digest;
-use crate::support::site::{assert_same, build, inodes, stderr, stillage, tree, verify};
+use crate::support::site::{
+    SMALL, assert_same, build, inodes, small_site, stderr, stillage, tree, verify,
+};
 use crate::support::temp::TempDir;
 
 const SOURCE: &str = "fixtures/docker-20.10.tar";
@@ -296,4 +299,51 @@ fn signatures_of_another_repository_stay() {
         let served = fs::read_to_string(site.join(format!("v2/{name}/manifests/1"))).unwrap();
         assert_eq!(served, signed);
     }
+}
+
+/// What `verify` says in the end is what mends the site, whatever is lost or damaged.
+#[test]
+fn the_advice_of_verify_is_true() {
+    let folder = small_site();
+    let site = folder.path();
+    let whole = tree(site);
+    let findings = || -> Vec<Value> {
+        let mut verify = stillage(["verify", "--json"]);
+        serde_json::from_slice(&verify.arg(site).output().unwrap().stdout).unwrap()
+    };
+    let files = whole
+        .iter()
+        .filter(|(path, (_, content))| content != "folder" && *path != "index.json")
+        .map(|(path, _)| path);
+    let files: Vec<&String> = files.step_by(if is_long() { 1 } else { 9 }).collect();
+    assert!(files.len() > 30);
+    for (path, is_lost) in files.iter().flat_map(|path| [(path, true), (path, false)]) {
+        let file = site.join(path);
+        let mut bytes = fs::read(&file).unwrap();
+        if is_lost {
+            fs::remove_file(&file).unwrap();
+        } else {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            // Under all of its names.
+            fs::write(&file, bytes).unwrap();
+        }
+        for finding in findings() {
+            let found = site.join(finding["path"].as_str().unwrap());
+            if finding["kind"] == "damaged" && found.is_dir() {
+                fs::remove_dir_all(found).unwrap();
+            } else if finding["kind"] == "damaged" && found.exists() {
+                fs::remove_file(found).unwrap();
+            }
+        }
+        build(&SMALL, site);
+        assert_eq!(findings(), Vec::<Value>::new(), "{path}, lost: {is_lost}");
+        assert_same(&whole, &tree(site));
+    }
+    fs::write(site.join("v2/README"), "mine").unwrap();
+    let said = stderr(&stillage(["verify"]).arg(site).output().unwrap());
+    assert!(
+        said.contains("hint: what is not a file of the site"),
+        "{said}"
+    );
 }

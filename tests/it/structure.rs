@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "error",
+    "note",
     "progress",
     "fsx",
     "spec",

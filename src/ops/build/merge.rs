@@ -8,7 +8,7 @@ use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::ingest::{self, Job, Work};
-use crate::ops::build::{Moved, Options};
+use crate::ops::build::{Moved, Options, mirror};
 use crate::site::{Site, load};
 use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::name::{self, Repository};
@@ -21,15 +21,17 @@ pub(super) struct Merged {
     pub(super) catalogue: Catalogue,
     /// Repositories that it no longer serves.
     pub(super) dropped: BTreeSet<Repository>,
+    /// All repositories are looked at, since there may be names that the catalogue does not have.
+    pub(super) is_whole: bool,
 }
 
-/// Puts the new images over what the site has; a mirror has nothing else.
+/// Puts the new images over what the site has, or over what a mirror keeps of it.
 pub(super) fn merge(
     options: &Options,
     site: &Site,
     mut catalogue: Catalogue,
     apis: Apis,
-    new: Images,
+    mut new: Images,
 ) -> anyhow::Result<Merged> {
     let origins = new.origins();
     let mut touched: BTreeSet<Repository> = new
@@ -45,7 +47,9 @@ pub(super) fn merge(
     let other_platform = catalogue.v1_platform != platform;
     let more_servers = !options.servers.is_subset(&catalogue.servers);
     catalogue.servers.extend(&options.servers);
-    if options.mirror
+    let is_whole = !site.is_own() || is_among_sources(options);
+    if is_whole
+        || options.mirror
         || catalogue.apis != apis
         || other_platform
         || more_servers
@@ -55,29 +59,28 @@ pub(super) fn merge(
     }
     let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
     catalogue.v1_platform = platform;
-    let images = if options.mirror {
-        catalogue.repositories.clear();
-        new
-    } else {
-        let mut images = load::load(
-            &site.files,
-            &catalogue,
-            touched.iter(),
-            Some(&new),
-            &mut |error| {
-                Err(error).hint(format!(
-                    "`stillage verify {}` finds all that is damaged",
-                    fsx::shown_path(&options.output)
-                ))
-            },
-        )?;
+    if options.mirror {
+        catalogue.repositories = mirror::kept(options, site, &catalogue, &mut new)?;
+    }
+    let mut images = load::load(
+        &site.files,
+        &catalogue,
+        touched.iter(),
+        Some(&new),
+        &mut |_, error| {
+            Err(error).hint(format!(
+                "`stillage verify {}` finds all that is damaged",
+                fsx::shown_path(&options.output)
+            ))
+        },
+    )?;
+    if !options.mirror {
         keep_schema1(&mut images, &new, site)?;
-        if apis.v1 && (!had_v1 || other_platform) {
-            measure(&mut images, site)?;
-        }
-        images.overlay(new);
-        images
-    };
+    }
+    if apis.v1 && (!had_v1 || other_platform) {
+        measure(&mut images, site)?;
+    }
+    images.overlay(new);
     catalogue.repositories.extend(
         images
             .repositories
@@ -96,7 +99,15 @@ pub(super) fn merge(
         images,
         catalogue,
         dropped,
+        is_whole,
     })
+}
+
+/// Whether the site is built from itself, to mend it.
+fn is_among_sources(options: &Options) -> bool {
+    let site = fsx::canonical(&options.output);
+    let mut sources = options.sources.iter();
+    sources.any(|source| fsx::canonical(&source.path) == site)
 }
 
 /// Whether a blob of the site is damaged, so that every repository needs the new one.

@@ -11,12 +11,13 @@ use crate::error::WithHint as _;
 use crate::images::{Images, Taken};
 use crate::ingest::{self, Job, Staging, Stored};
 use crate::layer::Completion;
+use crate::note::{Kind, Note};
 pub(super) use crate::ops::build::merge::tags_changed;
 use crate::ops::build::merge::{Merged, merge, merged_apis};
 use crate::plan::Plan;
 use crate::plan::v1_images::V1Images;
 use crate::progress::Progress;
-use crate::site::Site;
+use crate::site::{Site, unplanned};
 use crate::source::Source;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
@@ -24,6 +25,7 @@ use crate::spec::v1::V1Id;
 use crate::{fsx, layer};
 
 mod merge;
+mod mirror;
 mod options;
 mod room;
 
@@ -97,13 +99,18 @@ pub fn build(
         images,
         catalogue,
         dropped,
+        is_whole,
     } = &merged;
-    let changes = site.apply(&Plan {
+    let plan = Plan {
         catalogue,
         images,
         v1: &v1,
         dropped,
-    })?;
+    };
+    let mut changes = site.apply(&plan)?;
+    if *is_whole {
+        changes.removed += remove_names(&site, &plan)?;
+    }
     if !options.dry_run {
         site.remember(taken.iter().flat_map(Taken::values))?;
         let read = read
@@ -123,6 +130,18 @@ pub fn build(
         changes,
         notes: notes.into_iter().collect(),
     })
+}
+
+/// Removes names that the catalogue does not have, as a copy of a newer site over an older one leaves them.
+/// The plan is that of the whole site.
+fn remove_names(site: &Site, plan: &Plan<'_>) -> anyhow::Result<u64> {
+    let found = unplanned::find(&site.files, plan)?;
+    let names: Vec<_> = found.iter().filter(|file| file.kind.is_name()).collect();
+    if let Staging::Folder { .. } = site.staging {
+        unplanned::delete(&site.files, &names)?;
+        site.set_own()?;
+    }
+    Ok(names.len() as u64)
 }
 
 fn load_sources(
@@ -266,15 +285,16 @@ pub(super) fn encode(
 
 /// Tags that differ only by case: one file where the site's file system folds case, and a surprise
 /// on the next disk elsewhere.
-pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<String>> {
+pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Note>> {
     let mut notes = Vec::new();
     for (repository, repo) in &images.repositories {
         let mut seen = std::collections::BTreeMap::new();
         for tag in repo.tags.keys() {
             if let Some(other) = seen.insert(tag.as_str().to_lowercase(), tag) {
-                notes.push(format!(
+                let note = Kind::Client.note(format!(
                     "{repository}: the tags {other} and {tag} differ only by case"
                 ));
+                notes.push(note.about(format!("{repository}:{tag}")));
             }
         }
     }
@@ -282,7 +302,8 @@ pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Str
         && fsx::folds_case(path).context("cannot tell whether the file system folds case")?
     {
         return Err(crate::error::bad(format!(
-            "{note}, and the file system of the site does not tell them apart"
+            "{}, and the file system of the site does not tell them apart",
+            note.message
         )))
         .hint("give one of them another tag");
     }

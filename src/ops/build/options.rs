@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::catalogue::{Apis, ServedBy};
 use crate::draft::Rules;
+use crate::note::Note;
 use crate::site::write::Changes;
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
@@ -94,7 +95,7 @@ pub struct Summary {
     /// What changed in the site.
     pub changes: Changes,
     /// What was decided or left out, and why.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// A tag that moved.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::images::Images;
 use crate::layer;
-use crate::ops::verify::Finding;
+use crate::ops::verify::{Finding, Kind};
 use crate::progress::Progress;
 use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
@@ -16,6 +16,7 @@ use crate::spec::digest::Digest;
 pub(super) fn diff_ids(images: &mut Images, progress: &Arc<Progress>) -> Vec<Finding> {
     let finding = |digest: &Digest, error: &anyhow::Error| Finding {
         path: blob_path(digest),
+        kind: Kind::Damaged,
         problem: format!("{error:#}"),
     };
     let counted = |digest: Digest| (digest, images.blobs[&digest].content.counted(progress));

@@ -22,7 +22,7 @@ use crate::layer;
 use crate::plan::v1_images::V1Images;
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
-use crate::site::unplanned::{self, Kind};
+use crate::site::unplanned;
 use crate::site::{self, load};
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
@@ -57,8 +57,41 @@ pub struct Verified {
 pub struct Finding {
     /// What it is about: a path relative to the root, or a reference.
     pub path: String,
+    /// What kind of problem it is, which says what mends it.
+    pub kind: Kind,
     /// What is wrong.
     pub problem: String,
+}
+
+/// The kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A file that the catalogue demands is missing. A build from the sources writes it.
+    Missing,
+    /// A file has other content. A build from the sources writes it once it has been deleted: of content that
+    /// is known by its digest a build looks at name and length alone.
+    Damaged,
+    /// A file is left of a reference that the catalogue does not have. `prune` deletes it.
+    Stale,
+    /// A file is not the site's. Nothing but its owner deletes it.
+    Foreign,
+}
+
+/// What is wrong with a file.
+type Problem = (Kind, String);
+
+fn damaged(text: impl Into<String>) -> Problem {
+    (Kind::Damaged, text.into())
+}
+
+fn missing() -> Problem {
+    (Kind::Missing, "it is missing".into())
+}
+
+/// Where a file cannot be checked at all, that is the problem.
+fn or_error(checked: anyhow::Result<Option<Problem>>) -> Option<Problem> {
+    checked.unwrap_or_else(|error| Some(damaged(format!("{error:#}"))))
 }
 
 /// Checks a site: digests, lengths, lists, links and v1 ancestries; `progress` counts what is read.
@@ -73,9 +106,15 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         &catalogue,
         catalogue.repositories.keys(),
         None,
-        &mut |error| {
+        &mut |path, error| {
+            let is_there = files.path(&path).exists();
             findings.push(Finding {
-                path: "index.json".into(),
+                path,
+                kind: if is_there {
+                    Kind::Damaged
+                } else {
+                    Kind::Missing
+                },
                 problem: format!("{error:#}"),
             });
             Ok(())
@@ -115,10 +154,9 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
     let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
     findings.par_extend(of_parts);
     findings.par_extend(unplanned.par_iter().filter_map(|file| verifier.extra(file)));
-    let is_content = |kind: Kind| kind != Kind::Foreign;
     let unused = unplanned
         .iter()
-        .filter(|file| is_content(file.kind))
+        .filter(|file| file.kind.is_content())
         .count();
     if depth == Depth::Deep {
         findings.extend(deep::diff_ids(&mut images, progress));
@@ -141,6 +179,7 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
     .unwrap_or_else(|error| {
         findings.push(Finding {
             path: "v1/images".into(),
+            kind: Kind::Damaged,
             problem: format!("{error:#}"),
         });
         V1Images::default()
@@ -186,16 +225,16 @@ impl Verifier<'_> {
         for stage in Stage::ALL {
             match self.plan.tree(part, stage) {
                 Ok(tree) => findings.extend(tree.files().filter_map(|(path, file)| {
-                    let problem = self
-                        .file(path, file)
-                        .unwrap_or_else(|error| Some(format!("{error:#}")))?;
+                    let (kind, problem) = or_error(self.file(path, file))?;
                     Some(Finding {
                         path: path.into(),
+                        kind,
                         problem,
                     })
                 })),
                 Err(error) => findings.push(Finding {
                     path: format!("{part:?}"),
+                    kind: Kind::Damaged,
                     problem: format!("{error:#}"),
                 }),
             }
@@ -203,13 +242,13 @@ impl Verifier<'_> {
         findings
     }
 
-    fn file(&self, path: &str, file: &File) -> anyhow::Result<Option<String>> {
+    fn file(&self, path: &str, file: &File) -> anyhow::Result<Option<Problem>> {
         let absolute = self.files.path(path);
         let Some(meta) = fsx::meta(&absolute)? else {
-            return Ok(Some("it is missing".into()));
+            return Ok(Some(missing()));
         };
         if !meta.is_file {
-            return Ok(Some("it is no regular file".into()));
+            return Ok(Some(damaged("it is not a regular file")));
         }
         let is = |expected: &[u8]| -> anyhow::Result<bool> {
             Ok(meta.len == expected.len() as u64
@@ -219,24 +258,23 @@ impl Verifier<'_> {
         match file {
             File::Bytes(bytes) => {
                 let same = is(bytes)?;
-                Ok((!same).then(|| "it is not what the catalogue says".into()))
+                Ok((!same).then(|| damaged("it is not what the catalogue says")))
             }
             // A signed schema 1 manifest is not known by the digest of its bytes.
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
                 let same = is(&self.plan.images.manifests[digest].bytes)?;
-                Ok((!same).then(|| format!("it is not the manifest {digest}")))
+                Ok((!same).then(|| damaged(format!("it is not the manifest {digest}"))))
             }
             File::Blob(digest) | File::Own(digest) if self.depth == Depth::Fast => {
                 let expected = self.plan.images.blobs.get(digest).map(|blob| blob.size);
                 let other = expected.filter(|expected| *expected != meta.len);
-                Ok(other.map(|expected| format!("it has {} bytes, not {expected}", meta.len)))
+                Ok(other
+                    .map(|expected| damaged(format!("it has {} bytes, not {expected}", meta.len))))
             }
             File::Blob(digest) | File::Own(digest) => {
                 let actual = self.hash(absolute, meta)?;
-                Ok(
-                    (actual != *digest)
-                        .then(|| format!("it has the digest {actual}, not {digest}")),
-                )
+                Ok((actual != *digest)
+                    .then(|| damaged(format!("it has the digest {actual}, not {digest}"))))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::fsx;
 use crate::layer;
-use crate::ops::verify::{Depth, Finding, Verifier};
+use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
 use crate::plan::v1_claims::Form;
 use crate::site_files::checksum;
 use crate::spec::manifest::MAX_JSON;
@@ -11,10 +11,11 @@ use crate::spec::v1::{self, V1Id};
 impl Verifier<'_> {
     pub(super) fn v1_image(&self, id: V1Id) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut find = |name: &str, problem: anyhow::Result<Option<String>>| {
-            if let Some(problem) = problem.unwrap_or_else(|error| Some(format!("{error:#}"))) {
+        let mut find = |name: &str, checked: anyhow::Result<Option<Problem>>| {
+            if let Some((kind, problem)) = or_error(checked) {
                 findings.push(Finding {
                     path: format!("v1/images/{id}/{name}"),
+                    kind,
                     problem,
                 });
             }
@@ -26,9 +27,9 @@ impl Verifier<'_> {
         findings
     }
 
-    fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+    fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
         let Some(json) = self.files.v1_json(id)? else {
-            return Ok(Some("it is missing".into()));
+            return Ok(Some(missing()));
         };
         let image = &self.plan.v1.images[&id];
         let expected = match &image.form {
@@ -41,13 +42,13 @@ impl Verifier<'_> {
         };
         // A form that came with a source and was there first stays; its checksum vouches for it.
         let same = *json == *expected || self.has_good_checksum(id)?;
-        Ok((!same).then(|| "it is not what the image's config gives".into()))
+        Ok((!same).then(|| damaged("it is not what the image's config gives")))
     }
 
-    fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+    fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
         let path = self.files.path(&format!("v1/images/{id}/layer"));
         let Some(meta) = fsx::meta(&path)? else {
-            return Ok(Some("it is missing".into()));
+            return Ok(Some(missing()));
         };
         let candidates = &self.plan.v1.images[&id].candidates;
         let is_candidate = if self.depth == Depth::Fast {
@@ -63,7 +64,7 @@ impl Verifier<'_> {
         }
         if !self.has_good_checksum(id)? {
             let problem = "it is neither a layer of the image nor what its checksum says";
-            return Ok(Some(problem.into()));
+            return Ok(Some(damaged(problem)));
         }
         if let (Depth::Deep, Some(layer)) = (self.depth, self.files.v1_layer(id)?) {
             layer::tar(&layer)?;
@@ -71,10 +72,10 @@ impl Verifier<'_> {
         Ok(None)
     }
 
-    fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+    fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
         let is_there = self.files.v1_checksum(id)?.is_some();
         let wrong = is_there && !self.has_good_checksum(id)?;
-        Ok(wrong.then(|| "it is not that of the JSON and the layer".into()))
+        Ok(wrong.then(|| damaged("it is not that of the JSON and the layer")))
     }
 
     /// Whether the checksum says that JSON and layer are what they were.
@@ -90,15 +91,15 @@ impl Verifier<'_> {
         }
     }
 
-    fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<String>> {
+    fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
         let expected = v1::ancestry_json(&self.plan.v1.ancestry(id)?);
         let actual = fsx::read(
             &self.files.path(&format!("v1/images/{id}/ancestry")),
             MAX_JSON,
         )?;
         Ok(match actual {
-            None => Some("it is missing".into()),
-            Some(actual) => (actual != expected).then(|| "it does not match the parents".into()),
+            None => Some(missing()),
+            Some(actual) => (actual != expected).then(|| damaged("it does not match the parents")),
         })
     }
 }

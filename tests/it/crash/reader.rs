@@ -13,8 +13,18 @@ use crate::support::hand_site::TYPES;
 
 /// Reads all that a site lists; gives the references, of both APIs.
 pub(crate) fn read(site: &Path) -> Result<BTreeSet<String>> {
+    read_as(site, true)
+}
+
+/// The same of a site that is being copied, in which there may be manifests that nothing lists yet.
+pub(crate) fn read_listed(site: &Path) -> Result<BTreeSet<String>> {
+    read_as(site, false)
+}
+
+fn read_as(site: &Path, unlisted: bool) -> Result<BTreeSet<String>> {
     let mut reader = Reader {
         site,
+        unlisted,
         found: BTreeSet::new(),
     };
     reader.v2().context("v2")?;
@@ -25,6 +35,8 @@ pub(crate) fn read(site: &Path) -> Result<BTreeSet<String>> {
 
 struct Reader<'a> {
     site: &'a Path,
+    /// Whether what nothing lists must be whole, too.
+    unlisted: bool,
     found: BTreeSet<String>,
 }
 
@@ -55,7 +67,8 @@ impl Reader<'_> {
                 .strip_prefix("v2/")
                 .and_then(|rest| rest.rsplit_once('/'))
             {
-                Some((name, "tags")) => self.v2_tags(name)?,
+                Some((name, "tags")) if last == "list" => self.v2_tags(name)?,
+                _ if !self.unlisted => {}
                 Some((name, "manifests")) if last != ".htaccess" => {
                     self.content(name, &self.get(&path)?).context(path)?;
                 }
@@ -161,9 +174,10 @@ impl Reader<'_> {
                 .or_else(|| path.strip_suffix("/index.html"))
             {
                 self.v1_tags(folder, &path).context(path)?;
-            } else if let Some(id) = path
-                .strip_prefix("v1/images/")
-                .and_then(|rest| rest.strip_suffix("/json"))
+            } else if self.unlisted
+                && let Some(id) = path
+                    .strip_prefix("v1/images/")
+                    .and_then(|rest| rest.strip_suffix("/json"))
             {
                 self.v1_image(id).context(path)?;
             }

@@ -34,17 +34,20 @@ pub(crate) fn build<S: AsRef<str>>(sources: &[S], site: &Path) -> Output {
     succeed(stillage(["build", "-o", site.to_str().unwrap()]).args(sources))
 }
 
-/// A site with every kind of file: links, legacy v1 images, v1 layers of their own, an index, referrers.
+/// Sources of a site with every kind of file: links, legacy v1 images, v1 layers of their own, an index,
+/// referrers.
+pub(crate) const SMALL: [&str; 5] = [
+    "fixtures/docker-20.10.tar",
+    "fixtures/docker-1.4.1.tar=old",
+    "fixtures/oci-layout-zstd=zstd",
+    "fixtures/oci-layout-multiarch",
+    "fixtures/oci-layout-referrer=referrer",
+];
+
+/// The site of these.
 pub(crate) fn small_site() -> TempDir {
     let site = TempDir::new("site");
-    let sources = [
-        "fixtures/docker-20.10.tar",
-        "fixtures/docker-1.4.1.tar=old",
-        "fixtures/oci-layout-zstd=zstd",
-        "fixtures/oci-layout-multiarch",
-        "fixtures/oci-layout-referrer=referrer",
-    ];
-    build(&sources, site.path());
+    build(&SMALL, site.path());
     site
 }
 

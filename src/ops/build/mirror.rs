@@ -1,0 +1,102 @@
+//! `--mirror`: the site lists what the sources have, and what they lack only because they are damaged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalogue::{Catalogue, Repo};
+use crate::error::{WithHint as _, bad};
+use crate::images::Images;
+use crate::note::Kind;
+use crate::ops::build::Options;
+use crate::ops::edit::reachable;
+use crate::site::{Site, load};
+use crate::spec::digest::Digest;
+use crate::spec::name::{Reference, Repository, Tag};
+
+/// What the site keeps beside what the sources have:
+/// - a reference that a source names but cannot give keeps the manifest that the site has;
+/// - the child of an index that a source has lost, too, unless the user chose platforms;
+/// - everything, where a source may have lost references that nobody can name.
+///
+/// # Errors
+/// When the sources have no tag at all, or the site is damaged.
+pub(super) fn kept(
+    options: &Options,
+    site: &Site,
+    catalogue: &Catalogue,
+    new: &mut Images,
+) -> anyhow::Result<BTreeMap<Repository, Repo>> {
+    if new.repositories.values().all(|repo| repo.tags.is_empty()) {
+        return Err(bad(
+            "the sources have no image with a tag, so `--mirror` would drop every tag",
+        ))
+        .hint(
+            "name the images with `SOURCE=NAME:TAG`; `stillage remove` takes out single references",
+        );
+    }
+    let faults = new.notes.iter().filter(|note| note.kind == Kind::Fault);
+    let lost: Vec<Option<&str>> = faults.map(|note| note.reference.as_deref()).collect();
+    if lost.contains(&None) {
+        let note = Kind::Choice.note("`--mirror` drops nothing, since a source is damaged");
+        new.notes.insert(note);
+        return Ok(catalogue.repositories.clone());
+    }
+    let mut wanted: BTreeMap<Repository, BTreeSet<Tag>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    for (name, reference) in lost
+        .into_iter()
+        .flatten()
+        .filter_map(|name| Some((name, name.parse::<Reference>().ok()?)))
+    {
+        if let Some(repo) = catalogue.repositories.get(&reference.repository)
+            && options.selection.wants(&reference.repository)
+        {
+            let newer = new.repositories.get(&reference.repository);
+            let is_meant = |tag: &&Tag| {
+                reference.tag.as_ref().is_none_or(|meant| *tag == meant)
+                    && newer.is_none_or(|newer| !newer.tags.contains_key(*tag))
+            };
+            let tags: BTreeSet<Tag> = repo.tags.keys().filter(is_meant).cloned().collect();
+            if !tags.is_empty() {
+                notes.push(Kind::Choice.note(format!("{name} stays as the site has it")));
+                wanted.entry(reference.repository).or_default().extend(tags);
+            }
+        }
+    }
+    new.notes.extend(notes);
+    let mut kept = BTreeMap::new();
+    for (name, repo) in &catalogue.repositories {
+        let tags = wanted.remove(name).unwrap_or_default();
+        let children = match new.repositories.get(name) {
+            Some(newer) if options.rules.platforms.is_empty() => lost_children(new, newer, repo),
+            _ => BTreeSet::new(),
+        };
+        if tags.is_empty() && children.is_empty() {
+            continue;
+        }
+        let mut repo = repo.clone();
+        repo.tags.retain(|tag, _| tags.contains(tag));
+        let images = load::load(
+            &site.files,
+            catalogue,
+            [name].into_iter(),
+            None,
+            &mut |_, error| Err(error),
+        )?;
+        let roots = repo.tags.values().copied().chain(children);
+        let reached = reachable(&images, &repo, roots.collect::<Vec<_>>());
+        repo.manifests.retain(|digest, _| reached.contains(digest));
+        kept.insert(name.clone(), repo);
+    }
+    Ok(kept)
+}
+
+/// The children of indexes that the sources do not have and the site has.
+fn lost_children(new: &Images, newer: &Repo, repo: &Repo) -> BTreeSet<Digest> {
+    newer
+        .manifests
+        .keys()
+        .flat_map(|digest| new.manifests[digest].children())
+        .map(|child| child.digest)
+        .filter(|child| !newer.manifests.contains_key(child) && repo.manifests.contains_key(child))
+        .collect()
+}

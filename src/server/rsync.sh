@@ -1,0 +1,75 @@
+#!/bin/sh
+# Copies a site to a web server with rsync, in an order in which no client ever finds a name without what it
+# stands for: content, manifests by digest, referrers, tags, lists, the catalogue. What the site no longer has
+# is deleted last, in reverse. Only what differs is sent, whatever its times. After an interruption, run it again.
+#
+#   sh THIS-FILE [--keep-content] DEST [RSYNC-OPTION...]
+#
+#   DEST            a folder or HOST:FOLDER, as rsync takes it
+#   --keep-content  keep blobs, layers and manifests by digest that the site no longer has, for clients in the
+#                   middle of a pull; another run without it deletes them
+#   RSYNC-OPTION    for example -v, --dry-run, --bwlimit=1m, -e 'ssh -p 2222'
+#
+# SITE in the environment names another site than the one below. Needs rsync 3 on both sides.
+# shellcheck disable=SC2046,SC2086 # lists of patterns are split into words
+set -euf
+site=${SITE:-'/srv/registry'}
+
+fail() {
+    echo "$1" >&2
+    exit 2
+}
+keep=
+if [ "${1-}" = --keep-content ]; then
+    keep=keep
+    shift
+fi
+case ${1-} in
+    '' | -*) fail "usage: sh THIS-FILE [--keep-content] DEST [RSYNC-OPTION...]" ;;
+esac
+dest=$1
+shift
+[ -e "$site/index.json" ] || fail "$site is not a site: it has no index.json"
+command -v rsync >/dev/null || fail "rsync is not installed"
+
+# Builds wait until the copy is done, as it waits for a build.
+lock=/dev/null
+if command -v flock >/dev/null && [ -e "$site/.stillage/lock" ]; then
+    lock=$site/.stillage/lock
+fi
+exec 9<"$lock"
+[ "$lock" = /dev/null ] || flock -s 9
+
+with() { for pattern; do printf ' --include=%s' "$pattern"; done; }
+without() { for pattern; do printf ' --exclude=%s' "$pattern"; done; }
+
+# Folders are always entered, so that names may have parts such as `tags` and `blobs`.
+all='--exclude=/.stillage --include=*/'
+catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
+lists='/v2/**/tags/list /v1/repositories/**/tags/index.json /v1/repositories/**/tags/index.html
+    /v1/repositories/**/images'
+referrers='/v2/**/referrers/* /_answers/*'
+digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:* /v1/images/*/json'
+tags='/v2/**/manifests/* /v2/**/_types/* /v1/repositories/**/tags/*'
+none='--exclude=*'
+
+# What has a digest or an id in its name is the same where it has the same length. The rest is compared.
+by_length='-rlpH --chmod=D755,F644 --size-only'
+by_content='-rlpH --chmod=D755,F644 --checksum'
+delete='-rq --existing --ignore-existing --delete --include=/blobs/ --include=/v1/ --include=/v2/ --exclude=/*'
+
+# The second pass has the content once more, since names of one file are linked only within a pass.
+for pass in \
+    "$by_length $all $(without $catalogue $lists $referrers $tags $digests)" \
+    "$by_length $all $(without $catalogue $lists $referrers) $(with $digests) $(without $tags)" \
+    "$by_content $all $(with $referrers) $none" \
+    "$by_content $all $(without $lists $digests) $(with $tags) $none" \
+    "$by_content $all $(with $lists) $none" \
+    "$by_content $all $(with $catalogue) $none" \
+    "$delete $all $(with $catalogue $lists) $none" \
+    "$delete $all $(with $catalogue $lists) $(without $digests) $(with $tags) $none" \
+    "$delete $all $(with $catalogue $lists $referrers) $(without $digests) $(with $tags) $none" \
+    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $digests) $none}" \
+    "${keep:-$delete $all}"; do
+    [ "$pass" = keep ] || rsync $pass "$@" "$site/" "$dest/" 9<&-
+done
