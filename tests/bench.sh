@@ -17,6 +17,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=${RUNS:-5}
+peers=
+PATH=$PATH:/usr/sbin
 work=$(mktemp -d)
 # nginx reads it as another user.
 chmod 755 "$work"
@@ -26,10 +28,17 @@ for part in tests/bench/*.sh; do
     source "$part"
 done
 
+# Installs a program where it is missing, and names its version once.
 need() { # PACKAGE PROGRAM
-    PATH="$PATH:/usr/sbin" command -v "$2" >/dev/null && return
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    if ! command -v "$2" >/dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    fi
+    [[ $peers == *" $1 "* ]] && return
+    peers+=" $1 "
+    local version
+    version=$(dpkg-query -W -f '${Version}' "$1" 2>/dev/null) || version="of unknown version"
+    echo "with $2 $version"
 }
 
 # Milliseconds that a command takes.
@@ -84,7 +93,6 @@ parts=("$@")
 need time time
 cargo build --release --locked --quiet
 stillage=$PWD/target/release/stillage
-PATH=$PATH:/usr/sbin
 for part in "${parts[@]}"; do
     declare -F "bench_$part" >/dev/null || { echo "tests/bench.sh: unknown part $part" >&2; exit 2; }
     "bench_$part"

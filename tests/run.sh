@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the tests need on Debian, where it is missing, and runs every check.
 #
-#   tests/run.sh          what CI runs
-#   tests/run.sh --long   longer loops and the ignored tests as well
+#   tests/run.sh          what CI runs: about ten minutes on two cores
+#   tests/run.sh --long   longer loops and the ignored tests as well: more than an hour
 #
-# Needs Rust with cargo, rustfmt and clippy, and root: to install packages, and because the tests
-# start dockerd and containerd.
+# Needs Debian 12, Rust with cargo, rustfmt and clippy, and root: to install packages, and because the tests start
+# dockerd, containerd and sshd on loopback. Apart from the packages it changes target/, tests/.venv and
+# tests/clients/node_modules; what the tests write lies in /tmp and goes when they end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,6 +15,8 @@ fail() {
     exit 2
 }
 
+step() { printf '\n== %s\n' "$1"; }
+
 long=()
 case "${1-}" in
     '') ;;
@@ -21,7 +24,11 @@ case "${1-}" in
         export STILLAGE_LONG=1
         long=(-- --include-ignored)
         ;;
-    *) fail "unknown argument $1" ;;
+    -h | --help)
+        sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh
+        exit
+        ;;
+    *) fail "unknown argument $1; see --help" ;;
 esac
 
 ((EUID == 0)) || fail "run it as root: sudo -E env \"PATH=\$PATH\" tests/run.sh"
@@ -50,6 +57,9 @@ need docker-registry docker-registry
 need openssl openssl
 need gcc gcc cc
 need util-linux unshare setpriv
+need rsync rsync
+need openssh-server sshd
+need openssh-client ssh ssh-keygen
 need xz-utils xz
 need strace strace
 need nodejs node
@@ -59,7 +69,7 @@ need python3 python3
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
 if ((${#packages[@]})); then
-    echo "installing ${packages[*]}"
+    step "Installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}"
@@ -68,17 +78,22 @@ fi
 # Clients that Debian lacks. A copy of the list beside what was installed says that it is current.
 requirements=tests/clients/requirements.txt
 if ! cmp -s "$requirements" tests/.venv/installed; then
+    step "Installing clients from PyPI"
     PATH="/usr/bin:$PATH" python3 -m venv --clear tests/.venv
     tests/.venv/bin/python -m pip install --quiet --no-deps -r "$requirements"
     cp "$requirements" tests/.venv/installed
 fi
 lock=tests/clients/package-lock.json
 if ! cmp -s "$lock" tests/clients/node_modules/.installed; then
+    step "Installing clients from npm"
     (cd tests/clients && npm ci --ignore-scripts)
     cp "$lock" tests/clients/node_modules/.installed
 fi
 
+step "Format"
 cargo fmt --check
+step "Lints"
 cargo clippy --all-targets --locked -- -D warnings
+step "Tests"
 # Clients wait for disks and sockets more than they compute.
 RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}" cargo test --locked "${long[@]}"

@@ -34,7 +34,8 @@ pub(super) struct BuildArgs {
     /// The folder of the site; created if need be
     #[arg(short, long, value_name = "SITE")]
     output: PathBuf,
-    /// List exactly what the sources say: other names are dropped, their content stays
+    /// List exactly what the sources say: other names are dropped, their content stays; what a source lacks
+    /// because it is damaged is kept
     #[arg(long)]
     mirror: bool,
     /// Take only repositories that match a glob; `*` stays within a part of a name, `**` does not

@@ -47,6 +47,7 @@ bench_copy() {
 }
 
 bench_again() {
+    need openssl openssl
     archive one.tar 4 420
     rm -rf "$work/site"
     "$stillage" build -q "$work/one.tar" -o "$work/site"
@@ -105,6 +106,7 @@ PYTHON
 }
 
 bench_verify() {
+    need openssl openssl
     packed_layout
     rm -rf "$work/site"
     "$stillage" build -q "$work/oci" -o "$work/site"

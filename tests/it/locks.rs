@@ -43,7 +43,7 @@ impl Place {
         let start = Instant::now();
         while !lock.exists() || self.site().join(".stillage/staging").read_dir().is_err() {
             assert!(holder.try_wait().unwrap().is_none(), "the holder ended");
-            assert!(start.elapsed() < Duration::from_secs(20), "no lock");
+            assert!(start.elapsed() < Duration::from_mins(2), "no lock");
             std::thread::sleep(Duration::from_millis(2));
         }
         holder

@@ -91,7 +91,10 @@ fn pulls_by_tag_never_fail_while_the_site_changes() {
                 args.extend([passing.to_str().unwrap().into(), "--mirror".into()]);
                 build(&args, site.path());
                 pruned += prune(site.path());
-                if start.elapsed() > time {
+                // A busy machine needs longer for as much.
+                let is_enough =
+                    meanwhile.pulls.load(Ordering::Relaxed) > 20 && number > 10 && pruned > 20;
+                if start.elapsed() > time && is_enough {
                     return (number, pruned);
                 }
             }
@@ -106,8 +109,6 @@ fn pulls_by_tag_never_fail_while_the_site_changes() {
         meanwhile.requests.into_inner(),
     );
     println!("{pulls} pulls and {requests} requests during {builds} builds, {pruned} files pruned");
-    assert!(pulls > 20 && builds > 10, "{pulls} pulls, {builds} builds");
-    assert!(pruned > 20, "{pruned} files pruned");
     let failed = meanwhile.failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}\n{}", failed.join("\n"), nginx.log());
 }

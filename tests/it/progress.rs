@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::archive::{Archive, Image};
 use crate::support::process::tool;
@@ -116,14 +116,15 @@ fn what_else_is_said_is_not_mangled() {
 #[test]
 fn a_log_has_lines_of_long_runs_alone() {
     let place = Place::new();
-    assert!(place.slow(1, &[]).starts_with("o/a:1 sha256:"));
+    let start = Instant::now();
+    let log = place.slow(1, &[]);
+    // On a busy machine it may be a long run.
+    assert!(log.starts_with("o/a:1 sha256:") || start.elapsed() > Duration::from_secs(10));
     fs::remove_dir_all(place.path("site")).unwrap();
     let log = place.slow(11, &[]);
-    let lines: Vec<&str> = log.lines().collect();
-    assert!(
-        lines[0].starts_with(LINE) && lines[1].starts_with("o/a:1 sha256:"),
-        "{log}"
-    );
+    let (progress, rest) = log.split_once("o/a:1 sha256:").expect("what was built");
+    assert!(!progress.is_empty() && !rest.contains(LINE), "{log}");
+    assert!(progress.lines().all(|line| line.starts_with(LINE)), "{log}");
     assert!(!log.contains('\u{1b}') && !log.contains('\r'), "{log:?}");
 }
 

@@ -212,8 +212,8 @@ fn mistakes_are_named_and_change_nothing() {
     refused(&["/nowhere"], "/", "is not a site");
 }
 
-/// Reads a site again and again while something is done.
-fn poll<T>(site: &Path, work: impl FnOnce() -> T) -> T {
+/// Reads a site again and again while something is done; gives how often.
+fn poll(site: &Path, work: impl FnOnce()) -> usize {
     let (ends, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
     let failed = Mutex::new(Vec::new());
     let done = std::thread::scope(|scope| {
@@ -231,9 +231,8 @@ fn poll<T>(site: &Path, work: impl FnOnce() -> T) -> T {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    let reads = reads.into_inner();
-    assert!(reads > 3, "only {reads} reads");
-    done.unwrap()
+    done.unwrap();
+    reads.into_inner()
 }
 
 #[test]
@@ -242,12 +241,15 @@ fn a_reader_never_finds_a_name_without_what_it_stands_for() {
         let place = Place::new();
         place.build(&images("o", "a", 40), server);
         place.copy();
-        for round in 0..3 {
-            let moved = images("o", &format!("b{round}"), 40);
-            let come = images(&format!("new{round}"), "c", 40);
+        let (mut rounds, mut reads) = (0, 0);
+        // A busy machine needs more rounds for as many reads.
+        while rounds < 3 || reads < 10 {
+            let moved = images("o", &format!("b{rounds}"), 40);
+            let come = images(&format!("new{rounds}"), "c", 40);
             place.build(&[moved, come].concat(), &[]);
-            poll(&place.served(), || place.copy());
+            reads += poll(&place.served(), || drop(place.copy()));
             assert_same(&tree(&place.site()), &tree(&place.served()));
+            rounds += 1;
         }
     }
 }
@@ -307,8 +309,13 @@ fn apache_answers_each_listed_tag_while_tags_go() {
     place.copy();
     let server = apache::SHARED_HOST.start(&place.served());
     let listed = || {
-        let list = http::get(server.port, "/v2/o/app/tags/list");
-        let list: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
+        // Apache takes the length of one file and the content of its successor if that comes in between.
+        let list: serde_json::Value = loop {
+            let answer = http::get(server.port, "/v2/o/app/tags/list");
+            if let Ok(list) = serde_json::from_slice(&answer.body) {
+                break list;
+            }
+        };
         let tags = list["tags"].as_array().unwrap().iter();
         tags.map(|tag| tag.as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
@@ -319,7 +326,7 @@ fn apache_answers_each_listed_tag_while_tags_go() {
             while !ends.load(Ordering::Relaxed) {
                 for tag in listed() {
                     let response = http::get(server.port, &format!("/v2/o/app/manifests/{tag}"));
-                    // It may have been taken off the list meanwhile.
+                    // It may have gone off the list meanwhile.
                     if response.status != 200 && listed().contains(&tag) {
                         return Some((tag, response));
                     }
@@ -328,15 +335,18 @@ fn apache_answers_each_listed_tag_while_tags_go() {
             }
             None
         });
-        for count in [20, 40, 10, 40, 1] {
-            place.build(&[tags(count)], &["--mirror"]);
-            place.copy();
+        let mut rounds = 0;
+        while !poller.is_finished() && (rounds < 3 || asked.load(Ordering::Relaxed) < 200) {
+            for count in [40, 20, 1] {
+                place.build(&[tags(count)], &["--mirror"]);
+                place.copy();
+            }
+            rounds += 1;
         }
         ends.store(true, Ordering::Relaxed);
         assert!(poller.join().unwrap().is_none());
     });
     assert_eq!(listed(), ["0"]);
-    assert!(asked.into_inner() > 100);
 }
 
 #[test]
@@ -351,27 +361,27 @@ fn docker_pulls_while_copies_run() {
     place.copy();
     let nginx = Nginx::start(&place.served());
     let docker = Docker::start();
-    let ends = AtomicBool::new(false);
-    let pulls = std::thread::scope(|scope| {
+    let (ends, pulls) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
         let puller = scope.spawn(|| {
-            let mut pulls = 0;
             while !ends.load(Ordering::Relaxed) {
-                let name = ["n0", "n1", "n2", "stays"][pulls % 4];
+                let count = pulls.fetch_add(1, Ordering::Relaxed);
+                let name = ["n0", "n1", "n2", "stays"][count % 4];
                 let reference = format!("127.0.0.1:{}/o/{name}:1", nginx.port);
                 run(docker.command().args(["pull", "-q", &reference]))?;
                 run(docker.command().args(["rmi", "-f", &reference]))?;
-                pulls += 1;
             }
-            anyhow::Ok(pulls)
+            anyhow::Ok(())
         });
-        for round in 1..=20 {
+        let mut round = 0;
+        while !puller.is_finished() && (round < 20 || pulls.load(Ordering::Relaxed) < 20) {
+            round += 1;
             place.build(&state(round), &[]);
             place.copy();
         }
         ends.store(true, Ordering::Relaxed);
-        puller.join().unwrap().unwrap()
+        puller.join().unwrap().unwrap();
     });
-    assert!(pulls > 10, "{pulls} pulls");
 }
 
 #[test]

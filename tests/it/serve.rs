@@ -191,7 +191,7 @@ fn quietly(site: &Path) -> (Child, u16) {
     let child = command.arg(site).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     while http::send(port, "GET", "/v2/", &[]).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < Duration::from_mins(1));
         std::thread::sleep(Duration::from_millis(10));
     }
     (child, port)
@@ -236,10 +236,7 @@ fn a_transfer_goes_on_when_the_server_is_told_to_end() {
     // The port is free as soon as the signal has come.
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_ok() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "it still accepts"
-        );
+        assert!(start.elapsed() < Duration::from_mins(1), "it still accepts");
         std::thread::sleep(Duration::from_millis(10));
     }
     let mut raw = first.to_vec();

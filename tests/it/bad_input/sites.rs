@@ -3,11 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::run::{Case, app, case, check, run, text};
+use super::run::{Case, TIME, app, case, check, run, text};
 use crate::support::archive::{Archive, Image};
 use crate::support::temp::TempDir;
 
@@ -28,7 +27,7 @@ fn build(folder: &Path, archive: &Archive, site: &Path, more: &[&str]) {
         .map(ToString::to_string)
         .to_vec();
     args.extend(more.iter().map(ToString::to_string));
-    let ran = run(&args, Duration::from_secs(20), folder);
+    let ran = run(&args, TIME, folder);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 }
 
@@ -253,7 +252,7 @@ fn lies_do_not_wait_for_v1() {
     let (layout, site) = (folder.path().join("layout"), folder.path().join("site"));
     Archive::oci(&[lying]).folder(&layout);
     let args = ["build", &text(&layout), "-o", &text(&site), "--no-v1"].map(ToString::to_string);
-    let first = run(&args, Duration::from_secs(20), folder.path());
+    let first = run(&args, TIME, folder.path());
     if first.code == Some(1) {
         return;
     }
@@ -264,7 +263,7 @@ fn lies_do_not_wait_for_v1() {
     )
     .unwrap();
     let args = ["build", &text(&source), "-o", &text(&site)].map(ToString::to_string);
-    run(&args, Duration::from_secs(20), folder.path());
+    run(&args, TIME, folder.path());
     let tag = site.join("v1/repositories/app/tags/1");
     assert!(
         !tag.exists(),

@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use super::run::{Case, case, check, run, text};
+use super::run::{Case, TIME, case, check, run, text};
 use crate::support::archive::{Archive, Image};
 use crate::support::site::copy_program;
 use crate::support::temp::TempDir;
@@ -153,7 +152,7 @@ fn reading_what_is_no_site() {
     ] {
         for command in ["list", "verify"] {
             let args = [command.to_owned(), text(path)];
-            let ran = run(&args, Duration::from_secs(20), folder.path());
+            let ran = run(&args, TIME, folder.path());
             assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
             assert!(ran.stderr.contains(word), "{args:?}: {}", ran.stderr);
             assert_eq!(

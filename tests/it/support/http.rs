@@ -64,7 +64,7 @@ pub(crate) fn send(
     headers: &[(&str, &str)],
 ) -> std::io::Result<Response> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(request(method, path, headers).as_bytes())?;
     let mut raw = Vec::new();
     let mut buffer = [0; 8192];

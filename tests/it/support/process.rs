@@ -70,12 +70,12 @@ impl Daemon {
     /// Waits until `ready` says yes.
     ///
     /// # Panics
-    /// When that takes more than 30 seconds, or the program has ended, with the program's log.
+    /// When that takes more than two minutes, or the program has ended, with the program's log.
     pub(crate) fn wait_until(mut self, ready: impl Fn() -> bool) -> Self {
         let start = Instant::now();
         while !ready() {
             let ended = self.child.try_wait().expect("the state of a child");
-            if ended.is_some() || start.elapsed() > Duration::from_secs(30) {
+            if ended.is_some() || start.elapsed() > Duration::from_mins(2) {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
                 panic!("not ready ({ended:?}), its log:\n{log}");
             }

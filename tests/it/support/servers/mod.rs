@@ -95,7 +95,7 @@ impl Server {
         let daemon = Daemon::start(&program(&command[0]), &args, &dir.path().join("log"));
         let running = Running { daemon, port, dir };
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(20) {
+        while start.elapsed() < Duration::from_mins(1) {
             if http::send(port, "GET", "/v2/", &[]).is_ok() {
                 return Ok(running);
             }

@@ -93,7 +93,7 @@ impl Nginx {
         let child = command.spawn().unwrap();
         let mut nginx = Self { port, child, dir };
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(20) {
+        while start.elapsed() < Duration::from_mins(1) {
             if nginx.child.try_wait().unwrap().is_some() {
                 return Err(nginx.log());
             }
