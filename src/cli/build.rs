@@ -6,18 +6,19 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::catalogue::{Apis, ServedBy};
 use crate::cli::progress::with_progress;
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
-use crate::draft::Rules;
 #[cfg(feature = "serve")]
 use crate::http;
+use crate::import::draft::Rules;
+use crate::import::selection::Selection;
 use crate::ops::build;
 #[cfg(feature = "serve")]
 use crate::server::Listen;
+use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
 
@@ -38,10 +39,11 @@ pub(super) struct BuildArgs {
     /// because it is damaged is kept
     #[arg(long)]
     mirror: bool,
-    /// Take only repositories that match a glob; `*` stays within a part of a name, `**` does not
+    /// Take only repositories, or images REPO:TAG, that match a glob; `*` stays within a part of a name,
+    /// `**` does not
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
-    /// Leave out repositories that match a glob
+    /// Leave out repositories, or images REPO:TAG, that match a glob
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Take only these platforms of indexes, as in linux/arm64 or linux/arm/v7
@@ -138,7 +140,7 @@ impl BuildArgs {
             apis,
             servers: self.server.into_iter().collect(),
             rules,
-            selection: build::Selection::new(&self.only, &self.exclude)?,
+            selection: Selection::new(&self.only, &self.exclude)?,
             last_wins: self.last_wins,
             mirror: self.mirror,
             v1_platform: self.v1_platform,

@@ -48,7 +48,7 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
         )
     };
     if changes.removed > 0 {
-        let removed = count(changes.removed, "old name");
+        let removed = count(changes.removed, "stale file");
         let verb = if dry_run { "would remove" } else { "removed" };
         let _ = write!(text, ", {verb} {removed}");
     }
@@ -95,10 +95,15 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         lines.extend(named(delete, &pruned.names));
         lines.extend(named(delete, &pruned.files));
     }
-    lines.extend(named("note: no file of the site, stays:", &pruned.foreign));
+    lines.extend(named(
+        "note: not a file of the site, left alone:",
+        &pruned.foreign,
+    ));
     if !pruned.names.is_empty() {
-        let stale = count(pruned.names.len() as u64, "name");
-        lines.push(format!("{delete} {stale} that the catalogue does not have"));
+        let stale = count(pruned.names.len() as u64, "stale file");
+        lines.push(format!(
+            "{delete} {stale}: tags and lists that the catalogue does not have"
+        ));
     }
     let files = count(pruned.files.len() as u64, "file");
     lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
@@ -155,22 +160,21 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
     let remedies = [
         (
             Kind::Missing,
-            "a build from the sources writes what is missing, as far as they still have it"
-                .to_owned(),
+            "rebuild from the sources to restore missing files that they still have".to_owned(),
         ),
         (
             Kind::Damaged,
-            "delete what is damaged, and build from the sources again".to_owned(),
+            "delete the damaged files, then rebuild from the sources".to_owned(),
         ),
         (
             Kind::Stale,
             format!(
-                "`stillage prune {site}` deletes what the catalogue does not have, content after its grace"
+                "`stillage prune {site}` deletes stale files; content goes after the grace period"
             ),
         ),
         (
             Kind::Foreign,
-            "what is not a file of the site stays until you delete it".to_owned(),
+            "files that are not the site's stay until you delete them".to_owned(),
         ),
     ];
     remedies

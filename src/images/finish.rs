@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bail_bad;
-use crate::draft::{Config, Draft, JobId, ManifestId, Planned};
 use crate::images::{Finished, Images, Taken, memory_blob};
-use crate::ingest::Stored;
+use crate::import::draft::{Config, Draft, JobId, ManifestId, Planned};
+use crate::import::ingest::Stored;
 use crate::layer::Packing;
 use crate::spec::digest::Digest;
 use crate::spec::legacy;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::catalogue::{Entry, Repo};
 use crate::content::Content;
-use crate::draft::{Draft, JobId, ManifestId, Root};
 use crate::error::{WithHint as _, bad};
-use crate::ingest::Stored;
+use crate::import::draft::{Draft, JobId, ManifestId, Root};
+use crate::import::ingest::Stored;
 use crate::layer::{Packing, Tar};
 use crate::note::{Kind, Note};
+use crate::site_files::catalogue::{Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::media_type::DOCKER_SCHEMA1;
@@ -20,6 +20,8 @@ use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
 mod finish;
+pub mod v1_claims;
+pub mod v1_images;
 
 /// The content of a draft, by job.
 pub type Taken = BTreeMap<JobId, Stored>;

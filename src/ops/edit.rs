@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::catalogue::{Catalogue, Repo};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::images::v1_images::V1Images;
 use crate::note::Note;
 use crate::ops::build::{Moved, check_case, encode, tags_changed};
 use crate::plan::Plan;
-use crate::plan::v1_images::V1Images;
-use crate::site::write::Changes;
-use crate::site::{self, Site, load};
+use crate::site::{self, load};
+use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
+use crate::writer::Site;
+use crate::writer::write::Changes;
 
 /// Which site is edited, and how.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::catalogue::Repo;
 use crate::images::Images;
 use crate::ops::view::View;
+use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
 use crate::spec::name::Repository;

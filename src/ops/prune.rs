@@ -12,15 +12,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::catalogue::Catalogue;
 use crate::fsx;
 use crate::images::Images;
 use crate::ops::edit::{self, reachable};
 use crate::ops::view::View;
-use crate::site::Site;
-use crate::site::unplanned::{self, Kind, Unplanned};
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
+use crate::writer::Site;
+use crate::writer::unplanned::{self, Kind, Unplanned};
 
 /// What to prune.
 #[derive(Debug)]

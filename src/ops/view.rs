@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::catalogue::Catalogue;
 use crate::images::Images;
+use crate::images::v1_images::V1Images;
 use crate::plan::Plan;
-use crate::plan::v1_images::V1Images;
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 
 /// What a site serves.

@@ -10,12 +10,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::catalogue::Repo;
 use crate::endpoint::{NO_REFERRERS, not_found, read_only};
 use crate::images::Images;
+use crate::plan::tree::Tree;
 use crate::plan::v2::extension;
+use crate::site_files::catalogue::Repo;
 use crate::spec::name::Repository;
-use crate::tree::Tree;
 
 /// How errors are answered: for `.htaccess`, and for the server as a whole, where a request fails
 /// before Apache has looked for one.

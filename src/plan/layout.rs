@@ -1,14 +1,14 @@
 //! The root of the site: an OCI image layout.
 //! ```text
-//! oci-layout  index.json      see crate::catalogue
+//! oci-layout  index.json      see crate::site_files::catalogue
 //! blobs/sha256/<hex>          every content once
 //! ```
 
-use crate::catalogue::Catalogue;
 use crate::images::Images;
+use crate::plan::tree::{File, Stage, Tree};
 use crate::site_files::blob_path;
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
-use crate::tree::{File, Stage, Tree};
 
 /// A blob or manifest.
 pub(super) fn blob(

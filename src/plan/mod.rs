@@ -4,27 +4,26 @@
 //! One file for each area of the site; together they are the site's layout:
 //! ```text
 //! index.html, index.json, oci-layout, blobs/   layout.rs, pages.rs
-//! v1/                                          v1.rs (v1_images.rs, v1_claims.rs: which v1 images there are)
+//! v1/                                          v1.rs
 //! v2/                                          v2.rs
 //! .htaccess, _answers/                         htaccess.rs, where Apache is to serve the site
 //! ```
 
 use std::collections::BTreeSet;
 
-use crate::catalogue::{Catalogue, ServedBy};
 use crate::images::Images;
-use crate::plan::v1_images::V1Images;
+use crate::images::v1_images::V1Images;
+use crate::plan::tree::{Stage, Tree};
+use crate::site_files::catalogue::{Catalogue, ServedBy};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
-use crate::tree::{Stage, Tree};
 
 pub mod htaccess;
 mod layout;
 mod pages;
+pub mod tree;
 mod v1;
-pub mod v1_claims;
-pub mod v1_images;
 mod v2;
 
 /// What a site must hold, or as much of it as is to be looked at.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::catalogue::Catalogue;
-use crate::tree::Tree;
+use crate::plan::tree::Tree;
+use crate::site_files::catalogue::Catalogue;
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en">

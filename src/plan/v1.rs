@@ -13,15 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::catalogue::Catalogue;
 use crate::content::Content;
+use crate::images::v1_claims::{Form, Layer};
+use crate::images::v1_images::V1Image;
 use crate::plan::Plan;
-use crate::plan::v1_claims::{Form, Layer};
-use crate::plan::v1_images::V1Image;
+use crate::plan::tree::{File, Stage, Tree};
 use crate::site_files;
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 use crate::spec::v1::{self, V1Id};
-use crate::tree::{File, Stage, Tree};
 
 /// The files of one v1 image.
 pub(super) fn image(

@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, Repo};
 use crate::images::Images;
+use crate::plan::tree::{File, Stage, Tree};
+use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{self, OCI_INDEX};
 use crate::spec::name::Repository;
-use crate::tree::{File, Stage, Tree};
 
 /// The files of one repository, under each of its names.
 pub(super) fn repository(

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::catalogue::{Catalogue, Entry};
 use crate::probe::client::{Ask, Client};
 use crate::probe::finding::Findings;
 use crate::probe::{MAX_LIST, kinds};
+use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 

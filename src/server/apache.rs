@@ -4,11 +4,11 @@ use std::io::Write;
 
 use anyhow::anyhow;
 
-use crate::catalogue::ServedBy;
 use crate::error::WithHint as _;
 use crate::plan::htaccess::ERRORS;
 use crate::server::{Server, Setup, quoted};
 use crate::site;
+use crate::site_files::catalogue::ServedBy;
 
 const CONFIG: &str = include_str!("apache.conf");
 

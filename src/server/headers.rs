@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use crate::endpoint::Endpoint;
 use crate::fsx;
+use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
 use crate::server::{Server, Setup};
 use crate::spec::digest::Digest;
-use crate::tree::{File, Stage};
 
 pub(super) struct Headers;
 

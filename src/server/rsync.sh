@@ -10,10 +10,11 @@
 #                   middle of a pull; another run without it deletes them
 #   RSYNC-OPTION    for example -v, --dry-run, --bwlimit=1m, -e 'ssh -p 2222'
 #
-# SITE in the environment names another site than the one below. Needs rsync 3 on both sides.
+# STILLAGE_SITE in the environment names another site than the one below. Needs rsync 3 on both sides.
 # shellcheck disable=SC2046,SC2086 # lists of patterns are split into words
 set -euf
-site=${SITE:-'/srv/registry'}
+umask 022
+site=${STILLAGE_SITE:-'/srv/registry'}
 
 fail() {
     echo "$1" >&2
@@ -32,44 +33,53 @@ shift
 [ -e "$site/index.json" ] || fail "$site is not a site: it has no index.json"
 command -v rsync >/dev/null || fail "rsync is not installed"
 
-# Builds wait until the copy is done, as it waits for a build.
-lock=/dev/null
-if command -v flock >/dev/null && [ -e "$site/.stillage/lock" ]; then
-    lock=$site/.stillage/lock
+# Builds wait until the copy is done, as it waits for them; likewise a prune in a local DEST.
+if command -v flock >/dev/null; then
+    if [ -e "$site/.stillage/lock" ]; then
+        exec 9<"$site/.stillage/lock"
+        flock -s 9
+    fi
+    if [ -e "$dest/.stillage/lock" ]; then
+        exec 8<"$dest/.stillage/lock"
+        flock 8
+    fi
 fi
-exec 9<"$lock"
-[ "$lock" = /dev/null ] || flock -s 9
 
 with() { for pattern; do printf ' --include=%s' "$pattern"; done; }
 without() { for pattern; do printf ' --exclude=%s' "$pattern"; done; }
 
 # Folders are always entered, so that names may have parts such as `tags` and `blobs`.
 all='--exclude=/.stillage --include=*/'
-catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
+none='--exclude=*'
+content='/blobs/sha256/* /v2/**/blobs/sha256:* /v1/images/*/layer'
+digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:*'
+images='/v1/images/*/json /v1/images/*/ancestry /v1/images/*/checksum'
+referrers='/v2/**/referrers/*'
+tags='/v2/**/manifests/* /v2/**/_types/* /v1/repositories/**/tags/*'
 lists='/v2/**/tags/list /v1/repositories/**/tags/index.json /v1/repositories/**/tags/index.html
     /v1/repositories/**/images'
-referrers='/v2/**/referrers/* /_answers/*'
-digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:* /v1/images/*/json'
-tags='/v2/**/manifests/* /v2/**/_types/* /v1/repositories/**/tags/*'
-none='--exclude=*'
+catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
 
-# What has a digest or an id in its name is the same where it has the same length. The rest is compared.
-by_length='-rlpH --chmod=D755,F644 --size-only'
-by_content='-rlpH --chmod=D755,F644 --checksum'
+# What is named by its digest is the same where it has the same length. Everything else is compared.
+by_length='-rlH --chmod=D755,F644 --size-only'
+by_content='-rlH --chmod=D755,F644 --checksum'
+# Folders that keep files of others cannot be deleted, which is worth a line only to those who watch.
 delete='-rq --existing --ignore-existing --delete --include=/blobs/ --include=/v1/ --include=/v2/ --exclude=/*'
+case " $* " in
+    *' -v'* | *' -n'* | *' -i'* | *' --verbose '* | *' --dry-run '* | *' --itemize-changes '*) delete="-r${delete#-rq}" ;;
+esac
 
 # The second pass has the content once more, since names of one file are linked only within a pass.
 for pass in \
-    "$by_length $all $(without $catalogue $lists $referrers $tags $digests)" \
-    "$by_length $all $(without $catalogue $lists $referrers) $(with $digests) $(without $tags)" \
-    "$by_content $all $(with $referrers) $none" \
+    "$by_length $all $(with $content) $none" \
+    "$by_length $all $(with $content $digests) $none" \
+    "$by_content $all $(without $content $digests $tags $lists $catalogue)" \
     "$by_content $all $(without $lists $digests) $(with $tags) $none" \
     "$by_content $all $(with $lists) $none" \
     "$by_content $all $(with $catalogue) $none" \
     "$delete $all $(with $catalogue $lists) $none" \
-    "$delete $all $(with $catalogue $lists) $(without $digests) $(with $tags) $none" \
     "$delete $all $(with $catalogue $lists $referrers) $(without $digests) $(with $tags) $none" \
-    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $digests) $none}" \
-    "${keep:-$delete $all}"; do
-    [ "$pass" = keep ] || rsync $pass "$@" "$site/" "$dest/" 9<&-
+    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags /v1/images/*/json) $none}" \
+    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $images $content) $none}"; do
+    [ "$pass" = keep ] || rsync $pass "$@" "$site/" "$dest" 8<&- 9<&-
 done

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::bail_bad;
-use crate::catalogue::{Catalogue, Repo};
 use crate::error::bad;
 use crate::images::{Images, V1Form};
-use crate::ingest::Stored;
+use crate::import::ingest::Stored;
 use crate::layer::Packing;
+use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{bad, shown};
-use crate::ingest::{Staging, Stored};
+use crate::import::ingest::{Staging, Stored};
 use crate::layer::{Budget, Headers, Packing};
 use crate::progress::Progress;
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};

@@ -12,71 +12,56 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::draft::{Blobs, Draft, Root, Rules};
 use crate::error::bad;
 use crate::fsx;
-use crate::source::{Format, Opened};
+use crate::import::draft::{Blobs, Draft, Root};
+use crate::import::request::Request;
+use crate::source::{Format, Reads};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 
 const VERSION: &[u8] = b"Directory Transport Version:";
 
 /// An image in a folder of skopeo.
-#[derive(Debug)]
-pub struct Dir;
+pub const FORMAT: Format = Format {
+    prefix: "dir",
+    about: "a folder as `skopeo copy` writes it",
+    reads: Reads::Folder { detect, load },
+};
 
-impl Format for Dir {
-    fn prefix(&self) -> &'static str {
-        "dir"
-    }
+fn detect(folder: &Path) -> anyhow::Result<bool> {
+    let Some((file, _)) = fsx::open_regular(&folder.join("version"))? else {
+        return Ok(false);
+    };
+    let mut start = Vec::new();
+    let read = file.take(VERSION.len() as u64).read_to_end(&mut start);
+    Ok(read.is_ok() && start == VERSION)
+}
 
-    fn about(&self) -> &'static str {
-        "a folder as `skopeo copy` writes it"
+fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let origin = format!("`{}`", fsx::shown_path(folder));
+    let mut draft = Draft::new(origin.clone());
+    if !request.takes(None, None, None, None) {
+        return Ok(vec![draft]);
     }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        let Some(folder) = opened.folder() else {
-            return Ok(false);
-        };
-        let Some((file, _)) = fsx::open_regular(&folder.join("version"))? else {
-            return Ok(false);
-        };
-        let mut start = Vec::new();
-        let read = file.take(VERSION.len() as u64).read_to_end(&mut start);
-        Ok(read.is_ok() && start == VERSION)
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let folder = opened.folder().context("it is no folder")?;
-        let origin = format!("`{}`", fsx::shown_path(folder));
-        let mut draft = Draft::new(origin.clone());
-        if selected.is_some() {
-            return Ok(vec![draft]);
-        }
-        let content = Content::file(folder.join("manifest.json"))?
-            .ok_or_else(|| bad(format!("`manifest.json` is missing in {origin}")))?;
-        let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
-            .with_context(|| format!("cannot read {}", content.origin()))?;
-        let id = draft.add_manifest(
-            &Folder(folder, manifest.digest),
-            &manifest.descriptor(),
-            rules,
-        )?;
-        let manifest = id.context("the manifest was just read")?;
-        draft.roots.push(Root {
-            repository: None,
-            tag: None,
-            manifest,
-            v1: None,
-            called: "the image".into(),
-        });
-        Ok(vec![draft])
-    }
+    let content = Content::file(folder.join("manifest.json"))?
+        .ok_or_else(|| bad(format!("`manifest.json` is missing in {origin}")))?;
+    let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
+        .with_context(|| format!("cannot read {}", content.origin()))?;
+    let id = draft.add_manifest(
+        &Folder(folder, manifest.digest),
+        &manifest.descriptor(),
+        request.rules,
+    )?;
+    let manifest = id.context("the manifest was just read")?;
+    draft.roots.push(Root {
+        repository: None,
+        tag: None,
+        manifest,
+        v1: None,
+        called: "the image".into(),
+    });
+    Ok(vec![draft])
 }
 
 /// The folder, and the digest of its `manifest.json`.

@@ -15,13 +15,14 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::bail_bad;
-use crate::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules, naming};
 use crate::error::shown;
-use crate::ingest::Work;
+use crate::import::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules};
+use crate::import::ingest::Work;
+use crate::import::request::Request;
 use crate::layer::Packing;
 use crate::source::archive::Archive;
 use crate::source::oci::{self, Index};
-use crate::source::{Format, Opened};
+use crate::source::{Format, Reads};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, MAX_LAYERS, Manifest};
@@ -30,45 +31,27 @@ use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
 
 /// An archive with a `manifest.json`.
-#[derive(Debug)]
-pub struct DockerArchive;
+pub const FORMAT: Format = Format {
+    prefix: "docker-archive",
+    about: "what `docker save` writes, of every era, and podman, buildah, crane, skopeo",
+    reads: Reads::Archive { detect, load },
+};
 
-impl Format for DockerArchive {
-    fn prefix(&self) -> &'static str {
-        "docker-archive"
-    }
+fn detect(archive: &Archive) -> bool {
+    archive.has("manifest.json")
+}
 
-    fn about(&self) -> &'static str {
-        "what `docker save` writes, of every era, and podman, buildah, crane, skopeo"
+fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let entries: Vec<Entry> = archive
+        .json("manifest.json")?
+        .context("`manifest.json` is missing")?;
+    let mut draft = Draft::new(archive.origin());
+    let by_index = add_by_index(&mut draft, archive, request)?;
+    let mut layers = HashMap::new();
+    for entry in &entries {
+        entry.add_to(&mut draft, archive, &by_index, &mut layers, request)?;
     }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        Ok(opened
-            .archive()
-            .is_some_and(|archive| archive.has("manifest.json")))
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let archive = opened.archive().context("it is no archive")?;
-        let entries: Vec<Entry> = archive
-            .json("manifest.json")?
-            .context("`manifest.json` is missing")?;
-        let mut draft = Draft::new(archive.origin());
-        let by_index = add_by_index(&mut draft, archive, rules)?;
-        let mut layers = HashMap::new();
-        for entry in &entries {
-            entry.add_to(&mut draft, archive, &by_index, &mut layers, rules)?;
-        }
-        if let Some(name) = selected {
-            naming::select_one(&mut draft, name, rules)?;
-        }
-        Ok(vec![draft])
-    }
+    Ok(vec![draft])
 }
 
 #[derive(Deserialize)]
@@ -89,14 +72,14 @@ impl Entry {
         archive: &Archive,
         by_index: &Taken,
         layers: &mut Layers,
-        rules: &Rules,
+        request: &Request<'_>,
     ) -> anyhow::Result<()> {
-        let names: Vec<(Reference, &String)> = self
+        let names: Vec<(Option<Reference>, &String)> = self
             .repo_tags
             .iter()
             .flatten()
             .map(|name| {
-                let reference = rules.reference(name);
+                let reference = request.reference(name);
                 let about = || {
                     format!(
                         "`manifest.json` of {} has the name `{}`",
@@ -107,20 +90,23 @@ impl Entry {
                 Ok((reference.with_context(about)?, name))
             })
             .collect::<anyhow::Result<_>>()?;
-        let wanted: Vec<_> = names
+        let wanted: Vec<(&Reference, &String)> = names
             .iter()
+            .filter_map(|(reference, name)| Some((reference.as_ref()?, *name)))
+            .filter(|(reference, name)| takes(request, reference, name))
             .filter(|(reference, _)| !by_index.names.contains(&key(reference)))
             .collect();
-        let config = archive.required(&self.config)?;
         let digest = digest_in(&self.config);
-        let all_taken = if names.is_empty() {
+        let is_passed_over = if names.is_empty() {
             digest.is_some_and(|digest| by_index.configs.contains(&digest))
+                || !request.takes(None, None, None, None)
         } else {
             wanted.is_empty()
         };
-        if all_taken {
+        if is_passed_over {
             return Ok(());
         }
+        let config = archive.required(&self.config)?;
         let diff_ids = v1::Config::parse(&draft.read_json(&config)?)
             .map_err(|error| error.context(format!("cannot read {}", config.origin())))?
             .diff_ids;
@@ -142,7 +128,7 @@ impl Entry {
             let key = (member.clone(), *diff_id);
             let job = match layers.get(&key) {
                 Some(job) => *job,
-                None => add_layer(draft, archive, member, Some(*diff_id), rules)?,
+                None => add_layer(draft, archive, member, Some(*diff_id), request.rules)?,
             };
             layers.insert(key, job);
             jobs.push(job);
@@ -175,6 +161,12 @@ impl Entry {
         }
         Ok(())
     }
+}
+
+fn takes(request: &Request<'_>, reference: &Reference, name: &str) -> bool {
+    let latest = Tag::latest();
+    let tag = reference.tag.as_ref().unwrap_or(&latest);
+    request.takes(Some(name), Some(&reference.repository), Some(tag), None)
 }
 
 fn named(reference: &Reference, name: &str, manifest: ManifestId) -> Root {
@@ -229,7 +221,12 @@ struct Taken {
     configs: BTreeSet<Digest>,
 }
 
-fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::Result<Taken> {
+fn add_by_index(
+    draft: &mut Draft,
+    archive: &Archive,
+    request: &Request<'_>,
+) -> anyhow::Result<Taken> {
+    let rules = request.rules;
     let mut taken = Taken::default();
     if !archive.has("index.json") || !archive.has("oci-layout") {
         return Ok(taken);
@@ -237,23 +234,29 @@ fn add_by_index(draft: &mut Draft, archive: &Archive, rules: &Rules) -> anyhow::
     let mut index = Index::parse(&archive.required("index.json")?)?;
     let mut kept = Vec::new();
     for descriptor in index.manifests {
-        if rules.keep_manifests || is_better_by_index(draft, archive, &descriptor)? {
+        let root = oci::root(&descriptor, 0, request)?;
+        let is_wanted = root.is_some_and(|root| {
+            let attached = root.tag.as_ref().map(|tag| tag.attached_to().is_some());
+            attached.unwrap_or(true) || oci::takes(request, &descriptor, &root)
+        });
+        if is_wanted && (rules.keep_manifests || is_better_by_index(draft, archive, &descriptor)?) {
             kept.push(descriptor);
         }
     }
     index.manifests = kept;
-    index.add_to(
-        draft,
-        archive,
-        None,
-        &Rules {
-            compress: !rules.keep_manifests,
-            ..rules.clone()
-        },
-    )?;
+    let rules = Rules {
+        compress: !rules.keep_manifests,
+        ..rules.clone()
+    };
+    let request = Request {
+        rules: &rules,
+        ..request.clone()
+    };
+    index.add_to(draft, archive, &request)?;
     for descriptor in &index.manifests {
-        let root = oci::root(descriptor, 0, rules)?;
-        if let (Some(repository), Some(tag)) = (root.repository, root.tag) {
+        if let Some(root) = oci::root(descriptor, 0, &request)?
+            && let (Some(repository), Some(tag)) = (root.repository, root.tag)
+        {
             taken.names.insert(format!("{repository}:{tag}"));
         }
     }

@@ -10,57 +10,39 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::shown;
+use crate::import::draft::{Draft, JobId, Rules};
+use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::add_layer;
 use crate::source::v1_chain::{Chains, V1Store};
-use crate::source::{Format, Opened};
-use crate::spec::name::Reference;
+use crate::source::{Format, Reads};
+use crate::spec::name::{Reference, Tag};
 use crate::spec::v1::V1Id;
 
 /// An archive of v1 images.
-#[derive(Debug)]
-pub struct Legacy;
+pub const FORMAT: Format = Format {
+    prefix: "docker-archive",
+    about: "what `docker save` wrote before Docker 1.10",
+    reads: Reads::Archive { detect, load },
+};
 
-impl Format for Legacy {
-    fn prefix(&self) -> &'static str {
-        "docker-archive"
-    }
+fn detect(archive: &Archive) -> bool {
+    !archive.has("manifest.json") && !archive.has("index.json") && ids(archive).next().is_some()
+}
 
-    fn about(&self) -> &'static str {
-        "what `docker save` wrote before Docker 1.10"
+fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let rules = request.rules;
+    let store = Store { archive, rules };
+    let mut chains = Chains::new(&store, rules, Draft::new(archive.origin()));
+    let repositories: Option<BTreeMap<String, BTreeMap<String, String>>> =
+        archive.json("repositories")?;
+    match repositories {
+        Some(repositories) => add_named(&mut chains, &repositories, archive, request)?,
+        None if request.takes(None, None, None, None) => add_heads(&mut chains, archive)?,
+        None => {}
     }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        Ok(opened.archive().is_some_and(|archive| {
-            !archive.has("manifest.json")
-                && !archive.has("index.json")
-                && ids(archive).next().is_some()
-        }))
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let archive = opened.archive().context("it is no archive")?;
-        let store = Store { archive, rules };
-        let mut chains = Chains::new(&store, rules, Draft::new(archive.origin()));
-        let repositories: Option<BTreeMap<String, BTreeMap<String, String>>> =
-            archive.json("repositories")?;
-        match repositories {
-            Some(repositories) => add_named(&mut chains, &repositories, archive, rules)?,
-            None => add_heads(&mut chains, archive)?,
-        }
-        let mut draft = chains.draft;
-        if let Some(name) = selected {
-            naming::select_one(&mut draft, name, rules)?;
-        }
-        Ok(vec![draft])
-    }
+    Ok(vec![chains.draft])
 }
 
 fn ids(archive: &Archive) -> impl Iterator<Item = V1Id> {
@@ -73,7 +55,7 @@ fn add_named(
     chains: &mut Chains<'_>,
     repositories: &BTreeMap<String, BTreeMap<String, String>>,
     archive: &Archive,
-    rules: &Rules,
+    request: &Request<'_>,
 ) -> anyhow::Result<()> {
     for (name, tags) in repositories {
         let about = || {
@@ -83,11 +65,14 @@ fn add_named(
                 shown(name)
             )
         };
+        let Some(reference) = request.reference(name).with_context(about)? else {
+            continue;
+        };
         let Reference {
             repository,
             tag: None,
             digest: None,
-        } = rules.reference(name).with_context(about)?
+        } = reference
         else {
             bail_bad!(
                 "`repositories` of {} has the name `{}`, which is no repository",
@@ -96,15 +81,19 @@ fn add_named(
             );
         };
         for (tag, id) in tags {
+            let called = format!("{name}:{tag}");
+            let parsed: Tag = match tag.parse() {
+                Ok(tag) => tag,
+                Err(_) if request.one.is_some() || request.selection.has_only() => continue,
+                Err(error) => return Err(error).with_context(about),
+            };
+            if !request.takes(Some(&called), Some(&repository), Some(&parsed), None) {
+                continue;
+            }
             let id: V1Id = id
                 .parse()
                 .with_context(|| format!("`repositories` of {}", archive.origin()))?;
-            chains.add_root(
-                id,
-                Some(repository.clone()),
-                Some(tag.parse().with_context(about)?),
-                &format!("{name}:{tag}"),
-            )?;
+            chains.add_root(id, Some(repository.clone()), Some(parsed), &called)?;
         }
     }
     Ok(())

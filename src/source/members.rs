@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use crate::bail_bad;
 use crate::content::Content;
 use crate::error::{Hint, shown};
-use crate::ingest::Stored;
+use crate::import::ingest::Stored;
 use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name};
 

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::draft::{Draft, Rules, naming};
 use crate::error::{Hint, WithHint as _, bad, shown};
 use crate::fsx;
-use crate::ingest::Staging;
-use crate::note::Note;
+use crate::import::draft::{Draft, Rules, naming};
+use crate::import::ingest::Staging;
+use crate::import::request::Request;
+use crate::import::selection::Selection;
 use crate::progress::Progress;
+use crate::source::archive::Archive;
 use crate::spec::name::Reference;
 
 pub mod archive;
@@ -28,41 +30,44 @@ pub mod v1_chain;
 mod walk;
 
 /// A way in which images are stored.
-pub trait Format: Sync {
+pub struct Format {
     /// The prefix that names it, as skopeo calls it where skopeo knows it.
-    fn prefix(&self) -> &'static str;
-
+    pub prefix: &'static str,
     /// What it is, for `--help`.
-    fn about(&self) -> &'static str;
+    pub about: &'static str,
+    /// How it is recognised and read.
+    pub reads: Reads,
+}
 
-    /// Whether what lies at a path is in this format.
-    ///
-    /// # Errors
-    /// When it cannot be looked at.
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool>;
-
-    /// Reads the images, all but their layers.
-    ///
-    /// # Errors
-    /// When the source is damaged or not what its format demands.
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>>;
+/// What a format reads, and how. `load` reads the images that are asked for, all but their layers, and fails
+/// when the source is damaged or not what its format demands.
+pub enum Reads {
+    /// A folder.
+    Folder {
+        /// Whether it is in this format.
+        detect: fn(&Path) -> anyhow::Result<bool>,
+        /// Reads it.
+        load: fn(&Path, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
+    },
+    /// A tar, maybe compressed.
+    Archive {
+        /// Whether it is in this format.
+        detect: fn(&Archive) -> bool,
+        /// Reads it.
+        load: fn(&Archive, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
+    },
 }
 
 /// All formats, in the order of detection.
-pub const FORMATS: &[&dyn Format] = &[
-    &site::Site,
-    &oci::Oci,
-    &dir::Dir,
-    &registry_v1::RegistryV1,
-    &registry_v2::RegistryV2,
-    &docker_archive::DockerArchive,
-    &legacy::Legacy,
-    &oci_archive::OciArchive,
+pub const FORMATS: &[Format] = &[
+    site::FORMAT,
+    oci::FORMAT,
+    dir::FORMAT,
+    registry_v1::FORMAT,
+    registry_v2::FORMAT,
+    docker_archive::FORMAT,
+    legacy::FORMAT,
+    oci_archive::FORMAT,
 ];
 
 /// A source as the user wrote it.
@@ -139,12 +144,12 @@ impl Source {
         let Some((prefix, rest)) = text.split_once(':') else {
             return Ok(None);
         };
-        let Some(format) = FORMATS.iter().find(|format| format.prefix() == prefix) else {
+        let Some(format) = FORMATS.iter().find(|format| format.prefix == prefix) else {
             return Ok(None);
         };
         let prefixed = |path: &str, selected: Option<&str>| {
             Some(Self {
-                prefix: Some(format.prefix()),
+                prefix: Some(format.prefix),
                 selected: selected.map(Into::into),
                 ..Self::plain(path)
             })
@@ -160,7 +165,7 @@ impl Source {
         Ok(None)
     }
 
-    /// Reads the images, all but their layers. A folder in no known format is walked.
+    /// Reads the images that are selected, all but their layers. A folder in no known format is walked.
     ///
     /// # Errors
     /// When the source is damaged, of no known format, or its images have no names.
@@ -168,6 +173,7 @@ impl Source {
         &self,
         staging: &Staging,
         rules: &Rules,
+        selection: &Selection,
         output: &Path,
         progress: &Progress,
     ) -> anyhow::Result<Vec<Draft>> {
@@ -177,7 +183,7 @@ impl Source {
             format!("`{}`", fsx::shown_path(&self.path))
         };
         let opened = if self.is_stdin() {
-            Opened::Archive(archive::Archive::read(
+            Opened::Archive(Archive::read(
                 progress.counting(std::io::stdin(), false),
                 staging,
                 origin.clone(),
@@ -185,30 +191,47 @@ impl Source {
         } else {
             Opened::new(&self.path, staging, progress)?
         };
-        let mut drafts = match (detect(&opened, self.prefix)?, &opened) {
-            (Some(format), _) => load(format, &opened, &origin, self.selected.as_deref(), rules)?,
+        let request = Request {
+            rules,
+            selection,
+            one: self.selected.as_deref(),
+            name: self.name.as_ref(),
+            path_name: None,
+        };
+        let mut drafts = match (opened.format(self.prefix)?, &opened) {
+            (Some(format), _) => format.load(&opened, &origin, &request)?,
             (None, Opened::Folder(folder)) if self.prefix.is_none() => {
-                walk::load(folder, output, staging, rules, progress)?
+                walk::load(folder, output, staging, &request, progress)?
             }
             _ => return Err(self.unknown(&origin)),
         };
-        if drafts.iter().all(|draft| draft.roots.is_empty()) {
-            let missing = self.selected.as_ref().map_or("no image".into(), |name| {
-                format!("no image `{}`", shown(name))
-            });
-            let notes: Vec<Note> = drafts.into_iter().flat_map(|draft| draft.notes).collect();
-            let found = Err(bad(format!("{origin} holds {missing}")));
-            return if notes.is_empty() {
-                found
-            } else {
-                found.hint(some_of(&notes))
-            };
+        let is_empty = drafts.iter().all(|draft| draft.roots.is_empty());
+        if is_empty && (self.selected.is_some() || !selection.is_any()) {
+            return Err(self.holds_nothing(&origin, &drafts));
         }
-        if let Some(name) = &self.name {
+        if let Some(name) = &self.name
+            && !is_empty
+        {
             naming::rename(&mut drafts, &origin, name)?;
         }
         naming::require(&drafts)?;
         Ok(drafts)
+    }
+
+    fn holds_nothing(&self, origin: &str, drafts: &[Draft]) -> anyhow::Error {
+        let missing = self.selected.as_ref().map_or("no image".into(), |name| {
+            format!("no image `{}`", shown(name))
+        });
+        let error = bad(format!("{origin} holds {missing}"));
+        let notes: Vec<&str> = drafts
+            .iter()
+            .flat_map(|draft| &draft.notes)
+            .map(|note| note.message.as_str())
+            .collect();
+        if notes.is_empty() {
+            return error;
+        }
+        error.context(Hint(some_of(&notes)))
     }
 
     /// Whether it is read from the standard input.
@@ -227,46 +250,39 @@ impl Source {
     }
 }
 
-/// The format of what lies at a path, of those with a prefix if one is given.
-fn detect(opened: &Opened, prefix: Option<&str>) -> anyhow::Result<Option<&'static dyn Format>> {
-    for format in FORMATS {
-        if prefix.is_none_or(|prefix| prefix == format.prefix()) && format.detect(opened)? {
-            return Ok(Some(*format));
+impl Format {
+    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+        match (&self.reads, opened) {
+            (Reads::Folder { detect, .. }, Opened::Folder(folder)) => detect(folder),
+            (Reads::Archive { detect, .. }, Opened::Archive(archive)) => Ok(detect(archive)),
+            _ => Ok(false),
         }
     }
-    Ok(None)
-}
 
-fn load(
-    format: &dyn Format,
-    opened: &Opened,
-    origin: &str,
-    selected: Option<&str>,
-    rules: &Rules,
-) -> anyhow::Result<Vec<Draft>> {
-    let whole = opened.archive().map_or(Ok(()), archive::Archive::check_end);
-    whole
-        .and_then(|()| format.load(opened, selected, rules))
-        .with_context(|| format!("cannot take images from {origin}"))
+    fn load(
+        &self,
+        opened: &Opened,
+        origin: &str,
+        request: &Request<'_>,
+    ) -> anyhow::Result<Vec<Draft>> {
+        let loaded = match (&self.reads, opened) {
+            (Reads::Folder { load, .. }, Opened::Folder(folder)) => load(folder, request),
+            (Reads::Archive { load, .. }, Opened::Archive(archive)) => {
+                archive.check_end().and_then(|()| load(archive, request))
+            }
+            _ => Ok(Vec::new()),
+        };
+        loaded.with_context(|| format!("cannot take images from {origin}"))
+    }
 }
 
 /// The first of many notes.
-fn some_of(notes: &[Note]) -> String {
-    let more = notes.len().saturating_sub(3);
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!("; and {more} more")
-    };
-    format!(
-        "{}{more}",
-        notes
-            .iter()
-            .take(3)
-            .map(|note| note.message.as_str())
-            .collect::<Vec<_>>()
-            .join("; ")
-    )
+fn some_of(notes: &[&str]) -> String {
+    let some = notes[..notes.len().min(3)].join("; ");
+    match notes.len().saturating_sub(3) {
+        0 => some,
+        more => format!("{some}; and {more} more"),
+    }
 }
 
 /// Each prefix once, with what it stands for.
@@ -274,11 +290,11 @@ pub fn prefixes_with_about() -> impl Iterator<Item = (&'static str, &'static str
     let first = |index: &usize| {
         FORMATS[..*index]
             .iter()
-            .all(|format| format.prefix() != FORMATS[*index].prefix())
+            .all(|format| format.prefix != FORMATS[*index].prefix)
     };
     (0..FORMATS.len())
         .filter(first)
-        .map(|index| (FORMATS[index].prefix(), FORMATS[index].about()))
+        .map(|index| (FORMATS[index].prefix, FORMATS[index].about))
 }
 
 fn prefixes() -> String {
@@ -297,36 +313,26 @@ fn exists(path: &str) -> anyhow::Result<bool> {
 
 /// A source opened: a folder, or an archive with its members indexed.
 #[derive(Debug)]
-pub enum Opened {
-    /// A folder.
+enum Opened {
     Folder(PathBuf),
-    /// A tar, maybe compressed.
-    Archive(archive::Archive),
+    Archive(Archive),
 }
 
 impl Opened {
     fn new(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
         match fsx::meta(path)? {
             Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
-            _ => archive::Archive::open(path, staging, progress).map(Self::Archive),
+            _ => Archive::open(path, staging, progress).map(Self::Archive),
         }
     }
 
-    /// The folder, if it is one.
-    pub fn folder(&self) -> Option<&Path> {
-        if let Self::Folder(path) = self {
-            Some(path)
-        } else {
-            None
+    /// Its format, of those with a prefix if one is given.
+    fn format(&self, prefix: Option<&str>) -> anyhow::Result<Option<&'static Format>> {
+        for format in FORMATS {
+            if prefix.is_none_or(|prefix| prefix == format.prefix) && format.detect(self)? {
+                return Ok(Some(format));
+            }
         }
-    }
-
-    /// The archive, if it is one.
-    pub fn archive(&self) -> Option<&archive::Archive> {
-        if let Self::Archive(archive) = self {
-            Some(archive)
-        } else {
-            None
-        }
+        Ok(None)
     }
 }

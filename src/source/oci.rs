@@ -11,54 +11,39 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::catalogue::REF_NAME;
 use crate::content::Content;
-use crate::draft::{Blobs, Draft, ManifestId, Root, Rules};
 use crate::error::{bad, shown};
 use crate::fsx;
+use crate::import::draft::{Blobs, Draft, ManifestId, Root, subject_of};
+use crate::import::request::Request;
 use crate::note::Kind;
-use crate::source::{Format, Opened};
+use crate::site_files::catalogue::REF_NAME;
+use crate::source::{Format, Reads};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Tag;
 
 /// An OCI image layout in a folder.
-#[derive(Debug)]
-pub struct Oci;
+pub const FORMAT: Format = Format {
+    prefix: "oci",
+    about: "an OCI image layout in a folder",
+    reads: Reads::Folder { detect, load },
+};
 
-impl Format for Oci {
-    fn prefix(&self) -> &'static str {
-        "oci"
-    }
+fn detect(folder: &Path) -> anyhow::Result<bool> {
+    let has = |name| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some());
+    Ok(has("oci-layout")? && has("index.json")?)
+}
 
-    fn about(&self) -> &'static str {
-        "an OCI image layout in a folder"
-    }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        let Some(folder) = opened.folder() else {
-            return Ok(false);
-        };
-        let has = |name| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some());
-        Ok(has("oci-layout")? && has("index.json")?)
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let folder = opened.folder().context("a layout is a folder")?;
-        let index = folder.join("index.json");
-        let content = Content::file(index.clone())?
-            .with_context(|| format!("`{}` is missing", fsx::shown_path(&index)))?;
-        let index = Index::parse(&content)?;
-        let mut draft = Draft::new(format!("`{}`", fsx::shown_path(folder)));
-        index.add_to(&mut draft, &Folder(folder), selected, rules)?;
-        Ok(vec![draft])
-    }
+fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let index = folder.join("index.json");
+    let content = Content::file(index.clone())?
+        .with_context(|| format!("`{}` is missing", fsx::shown_path(&index)))?;
+    let index = Index::parse(&content)?;
+    let mut draft = Draft::new(format!("`{}`", fsx::shown_path(folder)));
+    index.add_to(&mut draft, &Folder(folder), request)?;
+    Ok(vec![draft])
 }
 
 /// The blobs of a layout in a folder.
@@ -94,7 +79,7 @@ impl Index {
         })
     }
 
-    /// Adds the images that the index names. What it lists without a name goes along with what it
+    /// Adds the images that are asked for. What the index lists without a name goes along with what it
     /// belongs to: the child of an index, or what is attached to a manifest.
     ///
     /// # Errors
@@ -103,36 +88,45 @@ impl Index {
         &self,
         draft: &mut Draft,
         blobs: &dyn Blobs,
-        selected: Option<&str>,
-        rules: &Rules,
+        request: &Request<'_>,
     ) -> anyhow::Result<()> {
-        let mut later = Vec::new();
+        let (mut left, mut nameless, mut cosign) = (Vec::new(), Vec::new(), Vec::new());
         for descriptor in &self.manifests {
-            let name = descriptor.annotation(REF_NAME);
-            let wanted = selected.is_none_or(|selected| name == Some(selected));
             if let Some(kind) = cosign_kind(descriptor) {
-                later.push((descriptor, Some(kind)));
-            } else if name.is_none() && descriptor.annotation(CONTAINERD_NAME).is_none() || !wanted
-            {
-                later.push((descriptor, None));
-            } else {
-                let root = add(draft, blobs, descriptor, rules)?;
-                draft.roots.push(root);
+                cosign.push((descriptor, kind));
+            } else if name_of(descriptor).is_none() {
+                nameless.push(descriptor);
+            } else if let Some(root) = root(descriptor, 0, request)? {
+                if takes(request, descriptor, &root) {
+                    add(draft, blobs, descriptor, request)?;
+                } else if let Some(to) = root.tag.as_ref().and_then(Tag::attached_to)
+                    && request.takes_along(root.repository.as_ref(), root.tag.as_ref())
+                {
+                    left.push((to, descriptor));
+                }
             }
         }
-        let mut nameless = Vec::new();
-        for (descriptor, _) in later.iter().filter(|(_, kind)| kind.is_none()) {
-            if descriptor.annotation(REF_NAME).is_some() {
-                add_attached(draft, blobs, descriptor, rules)?;
-            } else {
-                nameless.push(add(draft, blobs, descriptor, rules)?);
+        let is_selection = !request.takes(None, None, None, None);
+        if is_selection {
+            for descriptor in std::mem::take(&mut nameless) {
+                let subject = subject_of(blobs, &descriptor.digest)?;
+                left.extend(subject.map(|subject| (subject, descriptor)));
             }
         }
-        place_nameless(draft, nameless, selected.is_some());
-        for (descriptor, kind) in later {
-            if let Some(kind) = kind {
-                self.add_cosign(draft, blobs, descriptor, kind, rules)?;
+        let mut found = Vec::new();
+        draft.add_attached(left, |draft, descriptor| {
+            match name_of(descriptor) {
+                Some(_) => add(draft, blobs, descriptor, request)?,
+                None => found.push(nameless_root(draft, blobs, descriptor, request)?),
             }
+            Ok(())
+        })?;
+        for descriptor in nameless {
+            found.push(nameless_root(draft, blobs, descriptor, request)?);
+        }
+        place_nameless(draft, found);
+        for (descriptor, kind) in cosign {
+            self.add_cosign(draft, blobs, descriptor, kind, request)?;
         }
         Ok(())
     }
@@ -144,13 +138,16 @@ impl Index {
         blobs: &dyn Blobs,
         descriptor: &Descriptor,
         kind: &str,
-        rules: &Rules,
+        request: &Request<'_>,
     ) -> anyhow::Result<()> {
         let image = self
             .manifests
             .iter()
             .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
         let Some(image) = image else {
+            if request.one.is_some() || request.selection.is_any() {
+                return Ok(());
+            }
             draft.notes.push(Kind::Leftover.note(format!(
                 "the manifest {} is left out: there is no image that it is about",
                 descriptor.digest
@@ -159,7 +156,7 @@ impl Index {
         };
         let repository = draft.roots.first().and_then(|root| root.repository.clone());
         let tag = Some(Tag::attaching(&image.digest, kind));
-        let root = add(draft, blobs, descriptor, rules)?;
+        let root = nameless_root(draft, blobs, descriptor, request)?;
         draft.roots.push(Root {
             repository,
             tag,
@@ -169,42 +166,56 @@ impl Index {
     }
 }
 
-/// Adds an entry with all that it points to.
+/// Whether an entry is asked for, by any of its names.
+pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &Root) -> bool {
+    let names = [CONTAINERD_NAME, REF_NAME].map(|key| descriptor.annotation(key));
+    let is_one = |name: &&str| request.one == Some(*name);
+    let text = names.into_iter().flatten().find(is_one);
+    let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
+    request.takes(text, repository, tag, Some(descriptor.digest))
+}
+
+/// Adds a named entry with all that it points to.
 fn add(
     draft: &mut Draft,
     blobs: &dyn Blobs,
     descriptor: &Descriptor,
-    rules: &Rules,
-) -> anyhow::Result<Root> {
-    match draft.add_manifest(blobs, descriptor, rules)? {
-        Some(id) => root(descriptor, id, rules),
-        None => Err(bad(format!(
-            "the manifest {} is missing in {}",
-            descriptor.digest, draft.origin
-        ))),
-    }
+    request: &Request<'_>,
+) -> anyhow::Result<()> {
+    let manifest = add_manifest(draft, blobs, descriptor, request)?;
+    draft.roots.extend(root(descriptor, manifest, request)?);
+    Ok(())
 }
 
-/// Adds an entry that was not selected, if its tag attaches it to something that was.
-fn add_attached(
+fn add_manifest(
     draft: &mut Draft,
     blobs: &dyn Blobs,
     descriptor: &Descriptor,
-    rules: &Rules,
-) -> anyhow::Result<()> {
-    let to = root(descriptor, 0, rules)?
-        .tag
-        .and_then(|tag| tag.attached_to());
-    if to.is_some_and(|digest| draft.has(&digest)) {
-        let root = add(draft, blobs, descriptor, rules)?;
-        draft.roots.push(root);
-    }
-    Ok(())
+    request: &Request<'_>,
+) -> anyhow::Result<ManifestId> {
+    let added = draft.add_manifest(blobs, descriptor, request.rules)?;
+    added.ok_or_else(|| {
+        bad(format!(
+            "the manifest {} is missing in {}",
+            descriptor.digest, draft.origin
+        ))
+    })
+}
+
+/// Adds an entry without a name, or whose name does not count.
+fn nameless_root(
+    draft: &mut Draft,
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+    request: &Request<'_>,
+) -> anyhow::Result<Root> {
+    let manifest = add_manifest(draft, blobs, descriptor, request)?;
+    Ok(nameless(descriptor, manifest))
 }
 
 /// What has no name goes along with what it is attached to or is a child of; else it is an image that
 /// needs a name.
-fn place_nameless(draft: &mut Draft, nameless: Vec<Root>, is_selection: bool) {
+fn place_nameless(draft: &mut Draft, nameless: Vec<Root>) {
     let children: BTreeSet<ManifestId> = draft.children().collect();
     for root in nameless {
         match draft.manifests[root.manifest].subject() {
@@ -217,7 +228,7 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<Root>, is_selection: bool) {
                 "{} is left out: {subject}, which it is attached to, is not there",
                 root.called
             ))),
-            None if is_selection || children.contains(&root.manifest) => {}
+            None if children.contains(&root.manifest) => {}
             None => draft.roots.push(root),
         }
     }
@@ -237,53 +248,70 @@ fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
     }
 }
 
-/// What an entry is called: containerd's whole name, else the name of the layout, where a bare word
-/// is a tag (image-spec `annotations.md`).
-pub fn root(descriptor: &Descriptor, manifest: ManifestId, rules: &Rules) -> anyhow::Result<Root> {
-    let nameless = Root {
+/// The name of an entry: containerd's whole name, otherwise that of the layout.
+fn name_of(descriptor: &Descriptor) -> Option<&str> {
+    let whole = descriptor.annotation(CONTAINERD_NAME);
+    whole.or_else(|| descriptor.annotation(REF_NAME))
+}
+
+fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> Root {
+    Root {
         repository: None,
         tag: None,
         manifest,
         v1: None,
         called: format!("the manifest {}", descriptor.digest),
-    };
-    let whole = descriptor.annotation(CONTAINERD_NAME);
-    let Some(name) = whole.or_else(|| descriptor.annotation(REF_NAME)) else {
-        return Ok(nameless);
+    }
+}
+
+/// An entry by its name; in a layout a bare word is a tag (image-spec `annotations.md`). `None` where the name is
+/// illegal and was not asked for.
+///
+/// # Errors
+/// When the name is illegal.
+pub fn root(
+    descriptor: &Descriptor,
+    manifest: ManifestId,
+    request: &Request<'_>,
+) -> anyhow::Result<Option<Root>> {
+    let nameless = nameless(descriptor, manifest);
+    let Some(name) = name_of(descriptor) else {
+        return Ok(Some(nameless));
     };
     let called = format!("`{}`", shown(name));
-    if whole.is_none() && !name.contains(['/', ':', '@']) {
-        return Ok(Root {
+    let is_whole = descriptor.annotation(CONTAINERD_NAME).is_some();
+    if !is_whole && !name.contains(['/', ':', '@']) {
+        if request.one.is_some_and(|one| one != name) {
+            return Ok(None);
+        }
+        return Ok(Some(Root {
             tag: Some(name.parse()?),
             called,
             ..nameless
-        });
+        }));
     }
-    let reference = rules.reference(name).map_err(|error| {
+    let reference = request.reference(name).map_err(|error| {
         error.context(format!(
             "the manifest {} has an illegal name",
             descriptor.digest
         ))
     })?;
-    if reference.tag.is_none() && reference.digest.is_none() {
-        return Ok(Root {
+    Ok(reference.map(|reference| {
+        let is_bare = reference.tag.is_none() && reference.digest.is_none();
+        Root {
             repository: Some(reference.repository),
-            tag: Some(Tag::latest()),
+            tag: reference.tag.or_else(|| is_bare.then(Tag::latest)),
             called,
             ..nameless
-        });
-    }
-    Ok(Root {
-        repository: Some(reference.repository),
-        tag: reference.tag,
-        called,
-        ..nameless
-    })
+        }
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::draft::Rules;
+    use crate::import::selection::Selection;
 
     fn named(key: &str, name: &str) -> Option<(Option<String>, Option<String>)> {
         let descriptor: Descriptor = serde_json::from_str(&format!(
@@ -291,7 +319,14 @@ mod tests {
             Digest::of(b"")
         ))
         .unwrap();
-        let root = root(&descriptor, 0, &Rules::default()).ok()?;
+        let request = Request {
+            rules: &Rules::default(),
+            selection: &Selection::default(),
+            one: None,
+            name: None,
+            path_name: None,
+        };
+        let root = root(&descriptor, 0, &request).ok()??;
         Some((
             root.repository.map(|name| name.to_string()),
             root.tag.map(|tag| tag.to_string()),

@@ -1,45 +1,29 @@
 //! `oci-archive:` a tar of an OCI image layout, as skopeo, podman and buildah write it.
 
-use anyhow::Context as _;
-
 use crate::content::Content;
-use crate::draft::{Blobs, Draft, Rules};
+use crate::import::draft::{Blobs, Draft};
+use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::oci::Index;
-use crate::source::{Format, Opened};
+use crate::source::{Format, Reads};
 use crate::spec::digest::Digest;
 
 /// A tar of an OCI image layout.
-#[derive(Debug)]
-pub struct OciArchive;
+pub const FORMAT: Format = Format {
+    prefix: "oci-archive",
+    about: "a tar of an OCI image layout",
+    reads: Reads::Archive { detect, load },
+};
 
-impl Format for OciArchive {
-    fn prefix(&self) -> &'static str {
-        "oci-archive"
-    }
+fn detect(archive: &Archive) -> bool {
+    archive.has("oci-layout") && archive.has("index.json")
+}
 
-    fn about(&self) -> &'static str {
-        "a tar of an OCI image layout"
-    }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        Ok(opened
-            .archive()
-            .is_some_and(|archive| archive.has("oci-layout") && archive.has("index.json")))
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let archive = opened.archive().context("it is no archive")?;
-        let index = Index::parse(&archive.required("index.json")?)?;
-        let mut draft = Draft::new(archive.origin());
-        index.add_to(&mut draft, archive, selected, rules)?;
-        Ok(vec![draft])
-    }
+fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let index = Index::parse(&archive.required("index.json")?)?;
+    let mut draft = Draft::new(archive.origin());
+    index.add_to(&mut draft, archive, request)?;
+    Ok(vec![draft])
 }
 
 impl Blobs for Archive {

@@ -13,87 +13,66 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::{bad, shown};
 use crate::fsx;
-use crate::ingest::Work;
+use crate::import::draft::{Draft, JobId};
+use crate::import::ingest::Work;
+use crate::import::request::Request;
 use crate::layer::Packing;
 use crate::note::Kind;
 use crate::site_files;
 use crate::source::v1_chain::{Chains, V1Store};
-use crate::source::{Format, Opened};
+use crate::source::{Format, Reads};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
 /// A storage folder of the Python docker-registry.
-#[derive(Debug)]
-pub struct RegistryV1;
+pub const FORMAT: Format = Format {
+    prefix: "registry-v1",
+    about: "the storage folder of the Python docker-registry",
+    reads: Reads::Folder { detect, load },
+};
 
-impl Format for RegistryV1 {
-    fn prefix(&self) -> &'static str {
-        "registry-v1"
-    }
+fn detect(folder: &Path) -> anyhow::Result<bool> {
+    let is_folder = |name: &str| {
+        Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some_and(|meta| meta.is_dir))
+    };
+    let v1_images = || {
+        Ok::<_, anyhow::Error>(
+            fsx::names(&folder.join("images"))?
+                .iter()
+                .all(|name| name.parse::<V1Id>().is_ok()),
+        )
+    };
+    Ok(is_folder("images")? && is_folder("repositories")? && v1_images()?)
+}
 
-    fn about(&self) -> &'static str {
-        "the storage folder of the Python docker-registry"
-    }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        let Some(folder) = opened.folder() else {
-            return Ok(false);
-        };
-        let is_folder = |name: &str| {
-            Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some_and(|meta| meta.is_dir))
-        };
-        let v1_images = || {
-            Ok::<_, anyhow::Error>(
-                fsx::names(&folder.join("images"))?
-                    .iter()
-                    .all(|name| name.parse::<V1Id>().is_ok()),
-            )
-        };
-        Ok(is_folder("images")? && is_folder("repositories")? && v1_images()?)
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let root = opened.folder().context("it is no folder")?;
-        let store = Store {
-            images: root.join("images"),
-            finished: RefCell::default(),
-        };
-        let mut chains = Chains::new(
-            &store,
-            rules,
-            Draft::new(format!("`{}`", fsx::shown_path(root))),
-        );
-        let repositories = root.join("repositories");
-        for namespace in fsx::names(&repositories)? {
-            for repository in fsx::names(&repositories.join(&namespace))? {
-                let folder = repositories.join(&namespace).join(&repository);
-                let name = format!(
-                    "{}/{}",
-                    unquoted(&namespace),
-                    unquoted(&unquoted(&repository))
-                );
-                add_repository(&mut chains, &store, &folder, &name, rules)?;
-            }
+fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let store = Store {
+        images: root.join("images"),
+        finished: RefCell::default(),
+    };
+    let mut chains = Chains::new(
+        &store,
+        request.rules,
+        Draft::new(format!("`{}`", fsx::shown_path(root))),
+    );
+    let repositories = root.join("repositories");
+    for namespace in fsx::names(&repositories)? {
+        for repository in fsx::names(&repositories.join(&namespace))? {
+            let folder = repositories.join(&namespace).join(&repository);
+            let name = format!(
+                "{}/{}",
+                unquoted(&namespace),
+                unquoted(&unquoted(&repository))
+            );
+            add_repository(&mut chains, &store, &folder, &name, request)?;
         }
-        let mut draft = chains.draft;
-        if let Some(name) = selected {
-            naming::select_one(&mut draft, name, rules)?;
-        }
-        Ok(vec![draft])
     }
+    Ok(vec![chains.draft])
 }
 
 fn add_repository(
@@ -101,10 +80,18 @@ fn add_repository(
     store: &Store,
     folder: &Path,
     name: &str,
-    rules: &Rules,
+    request: &Request<'_>,
 ) -> anyhow::Result<()> {
+    let repository = name.parse::<Repository>();
+    let may_take = match &repository {
+        Ok(repository) => request.may_take(repository),
+        Err(_) => request.one.is_none() && !request.selection.has_only(),
+    };
+    if !may_take {
+        return Ok(());
+    }
     let files = fsx::names(folder)?;
-    if !rules.private && files.iter().any(|file| file == "_private") {
+    if !request.rules.private && files.iter().any(|file| file == "_private") {
         let note = Kind::Choice.note(format!(
             "{} is private and left out; --include-private takes it",
             shown(name)
@@ -116,14 +103,22 @@ fn add_repository(
         let Some(quoted) = file.strip_prefix("tag_") else {
             continue;
         };
+        let called = format!("{name}:{}", unquoted(quoted));
+        let parsed = match &repository {
+            Ok(repository) => unquoted(quoted)
+                .parse::<Tag>()
+                .map(|tag| (repository.clone(), tag)),
+            Err(error) => Err(anyhow::anyhow!("{error}")),
+        };
+        if let Ok((repository, tag)) = &parsed
+            && !request.takes(Some(&called), Some(repository), Some(tag), None)
+        {
+            continue;
+        }
         // `tag_<tag>_json` and other properties lie beside the tags; only a tag holds an id.
         let Some(id) = tag_of(&folder.join(file))? else {
             continue;
         };
-        let called = format!("{name}:{}", unquoted(quoted));
-        let parsed = name
-            .parse::<Repository>()
-            .and_then(|repository| Ok((repository, unquoted(quoted).parse::<Tag>()?)));
         let mut leave_out = |kind: Kind, why: String| {
             let note = kind.note(format!("{} is left out: {why}", shown(&called)));
             chains.draft.notes.push(note.about(&called));

@@ -15,69 +15,49 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::draft::{Blobs, Draft, ManifestId, Root, Rules, naming};
 use crate::error::shown;
 use crate::fsx;
+use crate::import::draft::{Blobs, Draft, ManifestId, Root, subject_of};
+use crate::import::request::Request;
 use crate::note::Kind;
-use crate::source::{Format, Opened};
+use crate::source::{Format, Reads};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::{Repository, Tag};
 
 /// A storage folder of distribution.
-#[derive(Debug)]
-pub struct RegistryV2;
+pub const FORMAT: Format = Format {
+    prefix: "registry-v2",
+    about: "the storage folder of distribution, the registry of Docker",
+    reads: Reads::Folder { detect, load },
+};
 
 const ROOT: &str = "docker/registry/v2";
 
-impl Format for RegistryV2 {
-    fn prefix(&self) -> &'static str {
-        "registry-v2"
-    }
+fn detect(folder: &Path) -> anyhow::Result<bool> {
+    Ok(root_of(folder)?.is_some())
+}
 
-    fn about(&self) -> &'static str {
-        "the storage folder of distribution, the registry of Docker"
-    }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        let Some(folder) = opened.folder() else {
-            return Ok(false);
+fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let root = root_of(folder)?.context("it is not a storage folder")?;
+    let store = Store {
+        blobs: root.join("blobs/sha256"),
+    };
+    let mut drafts = Vec::new();
+    for name in repositories(&root.join("repositories"), "")? {
+        let origin = format!("`{}` of `{}`", shown(&name), fsx::shown_path(folder));
+        let path = root.join("repositories").join(&name);
+        let mut loading = Loading {
+            store: &store,
+            request,
+            path,
+            name,
+            draft: Draft::new(origin),
         };
-        Ok(root_of(folder)?.is_some())
+        loading.load()?;
+        drafts.push(loading.draft);
     }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let folder = opened.folder().context("it is no folder")?;
-        let root = root_of(folder)?.context("it is no storage folder")?;
-        let store = Store {
-            blobs: root.join("blobs/sha256"),
-        };
-        let mut drafts = Vec::new();
-        for name in repositories(&root.join("repositories"), "")? {
-            let origin = format!("`{}` of `{}`", shown(&name), fsx::shown_path(folder));
-            let path = root.join("repositories").join(&name);
-            let mut loading = Loading {
-                store: &store,
-                rules,
-                path,
-                name,
-                draft: Draft::new(origin),
-            };
-            loading.load()?;
-            if let Some(name) = selected {
-                naming::select_one(&mut loading.draft, name, rules)?;
-                loading.draft.notes.clear();
-            }
-            drafts.push(loading.draft);
-        }
-        Ok(drafts)
-    }
+    Ok(drafts)
 }
 
 /// The folder with `blobs` and `repositories`: the storage folder of a configuration, or what is in it.
@@ -129,9 +109,15 @@ impl Blobs for Store {
     }
 }
 
+/// A manifest that is attached to another.
+enum Attached {
+    ByTag(Tag),
+    BySubject(Digest, Digest),
+}
+
 struct Loading<'a> {
     store: &'a Store,
-    rules: &'a Rules,
+    request: &'a Request<'a>,
     path: PathBuf,
     name: String,
     draft: Draft,
@@ -139,24 +125,52 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     fn load(&mut self) -> anyhow::Result<()> {
+        let is_selection = self.request.one.is_some() || self.request.selection.has_only();
         let repository = match self.name.parse::<Repository>() {
-            Ok(repository) => repository,
-            Err(error) => {
+            Ok(repository) if self.request.may_take(&repository) => repository,
+            Err(error) if !is_selection => {
                 let name = self.name.clone();
                 self.leave_out(Kind::Fault, &name, &error.to_string());
                 return Ok(());
             }
+            _ => return Ok(()),
         };
+        let mut left = Vec::new();
         for name in fsx::names(&self.path.join("_manifests/tags"))? {
             let called = format!("{}:{name}", self.name);
-            self.tag(&repository, &name, &called)?;
+            let tag: Tag = match name.parse() {
+                Ok(tag) => tag,
+                Err(error) if !is_selection => {
+                    self.leave_out(Kind::Fault, &called, &format!("{error}"));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if self.takes(&repository, &tag, &called)? {
+                self.tag(&repository, &tag)?;
+            } else if let Some(to) = tag.attached_to()
+                && self.request.takes_along(Some(&repository), Some(&tag))
+            {
+                left.push((to, tag));
+            }
         }
-        self.untagged()?;
-        if self.draft.roots.is_empty() {
+        self.attached(&repository, left)?;
+        if self.draft.roots.is_empty() && !is_selection {
             let name = self.name.clone();
             self.leave_out(Kind::Leftover, &name, "it has no manifest with a tag");
         }
         Ok(())
+    }
+
+    /// Whether a tag is asked for; what is asked for by its digest has to be looked up.
+    fn takes(&self, repository: &Repository, tag: &Tag, called: &str) -> anyhow::Result<bool> {
+        let digest = match self.request.one {
+            Some(one) if one.contains('@') => link(&self.tag_link(tag))?,
+            _ => None,
+        };
+        Ok(self
+            .request
+            .takes(Some(called), Some(repository), Some(tag), digest))
     }
 
     fn leave_out(&mut self, kind: Kind, name: &str, why: &str) {
@@ -164,39 +178,26 @@ impl Loading<'_> {
         self.draft.notes.push(note.about(name));
     }
 
-    fn tag(&mut self, repository: &Repository, name: &str, called: &str) -> anyhow::Result<()> {
-        let digest = link(
-            &self
-                .path
-                .join("_manifests/tags")
-                .join(name)
-                .join("current/link"),
-        )?;
+    fn tag(&mut self, repository: &Repository, tag: &Tag) -> anyhow::Result<()> {
+        let called = format!("{}:{tag}", self.name);
         // A tag outlives its manifest when that is deleted by its digest.
         let served = |digest: &Digest| {
             Ok::<_, anyhow::Error>(
                 link(&self.revision(digest))?.is_some() && self.store.blob(digest)?.is_some(),
             )
         };
-        let digest = match digest {
+        let digest = match link(&self.tag_link(tag))? {
             Some(digest) if served(&digest)? => digest,
             _ => {
-                self.leave_out(Kind::Fault, called, "its manifest is gone");
-                return Ok(());
-            }
-        };
-        let tag: Tag = match name.parse() {
-            Ok(tag) => tag,
-            Err(error) => {
-                self.leave_out(Kind::Fault, called, &error.to_string());
+                self.leave_out(Kind::Fault, &called, "its manifest is gone");
                 return Ok(());
             }
         };
         if let Some(manifest) = self.manifest(&digest)? {
-            let called = format!("`{}`", shown(called));
+            let called = format!("`{}`", shown(&called));
             self.draft.roots.push(Root {
                 repository: Some(repository.clone()),
-                tag: Some(tag),
+                tag: Some(tag.clone()),
                 manifest,
                 v1: None,
                 called,
@@ -205,9 +206,14 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// What has no tag comes along when it is attached to something that comes along.
-    fn untagged(&mut self) -> anyhow::Result<()> {
-        let mut left_out = 0;
+    /// What is attached to something that comes along does so too: by a tag that was not asked for, or
+    /// by its subject.
+    fn attached(
+        &mut self,
+        repository: &Repository,
+        tags: Vec<(Digest, Tag)>,
+    ) -> anyhow::Result<()> {
+        let (mut left, mut left_out) = (Vec::new(), 0);
         for hex in fsx::names(&self.path.join("_manifests/revisions/sha256"))? {
             let Ok(digest) = Digest::from_hex(&hex) else {
                 continue;
@@ -215,18 +221,25 @@ impl Loading<'_> {
             if self.draft.has(&digest) || link(&self.revision(&digest))?.is_none() {
                 continue;
             }
-            let subject = self.subject(&digest)?;
-            match (
-                subject,
-                subject.map_or(Ok(None), |_| self.manifest(&digest))?,
-            ) {
-                (Some(subject), Some(id)) => {
-                    self.draft.referrers.entry(subject).or_default().push(id);
-                }
-                _ => left_out += 1,
+            match subject_of(self.store, &digest)? {
+                Some(subject) => left.push((subject, Attached::BySubject(subject, digest))),
+                None => left_out += 1,
             }
         }
-        if left_out > 0 {
+        left_out += left.len();
+        left.extend(tags.into_iter().map(|(to, tag)| (to, Attached::ByTag(tag))));
+        while let Some(next) = left.iter().position(|(to, _)| self.draft.has(to)) {
+            match left.swap_remove(next).1 {
+                Attached::ByTag(tag) => self.tag(repository, &tag)?,
+                Attached::BySubject(subject, digest) => {
+                    if let Some(id) = self.manifest(&digest)? {
+                        self.draft.referrers.entry(subject).or_default().push(id);
+                        left_out -= 1;
+                    }
+                }
+            }
+        }
+        if left_out > 0 && self.request.one.is_none() {
             let note = Kind::Leftover.note(format!(
                 "{}: {left_out} manifests without a tag are left out: nothing refers to them",
                 shown(&self.name)
@@ -234,20 +247,6 @@ impl Loading<'_> {
             self.draft.notes.push(note.about(&self.name));
         }
         Ok(())
-    }
-
-    /// What a manifest is attached to; it may be one that is of no use otherwise.
-    fn subject(&self, digest: &Digest) -> anyhow::Result<Option<Digest>> {
-        let Some(content) = self
-            .store
-            .blob(digest)?
-            .filter(|content| content.len() <= MAX_JSON)
-        else {
-            return Ok(None);
-        };
-        Ok(Manifest::parse(content.read(MAX_JSON)?, None)
-            .ok()
-            .and_then(|manifest| manifest.subject))
     }
 
     fn manifest(&mut self, digest: &Digest) -> anyhow::Result<Option<ManifestId>> {
@@ -262,7 +261,13 @@ impl Loading<'_> {
             annotations: None,
             platform: None,
         };
-        self.draft.add_manifest(self.store, &descriptor, self.rules)
+        self.draft
+            .add_manifest(self.store, &descriptor, self.request.rules)
+    }
+
+    fn tag_link(&self, tag: &Tag) -> PathBuf {
+        let tags = self.path.join("_manifests/tags");
+        tags.join(tag.as_str()).join("current/link")
     }
 
     fn revision(&self, digest: &Digest) -> PathBuf {

@@ -1,120 +1,126 @@
 //! A site of Stillage as a source: the OCI layout at its root, its names, and the v1 forms that
-//! came with its images. See [`crate::catalogue`] and [`crate::site`].
+//! came with its images. See [`crate::site_files::catalogue`] and [`crate::site`].
 
-use anyhow::Context as _;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::bail_bad;
-use crate::catalogue::{Catalogue, Repo};
-use crate::draft::{Draft, Root, Rules, StoredV1, naming};
 use crate::error::bad;
-use crate::ingest::Work;
+use crate::import::draft::{Draft, Root, StoredV1, subject_of};
+use crate::import::ingest::Work;
+use crate::import::request::Request;
 use crate::layer;
+use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::{SiteFiles, V1File};
-use crate::source::{Format, Opened, oci};
+use crate::source::{Format, Reads, oci};
 use crate::spec::descriptor::Descriptor;
+use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
-use crate::spec::name::Repository;
+use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
 /// A site.
-#[derive(Debug)]
-pub struct Site;
+pub const FORMAT: Format = Format {
+    prefix: "site",
+    about: "a site that stillage built",
+    reads: Reads::Folder { detect, load },
+};
 
-impl Format for Site {
-    fn prefix(&self) -> &'static str {
-        "site"
-    }
+fn detect(folder: &Path) -> anyhow::Result<bool> {
+    let index = SiteFiles::new(folder).index()?;
+    Ok(index.is_some_and(|bytes| Catalogue::is_one(&bytes)))
+}
 
-    fn about(&self) -> &'static str {
-        "a site that stillage built"
-    }
-
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
-        let Some(folder) = opened.folder() else {
-            return Ok(false);
-        };
-        Ok(SiteFiles::new(folder)
-            .index()?
-            .is_some_and(|bytes| Catalogue::is_one(&bytes)))
-    }
-
-    fn load(
-        &self,
-        opened: &Opened,
-        selected: Option<&str>,
-        rules: &Rules,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let folder = opened.folder().context("it is no folder")?;
-        let files = SiteFiles::new(folder);
-        let catalogue = Catalogue::parse(
-            &files
-                .index()?
-                .ok_or_else(|| bad("`index.json` is missing"))?,
-        )?;
-        let mut loading = Loading {
-            files: &files,
-            rules,
-            draft: Draft::new(files.origin()),
-        };
-        for (repository, repo) in &catalogue.repositories {
-            loading.add(repository, repo)?;
+fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
+    let files = SiteFiles::new(folder);
+    let index = files.index()?;
+    let catalogue = Catalogue::parse(&index.ok_or_else(|| bad("`index.json` is missing"))?)?;
+    let mut loading = Loading {
+        files: &files,
+        request,
+        draft: Draft::new(files.origin()),
+    };
+    for (repository, repo) in &catalogue.repositories {
+        if request.may_take(repository) {
+            loading.repository(repository, repo)?;
         }
-        if let Some(name) = selected {
-            naming::select_one(&mut loading.draft, name, rules)?;
-        }
-        Ok(vec![loading.draft])
     }
+    Ok(vec![loading.draft])
+}
+
+fn called(repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> String {
+    tag.map_or_else(
+        || format!("{repository}@{digest}"),
+        |tag| format!("{repository}:{tag}"),
+    )
 }
 
 struct Loading<'a> {
     files: &'a SiteFiles,
-    rules: &'a Rules,
+    request: &'a Request<'a>,
     draft: Draft,
 }
 
 impl Loading<'_> {
-    fn add(&mut self, repository: &Repository, repo: &Repo) -> anyhow::Result<()> {
+    fn repository(&mut self, repository: &Repository, repo: &Repo) -> anyhow::Result<()> {
         let tagged = repo.tags.iter().map(|(tag, digest)| (Some(tag), digest));
-        let untagged = repo
-            .manifests
-            .keys()
-            .filter(|digest| !repo.tags.values().any(|tagged| tagged == *digest));
+        let with_tag: BTreeSet<&Digest> = repo.tags.values().collect();
+        let untagged = repo.manifests.keys();
+        let untagged = untagged.filter(|digest| !with_tag.contains(digest));
+        let blobs = oci::Folder(self.files.root());
+        let mut left = Vec::new();
         for (tag, digest) in tagged.chain(untagged.map(|digest| (None, digest))) {
-            let called = tag.map_or_else(
-                || format!("{repository}@{digest}"),
-                |tag| format!("{repository}:{tag}"),
-            );
-            let entry = &repo.manifests[digest];
-            let descriptor = Descriptor {
-                media_type: entry.media_type.clone(),
-                digest: *digest,
-                size: entry.size,
-                artifact_type: None,
-                annotations: None,
-                platform: None,
-            };
-            let manifest = self.draft.add_manifest(
-                &oci::Folder(self.files.root()),
-                &descriptor,
-                self.rules,
-            )?;
-            let manifest = manifest.ok_or_else(|| {
-                bad(format!(
-                    "the manifest {digest} is missing in {}",
-                    self.draft.origin
-                ))
-            })?;
-            let v1 = entry.v1.filter(|_| self.rules.v1);
-            self.draft.roots.push(Root {
-                repository: Some(repository.clone()),
-                tag: tag.cloned(),
-                manifest,
-                v1,
-                called: format!("`{called}`"),
-            });
-            v1.map_or(Ok(()), |top| self.add_chain(top))?;
+            let called = called(repository, tag, digest);
+            let request = self.request;
+            if request.takes(Some(&called), Some(repository), tag, Some(*digest)) {
+                self.add(repository, repo, tag, digest)?;
+            } else if request.takes_along(Some(repository), tag) {
+                let to =
+                    tag.map_or_else(|| subject_of(&blobs, digest), |tag| Ok(tag.attached_to()));
+                left.extend(to?.map(|to| (to, (tag, digest))));
+            }
+        }
+        while let Some(next) = left.iter().position(|(to, _)| self.draft.has(to)) {
+            let (tag, digest) = left.swap_remove(next).1;
+            self.add(repository, repo, tag, digest)?;
         }
         Ok(())
+    }
+
+    fn add(
+        &mut self,
+        repository: &Repository,
+        repo: &Repo,
+        tag: Option<&Tag>,
+        digest: &Digest,
+    ) -> anyhow::Result<()> {
+        let entry = &repo.manifests[digest];
+        let descriptor = Descriptor {
+            media_type: entry.media_type.clone(),
+            digest: *digest,
+            size: entry.size,
+            artifact_type: None,
+            annotations: None,
+            platform: None,
+        };
+        let blobs = oci::Folder(self.files.root());
+        let rules = self.request.rules;
+        let manifest = self.draft.add_manifest(&blobs, &descriptor, rules)?;
+        let manifest = manifest.ok_or_else(|| {
+            bad(format!(
+                "the manifest {digest} is missing in {}",
+                self.draft.origin
+            ))
+        })?;
+        let v1 = entry.v1.filter(|_| rules.v1);
+        self.draft.roots.push(Root {
+            repository: Some(repository.clone()),
+            tag: tag.cloned(),
+            manifest,
+            v1,
+            called: format!("`{}`", called(repository, tag, digest)),
+        });
+        v1.map_or(Ok(()), |top| self.add_chain(top))
     }
 
     fn add_chain(&mut self, top: V1Id) -> anyhow::Result<()> {

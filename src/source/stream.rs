@@ -11,7 +11,7 @@ use crate::bail_bad;
 use crate::content::Content;
 use crate::error::shown;
 use crate::fsx;
-use crate::ingest::{Staging, Stored};
+use crate::import::ingest::{Staging, Stored};
 use crate::layer::{self, Budget, Failure, Headers, Packing};
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, StoredV1};
 use crate::error::shown;
+use crate::import::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, StoredV1};
 use crate::site_files::MAX_CHAIN;
 use crate::spec::go_v1_image::History;
 use crate::spec::name::{Repository, Tag};

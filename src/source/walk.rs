@@ -7,22 +7,23 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-use crate::draft::{Draft, Rules};
 use crate::error::shown;
 use crate::fsx;
-use crate::ingest::Staging;
+use crate::import::draft::Draft;
+use crate::import::ingest::Staging;
+use crate::import::request::Request;
 use crate::note::{Kind, Note};
 use crate::progress::Progress;
+use crate::source::Opened;
 use crate::source::archive::Archive;
-use crate::source::{Opened, detect, load as load_format};
-use crate::spec::name::Tag;
+use crate::spec::name::{Reference, Tag};
 
 /// Reads all sources in a folder.
 pub(super) fn load(
     root: &Path,
     output: &Path,
     staging: &Staging,
-    rules: &Rules,
+    request: &Request<'_>,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     let output = fsx::canonical(output);
@@ -48,12 +49,20 @@ pub(super) fn load(
             left_out.notes.push(no_image(path, &origin));
             continue;
         };
-        match detect(&opened, None)? {
+        match opened.format(None)? {
             Some(format) => {
-                let mut found = load_format(format, &opened, &origin, None, rules)?;
+                // A path that is not a reference leaves it nameless.
+                let path = path.strip_prefix(root)?.to_string_lossy();
+                let named = kind.is_dir().then(|| request.rules.reference(&path).ok());
+                let path_name = named.flatten();
+                let request = Request {
+                    path_name: path_name.as_ref(),
+                    ..request.clone()
+                };
+                let mut found = format.load(&opened, &origin, &request)?;
                 if kind.is_dir() {
                     entries.skip_current_dir();
-                    name_by_path(&mut found, path.strip_prefix(root)?, rules);
+                    name_by_path(&mut found, path_name.as_ref());
                 }
                 drop_nameless(&mut found, &mut left_out);
                 drafts.append(&mut found);
@@ -61,7 +70,7 @@ pub(super) fn load(
             None if kind.is_dir() => {}
             None => left_out
                 .notes
-                .push(Kind::Leftover.note(format!("{origin} is no image"))),
+                .push(Kind::Leftover.note(format!("{origin} is not an image"))),
         }
     }
     drafts.push(left_out);
@@ -76,17 +85,15 @@ fn no_image(path: &Path, origin: &str) -> Note {
     if is_named_so {
         Kind::Fault.note(format!("{origin} is left out: it is not an archive"))
     } else {
-        Kind::Leftover.note(format!("{origin} is no image"))
+        Kind::Leftover.note(format!("{origin} is not an image"))
     }
 }
 
-const ARCHIVES: [&str; 7] = [
-    ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4",
-];
+const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
-/// Names what has no name by the path of its folder. A path that is no reference leaves it nameless.
-fn name_by_path(drafts: &mut [Draft], path: &Path, rules: &Rules) {
-    let Ok(reference) = rules.reference(&path.to_string_lossy()) else {
+/// Names what has no name by the path of its folder.
+fn name_by_path(drafts: &mut [Draft], reference: Option<&Reference>) {
+    let Some(reference) = reference else {
         return;
     };
     let roots = drafts.iter_mut().flat_map(|draft| &mut draft.roots);

@@ -12,19 +12,19 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::json;
-use stillage::catalogue::{Apis, Catalogue};
 use stillage::content::Content;
+use stillage::images::v1_images::V1Images;
 use stillage::images::{Images, memory_blob};
-use stillage::ingest::{Staging, Stored};
+use stillage::import::ingest::{Staging, Stored};
 use stillage::layer::{self, Packing, Tar};
 use stillage::plan::Plan;
-use stillage::plan::v1_images::V1Images;
+use stillage::plan::tree::Stage;
 use stillage::progress::Progress;
+use stillage::site_files::catalogue::{Apis, Catalogue};
 use stillage::source::archive::Archive;
 use stillage::spec::digest::{Digest, Hasher};
 use stillage::spec::manifest::Manifest;
 use stillage::spec::name::Repository;
-use stillage::tree::Stage;
 
 /// Bytes that are hashed or compressed.
 const BYTES: usize = 16 << 20;

@@ -342,8 +342,5 @@ fn the_advice_of_verify_is_true() {
     }
     fs::write(site.join("v2/README"), "mine").unwrap();
     let said = stderr(&stillage(["verify"]).arg(site).output().unwrap());
-    assert!(
-        said.contains("hint: what is not a file of the site"),
-        "{said}"
-    );
+    assert!(said.contains("hint: files that are not the site"), "{said}");
 }

@@ -169,7 +169,7 @@ fn a_lost_archive_drops_nothing() {
         said.contains("b.tar` is left out: it is not an archive"),
         "{said}"
     );
-    assert!(said.contains("`--mirror` drops nothing"), "{said}");
+    assert!(said.contains("so `--mirror` drops nothing"), "{said}");
     assert_eq!(place.tags("o/b"), ["1"]);
     fs::remove_file(&lost).unwrap();
     assert!(place.mirrored(&[&source]).contains("dropped o/b:1"));

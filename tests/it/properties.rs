@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use stillage::catalogue::Catalogue;
+use stillage::site_files::catalogue::Catalogue;
 use stillage::spec::digest::Digest;
 use stillage::spec::manifest::Manifest;
 use stillage::spec::name::{Reference, Repository, Tag};

@@ -101,7 +101,7 @@ fn a_copy_is_the_site_and_only_what_differs_is_sent() {
             .args([place.site(), fresh.clone()]),
     );
     let mut again = place.command(place.served().to_str().unwrap(), &["--stats"]);
-    let output = succeed(again.env("SITE", &fresh));
+    let output = succeed(again.env("STILLAGE_SITE", &fresh));
     assert_same(&before, &inodes(&place.served()));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -201,7 +201,11 @@ fn mistakes_are_named_and_change_nothing() {
     assert_same(&tree(&site), &tree(&place.served()));
     let refused = |args: &[&str], site: &str, words: &str| {
         let mut command = Command::new("sh");
-        let output = command.arg(&script).args(args).env("SITE", site).output();
+        let output = command
+            .arg(&script)
+            .args(args)
+            .env("STILLAGE_SITE", site)
+            .output();
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(stderr(&output).contains(words), "{output:?}");
@@ -257,7 +261,7 @@ fn a_reader_never_finds_a_name_without_what_it_stands_for() {
 /// Each pass in turn is the last one: what is listed then can be read, and the next run finishes.
 #[test]
 fn a_copy_that_breaks_off_is_whole() {
-    const PASSES: usize = 11;
+    const PASSES: usize = 10;
     let place = Place::new();
     let states = [
         [images("o", "a", 4), images("gone", "a", 2)].concat(),
@@ -439,7 +443,7 @@ fn builds_wait_for_the_copy() {
     let mut copy = place.command("/nowhere", &[]);
     succeed(copy.env("PATH", path));
     let codes = fs::read_to_string(place.path("codes")).unwrap();
-    assert_eq!(codes, "2\n".repeat(11));
+    assert_eq!(codes, "2\n".repeat(10));
     let said = fs::read_to_string(place.path("said")).unwrap();
     assert!(
         said.contains("another run is writing to the site"),

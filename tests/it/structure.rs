@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 19] = [
     "error",
     "note",
     "progress",
@@ -13,14 +13,12 @@ const ORDER: [&str; 21] = [
     "endpoint",
     "content",
     "layer",
-    "ingest",
-    "draft",
-    "catalogue",
-    "images",
-    "tree",
+    "import",
     "site_files",
+    "images",
     "plan",
     "site",
+    "writer",
     "server",
     "http",
     "probe",

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalogue::{Apis, Catalogue, Repo};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
-use crate::ingest::{self, Job, Work};
+use crate::import::ingest::{self, Job, Work};
 use crate::ops::build::{Moved, Options, mirror};
-use crate::site::{Site, load};
+use crate::site::load;
+use crate::site_files::catalogue::{Apis, Catalogue, Repo};
 use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::name::{self, Repository};
+use crate::writer::Site;
 
 /// What the site will serve.
 pub(super) struct Merged {
@@ -47,8 +48,8 @@ pub(super) fn merge(
     let other_platform = catalogue.v1_platform != platform;
     let more_servers = !options.servers.is_subset(&catalogue.servers);
     catalogue.servers.extend(&options.servers);
-    let is_whole = !site.is_own() || is_among_sources(options);
-    if is_whole
+    let mut is_whole = !site.is_own() || is_among_sources(options);
+    if is_among_sources(options)
         || options.mirror
         || catalogue.apis != apis
         || other_platform
@@ -62,18 +63,36 @@ pub(super) fn merge(
     if options.mirror {
         catalogue.repositories = mirror::kept(options, site, &catalogue, &mut new)?;
     }
-    let mut images = load::load(
-        &site.files,
-        &catalogue,
-        touched.iter(),
-        Some(&new),
-        &mut |_, error| {
+    let load = |touched: &BTreeSet<Repository>| {
+        let mut damaged = |_: String, error: anyhow::Error| {
             Err(error).hint(format!(
                 "`stillage verify {}` finds all that is damaged",
                 fsx::shown_path(&options.output)
             ))
-        },
-    )?;
+        };
+        load::load(
+            &site.files,
+            &catalogue,
+            touched.iter(),
+            Some(&new),
+            &mut damaged,
+        )
+    };
+    // Names of an older site are found by looking at all of it, but what is damaged elsewhere stops no build.
+    let all: BTreeSet<Repository> = touched
+        .iter()
+        .chain(catalogue.repositories.keys())
+        .cloned()
+        .collect();
+    let whole = if is_whole { load(&all).ok() } else { None };
+    is_whole = whole.is_some();
+    let mut images = match whole {
+        Some(images) => {
+            touched = all;
+            images
+        }
+        None => load(&touched)?,
+    };
     if !options.mirror {
         keep_schema1(&mut images, &new, site)?;
     }

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalogue::{Catalogue, Repo};
 use crate::error::{WithHint as _, bad};
 use crate::images::Images;
 use crate::note::Kind;
 use crate::ops::build::Options;
 use crate::ops::edit::reachable;
-use crate::site::{Site, load};
+use crate::site::load;
+use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
+use crate::writer::Site;
 
 /// What the site keeps beside what the sources have:
 /// - a reference that a source names but cannot give keeps the manifest that the site has;
@@ -36,33 +37,40 @@ pub(super) fn kept(
     let faults = new.notes.iter().filter(|note| note.kind == Kind::Fault);
     let lost: Vec<Option<&str>> = faults.map(|note| note.reference.as_deref()).collect();
     if lost.contains(&None) {
-        let note = Kind::Choice.note("`--mirror` drops nothing, since a source is damaged");
+        let note = Kind::Choice.note("a source is damaged, so `--mirror` drops nothing");
         new.notes.insert(note);
-        return Ok(catalogue.repositories.clone());
+        return Ok(selected(options, catalogue));
     }
     let mut wanted: BTreeMap<Repository, BTreeSet<Tag>> = BTreeMap::new();
-    let mut notes = Vec::new();
+    let (mut notes, mut taken_back) = (Vec::new(), Vec::new());
     for (name, reference) in lost
         .into_iter()
         .flatten()
         .filter_map(|name| Some((name, name.parse::<Reference>().ok()?)))
     {
-        if let Some(repo) = catalogue.repositories.get(&reference.repository)
-            && options.selection.wants(&reference.repository)
-        {
+        if let Some(repo) = catalogue.repositories.get(&reference.repository) {
             let newer = new.repositories.get(&reference.repository);
             let is_meant = |tag: &&Tag| {
                 reference.tag.as_ref().is_none_or(|meant| *tag == meant)
-                    && newer.is_none_or(|newer| !newer.tags.contains_key(*tag))
+                    && (options.last_wins
+                        || newer.is_none_or(|newer| !newer.tags.contains_key(*tag)))
+                    && options.selection.wants(&reference.repository, Some(tag))
             };
             let tags: BTreeSet<Tag> = repo.tags.keys().filter(is_meant).cloned().collect();
             if !tags.is_empty() {
                 notes.push(Kind::Choice.note(format!("{name} stays as the site has it")));
+                // The last source has the say, though it cannot give it.
+                taken_back.push((reference.repository.clone(), tags.clone()));
                 wanted.entry(reference.repository).or_default().extend(tags);
             }
         }
     }
     new.notes.extend(notes);
+    for (name, tags) in taken_back {
+        if let Some(newer) = new.repositories.get_mut(&name) {
+            newer.tags.retain(|tag, _| !tags.contains(tag));
+        }
+    }
     let mut kept = BTreeMap::new();
     for (name, repo) in &catalogue.repositories {
         let tags = wanted.remove(name).unwrap_or_default();
@@ -88,6 +96,17 @@ pub(super) fn kept(
         kept.insert(name.clone(), repo);
     }
     Ok(kept)
+}
+
+/// What the site has of the images that are asked for.
+fn selected(options: &Options, catalogue: &Catalogue) -> BTreeMap<Repository, Repo> {
+    let mut repositories = catalogue.repositories.clone();
+    for (name, repo) in &mut repositories {
+        let wants = |tag: &Tag| options.selection.wants(name, Some(tag));
+        repo.tags.retain(|tag, _| wants(tag));
+    }
+    repositories.retain(|name, repo| !repo.tags.is_empty() || options.selection.wants(name, None));
+    repositories
 }
 
 /// The children of indexes that the sources do not have and the site has.

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::content::{Content, Identity};
-use crate::draft::{Draft, JobId, Rules, naming};
 use crate::error::WithHint as _;
+use crate::images::v1_images::V1Images;
 use crate::images::{Images, Taken};
-use crate::ingest::{self, Job, Staging, Stored};
+use crate::import::draft::{Draft, JobId, Rules, naming};
+use crate::import::ingest::{self, Job, Staging, Stored};
 use crate::layer::Completion;
 use crate::note::{Kind, Note};
 pub(super) use crate::ops::build::merge::tags_changed;
 use crate::ops::build::merge::{Merged, merge, merged_apis};
 use crate::plan::Plan;
-use crate::plan::v1_images::V1Images;
 use crate::progress::Progress;
-use crate::site::{Site, unplanned};
 use crate::source::Source;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
+use crate::writer::{Site, unplanned};
 use crate::{fsx, layer};
 
 mod merge;
@@ -29,7 +29,7 @@ mod mirror;
 mod options;
 mod room;
 
-pub use options::{Built, Moved, Options, Selection, Summary};
+pub use options::{Built, Moved, Options, Summary};
 
 /// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `busy` is
 /// called, which may refuse to.
@@ -94,6 +94,7 @@ pub fn build(
         V1Images::default()
     };
     notes.extend(v1.notes.iter().cloned());
+    notes.extend(options.selection.unmatched());
 
     let Merged {
         images,
@@ -109,7 +110,13 @@ pub fn build(
     };
     let mut changes = site.apply(&plan)?;
     if *is_whole {
-        changes.removed += remove_names(&site, &plan)?;
+        let names = remove_names(&site, &plan)?;
+        // A dry run has removed none, and finds all that are left.
+        changes.removed = if options.dry_run {
+            names
+        } else {
+            changes.removed + names
+        };
     }
     if !options.dry_run {
         site.remember(taken.iter().flat_map(Taken::values))?;
@@ -118,8 +125,13 @@ pub fn build(
             .map(|(job, identity, stored)| (&job.content, identity, stored));
         site.remember_sources(read)?;
     }
+    let is_served = |repository: &Repository, tag: &Tag, digest: &Digest| {
+        let repo = merged.catalogue.repositories.get(repository);
+        repo.and_then(|repo| repo.tags.get(tag)) == Some(digest)
+    };
     let references = given
         .into_iter()
+        .filter(|(repository, tag, digest)| is_served(repository, tag, digest))
         .map(|(repository, tag, digest)| built(&v1, &repository, &tag, digest))
         .collect();
     let (moved, dropped) = tags_changed(&before, &merged.catalogue.repositories);
@@ -151,27 +163,19 @@ fn load_sources(
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     // One after the other: a compressed archive passes by with all cores at work on it.
-    let load = |source: &Source| source.load(&site.staging, rules, &options.output, progress);
+    let (selection, output) = (&options.selection, &options.output);
+    let load = |source: &Source| source.load(&site.staging, rules, selection, output, progress);
     let drafts: Vec<Vec<Draft>> = options
         .sources
         .iter()
         .map(load)
         .collect::<anyhow::Result<_>>()?;
     let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
-    let all = naming::repositories(&drafts);
-    naming::select(&mut drafts, &|repository| {
-        options.selection.wants(repository)
-    });
     if naming::repositories(&drafts).is_empty() {
-        let all: Vec<String> = all
-            .iter()
-            .take(10)
-            .map(|name| format!("`{name}`"))
-            .collect();
         return Err(anyhow::anyhow!(
             "`--only` and `--exclude` leave no repository"
         ))
-        .hint(format!("the sources have {}", all.join(", ")));
+        .hint(format!("the sources have {}", selection.some_seen()));
     }
     if options.last_wins {
         naming::last_wins(&mut drafts);

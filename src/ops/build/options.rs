@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
-use crate::catalogue::{Apis, ServedBy};
-use crate::draft::Rules;
+use crate::import::draft::Rules;
+use crate::import::selection::Selection;
 use crate::note::Note;
-use crate::site::write::Changes;
+use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::name::Repository;
+use crate::writer::write::Changes;
 
 /// What to build.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// Where the images come from.
@@ -29,7 +28,7 @@ pub struct Options {
     pub servers: BTreeSet<ServedBy>,
     /// How the sources are to be taken.
     pub rules: Rules,
-    /// Which repositories are taken.
+    /// Which images are taken.
     pub selection: Selection,
     /// Where several sources give one tag, the last one has it.
     pub last_wins: bool,
@@ -43,44 +42,6 @@ pub struct Options {
     pub cache: bool,
     /// Write nothing.
     pub dry_run: bool,
-}
-
-/// Which repositories are taken, by globs: `*` stays within a part of a name, `**` does not.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    only: Option<GlobSet>,
-    exclude: GlobSet,
-}
-
-impl Selection {
-    /// Compiles the globs; without any `only` all are wanted.
-    ///
-    /// # Errors
-    /// When one is no glob.
-    pub fn new(only: &[String], exclude: &[String]) -> anyhow::Result<Self> {
-        let compile = |globs: &[String]| -> anyhow::Result<GlobSet> {
-            let mut set = GlobSetBuilder::new();
-            for glob in globs {
-                set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
-            }
-            Ok(set.build()?)
-        };
-        let only = if only.is_empty() {
-            None
-        } else {
-            Some(compile(only)?)
-        };
-        Ok(Self {
-            only,
-            exclude: compile(exclude)?,
-        })
-    }
-
-    /// Whether a repository is taken.
-    pub(super) fn wants(&self, repository: &Repository) -> bool {
-        let is = |set: &GlobSet| repository.published().iter().any(|name| set.is_match(name));
-        self.only.as_ref().is_none_or(is) && !is(&self.exclude)
-    }
 }
 
 /// What was built.

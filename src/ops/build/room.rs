@@ -8,10 +8,10 @@ use anyhow::anyhow;
 use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
-use crate::ingest::{Job, Known as _, Staging, Work};
+use crate::import::ingest::{Job, Known as _, Staging, Work};
 use crate::layer::Packing;
-use crate::site::Site;
 use crate::spec::digest::Digest;
+use crate::writer::Site;
 
 /// Refuses what cannot succeed: the site needs at least the new blobs that are packed already. What
 /// will be compressed here may become as good as nothing.

@@ -3,9 +3,9 @@
 
 use crate::fsx;
 use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, or_error};
-use crate::site::unplanned::{self, Unplanned};
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::v1::Place;
+use crate::writer::unplanned::{self, Unplanned};
 
 impl Verifier<'_> {
     pub(super) fn extra(&self, file: &Unplanned) -> Option<Finding> {

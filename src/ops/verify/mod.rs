@@ -14,19 +14,19 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::catalogue::Catalogue;
 use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::images::Images;
+use crate::images::v1_images::V1Images;
 use crate::layer;
-use crate::plan::v1_images::V1Images;
+use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
-use crate::site::unplanned;
 use crate::site::{self, load};
+use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
-use crate::tree::{File, Stage};
+use crate::writer::unplanned;
 
 mod deep;
 mod extra;
@@ -179,7 +179,8 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
     .unwrap_or_else(|error| {
         findings.push(Finding {
             path: "v1/images".into(),
-            kind: Kind::Damaged,
+            // The error names the image.
+            kind: Kind::Missing,
             problem: format!("{error:#}"),
         });
         V1Images::default()

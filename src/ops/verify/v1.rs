@@ -1,9 +1,9 @@
 //! The files of v1 images.
 
 use crate::fsx;
+use crate::images::v1_claims::Form;
 use crate::layer;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
-use crate::plan::v1_claims::Form;
 use crate::site_files::checksum;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::v1::{self, V1Id};

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use stillage::catalogue::Apis;
-use stillage::draft::Rules;
 use stillage::error::is_bad;
-use stillage::ingest::Staging;
-use stillage::ops::build::{Options, Selection, build};
+use stillage::import::draft::Rules;
+use stillage::import::ingest::Staging;
+use stillage::import::selection::Selection;
+use stillage::ops::build::{Options, build};
 use stillage::progress::Progress;
+use stillage::site_files::catalogue::Apis;
 use stillage::source::Source;
 use stillage::source::archive::Archive;
 

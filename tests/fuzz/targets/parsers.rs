@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use stillage::catalogue::Catalogue;
 use stillage::content::Content;
-use stillage::draft::{Blobs, Draft, Rules};
 use stillage::endpoint::Endpoint;
+use stillage::import::draft::{Blobs, Draft, Rules};
+use stillage::import::request::Request;
+use stillage::import::selection::Selection;
+use stillage::site_files::catalogue::Catalogue;
 use stillage::source::oci::{self, Index};
 use stillage::spec::descriptor::Platform;
 use stillage::spec::digest::Digest;
@@ -61,15 +63,22 @@ pub(super) fn index(data: &[u8]) {
     let Ok(index) = Index::parse(&Content::memory(data, "`index.json`")) else {
         return;
     };
-    let rules = Rules::default();
+    let (rules, selection) = (Rules::default(), Selection::default());
+    let request = Request {
+        rules: &rules,
+        selection: &selection,
+        one: None,
+        name: None,
+        path_name: None,
+    };
     for descriptor in &index.manifests {
-        if let Ok(root) = oci::root(descriptor, 0, &rules) {
+        if let Ok(Some(root)) = oci::root(descriptor, 0, &request) {
             root.repository.as_ref().map(check_repository);
             root.tag.as_ref().map(check_tag);
         }
     }
     let mut draft = Draft::new("`fuzz`");
-    if index.add_to(&mut draft, &Own(data), None, &rules).is_ok() {
+    if index.add_to(&mut draft, &Own(data), &request).is_ok() {
         assert!(index.manifests.len() < 2 || draft.roots.len() <= index.manifests.len());
     }
 }

@@ -5,18 +5,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use stillage::catalogue::{Apis, Catalogue, ServedBy};
 use stillage::endpoint::Endpoint;
 use stillage::http::answer_once;
 use stillage::images::Images;
-use stillage::plan::v1_images::V1Images;
+use stillage::images::v1_images::V1Images;
+use stillage::plan::tree::{File, Stage};
 use stillage::plan::{Part, Plan};
 use stillage::server::{SERVERS, Setup};
 use stillage::site_files::SiteFiles;
+use stillage::site_files::catalogue::{Apis, Catalogue, ServedBy};
 use stillage::spec::digest::Digest;
 use stillage::spec::manifest::Manifest;
 use stillage::spec::name::Reference;
-use stillage::tree::{File, Stage};
 
 use super::scratch;
 

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 use crate::fsx;
+use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Part, htaccess};
-use crate::site::turn::Turn;
-use crate::site::write::Writer;
 use crate::spec::name::Repository;
-use crate::tree::{File, Stage, Tree};
+use crate::writer::turn::Turn;
+use crate::writer::write::Writer;
 
 /// The longest file of rules that is read, in bytes.
 const MAX_RULES: u64 = 64 << 20;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalogue::Repo;
 use crate::error::bad;
 use crate::images::{Images, V1Form, memory_blob};
-use crate::ingest::Stored;
+use crate::import::ingest::Stored;
 use crate::layer::{self, Packing};
+use crate::site_files::catalogue::Repo;
 use crate::site_files::{LINK_FROM, SiteFiles, checksum};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;

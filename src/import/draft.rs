@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::ingest::{Job, Work};
+use crate::import::ingest::{Job, Work};
 use crate::note::Note;
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
@@ -17,7 +17,7 @@ use crate::spec::v1::V1Id;
 mod manifests;
 pub mod naming;
 
-pub use manifests::Blobs;
+pub use manifests::{Blobs, subject_of};
 
 /// The index of a job in its draft.
 pub type JobId = usize;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::bail_bad;
 use crate::content::Content;
-use crate::draft::{Draft, JobId, ManifestId, Planned, Rules};
+use crate::import::draft::{Draft, JobId, ManifestId, Planned, Rules};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Manifest};
+use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::media_type::LayerKind;
 use crate::spec::remake::REFERENCE;
 
@@ -138,6 +138,44 @@ impl Draft {
             remade,
         })
     }
+}
+
+impl Draft {
+    /// Adds what is attached to manifests that the draft has, then what is attached to that. `left` are
+    /// images that were not asked for, each with what it is attached to.
+    ///
+    /// # Errors
+    /// What `add` returns.
+    pub fn add_attached<T>(
+        &mut self,
+        mut left: Vec<(Digest, T)>,
+        mut add: impl FnMut(&mut Self, T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        loop {
+            let (attached, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(to, _)| self.has(to));
+            if attached.is_empty() {
+                return Ok(());
+            }
+            for (_, image) in attached {
+                add(self, image)?;
+            }
+            left = others;
+        }
+    }
+}
+
+/// What a manifest is attached to. One that cannot be read is attached to nothing.
+///
+/// # Errors
+/// When the source cannot be looked into.
+pub fn subject_of(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Digest>> {
+    let content = blobs.blob(digest)?;
+    let Some(content) = content.filter(|content| content.len() <= MAX_JSON) else {
+        return Ok(None);
+    };
+    let manifest = Manifest::parse(content.read(MAX_JSON)?, None);
+    Ok(manifest.ok().and_then(|manifest| manifest.subject))
 }
 
 fn read_manifest(

@@ -13,13 +13,13 @@ use walkdir::WalkDir;
 
 use crate::endpoint::Endpoint;
 use crate::fsx;
+use crate::plan::tree::Stage;
 use crate::plan::{Part, Plan};
 use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::MANIFEST_TYPES;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
-use crate::tree::Stage;
 
 /// A file that the catalogue does not ask for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ impl Kind {
             return named(name.strip_prefix("v2/")?, Self::Name);
         }
         // Servers that know nothing find it under the name of its folder.
-        let path = path.strip_suffix("index.html").unwrap_or(path);
+        let path = path.strip_suffix("/index.html").unwrap_or(path);
         match Endpoint::of(&format!("/{path}"))? {
             Endpoint::Ping | Endpoint::Search | Endpoint::V2 | Endpoint::Catalog => {
                 Some(Self::List)
@@ -154,8 +154,11 @@ pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unplanned>
         .filter_map(|entry| entry.v1)
         .filter(|_| plan.catalogue.apis.v1)
     {
-        for (id, _) in files.v1_chain(top)? {
-            planned.add_v1_image(id);
+        match files.v1_chain(top) {
+            Ok(chain) => chain.iter().for_each(|(id, _)| planned.add_v1_image(*id)),
+            // Planned as a whole, and not there yet in a dry run.
+            Err(_) if plan.v1.images.contains_key(&top) => {}
+            Err(error) => return Err(error),
         }
     }
     let mut found = Vec::new();

@@ -8,10 +8,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Content, Identity};
-use crate::ingest::Stored;
+use crate::import::ingest::Stored;
 use crate::layer::Packing;
-use crate::site::Site;
 use crate::spec::digest::Digest;
+use crate::writer::Site;
 
 pub(super) const FILE: &str = "sources";
 /// How long a file must have been left alone, in nanoseconds.

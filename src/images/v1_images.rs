@@ -11,10 +11,10 @@ use anyhow::Context as _;
 
 use crate::bail_bad;
 use crate::images::Images;
-use crate::note::{Kind, Note};
-use crate::plan::v1_claims::{
+use crate::images::v1_claims::{
     Claim, Claims, Encode, Form, Kept, Layer, derived_claims, stored_claim, top_of,
 };
+use crate::note::{Kind, Note};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;

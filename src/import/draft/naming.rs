@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::draft::{Draft, Root, Rules};
 use crate::error::{WithHint as _, bad};
+use crate::import::draft::{Draft, Root};
 use crate::spec::name::{Reference, Repository, Tag};
 
 /// Names the images of a source: NAME alone keeps the tags that they have, else gives `latest`;
@@ -55,46 +55,6 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
     Ok(())
 }
 
-/// Keeps only the image of one name, and what is attached to it. Without a tag `latest` is meant.
-///
-/// # Errors
-/// When the name is none.
-pub fn select_one(draft: &mut Draft, name: &str, rules: &Rules) -> anyhow::Result<()> {
-    let wanted = rules.reference(name)?;
-    let tag = wanted
-        .tag
-        .or_else(|| wanted.digest.is_none().then(Tag::latest));
-    let in_repository = |root: &Root| root.repository.as_ref() == Some(&wanted.repository);
-    let is_wanted = |draft: &Draft, root: &Root| {
-        let same = wanted
-            .digest
-            .is_none_or(|digest| draft.manifests[root.manifest].digest() == Some(digest));
-        in_repository(root) && same && (wanted.digest.is_some() || root.tag == tag)
-    };
-    let members: BTreeSet<_> = draft
-        .roots
-        .iter()
-        .filter(|root| is_wanted(draft, root))
-        .flat_map(|root| draft.members(root))
-        .collect();
-    let digests: BTreeSet<_> = members
-        .iter()
-        .filter_map(|id| draft.manifests[*id].digest())
-        .collect();
-    let roots = std::mem::take(&mut draft.roots);
-    let attached = |root: &Root| {
-        root.tag
-            .as_ref()
-            .and_then(Tag::attached_to)
-            .is_some_and(|digest| digests.contains(&digest))
-    };
-    draft.roots = roots
-        .into_iter()
-        .filter(|root| is_wanted(draft, root) || (in_repository(root) && attached(root)))
-        .collect();
-    Ok(())
-}
-
 /// Makes sure that every image has a name.
 ///
 /// # Errors
@@ -121,15 +81,6 @@ pub fn repositories(drafts: &[Draft]) -> BTreeSet<Repository> {
         .flat_map(|draft| &draft.roots)
         .filter_map(|root| root.repository.clone())
         .collect()
-}
-
-/// Leaves out the repositories that are not wanted, and says so.
-pub fn select(drafts: &mut [Draft], wanted: &dyn Fn(&Repository) -> bool) {
-    for draft in drafts {
-        draft
-            .roots
-            .retain(|root| root.repository.as_ref().is_none_or(wanted));
-    }
 }
 
 /// Where several sources give one tag, lets the last one have it.

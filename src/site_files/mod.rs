@@ -13,6 +13,8 @@ use crate::spec::manifest::MAX_JSON;
 use crate::spec::v1::{self, Place, V1Id};
 use crate::{bail_bad, fsx};
 
+pub mod catalogue;
+
 /// The files of a site.
 #[derive(Clone, Debug)]
 pub struct SiteFiles(PathBuf);

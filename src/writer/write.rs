@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use crate::content::Content;
 use crate::fsx;
-use crate::ingest::Staging;
+use crate::import::ingest::Staging;
+use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan, htaccess};
-use crate::site::turn::Turn;
-use crate::site::unsynced::Unsynced;
-use crate::site::{PENDING, Site};
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
-use crate::tree::{File, Stage};
+use crate::writer::turn::Turn;
+use crate::writer::unsynced::Unsynced;
+use crate::writer::{PENDING, Site};
 
 /// What writing changed, or would change.
 #[derive(Debug, Default, Serialize)]

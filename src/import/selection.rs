@@ -1,0 +1,195 @@
+//! Which images the user selects by `--only` and `--exclude`, before anything of the others is read.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::note::{Kind, Note};
+use crate::spec::name::{Repository, Tag};
+
+/// Images by globs of repositories or `REPOSITORY:TAG`: `*` stays within a part of a name, `**` does not.
+#[derive(Debug, Default)]
+pub struct Selection {
+    only: Vec<Glob>,
+    exclude: Vec<Glob>,
+    /// The first repositories that were asked about, for messages.
+    seen: Mutex<BTreeSet<Repository>>,
+}
+
+/// How many names a message has.
+const SHOWN: usize = 10;
+
+#[derive(Debug)]
+struct Glob {
+    /// The option and its value.
+    text: String,
+    repository: GlobMatcher,
+    tag: Option<GlobMatcher>,
+    matched: AtomicBool,
+}
+
+impl Glob {
+    fn new(option: &str, text: &str) -> anyhow::Result<Self> {
+        let compile = |text: &str| -> anyhow::Result<GlobMatcher> {
+            let glob = GlobBuilder::new(text).literal_separator(true).build()?;
+            Ok(glob.compile_matcher())
+        };
+        let (repository, tag) = match text.rsplit_once(':') {
+            Some((repository, tag)) => (repository, Some(compile(tag)?)),
+            None => (text, None),
+        };
+        Ok(Self {
+            text: format!("`{option} {text}`"),
+            repository: compile(repository)?,
+            tag,
+            matched: AtomicBool::new(false),
+        })
+    }
+
+    fn is_of(&self, repository: &Repository) -> bool {
+        let mut names = repository.published().into_iter();
+        names.any(|name| self.repository.is_match(name))
+    }
+
+    fn matches(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
+        let is_tag = |glob: &GlobMatcher| tag.is_some_and(|tag| glob.is_match(tag.as_str()));
+        let matches = self.is_of(repository) && self.tag.as_ref().is_none_or(is_tag);
+        self.matched.fetch_or(matches, Ordering::Relaxed);
+        matches
+    }
+}
+
+impl Selection {
+    /// Compiles the globs; without any `only` all are wanted.
+    ///
+    /// # Errors
+    /// When one is not a glob.
+    pub fn new(only: &[String], exclude: &[String]) -> anyhow::Result<Self> {
+        let compile = |option: &str, globs: &[String]| -> anyhow::Result<Vec<Glob>> {
+            globs.iter().map(|text| Glob::new(option, text)).collect()
+        };
+        Ok(Self {
+            only: compile("--only", only)?,
+            exclude: compile("--exclude", exclude)?,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Whether there is anything to select by.
+    pub fn is_any(&self) -> bool {
+        !self.only.is_empty() || !self.exclude.is_empty()
+    }
+
+    /// Whether only what matches a glob is wanted.
+    pub fn has_only(&self) -> bool {
+        !self.only.is_empty()
+    }
+
+    /// Whether an image is wanted. One without a tag is not wanted by globs of tags.
+    pub fn wants(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
+        self.see(repository);
+        let is_only = |glob: &Glob| glob.matches(repository, tag);
+        // Each glob is asked, so that it is known which match nothing.
+        let is_wanted = self.only.iter().filter(|glob| is_only(glob)).count() > 0;
+        (self.only.is_empty() || is_wanted) && !self.excludes(repository, tag)
+    }
+
+    /// Whether an image is excluded, also where it comes along with another.
+    pub fn excludes(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
+        let excluding = self.exclude.iter();
+        excluding
+            .filter(|glob| glob.matches(repository, tag))
+            .count()
+            > 0
+    }
+
+    /// Whether any image of a repository may be wanted.
+    pub fn may_want(&self, repository: &Repository) -> bool {
+        self.see(repository);
+        let is_only = self.only.iter().any(|glob| glob.is_of(repository));
+        let is_excluded = |glob: &Glob| glob.tag.is_none() && glob.matches(repository, None);
+        (self.only.is_empty() || is_only)
+            && self.exclude.iter().filter(|glob| is_excluded(glob)).count() == 0
+    }
+
+    /// Notes about globs that matched nothing.
+    pub fn unmatched(&self) -> impl Iterator<Item = Note> {
+        let unmatched = |glob: &&Glob| !glob.matched.load(Ordering::Relaxed);
+        let globs = self.only.iter().chain(&self.exclude).filter(unmatched);
+        globs.map(|glob| Kind::Choice.note(format!("{} matches nothing", glob.text)))
+    }
+
+    /// The first names that were asked about, with their backticks.
+    pub fn some_seen(&self) -> String {
+        let seen = self
+            .seen
+            .lock()
+            .map(|seen| seen.clone())
+            .unwrap_or_default();
+        let names: Vec<String> = seen.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+
+    fn see(&self, repository: &Repository) {
+        if let Ok(mut seen) = self.seen.lock()
+            && self.is_any()
+            && !seen.contains(repository)
+        {
+            seen.insert(repository.clone());
+            if seen.len() > SHOWN {
+                seen.pop_last();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selects(only: &[&str], exclude: &[&str], repository: &str, tag: Option<&str>) -> bool {
+        let texts = |globs: &[&str]| globs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let selection = Selection::new(&texts(only), &texts(exclude)).unwrap();
+        let tag = tag.map(|tag| tag.parse().unwrap());
+        selection.wants(&repository.parse().unwrap(), tag.as_ref())
+    }
+
+    #[test]
+    fn globs_name_repositories_and_tags() {
+        for (only, exclude, repository, tag, wanted) in [
+            (&[][..], &[][..], "app", Some("1"), true),
+            (&["app"], &[], "app", Some("1"), true),
+            (&["app"], &[], "app", None, true),
+            (&["library/app"], &[], "app", Some("1"), true),
+            (&["app:1"], &[], "app", Some("1"), true),
+            (&["app:1"], &[], "app", Some("2"), false),
+            (&["app:1"], &[], "app", None, false),
+            (&["*:1.*"], &[], "app", Some("1.0"), true),
+            (&["*:1.*"], &[], "o/app", Some("1.0"), false),
+            (&["**:1.*"], &[], "o/app", Some("1.0"), true),
+            (&[], &["app:1"], "app", Some("1"), false),
+            (&[], &["app:1"], "app", Some("2"), true),
+            (&[], &["app:1"], "app", None, true),
+            (&["app"], &["**:*-rc"], "app", Some("2-rc"), false),
+        ] {
+            let wants = selects(only, exclude, repository, tag);
+            assert_eq!(wants, wanted, "{only:?} {exclude:?} {repository} {tag:?}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_matches_nothing_is_told() {
+        let selection = Selection::new(&["a".into(), "b:*".into()], &["c".into()]).unwrap();
+        selection.wants(&"a".parse().unwrap(), None);
+        let notes: Vec<String> = selection.unmatched().map(|note| note.message).collect();
+        assert_eq!(
+            notes,
+            [
+                "`--only b:*` matches nothing",
+                "`--exclude c` matches nothing"
+            ]
+        );
+    }
+}

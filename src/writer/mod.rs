@@ -1,0 +1,384 @@
+//! Writing a site: it is opened under its lock, and brought to a plan by [`write`](mod@write).
+//! ```text
+//! SITE/...            see crate::plan
+//! SITE/.stillage/     never served; may be deleted while nothing runs
+//!   lock              flock of the one writer; the file stays
+//!   staging/          content on its way in; left behind only by a run that died
+//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
+//!   sources           <key> <blob>, which layers came of which files: see sources.rs
+//!   pending           the repositories whose pointers a run was about to change
+//!   catalogue         what the file system says of the index.json that a run left: see Site::is_own
+//!   unused            <seconds since 1970> <path>, since when content has been unused: see crate::ops::prune
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::import::ingest::{Known, Staging, Stored};
+use crate::layer::Tar;
+use crate::site_files::SiteFiles;
+use crate::site_files::catalogue::{Apis, Catalogue};
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+
+mod sources;
+mod sweep;
+mod turn;
+pub mod unplanned;
+mod unsynced;
+pub mod write;
+
+/// A site opened for writing, or for a dry run.
+#[derive(Debug)]
+pub struct Site {
+    /// Its files.
+    pub files: SiteFiles,
+    /// Where new content goes.
+    pub staging: Staging,
+    /// Repositories that an earlier run may have left half changed.
+    pub pending: BTreeSet<Repository>,
+    layers: BTreeMap<Digest, Layer>,
+    /// Layers by the key of the content that they came of.
+    sources: BTreeMap<Digest, Digest>,
+    made: BTreeMap<Digest, Digest>,
+    /// The folders that were made for it: the private one, and the site's own.
+    fresh: Vec<PathBuf>,
+    is_own: bool,
+    _lock: Option<File>,
+}
+
+/// What was learnt of a layer.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    size: u64,
+    tar: Tar,
+    /// Whether it was compressed here.
+    made: bool,
+}
+
+const PRIVATE: &str = ".stillage";
+const PENDING: &str = "pending";
+const CATALOGUE: &str = "catalogue";
+/// The longest private file that is read, in bytes.
+const MAX_PRIVATE: u64 = 1 << 30;
+
+impl Site {
+    /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
+    /// no lock. With `link` files of sources may be linked into staging. Before waiting for another
+    /// writer `busy` is called, which may refuse to.
+    ///
+    /// # Errors
+    /// When there is something else at the path, it cannot be written, or what `busy` says.
+    pub fn open(
+        root: &Path,
+        apis: Apis,
+        dry_run: bool,
+        link: bool,
+        busy: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<(Self, Catalogue)> {
+        let files = SiteFiles::new(root);
+        refuse_foreign(&files)?;
+        let private = files.path(PRIVATE);
+        let mut fresh = Vec::new();
+        let (lock, staging) = if dry_run {
+            (None, Staging::Nowhere)
+        } else {
+            for folder in [&private, root] {
+                if fsx::meta(folder)?.is_none() {
+                    fresh.push(folder.to_owned());
+                }
+            }
+            let lock = writable(fsx::lock(&private.join("lock"), busy))?;
+            (
+                Some(lock),
+                writable(clean_staging(private.join("staging"), link))?,
+            )
+        };
+        let catalogue = match files.index()? {
+            Some(bytes) => Catalogue::parse(&bytes)
+                .with_context(|| format!("cannot read the site {}", files.origin()))?,
+            None => Catalogue::empty(apis),
+        };
+        let known = read_lines(&private.join(CATALOGUE), |line| Some(line.to_owned()))?;
+        let is_empty = || {
+            ["blobs", "v1", "v2"]
+                .iter()
+                .all(|name| !files.path(name).exists())
+        };
+        let is_own = mark(&files)?.map_or_else(is_empty, |mark| known == [mark]);
+        let pending = read_lines(&private.join(PENDING), |line| line.parse().ok())?
+            .into_iter()
+            .collect();
+        let layers = read_layers(&private.join("layers"))?;
+        let sources = read_lines(&private.join(sources::FILE), sources::parse)?;
+        let made = layers
+            .iter()
+            .filter(|(_, layer)| layer.made)
+            .map(|(blob, layer)| (layer.tar.diff_id, *blob))
+            .collect();
+        Ok((
+            Self {
+                files,
+                staging,
+                pending,
+                layers,
+                sources: sources.into_iter().collect(),
+                made,
+                fresh,
+                is_own,
+                _lock: lock,
+            },
+            catalogue,
+        ))
+    }
+
+    /// Remembers what was learnt of layers, for the next run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember<'a>(&mut self, stored: impl Iterator<Item = &'a Stored>) -> anyhow::Result<()> {
+        let before = self.layers.len();
+        for stored in stored {
+            if let Some(tar) = stored.tar {
+                let layer = Layer {
+                    size: stored.size,
+                    tar,
+                    made: stored.made,
+                };
+                self.layers.entry(stored.digest).or_insert(layer).made |= stored.made;
+            }
+        }
+        if self.layers.len() == before {
+            return Ok(());
+        }
+        let line = |(blob, layer): (&Digest, &Layer)| {
+            let origin = if layer.made { "made" } else { "kept" };
+            let shape = if layer.tar.lacking {
+                "lacking"
+            } else {
+                "whole"
+            };
+            format!(
+                "{} {} {} {origin} {shape}\n",
+                blob.hex(),
+                layer.size,
+                layer.tar.diff_id.hex()
+            )
+        };
+        let text: String = self.layers.iter().map(line).collect();
+        self.replace_private("layers", text.as_bytes())
+    }
+
+    /// Whether the last run here left the catalogue as it is. Otherwise the site was copied here, maybe over
+    /// an older one, or has lost its catalogue, and there may be names that the catalogue does not have.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Remembers that the site has no names but those of its catalogue.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_own(&self) -> anyhow::Result<()> {
+        let mark = mark(&self.files)?.unwrap_or_default();
+        self.replace_private(CATALOGUE, mark.as_bytes())
+    }
+
+    /// Says which repositories are about to change, so that the next run mends what a crash leaves.
+    fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
+        let lines: Vec<&str> = repositories
+            .iter()
+            .map(|repository| repository.as_str())
+            .collect();
+        self.replace_private(PENDING, lines.join("\n").as_bytes())
+    }
+
+    fn clear_pending(&self) -> anyhow::Result<()> {
+        fsx::remove(&self.private(PENDING))
+    }
+
+    /// Replaces a file of the private folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let temporary = self.staging.path()?;
+        fsx::write(&temporary, bytes)?;
+        fsx::rename(&temporary, &self.private(name))
+    }
+
+    /// The lines of a file of the private folder that can be parsed; none when there is no file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn private_lines<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> anyhow::Result<Vec<T>> {
+        read_lines(&self.private(name), parse)
+    }
+
+    fn private(&self, name: &str) -> PathBuf {
+        self.files.path(PRIVATE).join(name)
+    }
+}
+
+/// What the file system says of the catalogue: it changes whenever somebody replaces the file.
+fn mark(files: &SiteFiles) -> anyhow::Result<Option<String>> {
+    let meta = fsx::meta(&files.path("index.json"))?;
+    let text = |meta: fsx::Meta| format!("{:?} {} {:?}", meta.inode, meta.len, meta.changed);
+    Ok(meta.map(text))
+}
+
+/// What lies in staging is of no use to the next run, whatever became of this one. A first run that
+/// came to nothing leaves nothing.
+impl Drop for Site {
+    fn drop(&mut self) {
+        let Staging::Folder { path, .. } = &self.staging else {
+            return;
+        };
+        let _ = fsx::remove_tree(path);
+        let is_empty = || fsx::names(self.files.root()).is_ok_and(|names| names == [PRIVATE]);
+        if !self.fresh.is_empty() && is_empty() {
+            let _ = fsx::remove(&self.private("lock"));
+            for folder in &self.fresh {
+                let _ = fsx::remove_empty(folder);
+            }
+        }
+    }
+}
+
+impl Known for Site {
+    fn blob(&self, digest: &Digest) -> Option<Content> {
+        self.files.blob(digest).ok().flatten()
+    }
+
+    fn tar(&self, blob: &Digest) -> Option<Tar> {
+        self.layers.get(blob).map(|layer| layer.tar)
+    }
+
+    fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)> {
+        let blob = self.made.get(diff_id)?;
+        let content = self.blob(blob)?;
+        let is_whole = self
+            .layers
+            .get(blob)
+            .is_some_and(|layer| layer.size == content.len());
+        is_whole.then_some((*blob, content))
+    }
+}
+
+/// A folder that holds something and is no site is left alone. One with only a private folder is a
+/// site whose first build did not get far.
+fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
+    let root = files.root();
+    if fsx::meta(root)?.is_some_and(|meta| !meta.is_dir) {
+        return Err(anyhow::anyhow!("{} is no folder", files.origin()))
+            .hint("`-o` names the folder of the site");
+    }
+    let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
+    // The catalogue of one that is begun is read soon, which says whether it is one.
+    let is_ours = is_begun()?
+        || match files.index()? {
+            Some(index) => Catalogue::is_one(&index),
+            // In this order: another first build may begin meanwhile, and its private folder comes first.
+            None => fsx::names(root)?.is_empty() || is_begun()?,
+        };
+    if is_ours {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "{} is not empty and no site of stillage",
+        files.origin()
+    ))
+    .hint("give `-o` a new or empty folder")
+}
+
+/// Says what to do where a site cannot be written at all.
+fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
+    let is_refused = |error: &anyhow::Error| {
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        matches!(
+            kind,
+            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        )
+    };
+    match opened {
+        Err(error) if is_refused(&error) => Err(error).hint(
+            "this changes the site, so it must be writable; `list`, `verify` and `serve` only read it",
+        ),
+        opened => opened,
+    }
+}
+
+fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {
+    fsx::remove_tree(&path)?;
+    fsx::create_dirs(&path)?;
+    Ok(Staging::Folder {
+        path,
+        next: AtomicU64::new(0),
+        link,
+    })
+}
+
+fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {
+    let bytes = fsx::read(path, MAX_PRIVATE)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes)
+        .lines()
+        .filter_map(parse)
+        .collect())
+}
+
+fn read_layers(path: &Path) -> anyhow::Result<BTreeMap<Digest, Layer>> {
+    Ok(read_lines(path, layer_of_line)?.into_iter().collect())
+}
+
+fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [blob, size, diff_id, origin, shape] = words.as_slice() else {
+        return None;
+    };
+    // The last line may be cut: the file is replaced without waiting for the disk.
+    let lacking = match *shape {
+        "lacking" => true,
+        "whole" => false,
+        _ => return None,
+    };
+    let tar = Tar {
+        diff_id: Digest::from_hex(diff_id).ok()?,
+        lacking,
+    };
+    let layer = Layer {
+        size: size.parse().ok()?,
+        tar,
+        made: *origin == "made",
+    };
+    Some((Digest::from_hex(blob).ok()?, layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of `lacking` was read as `whole`, and v1 got a layer in which old clients miss something.
+    #[test]
+    fn a_line_that_was_cut_is_no_line() {
+        let hex = "0".repeat(64);
+        let line = format!("{hex} 12 {hex} made lacking");
+        assert!(layer_of_line(&line).unwrap().1.tar.lacking);
+        for length in 0..line.len() {
+            assert!(layer_of_line(&line[..length]).is_none(), "{length}");
+        }
+    }
+}
