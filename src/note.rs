@@ -9,9 +9,23 @@ pub struct Note {
     pub message: String,
     /// What kind of thing it is.
     pub kind: Kind,
+    /// How bad it is.
+    pub severity: Severity,
     /// The reference that it is about, as the source has it: `repository:tag` or `repository`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something is wrong: clients fail, or content is not what it should be.
+    Error,
+    /// Something was left out that a source should have; `--strict` makes it an error.
+    Warning,
+    /// Good to know.
+    Note,
 }
 
 /// The kinds of notes.
@@ -34,6 +48,10 @@ impl Kind {
         Note {
             message: message.into(),
             kind: self,
+            severity: match self {
+                Self::Fault => Severity::Warning,
+                _ => Severity::Note,
+            },
             reference: None,
         }
     }

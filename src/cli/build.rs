@@ -49,6 +49,9 @@ pub(super) struct BuildArgs {
     /// Take only these platforms of indexes, as in linux/arm64 or linux/arm/v7
     #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
+    /// Fail where something in a source is damaged, missing or unknown, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
     /// The platform that v1 clients get of an index [default: linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     v1_platform: Option<Platform>,
@@ -143,6 +146,7 @@ impl BuildArgs {
             selection: Selection::new(&self.only, &self.exclude)?,
             last_wins: self.last_wins,
             mirror: self.mirror,
+            strict: self.strict,
             v1_platform: self.v1_platform,
             link: self.link,
             cache: !self.no_cache,

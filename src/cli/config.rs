@@ -15,7 +15,7 @@ use crate::server::{Listen, SERVERS};
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
     /// The web server
-    #[arg(value_parser = PossibleValuesParser::new(SERVERS.iter().map(|server| server.name())))]
+    #[arg(value_parser = PossibleValuesParser::new(SERVERS.iter().map(|server| server.name)))]
     server: String,
     /// The folder of the site
     site: PathBuf,
@@ -32,9 +32,9 @@ pub(super) struct ConfigArgs {
 
 impl ConfigArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        let named = SERVERS.iter().find(|server| server.name() == self.server);
+        let named = SERVERS.iter().find(|server| server.name == self.server);
         let options = config::Options {
-            server: *named.ok_or_else(|| anyhow::anyhow!("there is no such server"))?,
+            server: named.ok_or_else(|| anyhow::anyhow!("there is no such server"))?,
             site: self.site,
             listen: self.listen,
             exact: self.exact,
@@ -50,7 +50,7 @@ impl ConfigArgs {
 pub(super) fn servers_help() -> String {
     let mut help = String::from("Servers:\n");
     for server in SERVERS {
-        let _ = writeln!(help, "  {:10} {}", server.name(), server.about());
+        let _ = writeln!(help, "  {:10} {}", server.name, server.about);
     }
     help
 }

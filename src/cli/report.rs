@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::error::shown;
 use crate::fsx::shown_path;
-use crate::note::Note;
-use crate::ops::build::{Moved, Summary};
+use crate::note::{Note, Severity};
+use crate::ops::build::Summary;
+use crate::ops::changes::{Changes, Named};
 use crate::ops::edit::Edited;
 use crate::ops::list::Listed;
 use crate::ops::prune::Pruned;
@@ -21,36 +22,39 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
 
 /// What was built, in lines.
 pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
-    let mut lines: Vec<String> = summary
-        .references
-        .iter()
-        .map(|built| format!("{} {}", built.name, built.digest))
-        .collect();
+    let line = |reference: &Named| format!("{reference} {}", reference.digest);
+    let mut lines: Vec<String> = summary.references.iter().map(line).collect();
+    let Changes {
+        moved,
+        removed,
+        files,
+        ..
+    } = &summary.changes;
     lines.extend(
-        summary
-            .moved
+        moved
             .iter()
-            .map(|moved| format!("moved {} from {}", moved.name, moved.from)),
+            .map(|tag| format!("moved {} from {}", tag.to, tag.from)),
     );
-    lines.extend(summary.dropped.iter().map(|name| format!("dropped {name}")));
+    lines.extend(removed.iter().map(|name| format!("dropped {name}")));
     lines.extend(summary.notes.iter().map(note));
-    let changes = &summary.changes;
     let references = count(summary.references.len() as u64, "reference");
-    let done = if dry_run { "would write" } else { "wrote" };
-    let mut text = if changes.is_nothing() {
-        format!("{references}: nothing to do")
+    let [write, delete] = if dry_run {
+        ["would write", "would delete"]
     } else {
-        format!(
-            "{references}: {done} {} ({}) and {}",
-            count(changes.files, "file"),
-            bytes(changes.bytes),
-            count(changes.links, "link")
-        )
+        ["wrote", "deleted"]
     };
-    if changes.removed > 0 {
-        let removed = count(changes.removed, "stale file");
-        let verb = if dry_run { "would remove" } else { "removed" };
-        let _ = write!(text, ", {verb} {removed}");
+    if files.is_nothing() {
+        lines.push(format!("{references}: nothing to do"));
+        return lines;
+    }
+    let mut text = format!(
+        "{references}: {write} {} ({}) and {}",
+        count(files.files, "file"),
+        bytes(files.bytes),
+        count(files.links, "link")
+    );
+    if files.deleted > 0 {
+        let _ = write!(text, ", {delete} {}", count(files.deleted, "stale file"));
     }
     lines.push(text);
     lines
@@ -63,11 +67,17 @@ pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
     } else {
         ["tagged", "moved", "removed"]
     };
+    let changes = &edited.changes;
     let mut lines = Vec::new();
-    lines.extend(edited.tagged.iter().map(|name| format!("{tag} {name}")));
-    let move_line = |tag: &Moved| format!("{moves} {} from {}", tag.name, tag.from);
-    lines.extend(edited.moved.iter().map(move_line));
-    lines.extend(edited.removed.iter().map(|name| format!("{remove} {name}")));
+    lines.extend(changes.added.iter().map(|name| format!("{tag} {name}")));
+    let to_other = changes.moved.iter();
+    lines.extend(to_other.map(|tag| format!("{moves} {} from {}", tag.to, tag.from)));
+    lines.extend(
+        changes
+            .removed
+            .iter()
+            .map(|name| format!("{remove} {name}")),
+    );
     lines.extend(edited.notes.iter().map(note));
     if lines.is_empty() {
         lines.push("nothing to do".into());
@@ -90,7 +100,8 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         let line = |name: &String| format!("{verb} {}", shown(name));
         names.iter().map(line).collect::<Vec<_>>()
     };
-    let mut lines = named(remove, &pruned.removed);
+    let removed = pruned.removed.iter();
+    let mut lines: Vec<String> = removed.map(|name| format!("{remove} {name}")).collect();
     if dry_run {
         lines.extend(named(delete, &pruned.names));
         lines.extend(named(delete, &pruned.files));
@@ -124,15 +135,15 @@ pub(super) fn list(listed: &[Listed]) -> String {
         .iter()
         .map(|row| {
             let platforms = row.platforms.join(",");
-            let v1 = row.v1_id.as_ref().map_or("-", |id| &id[..12]);
+            let v1 = row.name.v1_id.as_ref().map_or("-", |id| &id[..12]);
             let platforms = if platforms.is_empty() {
                 row.artifact_type.as_deref().map_or("-".into(), shown)
             } else {
                 platforms
             };
             [
-                row.name.clone(),
-                row.digest.to_string(),
+                row.name.to_string(),
+                row.name.digest.to_string(),
                 platforms,
                 bytes(row.size),
                 v1.into(),
@@ -149,7 +160,7 @@ pub(super) fn list(listed: &[Listed]) -> String {
 pub(super) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let _ = writeln!(text, "{}: {}", shown(&finding.path), finding.problem);
+        let _ = writeln!(text, "{}: {}", shown(&finding.path), finding.message);
     }
     text
 }
@@ -190,10 +201,10 @@ pub(super) fn server_findings(findings: &[crate::probe::Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let note = match finding.severity {
-            crate::probe::Severity::Error => "",
-            crate::probe::Severity::Note => "note: ",
+            Severity::Error | Severity::Warning => "",
+            Severity::Note => "note: ",
         };
-        let _ = write!(text, "{note}{}: {}", shown(&finding.path), finding.problem);
+        let _ = write!(text, "{note}{}: {}", shown(&finding.path), finding.message);
         if finding.count > 1 {
             let _ = write!(text, " ({} times)", finding.count);
         }

@@ -92,7 +92,8 @@ impl VerifyArgs {
 
     #[cfg(feature = "verify-url")]
     fn run_url(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        use crate::probe::{self, Severity};
+        use crate::note::Severity;
+        use crate::probe;
 
         /// Requests wait more than they work, so the number of cores says nothing.
         const JOBS: u16 = 8;

@@ -8,14 +8,14 @@ use anyhow::bail;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::ops::view::View;
-use crate::server::{Listen, Server, Setup};
+use crate::server::{Knows, Listen, Server, Setup};
 use crate::site;
 use crate::site_files::SiteFiles;
 
 /// What to write.
 pub struct Options {
     /// The server.
-    pub server: &'static dyn Server,
+    pub server: &'static Server,
     /// The folder of the site.
     pub site: PathBuf,
     /// Where it listens.
@@ -32,10 +32,10 @@ pub struct Options {
 /// When there is no site, or a file cannot be written.
 pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
-    if options.exact && !server.can_be_exact() {
-        bail!("`--exact` means nothing to `{}`", server.name());
+    if options.exact && server.knows != Knows::ContentIfExact {
+        bail!("`--exact` means nothing to `{}`", server.name);
     }
-    let needed = server.depends_on_content(options.exact);
+    let needed = server.knows.content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
     if view.is_none() {
         site::read(&options.site)?;
@@ -49,7 +49,7 @@ pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<P
         output,
         plan: view.as_ref().map(View::plan),
     };
-    let files = server.files(options.exact);
+    let files = (server.render)(&setup)?;
     let Some(output) = &setup.output else {
         if files.len() > 1 {
             return Err(anyhow::anyhow!(
@@ -58,16 +58,16 @@ pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<P
             ))
             .hint("name the first with `-o FILE`; the others lie beside it");
         }
-        server.write(&setup, "", stdout)?;
+        files.iter().try_for_each(|file| file.write(stdout))?;
         return Ok(Vec::new());
     };
     let mut written = Vec::new();
     // The main file names the others, so it comes last.
     for file in files.iter().rev() {
         let mut path = output.clone().into_os_string();
-        path.push(file);
+        path.push(file.suffix);
         let path = PathBuf::from(path);
-        fsx::replace(&path, |out| server.write(&setup, file, out))?;
+        fsx::replace(&path, |out| file.write(out))?;
         written.push(path);
     }
     written.reverse();

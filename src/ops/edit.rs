@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -10,16 +11,15 @@ use serde::Serialize;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
-use crate::images::v1_images::V1Images;
 use crate::note::Note;
-use crate::ops::build::{Moved, check_case, encode, tags_changed};
-use crate::plan::Plan;
+use crate::ops::changes::Changes;
+use crate::ops::commit::{Commit, check_case};
 use crate::site::{self, load};
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::writer::Site;
-use crate::writer::write::Changes;
+use crate::writer::write;
 
 /// Which site is edited, and how.
 #[derive(Debug)]
@@ -33,13 +33,7 @@ pub struct Options {
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
 pub struct Edited {
-    /// Tags that are new, as `repository:tag`.
-    pub tagged: Vec<String>,
-    /// Tags that another manifest had.
-    pub moved: Vec<Moved>,
-    /// References that are gone: `repository:tag`, or `repository@digest` for a manifest.
-    pub removed: Vec<String>,
-    /// What changed on disk.
+    /// What changed.
     pub changes: Changes,
     /// What ought to be known.
     pub notes: Vec<Note>,
@@ -203,14 +197,11 @@ fn edit(
         };
     }
     let notes = check_case(&images, &site)?;
-    let changes = apply(&site, &catalogue, &mut images, &touched)?;
-    let (moved, _) = tags_changed(&before.repositories, &catalogue.repositories);
-    let (tagged, removed) = compared(&before, &catalogue, &touched);
+    let files = apply(&site, &catalogue, &mut images, &touched)?;
+    let (before, after) = (&before.repositories, &catalogue.repositories);
+    let changes = Changes::of_tags(before, after).with_manifests(before, after);
     Ok(Edited {
-        tagged,
-        moved,
-        removed,
-        changes,
+        changes: Changes { files, ..changes },
         notes,
     })
 }
@@ -261,47 +252,12 @@ fn apply(
     catalogue: &Catalogue,
     images: &mut Images,
     touched: &BTreeSet<Repository>,
-) -> anyhow::Result<Changes> {
-    let v1 = if catalogue.apis.v1 {
-        let platform = catalogue.v1_platform.as_ref();
-        V1Images::find(images, Some(&site.files), platform, &|below, stored| {
-            encode(below, stored, &site.staging)
-        })?
-    } else {
-        V1Images::default()
-    };
-    let dropped = touched
-        .iter()
-        .filter(|name| !catalogue.repositories.contains_key(*name))
-        .cloned()
-        .collect();
-    site.apply(&Plan {
+) -> anyhow::Result<write::Changes> {
+    let commit = Commit {
+        site,
         catalogue,
-        images,
-        v1: &v1,
-        dropped: &dropped,
-    })
-}
-
-/// Tags that are new, and references that are gone, in the repositories that were looked at.
-fn compared(
-    before: &Catalogue,
-    after: &Catalogue,
-    touched: &BTreeSet<Repository>,
-) -> (Vec<String>, Vec<String>) {
-    let none = Repo::default();
-    let (mut tagged, mut removed) = (Vec::new(), Vec::new());
-    for name in touched {
-        let [old, new] = [before, after].map(|all| all.repositories.get(name).unwrap_or(&none));
-        let given = new.tags.keys().filter(|tag| !old.tags.contains_key(*tag));
-        tagged.extend(given.map(|tag| format!("{name}:{tag}")));
-        let gone = old.tags.keys().filter(|tag| !new.tags.contains_key(*tag));
-        removed.extend(gone.map(|tag| format!("{name}:{tag}")));
-        let gone = old
-            .manifests
-            .keys()
-            .filter(|digest| !new.manifests.contains_key(*digest));
-        removed.extend(gone.map(|digest| format!("{name}@{digest}")));
-    }
-    (tagged, removed)
+        touched,
+        is_whole: false,
+    };
+    Ok(commit.apply(images, &Arc::default())?.1)
 }

@@ -5,28 +5,24 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::images::Images;
+use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, Manifest};
-use crate::spec::name::Repository;
 
 /// A reference of a site.
 #[derive(Debug, Serialize)]
 pub struct Listed {
-    /// `repository:tag`, or `repository@digest` for a manifest without a tag.
-    pub name: String,
-    /// The manifest.
-    pub digest: Digest,
+    /// Its names.
+    #[serde(flatten)]
+    pub name: Named,
     /// Its media type.
     pub media_type: &'static str,
     /// What it runs on; of an index, each child that the site has.
     pub platforms: Vec<String>,
     /// Bytes of the manifest and all that it points to.
     pub size: u64,
-    /// The top v1 id, if it has a v1 form.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub v1_id: Option<String>,
     /// What it is, where it is no image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
@@ -49,19 +45,20 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
                 .get(repository)
                 .and_then(|tags| tags.get(tag))
                 .map(ToString::to_string);
-            listed.push(Listed {
+            let name = Named {
                 v1_id: top,
-                ..row(&images, format!("{repository}:{tag}"), *digest)?
-            });
+                ..named(repository, Some(tag), *digest)
+            };
+            listed.push(row(&images, name)?);
         }
-        for digest in untagged(&images, repository, repo) {
-            listed.push(row(&images, format!("{repository}@{digest}"), digest)?);
+        for digest in untagged(&images, repo) {
+            listed.push(row(&images, named(repository, None, digest))?);
         }
     }
     Ok(listed)
 }
 
-fn untagged(images: &Images, _repository: &Repository, repo: &Repo) -> Vec<Digest> {
+fn untagged(images: &Images, repo: &Repo) -> Vec<Digest> {
     let children = repo
         .manifests
         .keys()
@@ -77,18 +74,16 @@ fn untagged(images: &Images, _repository: &Repository, repo: &Repo) -> Vec<Diges
         .collect()
 }
 
-fn row(images: &Images, name: String, digest: Digest) -> anyhow::Result<Listed> {
-    let manifest = &images.manifests[&digest];
+fn row(images: &Images, name: Named) -> anyhow::Result<Listed> {
+    let manifest = &images.manifests[&name.digest];
     let mut platforms = Vec::new();
     let mut size = 0;
     measure(images, manifest, &mut platforms, &mut size)?;
     Ok(Listed {
         name,
-        digest,
         media_type: manifest.media_type,
         platforms,
         size,
-        v1_id: None,
         artifact_type: manifest
             .artifact_type
             .clone()

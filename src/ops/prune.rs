@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::fsx;
 use crate::images::Images;
+use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Catalogue;
@@ -38,8 +39,8 @@ pub struct Options {
 /// What was deleted, or would be.
 #[derive(Debug, Default, Serialize)]
 pub struct Pruned {
-    /// Manifests that were taken out of the catalogue, as `repository@digest`.
-    pub removed: Vec<String>,
+    /// Manifests that were taken out of the catalogue.
+    pub removed: Vec<Named>,
     /// Names of references that the catalogue does not have, which were deleted at once: paths relative
     /// to the root of the site.
     pub names: Vec<String>,
@@ -98,7 +99,7 @@ pub fn prune(
         removed: removed
             .iter()
             .flat_map(|(name, digests)| {
-                digests.iter().map(move |digest| format!("{name}@{digest}"))
+                digests.iter().map(move |digest| named(name, None, *digest))
             })
             .collect(),
         names: names.iter().map(|file| file.path.clone()).collect(),

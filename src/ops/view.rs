@@ -1,6 +1,5 @@
 //! A whole site, loaded for reading.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::images::Images;
@@ -9,14 +8,12 @@ use crate::plan::Plan;
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::Catalogue;
-use crate::spec::name::Repository;
 
 /// What a site serves.
 pub(super) struct View {
     pub(super) catalogue: Catalogue,
     pub(super) images: Images,
     pub(super) v1: V1Images,
-    none_dropped: BTreeSet<Repository>,
 }
 
 impl View {
@@ -48,7 +45,6 @@ impl View {
             catalogue,
             images,
             v1,
-            none_dropped: BTreeSet::new(),
         })
     }
 
@@ -58,7 +54,6 @@ impl View {
             catalogue: &self.catalogue,
             images: &self.images,
             v1: &self.v1,
-            dropped: &self.none_dropped,
         }
     }
 }

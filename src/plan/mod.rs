@@ -35,8 +35,6 @@ pub struct Plan<'a> {
     pub images: &'a Images,
     /// Their v1 images.
     pub v1: &'a V1Images,
-    /// Repositories that the site no longer serves.
-    pub dropped: &'a BTreeSet<Repository>,
 }
 
 /// A part of the plan.

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::probe::kinds::{self, Kind, Severity};
+use crate::note::Severity;
+use crate::probe::kinds::{self, Kind};
 
 /// A kind of problem that a server has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +17,7 @@ pub struct Finding {
     /// The name of the kind, for machines.
     pub kind: &'static str,
     /// What was seen at `path`, and what follows from it.
-    pub problem: String,
+    pub message: String,
     /// The clients that fail; for a note, those that would be better off without it.
     pub breaks: Vec<&'static str>,
     /// How many times it was seen.
@@ -67,7 +68,7 @@ impl Findings {
             .map(|((severity, kind, breaks), seen)| Finding {
                 path: seen.path,
                 kind,
-                problem: if seen.why.is_empty() {
+                message: if seen.why.is_empty() {
                     seen.what
                 } else {
                     format!("{}: {}", seen.what, seen.why)

@@ -5,9 +5,7 @@
 //! crane, oras-go 2.6, `oras` of `PyPI`, `docker-registry-client` 3.4.0 of npm. Docker up to 0.9, cosign
 //! and caches were not run: their kinds follow from their source and from RFC 9111.
 
-use serde::Serialize;
-
-use Severity::{Error, Note};
+use crate::note::Severity::{self, Error, Note};
 
 const DOCKER_OLD: &str = "docker <= 0.9";
 const DOCKER_V1: &str = "docker <= 1.9";
@@ -32,16 +30,6 @@ const GO: &[&str] = &[
     DOCKER_V1, DOCKER_20, DOCKER_28, CONTAINERD, PODMAN, CRANE, ORAS,
 ];
 const TLS: &[&str] = &[DOCKER_V1, DOCKER_20, DOCKER_28, CONTAINERD, PODMAN];
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Some clients fail, or content is wrong.
-    Error,
-    /// It works and could be better.
-    Note,
-}
 
 /// A kind of problem.
 pub(super) struct Kind {

@@ -31,7 +31,6 @@ mod v1;
 mod v2;
 
 pub use finding::Finding;
-pub use kinds::Severity;
 
 /// The longest list of one repository or of all that is read, in bytes.
 const MAX_LIST: u64 = 64 << 20;

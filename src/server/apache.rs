@@ -1,49 +1,42 @@
 //! Apache httpd: what the `.htaccess` files of the site, see [`crate::plan`], cannot say.
 
-use std::io::Write;
-
 use anyhow::anyhow;
 
 use crate::error::WithHint as _;
 use crate::plan::htaccess::ERRORS;
-use crate::server::{Server, Setup, quoted};
+use crate::server::{Knows, Rendered, Server, Setup, quoted};
 use crate::site;
 use crate::site_files::catalogue::ServedBy;
 
 const CONFIG: &str = include_str!("apache.conf");
 
-pub(super) struct Apache;
+pub(super) const SERVER: Server = Server {
+    name: "apache",
+    about: "a complete configuration for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
+    knows: Knows::Place,
+    render,
+};
 
-impl Server for Apache {
-    fn name(&self) -> &'static str {
-        "apache"
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let (files, catalogue) = site::read(setup.site.root())?;
+    if !catalogue.servers.contains(&ServedBy::Apache) {
+        return Err(anyhow!("{} has no files for Apache", files.origin()))
+            .hint("build into it once with `--server apache`");
     }
-
-    fn about(&self) -> &'static str {
-        "a complete configuration for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`"
+    let root = files.root().to_string_lossy();
+    if root.contains('?') {
+        return Err(anyhow!(
+            "Apache takes the `?` in {} for a query",
+            files.origin()
+        ))
+        .hint("give the folder another name");
     }
-
-    fn write(&self, setup: &Setup<'_>, _file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-        let (files, catalogue) = site::read(setup.site.root())?;
-        if !catalogue.servers.contains(&ServedBy::Apache) {
-            return Err(anyhow!("{} has no files for Apache", files.origin()))
-                .hint("build into it once with `--server apache`");
-        }
-        let root = files.root().to_string_lossy();
-        if root.contains('?') {
-            return Err(anyhow!(
-                "Apache takes the `?` in {} for a query",
-                files.origin()
-            ))
-            .hint("give the folder another name");
-        }
-        // `<Directory>` takes wildcards, and escapes none of them: `?` stands for them too.
-        let folder = root.replace(['[', '\\'], "?");
-        let text = CONFIG
-            .replace("@LISTEN@", &setup.listen.to_string())
-            .replace("@ERRORS@\n", ERRORS)
-            .replace("@ROOT@", &quoted(&root))
-            .replace("@FOLDER@", &quoted(&folder));
-        Ok(out.write_all(text.as_bytes())?)
-    }
+    // `<Directory>` takes wildcards, and escapes none of them: `?` stands for them too.
+    let folder = root.replace(['[', '\\'], "?");
+    let text = CONFIG
+        .replace("@LISTEN@", &setup.listen.to_string())
+        .replace("@ERRORS@\n", ERRORS)
+        .replace("@ROOT@", &quoted(&root))
+        .replace("@FOLDER@", &quoted(&folder));
+    Ok(vec![Rendered::main(text)])
 }

@@ -16,10 +16,8 @@ use crate::endpoint::Endpoint;
 use crate::fsx;
 use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
-use crate::server::{Server, Setup};
+use crate::server::{Knows, Rendered, Server, Setup, Text};
 use crate::spec::digest::Digest;
-
-pub(super) struct Headers;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -32,36 +30,36 @@ struct Line<'a> {
     cache: &'a str,
 }
 
-impl Server for Headers {
-    fn name(&self) -> &'static str {
-        "headers"
-    }
+pub(super) const SERVER: Server = Server {
+    name: "headers",
+    about: "for any other: path, file, type, digest, size and cache class, one JSON object a line",
+    knows: Knows::Content,
+    render,
+};
 
-    fn about(&self) -> &'static str {
-        "for any other: path, file, type, digest, size and cache class, one JSON object a line"
-    }
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let plan = setup.plan.as_ref().context("the headers need the plan")?;
+    Ok(vec![Rendered {
+        suffix: "",
+        content: Text::Lines(Box::new(move |out| lines(setup, plan, out))),
+    }])
+}
 
-    fn depends_on_content(&self, _exact: bool) -> bool {
-        true
-    }
-
-    fn write(&self, setup: &Setup<'_>, _file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-        let plan = setup.plan.as_ref().context("the headers need the plan")?;
-        for part in plan.parts() {
-            if let Part::V1Image(id) = part {
-                for name in ["ancestry", "checksum", "json", "layer"] {
-                    line(setup, &format!("v1/images/{id}/{name}"), None, out)?;
-                }
-                continue;
+fn lines(setup: &Setup<'_>, plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    for part in plan.parts() {
+        if let Part::V1Image(id) = part {
+            for name in ["ancestry", "checksum", "json", "layer"] {
+                line(setup, &format!("v1/images/{id}/{name}"), None, out)?;
             }
-            for stage in Stage::ALL {
-                for (file, content) in plan.tree(part, stage)?.files() {
-                    line(setup, file, digest(plan, part, file, content), out)?;
-                }
+            continue;
+        }
+        for stage in Stage::ALL {
+            for (file, content) in plan.tree(part, stage)?.files() {
+                line(setup, file, digest(plan, part, file, content), out)?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Writes the line of a file, if clients ask for it.

@@ -19,44 +19,84 @@ mod lighttpd;
 mod nginx;
 mod rsync;
 
-/// A web server that can serve a site.
-pub trait Server: Sync {
+/// A way to serve or carry a site that needs to be told about it.
+pub struct Server {
     /// Its name on the command line.
-    fn name(&self) -> &'static str;
-
+    pub name: &'static str,
     /// What it is and what it needs, in one line.
-    fn about(&self) -> &'static str;
+    pub about: &'static str,
+    /// What of the site it must know.
+    pub knows: Knows,
+    /// The files of its configuration, the main one first; fails when it cannot serve the site.
+    pub render: for<'a> fn(&'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>>,
+}
 
-    /// The files of its configuration: what is appended to the name of the main one.
-    fn files(&self, _exact: bool) -> &'static [&'static str] {
-        &[""]
+/// A file of a configuration.
+pub struct Rendered<'a> {
+    /// What is appended to the name of the main file, which the user gives; nothing for the main file itself.
+    pub suffix: &'static str,
+    /// What is in it.
+    pub content: Text<'a>,
+}
+
+/// What is in a file of a configuration.
+pub enum Text<'a> {
+    /// This.
+    Whole(String),
+    /// What this writes, of any length; fails when the site is damaged, or the writer fails.
+    Lines(Box<Lines<'a>>),
+}
+
+/// Writes text of any length.
+pub type Lines<'a> = dyn Fn(&mut dyn Write) -> anyhow::Result<()> + 'a;
+
+impl Rendered<'_> {
+    /// The only file, or the main one.
+    fn main(text: String) -> Self {
+        Self {
+            suffix: "",
+            content: Text::Whole(text),
+        }
     }
 
-    /// Whether it can be told to name what the site holds, for exact headers.
-    fn can_be_exact(&self) -> bool {
-        false
-    }
-
-    /// Whether what it says depends on what the site holds; without `exact`, or with it.
-    fn depends_on_content(&self, _exact: bool) -> bool {
-        false
-    }
-
-    /// Writes one of its files.
+    /// Writes what is in it.
     ///
     /// # Errors
     /// When the site is damaged, or `out` fails.
-    fn write(&self, setup: &Setup<'_>, file: &str, out: &mut dyn Write) -> anyhow::Result<()>;
+    pub fn write(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        match &self.content {
+            Text::Whole(text) => Ok(out.write_all(text.as_bytes())?),
+            Text::Lines(write) => write(out),
+        }
+    }
+}
+
+/// What of a site a configuration depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knows {
+    /// Where it lies.
+    Place,
+    /// What it holds.
+    Content,
+    /// Where it lies, and with `--exact` what it holds.
+    ContentIfExact,
+}
+
+impl Knows {
+    /// Whether it depends on what the site holds.
+    pub fn content(self, exact: bool) -> bool {
+        self == Self::Content || (exact && self == Self::ContentIfExact)
+    }
 }
 
 /// Every server.
-pub static SERVERS: &[&dyn Server] = &[
-    &nginx::Nginx,
-    &caddy::Caddy,
-    &apache::Apache,
-    &lighttpd::Lighttpd,
-    &rsync::Rsync,
-    &headers::Headers,
+pub const SERVERS: &[Server] = &[
+    nginx::SERVER,
+    caddy::SERVER,
+    apache::SERVER,
+    lighttpd::SERVER,
+    rsync::SERVER,
+    headers::SERVER,
 ];
 
 /// What is to be served, and where.

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::plan::Plan;
-use crate::server::{Server, Setup, quoted};
+use crate::server::{Knows, Rendered, Server, Setup, Text, quoted};
 use crate::site_files::SiteFiles;
 use crate::spec::media_type;
 
@@ -63,63 +63,50 @@ map $tag_file $tag_digest {
 }
 "#;
 
-pub(super) struct Nginx;
+pub(super) const SERVER: Server = Server {
+    name: "nginx",
+    about: "a complete configuration; start it with `nginx -p FOLDER -c FILE`",
+    knows: Knows::ContentIfExact,
+    render,
+};
 
-impl Server for Nginx {
-    fn name(&self) -> &'static str {
-        "nginx"
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let path = setup.site.root().to_string_lossy();
+    if path.contains('$') {
+        return Err(anyhow::anyhow!(
+            "nginx takes the `$` in `{}` for a variable",
+            fsx::shown_path(setup.site.root())
+        ))
+        .hint("give the folder another name, or a link without it");
     }
-
-    fn about(&self) -> &'static str {
-        "a complete configuration; start it with `nginx -p FOLDER -c FILE`"
-    }
-
-    fn can_be_exact(&self) -> bool {
-        true
-    }
-
-    fn files(&self, exact: bool) -> &'static [&'static str] {
-        if exact { &["", MAPS] } else { &[""] }
-    }
-
-    fn depends_on_content(&self, exact: bool) -> bool {
-        exact
-    }
-
-    fn write(&self, setup: &Setup<'_>, file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-        if file == MAPS {
-            let plan = setup.plan.as_ref().context("the maps need the plan")?;
-            return maps(plan, &setup.site, out);
-        }
-        let path = setup.site.root().to_string_lossy();
-        if path.contains('$') {
-            return Err(anyhow::anyhow!(
-                "nginx takes the `$` in `{}` for a variable",
-                fsx::shown_path(setup.site.root())
-            ))
-            .hint("give the folder another name, or a link without it");
-        }
-        let mut text = EXAMPLE.to_owned();
-        if setup.exact {
-            for [from, to] in EXACT {
-                if text.matches(from).count() != 1 {
-                    bail!("the example has changed where `--exact` changes it: {from}");
-                }
-                text = text.replace(from, to);
+    let mut text = EXAMPLE.to_owned();
+    if setup.exact {
+        for [from, to] in EXACT {
+            if text.matches(from).count() != 1 {
+                bail!("the example has changed where `--exact` changes it: {from}");
             }
-            let mut maps = setup.output.clone().unwrap_or_default().into_os_string();
-            maps.push(MAPS);
-            text = text.replace(
-                "include MAPS",
-                &format!("include {}", quoted(&maps.to_string_lossy())),
-            );
+            text = text.replace(from, to);
         }
-        let root = format!("root {}", quoted(&path));
-        let text = text
-            .replace("root /srv/registry", &root)
-            .replace("listen 5000", &format!("listen {}", setup.listen));
-        Ok(out.write_all(text.as_bytes())?)
+        let mut maps = setup.output.clone().unwrap_or_default().into_os_string();
+        maps.push(MAPS);
+        text = text.replace(
+            "include MAPS",
+            &format!("include {}", quoted(&maps.to_string_lossy())),
+        );
     }
+    let root = format!("root {}", quoted(&path));
+    let text = text
+        .replace("root /srv/registry", &root)
+        .replace("listen 5000", &format!("listen {}", setup.listen));
+    let mut files = vec![Rendered::main(text)];
+    if setup.exact {
+        let plan = setup.plan.as_ref().context("the maps need the plan")?;
+        files.push(Rendered {
+            suffix: MAPS,
+            content: Text::Lines(Box::new(move |out| maps(plan, &setup.site, out))),
+        });
+    }
+    Ok(files)
 }
 
 fn maps(plan: &Plan<'_>, site: &SiteFiles, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -1,25 +1,19 @@
 //! rsync: no server, but how a site gets to one: a shell script that copies it in the order of publishing.
 
-use std::io::Write;
-
-use crate::server::{Server, Setup};
+use crate::server::{Knows, Rendered, Server, Setup};
 
 const TEMPLATE: &str = include_str!("rsync.sh");
 
-pub(super) struct Rsync;
+pub(super) const SERVER: Server = Server {
+    name: "rsync",
+    about: "a shell script that copies the site to a server: `sh FILE HOST:FOLDER`",
+    knows: Knows::Place,
+    render,
+};
 
-impl Server for Rsync {
-    fn name(&self) -> &'static str {
-        "rsync"
-    }
-
-    fn about(&self) -> &'static str {
-        "a shell script that copies the site to a server: `sh FILE HOST:FOLDER`"
-    }
-
-    fn write(&self, setup: &Setup<'_>, _file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-        let root = setup.site.root().to_string_lossy().replace('\'', r"'\''");
-        let text = TEMPLATE.replace("'/srv/registry'", &format!("'{root}'"));
-        Ok(out.write_all(text.as_bytes())?)
-    }
+#[expect(clippy::unnecessary_wraps, reason = "other servers refuse some sites")]
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let root = setup.site.root().to_string_lossy().replace('\'', r"'\''");
+    let text = TEMPLATE.replace("'/srv/registry'", &format!("'{root}'"));
+    Ok(vec![Rendered::main(text)])
 }

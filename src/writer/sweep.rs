@@ -16,7 +16,7 @@ const MAX_RULES: u64 = 64 << 20;
 impl Writer<'_> {
     /// Removes the pointers that a repository no longer has: of tags that are gone, and second names
     /// under an old type.
-    pub(super) fn sweep(&self, repository: &Repository) -> anyhow::Result<()> {
+    pub(super) fn sweep(&self, repository: &Repository, is_dropped: bool) -> anyhow::Result<()> {
         let mut planned = Tree::default();
         if self.plan.images.repositories.contains_key(repository) {
             planned = self
@@ -41,7 +41,7 @@ impl Writer<'_> {
         gone.retain(|path| !planned.has(path));
         gone.sort_by_key(|path| Reverse(Turn::of(path.as_ref())));
         gone.iter().try_for_each(|path| self.drop(path))?;
-        if self.plan.dropped.contains(repository) && !self.site.is_dry() {
+        if is_dropped && !self.site.is_dry() {
             for folder in self.plan.folders(repository) {
                 self.site.files.remove_empty(&folder)?;
             }
@@ -50,7 +50,7 @@ impl Writer<'_> {
     }
 
     fn drop(&self, path: &str) -> anyhow::Result<()> {
-        self.counts.removed.fetch_add(1, Ordering::Relaxed);
+        self.counts.deleted.fetch_add(1, Ordering::Relaxed);
         if self.site.is_dry() {
             Ok(())
         } else {

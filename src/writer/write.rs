@@ -34,23 +34,28 @@ pub struct Changes {
     pub bytes: u64,
     /// Names given to content that the site has already.
     pub links: u64,
-    /// Files removed: names of tags that are gone.
-    pub removed: u64,
+    /// Files deleted: of tags and lists that are gone.
+    pub deleted: u64,
 }
 
 impl Changes {
     /// Whether everything was there already.
     pub fn is_nothing(&self) -> bool {
-        self.files + self.links + self.removed == 0
+        self.files + self.links + self.deleted == 0
     }
 }
 
 impl Site {
-    /// Brings the site to the plan. A dry run only counts.
+    /// Brings the site to the plan, and removes the names of repositories that were `dropped`. A dry run
+    /// only counts.
     ///
     /// # Errors
     /// When a file cannot be read or written; what was listed before is whole all the same.
-    pub fn apply(&self, plan: &Plan<'_>) -> anyhow::Result<Changes> {
+    pub fn apply(
+        &self,
+        plan: &Plan<'_>,
+        dropped: &BTreeSet<&Repository>,
+    ) -> anyhow::Result<Changes> {
         let writer = Writer {
             site: self,
             plan,
@@ -61,7 +66,7 @@ impl Site {
             .images
             .repositories
             .keys()
-            .chain(plan.dropped)
+            .chain(dropped.iter().copied())
             .collect();
         let mut changed = false;
         let mut unsynced = Unsynced::new(self.files.root());
@@ -89,11 +94,11 @@ impl Site {
         }
         repositories
             .par_iter()
-            .try_for_each(|repository| writer.sweep(repository))?;
+            .try_for_each(|repository| writer.sweep(repository, dropped.contains(repository)))?;
         let counts = writer.counts.into_changes();
         // A run that died may have left nothing else to do.
-        if !self.is_dry() && (changed || counts.removed > 0 || !self.pending.is_empty()) {
-            if counts.removed > 0 {
+        if !self.is_dry() && (changed || counts.deleted > 0 || !self.pending.is_empty()) {
+            if counts.deleted > 0 {
                 fsx::sync(self.files.root())?;
             } else {
                 unsynced.sync()?;
@@ -106,7 +111,8 @@ impl Site {
         Ok(counts)
     }
 
-    pub(super) fn is_dry(&self) -> bool {
+    /// Whether nothing is written.
+    pub fn is_dry(&self) -> bool {
         matches!(self.staging, Staging::Nowhere)
     }
 
@@ -146,7 +152,7 @@ pub(super) struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     links: AtomicU64,
-    pub(super) removed: AtomicU64,
+    pub(super) deleted: AtomicU64,
 }
 
 impl Counts {
@@ -160,7 +166,7 @@ impl Counts {
             files: self.files.into_inner(),
             bytes: self.bytes.into_inner(),
             links: self.links.into_inner(),
-            removed: self.removed.into_inner(),
+            deleted: self.deleted.into_inner(),
         }
     }
 }

@@ -117,7 +117,6 @@ fn plan(bencher: Bencher<'_, '_>) {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        dropped: &[].into(),
     };
     let files = || {
         let parts = plan.parts();

@@ -7,7 +7,9 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::support::archive::{Archive, Image};
-use crate::support::site::{assert_same, build, inodes, stderr, stillage, succeed, tree, verify};
+use crate::support::site::{
+    assert_same, build, inodes, name_of, stderr, stillage, succeed, tree, verify,
+};
 use crate::support::temp::TempDir;
 
 /// An archive of one image with these names.
@@ -76,7 +78,9 @@ fn a_tag_is_as_if_the_source_had_it() {
         &[archive(&folder, "a", &["app:1", "other:1"])],
     );
     let said = json("tag", &one, &["app:1", "stable", "V1"]);
-    assert_eq!(said["tagged"], serde_json::json!(["app:V1", "app:stable"]));
+    let added = said["changes"]["added"].as_array().unwrap().iter();
+    let added: Vec<String> = added.map(name_of).collect();
+    assert_eq!(added, ["app:V1", "app:stable"]);
     let names = ["app:1", "app:stable", "app:V1", "other:1"];
     let both = site(&folder, "both", &[archive(&folder, "a", &names)]);
     assert_same(&tree(&one), &tree(&both));
@@ -101,16 +105,8 @@ fn a_tag_moves_and_can_move_back() {
     assert_eq!(manifest("1"), manifest("2"));
     // The manifest that lost its tag is there by its digest.
     let listed = json("list", &site, &[]);
-    let names = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["name"].as_str().unwrap());
-    let lost = names
-        .clone()
-        .find(|name| name.starts_with("app@"))
-        .unwrap()
-        .to_owned();
+    let names = listed.as_array().unwrap().iter().map(name_of);
+    let lost = names.clone().find(|name| name.starts_with("app@")).unwrap();
     assert_eq!(names.count(), 3);
     run("tag", &site, &[&lost, "1"]);
     assert_same(&before, &tree(&site));
@@ -163,7 +159,11 @@ fn what_is_attached_goes_along() {
         &site,
     );
     let said = json("remove", &site, &["app:1"]);
-    assert_eq!(said["removed"].as_array().unwrap().len(), 5, "{said}");
+    assert_eq!(
+        said["changes"]["removed"].as_array().unwrap().len(),
+        5,
+        "{said}"
+    );
     let alone = folder.path().join("alone");
     build(&["fixtures/oci-layout-multiarch"], &alone);
     run("prune", &site, &["--grace", "0"]);
@@ -171,7 +171,7 @@ fn what_is_attached_goes_along() {
 
     // A child is part of its index, unless the index goes.
     let index = json("list", &site, &[])[0].clone();
-    assert_eq!(index["name"], "sample/multi:3.0");
+    assert_eq!(name_of(&index), "sample/multi:3.0");
     let index = index["digest"].as_str().unwrap().to_owned();
     let bytes = fs::read(site.join("v2/sample/multi/manifests").join(&index)).unwrap();
     let parsed: Value = serde_json::from_slice(&bytes).unwrap();
@@ -183,8 +183,8 @@ fn what_is_attached_goes_along() {
     verify(&site);
     let left = json("list", &site, &[]);
     assert_eq!(
-        (left.as_array().unwrap().len(), &left[0]["name"]),
-        (1, &"sample/multi:amd64".into())
+        (left.as_array().unwrap().len(), name_of(&left[0])),
+        (1, "sample/multi:amd64".to_owned())
     );
     run("remove", &site, &[&child]);
     assert_eq!(json("list", &site, &[]), Value::Array(Vec::new()));

@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use crate::support::expected::{Expected, Image, Kind, Layers, build_site, expected};
 use crate::support::files::digest;
-use crate::support::site::{json, stillage, succeed};
+use crate::support::site::{json, name_of, stillage, succeed};
 
 #[test]
 fn digests_and_ids_are_what_the_tools_gave() {
@@ -146,7 +146,7 @@ fn list_says_what_is_there() {
         };
         let row = listed
             .iter()
-            .find(|row| row["name"] == *name)
+            .find(|row| name_of(row) == name)
             .unwrap_or_else(|| panic!("{name}"));
         if of.kind != Kind::Artifact {
             assert_eq!(

@@ -45,7 +45,7 @@ fn found(port: u16, more: &[&str]) -> Vec<Found> {
         .iter()
         .map(|finding| {
             assert!(finding["count"].as_u64() > Some(0), "{finding}");
-            assert!(text(&finding["problem"]).len() > 10, "{finding}");
+            assert!(text(&finding["message"]).len() > 10, "{finding}");
             Found {
                 severity: text(&finding["severity"]),
                 kind: text(&finding["kind"]),

@@ -1,15 +1,15 @@
 //! Putting new images over what the site has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::import::ingest::{self, Job, Work};
-use crate::ops::build::{Moved, Options, mirror};
+use crate::ops::build::{Options, mirror};
 use crate::site::load;
-use crate::site_files::catalogue::{Apis, Catalogue, Repo};
+use crate::site_files::catalogue::{Apis, Catalogue};
 use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::name::{self, Repository};
 use crate::writer::Site;
@@ -20,8 +20,8 @@ pub(super) struct Merged {
     pub(super) images: Images,
     /// All repositories.
     pub(super) catalogue: Catalogue,
-    /// Repositories that it no longer serves.
-    pub(super) dropped: BTreeSet<Repository>,
+    /// The repositories that are looked at, and those that it no longer serves.
+    pub(super) touched: BTreeSet<Repository>,
     /// All repositories are looked at, since there may be names that the catalogue does not have.
     pub(super) is_whole: bool,
 }
@@ -110,14 +110,10 @@ pub(super) fn merge(
         let origin = origins.get(repository);
         origin.map_or_else(|| " in the site".into(), |origin| format!(" in {origin}"))
     })?;
-    let dropped = touched
-        .into_iter()
-        .filter(|repository| !catalogue.repositories.contains_key(repository))
-        .collect();
     Ok(Merged {
         images,
         catalogue,
-        dropped,
+        touched,
         is_whole,
     })
 }
@@ -185,27 +181,4 @@ fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
         images.blobs.insert(stored.digest, stored);
     }
     images.check_diff_ids()
-}
-
-/// The tags that moved, and those that are gone.
-pub(in crate::ops) fn tags_changed(
-    before: &BTreeMap<Repository, Repo>,
-    after: &BTreeMap<Repository, Repo>,
-) -> (Vec<Moved>, Vec<String>) {
-    let (mut moved, mut dropped) = (Vec::new(), Vec::new());
-    for (repository, repo) in before {
-        for (tag, from) in &repo.tags {
-            let name = format!("{repository}:{tag}");
-            match after.get(repository).and_then(|repo| repo.tags.get(tag)) {
-                Some(to) if to == from => {}
-                Some(to) => moved.push(Moved {
-                    name,
-                    from: *from,
-                    to: *to,
-                }),
-                None => dropped.push(name),
-            }
-        }
-    }
-    (moved, dropped)
 }

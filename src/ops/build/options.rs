@@ -8,11 +8,10 @@ use serde::Serialize;
 use crate::import::draft::Rules;
 use crate::import::selection::Selection;
 use crate::note::Note;
+use crate::ops::changes::{Changes, Named};
 use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
-use crate::spec::digest::Digest;
-use crate::writer::write::Changes;
 
 /// What to build.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub struct Options {
     pub last_wins: bool,
     /// The site lists exactly what the sources say.
     pub mirror: bool,
+    /// What is wrong with a source is an error, even where the rest of it can be taken.
+    pub strict: bool,
     /// The platform whose image v1 clients get of an index.
     pub v1_platform: Option<Platform>,
     /// Files of sources may be linked into the site rather than copied.
@@ -48,36 +49,9 @@ pub struct Options {
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The references that the sources gave.
-    pub references: Vec<Built>,
-    /// Tags that had another manifest before.
-    pub moved: Vec<Moved>,
-    /// Tags that the site no longer has.
-    pub dropped: Vec<String>,
+    pub references: Vec<Named>,
     /// What changed in the site.
     pub changes: Changes,
     /// What was decided or left out, and why.
     pub notes: Vec<Note>,
-}
-
-/// A tag that moved.
-#[derive(Debug, Serialize)]
-pub struct Moved {
-    /// `repository:tag`.
-    pub name: String,
-    /// The manifest that it had.
-    pub from: Digest,
-    /// The manifest that it has.
-    pub to: Digest,
-}
-
-/// A reference in the site.
-#[derive(Debug, Serialize)]
-pub struct Built {
-    /// `repository:tag`.
-    pub name: String,
-    /// The manifest.
-    pub digest: Digest,
-    /// The top v1 id, if it has a v1 form.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub v1_id: Option<String>,
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::images::Images;
 use crate::layer;
+use crate::note::Severity;
 use crate::ops::verify::{Finding, Kind};
 use crate::progress::Progress;
 use crate::site_files::blob_path;
@@ -17,7 +18,8 @@ pub(super) fn diff_ids(images: &mut Images, progress: &Arc<Progress>) -> Vec<Fin
     let finding = |digest: &Digest, error: &anyhow::Error| Finding {
         path: blob_path(digest),
         kind: Kind::Damaged,
-        problem: format!("{error:#}"),
+        severity: Severity::Error,
+        message: format!("{error:#}"),
     };
     let counted = |digest: Digest| (digest, images.blobs[&digest].content.counted(progress));
     let layers: Vec<(Digest, Content)> = images.layers().into_iter().map(counted).collect();

@@ -2,6 +2,7 @@
 //! its name says; anything else is one.
 
 use crate::fsx;
+use crate::note::Severity;
 use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, or_error};
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::v1::Place;
@@ -13,7 +14,8 @@ impl Verifier<'_> {
         Some(Finding {
             path: file.path.clone(),
             kind,
-            problem,
+            severity: Severity::Error,
+            message: problem,
         })
     }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -19,6 +19,7 @@ use crate::fsx::{self, Meta};
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
 use crate::layer;
+use crate::note::Severity;
 use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
@@ -59,8 +60,10 @@ pub struct Finding {
     pub path: String,
     /// What kind of problem it is, which says what mends it.
     pub kind: Kind,
+    /// How bad it is: always an error.
+    pub severity: Severity,
     /// What is wrong.
-    pub problem: String,
+    pub message: String,
 }
 
 /// The kinds of findings.
@@ -115,7 +118,8 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
                 } else {
                     Kind::Missing
                 },
-                problem: format!("{error:#}"),
+                severity: Severity::Error,
+                message: format!("{error:#}"),
             });
             Ok(())
         },
@@ -125,12 +129,10 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
     } else {
         V1Images::default()
     };
-    let dropped = BTreeSet::new();
     let plan = Plan {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        dropped: &dropped,
     };
     let verifier = Verifier {
         files: &files,
@@ -181,7 +183,8 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
             path: "v1/images".into(),
             // The error names the image.
             kind: Kind::Missing,
-            problem: format!("{error:#}"),
+            severity: Severity::Error,
+            message: format!("{error:#}"),
         });
         V1Images::default()
     })
@@ -230,13 +233,15 @@ impl Verifier<'_> {
                     Some(Finding {
                         path: path.into(),
                         kind,
-                        problem,
+                        severity: Severity::Error,
+                        message: problem,
                     })
                 })),
                 Err(error) => findings.push(Finding {
                     path: format!("{part:?}"),
                     kind: Kind::Damaged,
-                    problem: format!("{error:#}"),
+                    severity: Severity::Error,
+                    message: format!("{error:#}"),
                 }),
             }
         }

@@ -3,6 +3,7 @@
 use crate::fsx;
 use crate::images::v1_claims::Form;
 use crate::layer;
+use crate::note::Severity;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
 use crate::site_files::checksum;
 use crate::spec::manifest::MAX_JSON;
@@ -16,7 +17,8 @@ impl Verifier<'_> {
                 findings.push(Finding {
                     path: format!("v1/images/{id}/{name}"),
                     kind,
-                    problem,
+                    severity: Severity::Error,
+                    message: problem,
                 });
             }
         };

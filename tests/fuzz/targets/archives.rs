@@ -105,6 +105,7 @@ pub(super) fn load(data: &[u8]) {
             selection: Selection::default(),
             last_wins: false,
             mirror: false,
+            strict: false,
             v1_platform: None,
             link: false,
             cache: true,

@@ -1,6 +1,5 @@
 //! The built-in server, and the lines that are written for other servers.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -96,12 +95,11 @@ pub(super) fn lines(data: &[u8]) {
     });
     catalogue.servers.insert(ServedBy::Apache);
     catalogue.repositories.clone_from(&images.repositories);
-    let (v1, dropped) = (V1Images::default(), BTreeSet::new());
+    let v1 = V1Images::default();
     let plan = Plan {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        dropped: &dropped,
     };
     htaccess(&plan);
     maps(plan, &images);
@@ -145,12 +143,10 @@ fn maps(plan: Plan<'_>, images: &Images) {
         output: Some("nginx.conf".into()),
         plan: Some(plan),
     };
-    let nginx = SERVERS.iter().find(|server| server.name() == "nginx");
+    let nginx = SERVERS.iter().find(|server| server.name == "nginx");
     let mut out = Vec::new();
-    nginx
-        .expect("nginx is a server")
-        .write(&setup, ".maps", &mut out)
-        .expect("maps can be written");
+    let files = (nginx.expect("nginx is a server").render)(&setup).expect("a configuration");
+    files[1].write(&mut out).expect("maps can be written");
     let text = String::from_utf8(out).expect("text");
     let spellings: usize = text
         .lines()

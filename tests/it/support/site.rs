@@ -51,6 +51,16 @@ pub(crate) fn small_site() -> TempDir {
     site
 }
 
+/// What a reference in JSON is called: `repository:tag`, or `repository@digest`.
+pub(crate) fn name_of(reference: &Value) -> String {
+    let text = |key: &str| reference[key].as_str();
+    let repository = text("repository").unwrap();
+    match text("tag") {
+        Some(tag) => format!("{repository}:{tag}"),
+        None => format!("{repository}@{}", text("digest").unwrap()),
+    }
+}
+
 /// `stillage verify SITE`, which must find nothing.
 pub(crate) fn verify(site: &Path) {
     succeed(&mut stillage(["verify", site.to_str().unwrap()]));

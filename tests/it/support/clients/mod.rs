@@ -61,7 +61,7 @@ pub(crate) trait Client {
 }
 
 /// A script in `tests/clients`.
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     in_tests("clients").join(name)
 }
 
@@ -69,7 +69,7 @@ fn script(name: &str) -> PathBuf {
 ///
 /// # Panics
 /// When it is not there: a test without its program fails, it is never skipped.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let path = in_tests(path);
     let missing = format!("{} is missing: run tests/run.sh", path.display());
     assert!(path.exists(), "{missing}");

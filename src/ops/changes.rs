@@ -1,0 +1,121 @@
+//! What commands say they did, in the shapes that `--json` prints.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::site_files::catalogue::Repo;
+use crate::spec::digest::Digest;
+use crate::spec::name::{Repository, Tag};
+use crate::writer::write;
+
+/// A reference: a tag, or a manifest without one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Named {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// The manifest.
+    pub digest: Digest,
+    /// The top v1 id, if it has a v1 form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub v1_id: Option<String>,
+}
+
+/// `repository:tag`, or `repository@digest` without a tag.
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tag {
+            Some(tag) => write!(f, "{}:{tag}", self.repository),
+            None => write!(f, "{}@{}", self.repository, self.digest),
+        }
+    }
+}
+
+/// A tag that another manifest had before.
+#[derive(Debug, Serialize)]
+pub struct Moved {
+    /// The tag, with the manifest that it has.
+    #[serde(flatten)]
+    pub to: Named,
+    /// The manifest that it had.
+    pub from: Digest,
+}
+
+/// What a command changed, or would change.
+#[derive(Debug, Default, Serialize)]
+pub struct Changes {
+    /// Tags that are new.
+    pub added: Vec<Named>,
+    /// Tags that moved.
+    pub moved: Vec<Moved>,
+    /// References that are gone.
+    pub removed: Vec<Named>,
+    /// What changed on disk.
+    #[serde(flatten)]
+    pub files: write::Changes,
+}
+
+impl Changes {
+    /// The tags in which two catalogues differ.
+    pub(super) fn of_tags(
+        before: &BTreeMap<Repository, Repo>,
+        after: &BTreeMap<Repository, Repo>,
+    ) -> Self {
+        let mut changes = Self::default();
+        let none = Repo::default();
+        for (repository, repo) in before {
+            let new = after.get(repository).unwrap_or(&none);
+            for (tag, from) in &repo.tags {
+                match new.tags.get(tag) {
+                    Some(to) if to == from => {}
+                    Some(to) => changes.moved.push(Moved {
+                        to: named(repository, Some(tag), *to),
+                        from: *from,
+                    }),
+                    None => changes.removed.push(named(repository, Some(tag), *from)),
+                }
+            }
+        }
+        for (repository, repo) in after {
+            let old = before.get(repository).unwrap_or(&none);
+            let added = repo
+                .tags
+                .iter()
+                .filter(|(tag, _)| !old.tags.contains_key(*tag));
+            let added = added.map(|(tag, digest)| named(repository, Some(tag), *digest));
+            changes.added.extend(added);
+        }
+        changes
+    }
+
+    /// Adds the manifests that are gone.
+    pub(super) fn with_manifests(
+        mut self,
+        before: &BTreeMap<Repository, Repo>,
+        after: &BTreeMap<Repository, Repo>,
+    ) -> Self {
+        let none = Repo::default();
+        for (repository, repo) in before {
+            let new = after.get(repository).unwrap_or(&none);
+            let digests = repo.manifests.keys();
+            let gone = digests.filter(|digest| !new.manifests.contains_key(*digest));
+            self.removed
+                .extend(gone.map(|digest| named(repository, None, *digest)));
+        }
+        self
+    }
+}
+
+/// A reference without what v1 calls it.
+pub(super) fn named(repository: &Repository, tag: Option<&Tag>, digest: Digest) -> Named {
+    Named {
+        repository: repository.clone(),
+        tag: tag.cloned(),
+        digest,
+        v1_id: None,
+    }
+}

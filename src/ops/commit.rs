@@ -1,0 +1,150 @@
+//! What `build`, `tag`, `remove` and `prune` end with: images become the files of the site.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::error::WithHint as _;
+use crate::fsx;
+use crate::images::Images;
+use crate::images::v1_images::V1Images;
+use crate::import::ingest::{Staging, Stored};
+use crate::layer::{self, Completion};
+use crate::note::{Kind, Note};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::site_files::catalogue::Catalogue;
+use crate::spec::name::Repository;
+use crate::writer::{Site, unplanned, write};
+
+/// What a site is brought to.
+pub(super) struct Commit<'a> {
+    /// The site.
+    pub(super) site: &'a Site,
+    /// All that it lists.
+    pub(super) catalogue: &'a Catalogue,
+    /// The repositories that are looked at, also those that the catalogue no longer has.
+    pub(super) touched: &'a BTreeSet<Repository>,
+    /// These are all repositories, so that names which the catalogue does not have can be told.
+    pub(super) is_whole: bool,
+}
+
+impl Commit<'_> {
+    /// Finds the v1 images of the repositories that are looked at, and brings their files to the plan. Of a
+    /// dry run nothing is written. `progress` counts what is read.
+    ///
+    /// # Errors
+    /// When a layer cannot be read, or a file not written; what was listed before is whole all the same.
+    pub(super) fn apply(
+        &self,
+        images: &mut Images,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<(V1Images, write::Changes)> {
+        let (site, catalogue) = (self.site, self.catalogue);
+        let v1 = if catalogue.apis.v1 {
+            let platform = catalogue.v1_platform.as_ref();
+            V1Images::find(images, Some(&site.files), platform, &|below, stored| {
+                let content = stored.content.counted(progress);
+                let stored = Stored {
+                    content,
+                    ..stored.clone()
+                };
+                let made = encode(below, &stored, &site.staging)?;
+                stored.content.done();
+                Ok(made)
+            })?
+        } else {
+            V1Images::default()
+        };
+        let plan = Plan {
+            catalogue,
+            images,
+            v1: &v1,
+        };
+        let is_dropped = |name: &&Repository| !catalogue.repositories.contains_key(*name);
+        let dropped = self.touched.iter().filter(is_dropped).collect();
+        let mut files = site.apply(&plan, &dropped)?;
+        if self.is_whole {
+            let names = self.remove_names(&plan)?;
+            // A dry run has removed none, and finds all that are left.
+            files.deleted = if site.is_dry() {
+                names
+            } else {
+                files.deleted + names
+            };
+        }
+        Ok((v1, files))
+    }
+
+    /// Removes names that the catalogue does not have, as a copy of a newer site over an older one leaves
+    /// them.
+    fn remove_names(&self, plan: &Plan<'_>) -> anyhow::Result<u64> {
+        let found = unplanned::find(&self.site.files, plan)?;
+        let names: Vec<_> = found.iter().filter(|file| file.kind.is_name()).collect();
+        if !self.site.is_dry() {
+            unplanned::delete(&self.site.files, &names)?;
+            self.site.set_own()?;
+        }
+        Ok(names.len() as u64)
+    }
+}
+
+/// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
+fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
+    let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
+    // A tar that cannot be taken apart is left as it is: v2 serves it all the same.
+    let completion = match stored.tar {
+        Some(tar) if tar.lacking => Completion::of(&below, &stored.content)?,
+        _ => None,
+    };
+    let make = |sink: &mut (dyn Write + Send)| match &completion {
+        Some(completion) => completion.compress(sink),
+        None => layer::compress(&stored.content, sink),
+    };
+    let (measured, content) = if let Staging::Folder { .. } = staging {
+        let (path, mut file) = staging.create()?;
+        let measured = make(&mut file)?;
+        (measured, Content::file_of_len(path, measured.size))
+    } else {
+        (make(&mut std::io::sink())?, stored.content.clone())
+    };
+    let (digest, size) = (measured.digest, measured.size);
+    Ok(Stored {
+        digest,
+        size,
+        tar: None,
+        packing: layer::Packing::Gzip,
+        made: false,
+        content,
+    })
+}
+
+/// Tags that differ only by case: one file where the site's file system folds case, and a surprise
+/// on the next disk elsewhere.
+pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    for (repository, repo) in &images.repositories {
+        let mut seen = std::collections::BTreeMap::new();
+        for tag in repo.tags.keys() {
+            if let Some(other) = seen.insert(tag.as_str().to_lowercase(), tag) {
+                let note = Kind::Client.note(format!(
+                    "{repository}: the tags {other} and {tag} differ only by case"
+                ));
+                notes.push(note.about(format!("{repository}:{tag}")));
+            }
+        }
+    }
+    if let (Some(note), Staging::Folder { path, .. }) = (notes.first(), &site.staging)
+        && fsx::folds_case(path).context("cannot tell whether the file system folds case")?
+    {
+        return Err(crate::error::bad(format!(
+            "{}, and the file system of the site does not tell them apart",
+            note.message
+        )))
+        .hint("give one of them another tag");
+    }
+    Ok(notes)
+}

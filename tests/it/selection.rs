@@ -1,0 +1,369 @@
+//! What a selection leaves out is not parsed, cannot fail, and is not read where the format allows that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use serde_json::Value;
+use stillage::import::draft::Rules;
+use stillage::import::selection::Selection;
+use stillage::ops::build::{self, Options};
+use stillage::progress::Progress;
+use stillage::site_files::catalogue::Apis;
+use stillage::source::Source;
+
+use crate::support::archive::{Archive, Image};
+use crate::support::files::digest;
+use crate::support::site::{name_of, stderr, stillage, succeed, verify};
+use crate::support::temp::TempDir;
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new("selection"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn try_build(&self, args: &[&str]) -> Output {
+        let site = self.path("site");
+        let _ = fs::remove_dir_all(&site);
+        let mut build = stillage(["build", "-o", site.to_str().unwrap()]);
+        build.args(args).output().unwrap()
+    }
+
+    /// The references of a site of the arguments.
+    fn references(&self, args: &[&str]) -> Vec<String> {
+        let output = self.try_build(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        verify(&self.path("site"));
+        let mut list = stillage(["list", "--json"]);
+        let output = succeed(list.arg(self.path("site")));
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        listed.as_array().unwrap().iter().map(name_of).collect()
+    }
+
+    fn refused(&self, args: &[&str], code: i32, words: &str) {
+        let output = self.try_build(args);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(words),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+/// A good image and a bad one, each in a repository of its own.
+fn images() -> [Image; 2] {
+    ["o/good", "o/bad"].map(|name| Image::new(&[&format!("{name}:1")]).layer("etc/text", name))
+}
+
+/// A source in each format that may hold more than one image, of which one is damaged: a prefix, and where it lies.
+fn sources(place: &Place) -> Vec<(&'static str, PathBuf)> {
+    let [good, bad] = images();
+    let both = [good.clone(), bad.clone()];
+    let bad_manifest = bad.manifest_digest();
+    let (_, bad_hex) = bad_manifest.split_once(':').unwrap();
+    let bad_config = format!("{}.json", &digest(&bad.config_json())[7..]);
+
+    let layout = place.path("layout");
+    Archive::oci(&both)
+        .set_file(&format!("blobs/sha256/{bad_hex}"), "{")
+        .folder(&layout);
+    let archive = place.path("oci.tar");
+    let oci = Archive::oci(&both).set_file(&format!("blobs/sha256/{bad_hex}"), "{");
+    fs::write(&archive, oci.tar()).unwrap();
+    let docker = place.path("docker.tar");
+    let saved = Archive::docker_20(&both).set_file(&bad_config, "{");
+    fs::write(&docker, saved.tar()).unwrap();
+    let legacy = place.path("legacy.tar");
+    let v1_json = format!("{}/json", Archive::v1_id(&bad, 0));
+    fs::write(
+        &legacy,
+        Archive::docker_1(&both).set_file(&v1_json, "{").tar(),
+    )
+    .unwrap();
+
+    let site = place.path("source-site");
+    let whole = place.path("whole.tar");
+    fs::write(&whole, Archive::docker_20(&both).tar()).unwrap();
+    let mut build = stillage(["build", "-o", site.to_str().unwrap()]);
+    succeed(build.arg(&whole));
+    let tag = fs::read(site.join("v2/o/bad/manifests/1")).unwrap();
+    fs::write(site.join("blobs/sha256").join(&digest(&tag)[7..]), "{").unwrap();
+
+    let registry = place.path("registry");
+    registry_v2(&registry, &Archive::oci(&both), &both, bad_hex);
+    let old = place.path("old");
+    registry_v1(&old, &both);
+    vec![
+        ("oci", layout),
+        ("oci-archive", archive),
+        ("docker-archive", docker),
+        ("docker-archive", legacy),
+        ("site", site),
+        ("registry-v2", registry),
+        ("registry-v1", old),
+    ]
+}
+
+/// The storage of distribution with the content of a layout, in which one manifest is damaged.
+fn registry_v2(root: &Path, layout: &Archive, images: &[Image], bad: &str) {
+    let root = root.join("docker/registry/v2");
+    let write = |path: PathBuf, bytes: &[u8]| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    for name in layout.names("blobs/sha256/") {
+        let hex = name.rsplit('/').next().unwrap();
+        let bytes = if hex == bad {
+            b"{"
+        } else {
+            layout.bytes(&name)
+        };
+        write(
+            root.join("blobs/sha256")
+                .join(&hex[..2])
+                .join(hex)
+                .join("data"),
+            bytes,
+        );
+    }
+    for image in images {
+        let (name, tag) = image.names[0].split_once(':').unwrap();
+        let manifests = root.join("repositories").join(name).join("_manifests");
+        let digest = image.manifest_digest();
+        let (_, hex) = digest.split_once(':').unwrap();
+        let revision = manifests.join("revisions/sha256").join(hex).join("link");
+        write(revision, digest.as_bytes());
+        write(
+            manifests.join("tags").join(tag).join("current/link"),
+            digest.as_bytes(),
+        );
+    }
+}
+
+/// The storage of the Python registry; the JSON of the bad image is damaged.
+fn registry_v1(root: &Path, images: &[Image]) {
+    let archive = Archive::docker_1(images);
+    for image in images {
+        let id = Archive::v1_id(image, 0);
+        let folder = root.join("images").join(&id);
+        fs::create_dir_all(&folder).unwrap();
+        let name = image.names[0].split_once(':').unwrap().0;
+        let json = archive.bytes(&format!("{id}/json"));
+        fs::write(
+            folder.join("json"),
+            if name == "o/bad" { b"{" } else { json },
+        )
+        .unwrap();
+        fs::write(
+            folder.join("layer"),
+            archive.bytes(&format!("{id}/layer.tar")),
+        )
+        .unwrap();
+        let tags = root.join("repositories").join(name);
+        fs::create_dir_all(&tags).unwrap();
+        fs::write(tags.join("tag_1"), id).unwrap();
+    }
+}
+
+#[test]
+fn what_is_left_out_cannot_fail() {
+    let place = Place::new();
+    for (prefix, path) in sources(&place) {
+        let source = format!("{prefix}:{}", path.display());
+        let refused = place.try_build(&[&source]);
+        assert_eq!(
+            refused.status.code(),
+            Some(1),
+            "{source}: {}",
+            stderr(&refused)
+        );
+        let one = format!("{source}:o/good:1");
+        for args in [
+            &[&*source, "--only", "o/good"][..],
+            &[&source, "--only", "o/good:1"],
+            &[&source, "--only", "**:1", "--exclude", "o/bad"],
+            &[&source, "--exclude", "o/bad:*"],
+            &[&one],
+        ] {
+            assert_eq!(place.references(args), ["o/good:1"], "{args:?}");
+        }
+        let none = format!("{source}:o/none:1");
+        place.refused(&[&none], 1, "holds no image `o/none:1`");
+        place.refused(&[&source, "--only", "none"], 2, "leave no repository");
+    }
+}
+
+/// Selections are of the names that the site has.
+#[test]
+fn names_are_given_before_images_are_selected() {
+    let place = Place::new();
+    let tar = place.path("one.tar");
+    fs::write(&tar, Archive::docker_20(&images()[..1]).tar()).unwrap();
+    let source = format!("{}=other:2", tar.display());
+    assert_eq!(
+        place.references(&[&source, "--only", "other:2"]),
+        ["other:2"]
+    );
+    place.refused(&[&source, "--only", "o/good"], 2, "leave no repository");
+}
+
+#[test]
+fn a_glob_that_matches_nothing_is_told() {
+    let place = Place::new();
+    let tar = place.path("one.tar");
+    fs::write(&tar, Archive::docker_20(&images()).tar()).unwrap();
+    let tar = tar.to_str().unwrap();
+    let output = place.try_build(&[tar, "--only", "o/**", "--only", "typo", "--exclude", "*:2"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("note: `--only typo` matches nothing\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("note: `--exclude *:2` matches nothing\n"),
+        "{said}"
+    );
+    assert!(!said.contains("`--only o/**`"), "{said}");
+}
+
+/// An image with an SBOM by its subject, a signature of the SBOM by its tag, and another of that.
+fn attached() -> Vec<Image> {
+    let app = images()[0].clone();
+    let about = |image: &Image, text: &str| {
+        let subject = serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": image.manifest_digest(),
+            "size": 1,
+        });
+        Image::new(&[])
+            .layer("sbom", text)
+            .manifest(move |manifest| manifest["subject"] = subject.clone())
+    };
+    let sbom = about(&app, "sbom");
+    let signature = |image: &Image, text: &str| {
+        let tag = image.manifest_digest().replace(':', "-");
+        Image::new(&[&format!("o/good:{tag}.sig")]).layer("sig", text)
+    };
+    let first = signature(&sbom, "first");
+    let second = signature(&first, "second");
+    let other = signature(&images()[1], "other");
+    vec![second, first, sbom, app, other, images()[1].clone()]
+}
+
+#[test]
+fn what_is_attached_comes_along_whatever_that_is_attached_to() {
+    let place = Place::new();
+    let images = attached();
+    let layout = place.path("layout");
+    Archive::oci(&images).folder(&layout);
+    let site = place.path("all");
+    let mut build = stillage(["build", "-o", site.to_str().unwrap()]);
+    succeed(build.arg(&layout));
+    for (prefix, path) in [("oci", &layout), ("site", &site)] {
+        let source = format!("{prefix}:{}", path.display());
+        for args in [
+            &[&*format!("{source}:o/good:1")][..],
+            &[&source, "--only", "o/good:1"],
+        ] {
+            let references = place.references(args);
+            assert_eq!(references.len(), 4, "{args:?}: {references:#?}");
+            assert!(
+                references.contains(&"o/good:1".to_owned()),
+                "{references:?}"
+            );
+        }
+        let without = [&*source, "--only", "o/good:1", "--exclude", "**:*.sig"];
+        assert_eq!(place.references(&without).len(), 2);
+    }
+    // What is attached to nothing that was asked for is no answer.
+    place.refused(
+        &[&format!("oci:{}:nope", layout.display())],
+        1,
+        "holds no image `nope`",
+    );
+}
+
+/// The counter of what is read says nothing of layers that are left out.
+#[test]
+fn layers_that_are_left_out_are_not_read() {
+    let place = Place::new();
+    let small = Image::new(&["o/small:1"]).layer("etc/text", "small");
+    let large = Image::new(&["o/large:1"]).layer("etc/text", &"large ".repeat(1 << 20));
+    let both = [small, large];
+    let layout = place.path("layout");
+    Archive::oci(&both).folder(&layout);
+    let registry = place.path("registry");
+    registry_v2(&registry, &Archive::oci(&both), &both, "");
+    let [docker, oci] = ["docker.tar", "oci.tar"].map(|name| place.path(name));
+    fs::write(&docker, Archive::docker_20(&both).tar()).unwrap();
+    fs::write(&oci, Archive::oci(&both).tar()).unwrap();
+    for path in [layout, registry, docker, oci] {
+        let read = |only: &[String]| {
+            let site = place.path("counted");
+            let _ = fs::remove_dir_all(&site);
+            let progress: Arc<Progress> = Arc::default();
+            let options = Options {
+                sources: vec![Source::parse(path.to_str().unwrap()).unwrap()],
+                output: site,
+                apis: Apis { v1: true, v2: true },
+                servers: std::collections::BTreeSet::default(),
+                rules: Rules {
+                    v1: true,
+                    ..Rules::default()
+                },
+                selection: Selection::new(only, &[]).unwrap(),
+                last_wins: false,
+                mirror: false,
+                strict: false,
+                v1_platform: None,
+                link: false,
+                cache: false,
+                dry_run: false,
+            };
+            build::build(&options, &progress, || Ok(())).unwrap();
+            progress.state().bytes
+        };
+        let [all, some] = [read(&[]), read(&["o/small".into()])];
+        assert!(
+            all > 10_000 && some < 6_000,
+            "{}: {some} of {all}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn strict_makes_faults_an_error() {
+    let place = Place::new();
+    let folder = place.path("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(
+        folder.join("good.tar"),
+        Archive::docker_20(&images()[..1]).tar(),
+    )
+    .unwrap();
+    fs::write(folder.join("lost.tar"), "").unwrap();
+    let source = folder.to_str().unwrap();
+    assert_eq!(place.references(&[source]), ["o/good:1"]);
+    place.refused(
+        &[source, "--strict"],
+        1,
+        "lost.tar` is left out: it is not an archive",
+    );
+    assert!(!place.path("site").join("index.json").exists());
+    fs::remove_file(folder.join("lost.tar")).unwrap();
+    assert_eq!(place.references(&[source, "--strict"]), ["o/good:1"]);
+}
