@@ -21,6 +21,7 @@ use crate::spec::v1::{self, V1Id};
 
 mod finish;
 pub mod v1_claims;
+mod v1_files;
 pub mod v1_images;
 
 /// The content of a draft, by job.

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use crate::endpoint::{NO_REFERRERS, not_found, read_only};
 use crate::images::Images;
-use crate::plan::tree::Tree;
+use crate::plan::tree::{Stage, Tree};
 use crate::plan::v2::extension;
 use crate::site_files::catalogue::Repo;
 use crate::spec::name::Repository;
@@ -45,13 +45,16 @@ pub(super) fn answers(tree: &mut Tree) -> anyhow::Result<()> {
     missing
         .into_iter()
         .chain(others)
-        .try_for_each(|(name, text)| tree.bytes(format!("_answers/{name}.json"), text.as_bytes()))
+        .try_for_each(|(name, text)| {
+            let path = format!("_answers/{name}.json");
+            tree.bytes(path, Stage::Manifest, text.as_bytes())
+        })
 }
 
 /// The rules.
 pub(super) fn rules(tree: &mut Tree) -> anyhow::Result<()> {
     let text = RULES.replace("@ERRORS@\n", ERRORS);
-    tree.bytes(".htaccess".into(), text.into_bytes())
+    tree.pointer(".htaccess".into(), text.into_bytes())
 }
 
 /// The tags of one repository, under each of its names.
@@ -63,7 +66,7 @@ pub(super) fn repository(
     let repo = &images.repositories[repository];
     repository.published().iter().try_for_each(|name| {
         let text = tags(images, repo, name)?;
-        tree.bytes(format!("v2/{name}/manifests/.htaccess"), text.into_bytes())
+        tree.pointer(format!("v2/{name}/manifests/.htaccess"), text.into_bytes())
     })
 }
 

@@ -11,25 +11,17 @@ use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 
 /// A blob or manifest.
-pub(super) fn blob(
-    tree: &mut Tree,
-    images: &Images,
-    digest: &Digest,
-    stage: Stage,
-) -> anyhow::Result<()> {
-    let belongs = if images.manifests.contains_key(digest) {
+pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow::Result<()> {
+    let stage = if images.manifests.contains_key(digest) {
         Stage::Manifest
     } else {
         Stage::Content
     };
-    if stage != belongs {
-        return Ok(());
-    }
-    tree.insert(blob_path(digest), File::Blob(*digest))
+    tree.insert(blob_path(digest), stage, File::Blob(*digest))
 }
 
 /// The catalogue.
 pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    tree.bytes("index.json".into(), catalogue.to_json()?)?;
-    tree.bytes("oci-layout".into(), *b"{\"imageLayoutVersion\":\"1.0.0\"}")
+    tree.pointer("index.json".into(), catalogue.to_json()?)?;
+    tree.pointer("oci-layout".into(), *b"{\"imageLayoutVersion\":\"1.0.0\"}")
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::plan::tree::{Stage, Tree};
+use crate::plan::tree::Tree;
 use crate::site_files::catalogue::{Catalogue, ServedBy};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
@@ -69,27 +69,27 @@ impl<'a> Plan<'a> {
         parts
     }
 
-    /// The files of one part that belong to a stage.
+    /// The files of one part.
     ///
     /// # Errors
-    /// When a config cannot be read.
-    pub fn tree(&self, part: Part<'_>, stage: Stage) -> anyhow::Result<Tree> {
+    /// When two of them have one path, which is a mistake in the planning.
+    pub fn tree(&self, part: Part<'_>) -> anyhow::Result<Tree> {
         let mut tree = Tree::default();
         match part {
-            Part::Blob(digest) => layout::blob(&mut tree, self.images, &digest, stage)?,
-            Part::V1Image(id) => v1::image(&mut tree, self, id, stage)?,
+            Part::Blob(digest) => layout::blob(&mut tree, self.images, &digest)?,
+            Part::V1Image(id) => v1::image(&mut tree, self, id)?,
             Part::Repository(repository) => {
                 if self.catalogue.apis.v2 {
-                    v2::repository(&mut tree, self.images, repository, stage)?;
-                    if self.has_htaccess() && stage == Stage::Pointer {
+                    v2::repository(&mut tree, self.images, repository)?;
+                    if self.has_htaccess() {
                         htaccess::repository(&mut tree, self.images, repository)?;
                     }
                 }
-                if self.catalogue.apis.v1 && stage == Stage::Pointer {
+                if self.catalogue.apis.v1 {
                     v1::repository(&mut tree, self, repository)?;
                 }
             }
-            Part::Lists if stage == Stage::Pointer => {
+            Part::Lists => {
                 if self.catalogue.apis.v1 {
                     v1::lists(&mut tree, self.catalogue)?;
                 }
@@ -97,15 +97,12 @@ impl<'a> Plan<'a> {
                     v2::lists(&mut tree, self.catalogue)?;
                 }
                 if self.has_htaccess() {
+                    htaccess::answers(&mut tree)?;
                     htaccess::rules(&mut tree)?;
                 }
                 pages::index(&mut tree, self.catalogue)?;
                 layout::lists(&mut tree, self.catalogue)?;
             }
-            Part::Lists if stage == Stage::Manifest && self.has_htaccess() => {
-                htaccess::answers(&mut tree)?;
-            }
-            Part::Lists => {}
         }
         Ok(tree)
     }

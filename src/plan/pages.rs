@@ -39,5 +39,5 @@ pub(super) fn index(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()
         }
     }
     page.push_str("</tbody>\n</table>\n</html>\n");
-    tree.bytes("index.html".into(), page.into_bytes())
+    tree.pointer("index.html".into(), page.into_bytes())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use crate::spec::digest::Digest;
+use crate::spec::v1::V1Id;
 
 /// The order in which files become visible; each stage is durable before the next begins, and
 /// deletion goes the other way.
@@ -33,14 +34,25 @@ pub enum File {
     Blob(Digest),
     /// Content that is no blob: a v1 layer that differs from that of v2.
     Own(Digest),
+    /// What follows from a v1 image, made when it is written.
+    V1(V1Id, Derived),
+}
+
+/// The files of a v1 image beside its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Derived {
+    /// Its JSON.
+    Json,
+    /// The sha256 of its JSON and layer.
+    Checksum,
 }
 
 /// The one hidden file that a site may serve by; no server hands it out.
 const HTACCESS: &str = ".htaccess";
 
-/// Planned files by their path relative to the root of the site.
+/// Planned files by their path relative to the root of the site, each with its stage.
 #[derive(Debug, Default)]
-pub struct Tree(BTreeMap<String, File>);
+pub struct Tree(BTreeMap<String, (Stage, File)>);
 
 impl Tree {
     /// Plans a file.
@@ -48,7 +60,7 @@ impl Tree {
     /// # Errors
     /// When the path is planned already, or could lie outside the site. Both would be mistakes of
     /// the planning code: names are checked where they come in.
-    pub fn insert(&mut self, path: String, file: File) -> anyhow::Result<()> {
+    pub fn insert(&mut self, path: String, stage: Stage, file: File) -> anyhow::Result<()> {
         let safe = path.split('/').rev().enumerate().all(|(from_end, part)| {
             let allowed = from_end == 0 && part == HTACCESS;
             !part.is_empty() && (!part.starts_with('.') || allowed)
@@ -56,7 +68,7 @@ impl Tree {
         if !safe || path.contains(['\\', '\0']) {
             bail!("the path `{path}` is not safe");
         }
-        if let Some(path) = self.0.insert(path.clone(), file).map(|_| path) {
+        if let Some(path) = self.0.insert(path.clone(), (stage, file)).map(|_| path) {
             bail!("the path `{path}` is planned twice");
         }
         Ok(())
@@ -66,13 +78,27 @@ impl Tree {
     ///
     /// # Errors
     /// As [`Tree::insert`].
-    pub fn bytes(&mut self, path: String, bytes: impl Into<Arc<[u8]>>) -> anyhow::Result<()> {
-        self.insert(path, File::Bytes(bytes.into()))
+    pub fn bytes(
+        &mut self,
+        path: String,
+        stage: Stage,
+        bytes: impl Into<Arc<[u8]>>,
+    ) -> anyhow::Result<()> {
+        self.insert(path, stage, File::Bytes(bytes.into()))
+    }
+
+    /// Plans a tag or list of these bytes.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`].
+    pub fn pointer(&mut self, path: String, bytes: impl Into<Arc<[u8]>>) -> anyhow::Result<()> {
+        self.bytes(path, Stage::Pointer, bytes)
     }
 
     /// The files in the order of their paths.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
-        self.0.iter().map(|(path, file)| (path.as_str(), file))
+    pub fn files(&self) -> impl Iterator<Item = (&str, Stage, &File)> {
+        let files = self.0.iter();
+        files.map(|(path, (stage, file))| (path.as_str(), *stage, file))
     }
 
     /// Whether a path is planned.
@@ -89,7 +115,7 @@ mod tests {
     fn paths_are_planned_once_and_stay_inside() {
         let mut tree = Tree::default();
         for path in ["v2/a/b", ".htaccess", "v2/a/.htaccess"] {
-            tree.bytes(path.into(), *b"x").unwrap();
+            tree.pointer(path.into(), *b"x").unwrap();
         }
         for path in [
             "v2/a/b",
@@ -107,7 +133,7 @@ mod tests {
             "/.htaccess",
             "a\\b",
         ] {
-            assert!(tree.bytes(path.into(), *b"x").is_err(), "{path}");
+            assert!(tree.pointer(path.into(), *b"x").is_err(), "{path}");
         }
     }
 }

@@ -10,80 +10,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
 use serde_json::json;
 
-use crate::content::Content;
 use crate::images::v1_claims::{Form, Layer};
-use crate::images::v1_images::V1Image;
 use crate::plan::Plan;
-use crate::plan::tree::{File, Stage, Tree};
-use crate::site_files;
+use crate::plan::tree::{Derived, File, Stage, Tree};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 use crate::spec::v1::{self, V1Id};
 
-/// The files of one v1 image.
-pub(super) fn image(
-    tree: &mut Tree,
-    plan: &Plan<'_>,
-    id: V1Id,
-    stage: Stage,
-) -> anyhow::Result<()> {
+/// The files of one v1 image. One that the site has gets no more than what may be lost of it.
+pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Result<()> {
     let image = &plan.v1.images[&id];
     let path = |name: &str| format!("v1/images/{id}/{name}");
-    if image.form == Form::InSite {
-        if stage == Stage::Manifest {
-            if let Some(checksum) = image.vouched {
-                tree.bytes(path("checksum"), format!("{checksum}\n").into_bytes())?;
-            }
-            tree.bytes(path("ancestry"), v1::ancestry_json(&plan.v1.ancestry(id)?))?;
+    let is_new = image.form != Form::InSite;
+    match &image.layer {
+        Layer::Blob(digest) if is_new => {
+            tree.insert(path("layer"), Stage::Content, File::Blob(*digest))?;
         }
-        return Ok(());
-    }
-    match (stage, &image.layer) {
-        (Stage::Content, Layer::Blob(digest)) => tree.insert(path("layer"), File::Blob(*digest)),
-        (Stage::Content, Layer::Own(digest)) => tree.insert(path("layer"), File::Own(*digest)),
-        (Stage::Manifest, _) => {
-            let json = json(plan, id, image)?;
-            if is_not_derived(image) {
-                let layer = layer(plan, image)?;
-                tree.bytes(
-                    path("checksum"),
-                    format!("{}\n", site_files::checksum(&json, &layer)?).into_bytes(),
-                )?;
-            }
-            tree.bytes(path("json"), json)?;
-            tree.bytes(path("ancestry"), v1::ancestry_json(&plan.v1.ancestry(id)?))
+        Layer::Own(digest) if is_new => {
+            tree.insert(path("layer"), Stage::Content, File::Own(*digest))?;
         }
-        (Stage::Content | Stage::Pointer, _) => Ok(()),
+        _ => {}
     }
-}
-
-fn json(plan: &Plan<'_>, id: V1Id, image: &V1Image) -> anyhow::Result<Vec<u8>> {
-    match &image.form {
-        Form::Dependency => Ok(v1::dependency_json(id, image.parent)),
-        Form::Top(config) => v1::top_json(&plan.images.config(config)?.0, id, image.parent),
-        Form::Stored(json) => Ok(json.to_vec()),
-        Form::InSite => anyhow::bail!("the v1 image {id} is in the site already"),
+    if image.vouched.is_some() || (is_new && !image.is_derived()) {
+        let checksum = File::V1(id, Derived::Checksum);
+        tree.insert(path("checksum"), Stage::Manifest, checksum)?;
     }
-}
-
-/// Whether the catalogue and the blobs are not enough to make the image again.
-fn is_not_derived(image: &V1Image) -> bool {
-    matches!(image.form, Form::Stored(_)) || matches!(image.layer, Layer::Own(_))
-}
-
-fn layer(plan: &Plan<'_>, image: &V1Image) -> anyhow::Result<Content> {
-    let (Layer::Blob(digest) | Layer::Own(digest)) = &image.layer else {
-        anyhow::bail!("the layer is in the site already");
-    };
-    let stored = plan
-        .images
-        .blobs
-        .get(digest)
-        .with_context(|| format!("the layer {digest} is missing"))?;
-    Ok(stored.content.clone())
+    if is_new {
+        tree.insert(path("json"), Stage::Manifest, File::V1(id, Derived::Json))?;
+    }
+    let ancestry = v1::ancestry_json(&plan.v1.ancestry(id)?);
+    tree.bytes(path("ancestry"), Stage::Manifest, ancestry)
 }
 
 /// The files of one repository, under each of its names.
@@ -106,15 +64,15 @@ pub(super) fn repository(
     let map = serde_json::to_vec(&map)?;
     for name in repository.published() {
         let path = |rest: &str| format!("v1/repositories/{name}/{rest}");
-        tree.bytes(path("images"), serde_json::to_vec(&images)?)?;
+        tree.pointer(path("images"), serde_json::to_vec(&images)?)?;
         for (tag, id) in tags {
-            tree.bytes(
+            tree.pointer(
                 path(&format!("tags/{tag}")),
                 format!("\"{id}\"").into_bytes(),
             )?;
         }
-        tree.bytes(path("tags/index.json"), map.clone())?;
-        tree.bytes(path("tags/index.html"), map.clone())?;
+        tree.pointer(path("tags/index.json"), map.clone())?;
+        tree.pointer(path("tags/index.html"), map.clone())?;
     }
     Ok(())
 }
@@ -134,6 +92,6 @@ pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()
         "query": "",
         "results": results,
     });
-    tree.bytes("v1/search".into(), serde_json::to_vec(&search)?)?;
-    tree.bytes("v1/_ping".into(), *b"{}")
+    tree.pointer("v1/search".into(), serde_json::to_vec(&search)?)?;
+    tree.pointer("v1/_ping".into(), *b"{}")
 }

@@ -27,15 +27,12 @@ pub(super) fn repository(
     tree: &mut Tree,
     images: &Images,
     repository: &Repository,
-    stage: Stage,
 ) -> anyhow::Result<()> {
     let repo = &images.repositories[repository];
     for name in repository.published() {
-        match stage {
-            Stage::Content => blobs(tree, images, repo, &name)?,
-            Stage::Manifest => manifests(tree, images, repo, &name)?,
-            Stage::Pointer => pointers(tree, images, repo, &name)?,
-        }
+        blobs(tree, images, repo, &name)?;
+        manifests(tree, images, repo, &name)?;
+        pointers(tree, images, repo, &name)?;
     }
     Ok(())
 }
@@ -47,19 +44,21 @@ fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::R
         .flat_map(|digest| images.manifests[digest].blobs())
         .map(|blob| blob.digest)
         .collect();
-    digests
-        .into_iter()
-        .try_for_each(|digest| tree.insert(format!("v2/{name}/blobs/{digest}"), File::Blob(digest)))
+    digests.into_iter().try_for_each(|digest| {
+        let path = format!("v2/{name}/blobs/{digest}");
+        tree.insert(path, Stage::Content, File::Blob(digest))
+    })
 }
 
 fn manifests(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
     for digest in repo.manifests.keys() {
         let extension = extension(images, digest);
-        tree.insert(format!("v2/{name}/manifests/{digest}"), File::Blob(*digest))?;
-        tree.insert(
+        for path in [
+            format!("v2/{name}/manifests/{digest}"),
             format!("v2/{name}/_types/{digest}.{extension}"),
-            File::Blob(*digest),
-        )?;
+        ] {
+            tree.insert(path, Stage::Manifest, File::Blob(*digest))?;
+        }
     }
     Ok(())
 }
@@ -68,8 +67,8 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
     for (tag, digest) in &repo.tags {
         let bytes = &images.manifests[digest].bytes;
         let extension = extension(images, digest);
-        tree.bytes(format!("v2/{name}/manifests/{tag}"), bytes.clone())?;
-        tree.bytes(format!("v2/{name}/_types/{tag}.{extension}"), bytes.clone())?;
+        tree.pointer(format!("v2/{name}/manifests/{tag}"), bytes.clone())?;
+        tree.pointer(format!("v2/{name}/_types/{tag}.{extension}"), bytes.clone())?;
     }
     let attached = attached(images, repo);
     let none = BTreeSet::new();
@@ -85,7 +84,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
             .map(|digest| images.manifests[digest].referrer());
         let referrers: Vec<Descriptor> = referrers.collect();
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers});
-        tree.bytes(
+        tree.pointer(
             format!("v2/{name}/referrers/{subject}"),
             serde_json::to_vec(&index)?,
         )?;
@@ -95,7 +94,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
         .keys()
         .map(crate::spec::name::Tag::as_str)
         .collect();
-    tree.bytes(
+    tree.pointer(
         format!("v2/{name}/tags/list"),
         serde_json::to_vec(&json!({"name": name, "tags": tags}))?,
     )
@@ -134,9 +133,9 @@ pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()
         .keys()
         .map(Repository::as_str)
         .collect();
-    tree.bytes(
+    tree.pointer(
         "v2/_catalog".into(),
         serde_json::to_vec(&json!({"repositories": names}))?,
     )?;
-    tree.bytes("v2/index.html".into(), *b"{}")
+    tree.pointer("v2/index.html".into(), *b"{}")
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::endpoint::Endpoint;
 use crate::fsx;
-use crate::plan::tree::{File, Stage};
+use crate::plan::tree::File;
 use crate::plan::{Part, Plan};
 use crate::server::{Knows, Rendered, Server, Setup, Text};
 use crate::spec::digest::Digest;
@@ -53,10 +53,8 @@ fn lines(setup: &Setup<'_>, plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Res
             }
             continue;
         }
-        for stage in Stage::ALL {
-            for (file, content) in plan.tree(part, stage)?.files() {
-                line(setup, file, digest(plan, part, file, content), out)?;
-            }
+        for (file, _, content) in plan.tree(part)?.files() {
+            line(setup, file, digest(plan, part, file, content), out)?;
         }
     }
     Ok(())
@@ -110,6 +108,7 @@ fn line(
 fn digest(plan: &Plan<'_>, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
     match content {
         File::Blob(digest) | File::Own(digest) => Some(*digest),
+        File::V1(..) => None,
         File::Bytes(bytes) => {
             let tag = file
                 .split_once("/_types/")

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 use crate::fsx;
-use crate::plan::tree::{File, Stage, Tree};
+use crate::plan::tree::{File, Tree};
 use crate::plan::{Part, htaccess};
 use crate::spec::name::Repository;
 use crate::writer::turn::Turn;
@@ -19,9 +19,7 @@ impl Writer<'_> {
     pub(super) fn sweep(&self, repository: &Repository, is_dropped: bool) -> anyhow::Result<()> {
         let mut planned = Tree::default();
         if self.plan.images.repositories.contains_key(repository) {
-            planned = self
-                .plan
-                .tree(Part::Repository(repository), Stage::Pointer)?;
+            planned = self.plan.tree(Part::Repository(repository))?;
             self.sweep_rules(&planned)?;
         }
         let (folders, files) = self.plan.pointers(repository);
@@ -66,7 +64,7 @@ impl Writer<'_> {
 
     /// Drops Apache's rules for tags that are gone.
     fn sweep_rules(&self, planned: &Tree) -> anyhow::Result<()> {
-        for (relative, file) in planned.files() {
+        for (relative, _, file) in planned.files() {
             if let File::Bytes(bytes) = file
                 && htaccess::is_of_tags(relative)
             {

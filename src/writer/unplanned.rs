@@ -13,7 +13,6 @@ use walkdir::WalkDir;
 
 use crate::endpoint::Endpoint;
 use crate::fsx;
-use crate::plan::tree::Stage;
 use crate::plan::{Part, Plan};
 use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
@@ -199,10 +198,8 @@ impl Paths {
                 paths.add_v1_image(id);
                 continue;
             }
-            for stage in Stage::ALL {
-                for (path, _) in plan.tree(part, stage)?.files() {
-                    paths.add(path);
-                }
+            for (path, ..) in plan.tree(part)?.files() {
+                paths.add(path);
             }
         }
         Ok(paths)

@@ -16,11 +16,12 @@ use serde::Serialize;
 use crate::content::Content;
 use crate::fsx;
 use crate::import::ingest::Staging;
-use crate::plan::tree::{File, Stage};
+use crate::plan::tree::{Derived, File, Stage};
 use crate::plan::{Part, Plan, htaccess};
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
+use crate::spec::v1::V1Id;
 use crate::writer::turn::Turn;
 use crate::writer::unsynced::Unsynced;
 use crate::writer::{PENDING, Site};
@@ -70,14 +71,13 @@ impl Site {
             .collect();
         let mut changed = false;
         let mut unsynced = Unsynced::new(self.files.root());
+        let staged = Mutex::default();
+        parts
+            .par_iter()
+            .try_for_each(|part| writer.part(*part, &staged))?;
+        let mut staged: BTreeMap<Stage, Staged> = staged.into_inner().unwrap_or_default();
         for stage in Stage::ALL {
-            let renames: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::default();
-            let links: Mutex<Vec<(Digest, PathBuf)>> = Mutex::default();
-            parts
-                .par_iter()
-                .try_for_each(|part| writer.part(*part, stage, &renames, &links))?;
-            let renames = renames.into_inner().unwrap_or_default();
-            let links = links.into_inner().unwrap_or_default();
+            let Staged { renames, links } = staged.remove(&stage).unwrap_or_default();
             if self.is_dry() || (renames.is_empty() && links.is_empty()) {
                 continue;
             }
@@ -177,25 +177,31 @@ pub(super) struct Writer<'a> {
     pub(super) counts: Counts,
 }
 
-type Renames = Mutex<Vec<(PathBuf, PathBuf)>>;
-type Links = Mutex<Vec<(Digest, PathBuf)>>;
+/// What waits for its names, of one stage.
+#[derive(Debug, Default)]
+struct Staged {
+    /// Files in staging, and their names.
+    renames: Vec<(PathBuf, PathBuf)>,
+    /// Content that the site has by then, and another name for it.
+    links: Vec<(Digest, PathBuf)>,
+}
 
 impl Writer<'_> {
-    fn part(
-        &self,
-        part: Part<'_>,
-        stage: Stage,
-        renames: &Renames,
-        links: &Links,
-    ) -> anyhow::Result<()> {
-        let tree = self.plan.tree(part, stage)?;
-        for (relative, file) in tree.files() {
+    fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {
+        let push = |stage: Stage, push: &dyn Fn(&mut Staged)| {
+            if let Ok(mut staged) = staged.lock() {
+                push(staged.entry(stage).or_default());
+            }
+        };
+        let tree = self.plan.tree(part)?;
+        for (relative, stage, file) in tree.files() {
             let path = self.site.files.path(relative);
             let temporary = match file {
                 File::Bytes(bytes) if htaccess::is_of_tags(relative) => {
                     self.bytes(&path, &self.rules_with_old(relative, bytes)?)?
                 }
                 File::Bytes(bytes) => self.bytes(&path, bytes)?,
+                File::V1(id, derived) => self.bytes(&path, &self.derived(*id, *derived)?)?,
                 File::Own(digest) => self.content(&path, digest)?,
                 File::Blob(digest) if relative == blob_path(digest) => {
                     self.content(&path, digest)?
@@ -209,17 +215,27 @@ impl Writer<'_> {
                             continue;
                         }
                         self.counts.links.fetch_add(1, Ordering::Relaxed);
-                        push(links, (*digest, path));
+                        push(stage, &|staged| staged.links.push((*digest, path.clone())));
                         continue;
                     }
                 }
             };
             if let Some(temporary) = temporary {
                 self.make_folder(&path)?;
-                push(renames, (temporary, path));
+                push(stage, &|staged| {
+                    staged.renames.push((temporary.clone(), path.clone()));
+                });
             }
         }
         Ok(())
+    }
+
+    fn derived(&self, id: V1Id, derived: Derived) -> anyhow::Result<Vec<u8>> {
+        let Plan { images, v1, .. } = self.plan;
+        match derived {
+            Derived::Json => v1.json(images, id),
+            Derived::Checksum => Ok(format!("{}\n", v1.checksum(images, id)?).into_bytes()),
+        }
     }
 
     /// Stages a file of these bytes, unless it is there already.
@@ -316,12 +332,6 @@ impl Writer<'_> {
             Some(folder) if !self.site.is_dry() => fsx::create_dirs(folder),
             _ => Ok(()),
         }
-    }
-}
-
-fn push<T>(list: &Mutex<Vec<T>>, item: T) {
-    if let Ok(mut list) = list.lock() {
-        list.push(item);
     }
 }
 

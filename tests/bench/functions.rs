@@ -18,7 +18,6 @@ use stillage::images::{Images, memory_blob};
 use stillage::import::ingest::{Staging, Stored};
 use stillage::layer::{self, Packing, Tar};
 use stillage::plan::Plan;
-use stillage::plan::tree::Stage;
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::{Apis, Catalogue};
 use stillage::source::archive::Archive;
@@ -120,9 +119,7 @@ fn plan(bencher: Bencher<'_, '_>) {
     };
     let files = || {
         let parts = plan.parts();
-        let trees = parts
-            .iter()
-            .flat_map(|part| Stage::ALL.map(|stage| plan.tree(*part, stage)));
+        let trees = parts.iter().map(|part| plan.tree(*part));
         trees.map(|tree| tree.unwrap().files().count()).sum()
     };
     let bencher = bencher.counter(ItemsCount::new(REPOSITORIES * TAGS));

@@ -8,7 +8,7 @@ use stillage::endpoint::Endpoint;
 use stillage::http::answer_once;
 use stillage::images::Images;
 use stillage::images::v1_images::V1Images;
-use stillage::plan::tree::{File, Stage};
+use stillage::plan::tree::File;
 use stillage::plan::{Part, Plan};
 use stillage::server::{SERVERS, Setup};
 use stillage::site_files::SiteFiles;
@@ -107,11 +107,11 @@ pub(super) fn lines(data: &[u8]) {
 
 fn htaccess(plan: &Plan<'_>) {
     for (repository, repo) in &plan.images.repositories {
-        let tree = plan.tree(Part::Repository(repository), Stage::Pointer);
+        let tree = plan.tree(Part::Repository(repository));
         let tree = tree.expect("legal names can be planned");
-        for (path, file) in tree
+        for (path, _, file) in tree
             .files()
-            .filter(|(path, _)| path.ends_with("/.htaccess"))
+            .filter(|(path, ..)| path.ends_with("/.htaccess"))
         {
             let File::Bytes(bytes) = file else {
                 panic!("{path}")

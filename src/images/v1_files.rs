@@ -1,0 +1,55 @@
+//! The files of v1 images beside their layers: what follows from the images, read when it is written.
+
+use anyhow::Context as _;
+
+use crate::content::Content;
+use crate::images::Images;
+use crate::images::v1_claims::{Form, Layer};
+use crate::images::v1_images::{V1Image, V1Images};
+use crate::site_files;
+use crate::spec::digest::Digest;
+use crate::spec::v1::{self, V1Id};
+
+impl V1Image {
+    /// Whether the catalogue and the blobs are enough to make the image again.
+    pub fn is_derived(&self) -> bool {
+        !matches!(self.form, Form::Stored(_)) && !matches!(self.layer, Layer::Own(_))
+    }
+}
+
+impl V1Images {
+    /// The JSON of an image.
+    ///
+    /// # Errors
+    /// When its config cannot be read, or the image is in the site already.
+    pub fn json(&self, images: &Images, id: V1Id) -> anyhow::Result<Vec<u8>> {
+        let image = &self.images[&id];
+        match &image.form {
+            Form::Dependency => Ok(v1::dependency_json(id, image.parent)),
+            Form::Top(config) => v1::top_json(&images.config(config)?.0, id, image.parent),
+            Form::Stored(json) => Ok(json.to_vec()),
+            Form::InSite => anyhow::bail!("the v1 image {id} is in the site already"),
+        }
+    }
+
+    /// The sha256 of the JSON and the layer of an image; see [`v1::checksum`].
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn checksum(&self, images: &Images, id: V1Id) -> anyhow::Result<Digest> {
+        let image = &self.images[&id];
+        if let Some(vouched) = image.vouched {
+            return Ok(vouched);
+        }
+        site_files::checksum(&self.json(images, id)?, &layer(images, image)?)
+    }
+}
+
+fn layer(images: &Images, image: &V1Image) -> anyhow::Result<Content> {
+    let (Layer::Blob(digest) | Layer::Own(digest)) = &image.layer else {
+        anyhow::bail!("the layer is in the site already");
+    };
+    let stored = images.blobs.get(digest);
+    let stored = stored.with_context(|| format!("the layer {digest} is missing"))?;
+    Ok(stored.content.clone())
+}
