@@ -21,8 +21,10 @@ use crate::spec::v1::V1Id;
 
 pub mod htaccess;
 mod layout;
+pub mod objects;
 mod pages;
 pub mod tree;
+pub mod turn;
 mod v1;
 mod v2;
 

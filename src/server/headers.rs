@@ -1,6 +1,5 @@
 //! What is to be said of each address, as data, for servers and uploaders that no other file here
-//! knows: one JSON object a line, content first and
-//! pointers last within each part of the site.
+//! knows: one JSON object a line, in the order of publishing.
 //! ```text
 //! {"path":"/v2/app/manifests/1","file":"v2/app/manifests/1","type":"..","digest":"sha256:..","size":1,"cache":"pointer"}
 //! ```
@@ -12,10 +11,8 @@ use std::io::Write;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::endpoint::Endpoint;
 use crate::fsx;
-use crate::plan::tree::File;
-use crate::plan::{Part, Plan};
+use crate::plan::objects::Object;
 use crate::server::{Knows, Rendered, Server, Setup, Text};
 use crate::spec::digest::Digest;
 
@@ -39,88 +36,26 @@ pub(super) const SERVER: Server = Server {
 
 fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     let plan = setup.plan.as_ref().context("the headers need the plan")?;
+    let write = move |out: &mut dyn Write| plan.objects(&mut |object| line(setup, object, out));
     Ok(vec![Rendered {
         suffix: "",
-        content: Text::Lines(Box::new(move |out| lines(setup, plan, out))),
+        content: Text::Lines(Box::new(write)),
     }])
 }
 
-fn lines(setup: &Setup<'_>, plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
-    for part in plan.parts() {
-        if let Part::V1Image(id) = part {
-            for name in ["ancestry", "checksum", "json", "layer"] {
-                line(setup, &format!("v1/images/{id}/{name}"), None, out)?;
-            }
-            continue;
-        }
-        for (file, _, content) in plan.tree(part)?.files() {
-            line(setup, file, digest(plan, part, file, content), out)?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes the line of a file, if clients ask for it.
-fn line(
-    setup: &Setup<'_>,
-    file: &str,
-    digest: Option<Digest>,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    // The second name of a manifest stands for the first, since it says the type.
-    let (file, typed) = match file.split_once("/_types/") {
-        Some((folder, name)) => {
-            let reference = name
-                .rsplit_once('.')
-                .map_or(name, |(reference, _)| reference);
-            (format!("{folder}/manifests/{reference}"), file)
-        }
-        None => (file.to_owned(), ""),
-    };
-    let path = match file.as_str() {
-        "index.html" => "/".to_owned(),
-        "v2/index.html" => "/v2/".to_owned(),
-        file => format!("/{}", file.strip_suffix("/index.json").unwrap_or(file)),
-    };
-    let Some(endpoint) = Endpoint::of(&path) else {
-        return Ok(());
-    };
-    let is_manifest = matches!(endpoint, Endpoint::Tagged(..) | Endpoint::Manifest(..));
-    if (is_manifest && typed.is_empty()) || file.ends_with("/tags/index.html") {
-        return Ok(());
-    }
-    let Some(meta) = fsx::meta(&setup.site.path(&file))? else {
+/// Writes the line of an object that is there.
+fn line(setup: &Setup<'_>, object: &Object, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(meta) = fsx::meta(&setup.site.path(&object.file))? else {
         return Ok(());
     };
     let line = Line {
-        path: &path,
-        file: &file,
-        r#type: endpoint.media_type(typed),
-        digest,
+        path: &object.path,
+        file: &object.file,
+        r#type: object.media_type,
+        digest: object.digest,
         size: meta.len,
-        cache: endpoint.cache().name(),
+        cache: object.cache.name(),
     };
     serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
     Ok(out.write_all(b"\n")?)
-}
-
-/// The digest that clients know the content by: of a signed schema 1 manifest, not that of its bytes.
-fn digest(plan: &Plan<'_>, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
-    match content {
-        File::Blob(digest) | File::Own(digest) => Some(*digest),
-        File::V1(..) => None,
-        File::Bytes(bytes) => {
-            let tag = file
-                .split_once("/_types/")
-                .and_then(|(_, name)| name.rsplit_once('.'));
-            let tagged = match (part, tag) {
-                (Part::Repository(repository), Some((tag, _))) => {
-                    let tags = &plan.images.repositories[repository].tags;
-                    tags.get(&tag.parse().ok()?).copied()
-                }
-                _ => None,
-            };
-            Some(tagged.unwrap_or_else(|| Digest::of(bytes)))
-        }
-    }
 }

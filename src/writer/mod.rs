@@ -31,7 +31,6 @@ use crate::spec::name::Repository;
 
 mod sources;
 mod sweep;
-mod turn;
 pub mod unplanned;
 mod unsynced;
 pub mod write;

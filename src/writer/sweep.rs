@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use crate::fsx;
 use crate::plan::tree::{File, Tree};
+use crate::plan::turn::Turn;
 use crate::plan::{Part, htaccess};
 use crate::spec::name::Repository;
-use crate::writer::turn::Turn;
 use crate::writer::write::Writer;
 
 /// The longest file of rules that is read, in bytes.

@@ -17,12 +17,12 @@ use crate::content::Content;
 use crate::fsx;
 use crate::import::ingest::Staging;
 use crate::plan::tree::{Derived, File, Stage};
+use crate::plan::turn::Turn;
 use crate::plan::{Part, Plan, htaccess};
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
-use crate::writer::turn::Turn;
 use crate::writer::unsynced::Unsynced;
 use crate::writer::{PENDING, Site};
 

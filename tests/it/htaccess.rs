@@ -140,7 +140,8 @@ fn a_build_that_stops_midway_leaves_no_tag_without_its_manifest() {
             assert_eq!(now != old, moved, "{stuck}");
             assert_eq!(by_digest(&site, &now[0]).len(), 1, "{stuck}");
         } else {
-            assert_eq!(by_digest(&site, &named(&whole)[0]).len(), 1, "{stuck}");
+            // What cannot be compared stops the run before anything gets its name.
+            assert_eq!(by_digest(&site, &named(&whole)[0]).len(), 0, "{stuck}");
         }
         fs::remove_dir(&in_the_way).unwrap();
         succeed(&mut again);

@@ -28,6 +28,7 @@ mod mirror;
 mod moving;
 mod nginx;
 mod nginx_exact;
+mod objects;
 mod options;
 mod progress;
 mod properties;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 /// The order of names within a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Turn {
+pub enum Turn {
+    /// What names no other.
     File,
     /// The JSON of a v1 image says that the rest of it is there.
     V1Image,
@@ -12,12 +13,13 @@ pub(super) enum Turn {
     TagList,
     /// What lists repositories, and the rules of Apache that need those of each repository.
     List,
+    /// `index.json`.
     Catalogue,
 }
 
 impl Turn {
     /// The turn of a path within the site.
-    pub(super) fn of(path: &Path) -> Self {
+    pub fn of(path: &Path) -> Self {
         let is = |end: &str| path.ends_with(end);
         if path == Path::new("index.json") {
             Self::Catalogue

@@ -1,0 +1,126 @@
+//! What a site publishes, as data, in the order of publishing: content, manifests, tags, lists, the catalogue.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::endpoint::{Cache, Endpoint};
+use crate::plan::tree::{File, Stage};
+use crate::plan::turn::Turn;
+use crate::plan::{Part, Plan};
+use crate::spec::digest::Digest;
+
+/// Something that clients ask for.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The address, from the root of the host.
+    pub path: String,
+    /// The file that answers it, relative to the root of the site.
+    pub file: String,
+    /// Its `Content-Type`.
+    pub media_type: &'static str,
+    /// What `Docker-Content-Digest` would say, or the digest of the bytes; `None` where only reading the file
+    /// would tell.
+    pub digest: Option<Digest>,
+    /// How long what the address answers holds.
+    pub cache: Cache,
+    /// When it becomes visible.
+    pub stage: Stage,
+}
+
+impl Plan<'_> {
+    /// Visits all objects in the order of publishing. Of a v1 image those that it may have are visited: the
+    /// site says whether there is a `checksum`.
+    ///
+    /// # Errors
+    /// What `visit` returns.
+    pub fn objects(
+        &self,
+        visit: &mut dyn FnMut(&Object) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let parts = self.parts();
+        for stage in Stage::ALL {
+            // What comes later in a stage is little: lists, and the JSON of v1 images.
+            let mut later: BTreeMap<Turn, Vec<Object>> = BTreeMap::new();
+            for part in &parts {
+                for object in self.objects_of(*part, stage)? {
+                    match Turn::of(Path::new(&object.file)) {
+                        Turn::File => visit(&object)?,
+                        turn => later.entry(turn).or_default().push(object),
+                    }
+                }
+            }
+            later.values().flatten().try_for_each(&mut *visit)?;
+        }
+        Ok(())
+    }
+
+    fn objects_of(&self, part: Part<'_>, stage: Stage) -> anyhow::Result<Vec<Object>> {
+        if let Part::V1Image(id) = part {
+            let names: &[&str] = match stage {
+                Stage::Content => &["layer"],
+                Stage::Manifest => &["ancestry", "checksum", "json"],
+                Stage::Pointer => &[],
+            };
+            let object = |name: &&str| object(&format!("v1/images/{id}/{name}"), stage, None);
+            return Ok(names.iter().filter_map(object).collect());
+        }
+        let tree = self.tree(part)?;
+        let files = tree.files().filter(|(_, of, _)| *of == stage);
+        let objects = files
+            .filter_map(|(file, _, content)| object(file, stage, self.digest(part, file, content)));
+        Ok(objects.collect())
+    }
+
+    /// The digest that clients know the content by: of a signed schema 1 manifest, not that of its bytes.
+    fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
+        match content {
+            File::Blob(digest) | File::Own(digest) => Some(*digest),
+            File::V1(..) => None,
+            File::Bytes(bytes) => {
+                let typed = file.split_once("/_types/").map(|(_, name)| name);
+                let tag = typed.and_then(|name| name.rsplit_once('.'));
+                let tagged = match (part, tag) {
+                    (Part::Repository(repository), Some((tag, _))) => {
+                        let tags = &self.images.repositories[repository].tags;
+                        tags.get(&tag.parse().ok()?).copied()
+                    }
+                    _ => None,
+                };
+                Some(tagged.unwrap_or_else(|| Digest::of(bytes)))
+            }
+        }
+    }
+}
+
+/// The object of a file, if clients ask for it.
+fn object(file: &str, stage: Stage, digest: Option<Digest>) -> Option<Object> {
+    // The second name of a manifest stands for the first, since it says the type.
+    let (file, typed) = match file.split_once("/_types/") {
+        Some((folder, name)) => {
+            let reference = name
+                .rsplit_once('.')
+                .map_or(name, |(reference, _)| reference);
+            (format!("{folder}/manifests/{reference}"), file)
+        }
+        None => (file.to_owned(), ""),
+    };
+    let path = match file.as_str() {
+        "index.html" => "/".to_owned(),
+        "v2/index.html" => "/v2/".to_owned(),
+        file => format!("/{}", file.strip_suffix("/index.json").unwrap_or(file)),
+    };
+    let endpoint = Endpoint::of(&path)?;
+    let is_manifest = matches!(endpoint, Endpoint::Tagged(..) | Endpoint::Manifest(..));
+    if (is_manifest && typed.is_empty()) || file.ends_with("/tags/index.html") {
+        return None;
+    }
+    let (media_type, cache) = (endpoint.media_type(typed), endpoint.cache());
+    Some(Object {
+        path,
+        file,
+        media_type,
+        digest,
+        cache,
+        stage,
+    })
+}
