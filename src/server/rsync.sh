@@ -5,10 +5,10 @@
 #
 #   sh THIS-FILE [--keep-content] DEST [RSYNC-OPTION...]
 #
-#   DEST            a folder or HOST:FOLDER, as rsync takes it
+#   DEST            a folder or HOST:FOLDER, as rsync takes it; the folder above it exists
 #   --keep-content  keep blobs, layers and manifests by digest that the site no longer has, for clients in the
 #                   middle of a pull; another run without it deletes them
-#   RSYNC-OPTION    for example -v, --dry-run, --bwlimit=1m, -e 'ssh -p 2222'
+#   RSYNC-OPTION    for example -v, --dry-run -v, --bwlimit=1m, -e 'ssh -p 2222'
 #
 # STILLAGE_SITE in the environment names another site than the one below. Needs rsync 3 on both sides.
 # shellcheck disable=SC2046,SC2086 # lists of patterns are split into words
@@ -66,7 +66,7 @@ by_content='-rlH --chmod=D755,F644 --checksum'
 # Folders that keep files of others cannot be deleted, which is worth a line only to those who watch.
 delete='-rq --existing --ignore-existing --delete --include=/blobs/ --include=/v1/ --include=/v2/ --exclude=/*'
 case " $* " in
-    *' -v'* | *' -n'* | *' -i'* | *' --verbose '* | *' --dry-run '* | *' --itemize-changes '*) delete="-r${delete#-rq}" ;;
+    *' -v'* | *' -nv'* | *' -i'* | *' --verbose '* | *' --itemize-changes '*) delete="-r${delete#-rq}" ;;
 esac
 
 # The second pass has the content once more, since names of one file are linked only within a pass.

@@ -66,7 +66,7 @@ impl Loading<'_> {
             match loaded.with_context(|| format!("`{repository}@{digest}` is damaged")) {
                 Ok(manifest) => self.images.add_manifest(repository, manifest, entry.v1),
                 Err(error) => {
-                    damaged(blob_path(digest), error)?;
+                    damaged(self.culprit(digest), error)?;
                     continue;
                 }
             }
@@ -93,6 +93,18 @@ impl Loading<'_> {
             .collect();
         loaded.tags = tags;
         Ok(())
+    }
+
+    /// The path of what is wrong with a manifest: a blob that it lacks, or its own.
+    fn culprit(&self, digest: &Digest) -> String {
+        let has = |digest: &Digest| self.files.blob(digest).ok().flatten();
+        let bytes = has(digest).and_then(|content| content.read(MAX_JSON).ok());
+        let manifest = bytes.and_then(|bytes| Manifest::parse(bytes, None).ok());
+        let blobs = manifest.iter().flat_map(|manifest| manifest.blobs());
+        let lacking = blobs
+            .map(|blob| blob.digest)
+            .find(|digest| has(digest).is_none());
+        blob_path(&lacking.unwrap_or(*digest))
     }
 
     fn manifest(&mut self, digest: &Digest, media_type: &str) -> anyhow::Result<Arc<Manifest>> {

@@ -155,7 +155,7 @@ impl Loading<'_> {
             }
         }
         self.attached(&repository, left)?;
-        if self.draft.roots.is_empty() && !is_selection {
+        if self.draft.roots.is_empty() && !is_selection && !self.request.selection.is_any() {
             let name = self.name.clone();
             self.leave_out(Kind::Leftover, &name, "it has no manifest with a tag");
         }
@@ -239,11 +239,13 @@ impl Loading<'_> {
                 }
             }
         }
-        if left_out > 0 && self.request.one.is_none() {
-            let note = Kind::Leftover.note(format!(
-                "{}: {left_out} manifests without a tag are left out: nothing refers to them",
-                shown(&self.name)
-            ));
+        if left_out > 0 && self.request.one.is_none() && !self.request.selection.is_any() {
+            let what = if left_out == 1 {
+                "1 manifest without a tag is left out: nothing refers to it".to_owned()
+            } else {
+                format!("{left_out} manifests without a tag are left out: nothing refers to them")
+            };
+            let note = Kind::Leftover.note(format!("{}: {what}", shown(&self.name)));
             self.draft.notes.push(note.about(&self.name));
         }
         Ok(())

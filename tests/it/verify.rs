@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::support::archive::{Archive, Image, Pack};
-use crate::support::site::{build, stillage, succeed, tree};
+use crate::support::files::digest;
+use crate::support::site::{build, json, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
 /// The exit code, and the paths of the findings.
@@ -235,4 +236,28 @@ fn a_fast_check_sees_lengths_and_a_deep_one_what_is_in_layers() {
         said.contains("has the diff ID") && said.lines().count() == 1,
         "{said}"
     );
+}
+
+/// A manifest without one of its blobs is whole itself: what is missing is named.
+#[test]
+fn what_is_missing_is_named_and_not_what_needs_it() {
+    let site = small_site();
+    let manifest = json(site.path().join("v2/sample/hello/manifests/1.0"));
+    let config = manifest["config"]["digest"].as_str().unwrap();
+    let blob = format!("blobs/{}", config.replace(':', "/"));
+    fs::remove_file(site.path().join(&blob)).unwrap();
+    let output = stillage(["verify", "--json"])
+        .arg(site.path())
+        .output()
+        .unwrap();
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let found = findings.iter().find(|finding| finding["path"] == *blob);
+    assert_eq!(
+        found.expect("a finding")["kind"],
+        "missing",
+        "{findings:#?}"
+    );
+    let tag = fs::read(site.path().join("v2/sample/hello/manifests/1.0")).unwrap();
+    let whole = format!("blobs/{}", digest(&tag).replace(':', "/"));
+    assert!(findings.iter().all(|finding| finding["path"] != *whole));
 }

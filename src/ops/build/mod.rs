@@ -115,7 +115,8 @@ fn check_faults(drafts: &[Draft]) -> anyhow::Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(crate::error::bad(faults.join("; "))).hint("without `--strict` everything else is taken")
+    Err(crate::error::bad(faults.join("; ")))
+        .hint("without `--strict` it is left out with a note, and the rest is taken")
 }
 
 fn load_sources(
