@@ -17,7 +17,7 @@ use crate::spec::v1::V1Id;
 mod manifests;
 pub mod naming;
 
-pub use manifests::{Blobs, subject_of};
+pub use manifests::{Attached, Blobs, peek, with_children};
 
 /// The index of a job in its draft.
 pub type JobId = usize;

@@ -1,5 +1,8 @@
 //! What is asked of a source: which of its images, under which names, taken how.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::import::draft::Rules;
 use crate::import::selection::Selection;
 use crate::spec::digest::Digest;
@@ -18,9 +21,28 @@ pub struct Request<'a> {
     pub name: Option<&'a Reference>,
     /// The name of images that have none: the path of a folder that was found in another.
     pub path_name: Option<&'a Reference>,
+    /// Whether an image was passed over, since it was not asked for.
+    pub passed_over: Rc<Cell<bool>>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Asks for all that is selected.
+    pub fn new(rules: &'a Rules, selection: &'a Selection) -> Self {
+        Self {
+            rules,
+            selection,
+            one: None,
+            name: None,
+            path_name: None,
+            passed_over: Rc::default(),
+        }
+    }
+
+    /// Whether not everything is asked for.
+    pub fn is_selective(&self) -> bool {
+        self.one.is_some() || self.selection.is_any()
+    }
+
     /// Reads the name of an image, as the source has it. `None` where it is illegal and the image cannot be
     /// what is asked for.
     ///
@@ -43,17 +65,23 @@ impl Request<'_> {
         tag: Option<&Tag>,
         digest: Option<Digest>,
     ) -> bool {
-        if let Some(one) = self.one
-            && text != Some(one)
-            && !self.is_one(repository, tag, digest)
-        {
-            return false;
-        }
+        let is_one = self
+            .one
+            .is_none_or(|one| text == Some(one) || self.is_one(repository, tag, digest));
         let (repository, tag) = self.named(repository, tag);
         // What has no name is an error later, unless only some names are wanted.
-        repository.map_or(!self.selection.has_only(), |repository| {
-            self.selection.wants(repository, tag.as_ref())
-        })
+        let is_wanted = is_one
+            && repository.map_or(!self.selection.has_only(), |repository| {
+                self.selection.wants(repository, tag.as_ref())
+            });
+        self.pass(is_wanted)
+    }
+
+    fn pass(&self, is_wanted: bool) -> bool {
+        if !is_wanted {
+            self.passed_over.set(true);
+        }
+        is_wanted
     }
 
     /// Whether something that is attached to an image comes along with it.
@@ -68,7 +96,7 @@ impl Request<'_> {
         let is_one = wanted
             .is_none_or(|wanted| wanted.is_ok_and(|reference| reference.repository == *repository));
         let name = self.name.map_or(repository, |name| &name.repository);
-        is_one && self.selection.may_want(name)
+        self.pass(is_one && self.selection.may_want(name))
     }
 
     fn is_one(
@@ -89,12 +117,16 @@ impl Request<'_> {
     }
 
     /// The name that the site gives an image.
-    fn named<'a>(
-        &'a self,
-        repository: Option<&'a Repository>,
+    fn named<'b>(
+        &'b self,
+        repository: Option<&'b Repository>,
         tag: Option<&Tag>,
-    ) -> (Option<&'a Repository>, Option<Tag>) {
+    ) -> (Option<&'b Repository>, Option<Tag>) {
         if let Some(name) = self.name {
+            // What is attached keeps its tag, and what has none but a repository gets none.
+            if tag.map_or(repository.is_some(), |tag| tag.attached_to().is_some()) {
+                return (Some(&name.repository), tag.cloned());
+            }
             let tag = name.tag.as_ref().or(tag).cloned();
             return (Some(&name.repository), tag.or_else(|| Some(Tag::latest())));
         }

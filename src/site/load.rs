@@ -99,8 +99,10 @@ impl Loading<'_> {
     fn culprit(&self, digest: &Digest) -> String {
         let has = |digest: &Digest| self.files.blob(digest).ok().flatten();
         let bytes = has(digest).and_then(|content| content.read(MAX_JSON).ok());
-        let manifest = bytes.and_then(|bytes| Manifest::parse(bytes, None).ok());
-        let blobs = manifest.iter().flat_map(|manifest| manifest.blobs());
+        let manifest = bytes
+            .and_then(|bytes| Manifest::parse(bytes, None).ok())
+            .filter(|manifest| manifest.digest == *digest);
+        let blobs = manifest.iter().flat_map(Manifest::blobs);
         let lacking = blobs
             .map(|blob| blob.digest)
             .find(|digest| has(digest).is_none());

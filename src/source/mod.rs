@@ -192,11 +192,9 @@ impl Source {
             Opened::new(&self.path, staging, progress)?
         };
         let request = Request {
-            rules,
-            selection,
             one: self.selected.as_deref(),
             name: self.name.as_ref(),
-            path_name: None,
+            ..Request::new(rules, selection)
         };
         let mut drafts = match (opened.format(self.prefix)?, &opened) {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
@@ -206,7 +204,7 @@ impl Source {
             _ => return Err(self.unknown(&origin)),
         };
         let is_empty = drafts.iter().all(|draft| draft.roots.is_empty());
-        if is_empty && (self.selected.is_some() || !selection.is_any()) {
+        if is_empty && (self.selected.is_some() || !request.passed_over.get()) {
             return Err(self.holds_nothing(&origin, &drafts));
         }
         if let Some(name) = &self.name

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::content::Content;
 use crate::error::{bad, shown};
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, ManifestId, Root, subject_of};
+use crate::import::draft::{Attached, Blobs, Draft, ManifestId, Root, peek, with_children};
 use crate::import::request::Request;
 use crate::note::Kind;
 use crate::site_files::catalogue::REF_NAME;
@@ -91,40 +91,69 @@ impl Index {
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
         let (mut left, mut nameless, mut cosign) = (Vec::new(), Vec::new(), Vec::new());
+        let mut skipped = BTreeSet::new();
         for descriptor in &self.manifests {
             if let Some(kind) = cosign_kind(descriptor) {
                 cosign.push((descriptor, kind));
             } else if name_of(descriptor).is_none() {
                 nameless.push(descriptor);
             } else if let Some(root) = root(descriptor, 0, request)? {
-                if takes(request, descriptor, &root) {
-                    add(draft, blobs, descriptor, request)?;
-                } else if let Some(to) = root.tag.as_ref().and_then(Tag::attached_to)
-                    && request.takes_along(root.repository.as_ref(), root.tag.as_ref())
-                {
-                    left.push((to, descriptor));
+                let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
+                let is_wanted = takes(request, descriptor, &root);
+                match tag.and_then(Tag::attached_to) {
+                    Some(to)
+                        if request.is_selective() && request.one.is_none_or(|_| !is_wanted) =>
+                    {
+                        if request.takes_along(repository, tag) {
+                            left.push(Attached {
+                                repository: root.repository,
+                                to,
+                                is_wanted,
+                                image: descriptor,
+                            });
+                        }
+                    }
+                    _ if is_wanted => add(draft, blobs, descriptor, request)?,
+                    _ => drop(skipped.insert(descriptor.digest)),
                 }
+            } else {
+                skipped.insert(descriptor.digest);
             }
         }
-        let is_selection = !request.takes(None, None, None, None);
-        if is_selection {
-            for descriptor in std::mem::take(&mut nameless) {
-                let subject = subject_of(blobs, &descriptor.digest)?;
-                left.extend(subject.map(|subject| (subject, descriptor)));
+        if !nameless.is_empty() {
+            skipped = with_children(blobs, skipped)?;
+        }
+        nameless.retain(|descriptor| !skipped.contains(&descriptor.digest));
+        if request.takes(None, None, None, None) {
+            let mut found = Vec::new();
+            for descriptor in nameless {
+                found.push(nameless_root(draft, blobs, descriptor, request)?);
+            }
+            place_nameless(draft, found);
+        } else {
+            for descriptor in nameless {
+                let manifest = peek(blobs, &descriptor.digest)?;
+                left.extend(
+                    manifest
+                        .and_then(|manifest| manifest.subject)
+                        .map(|to| Attached {
+                            repository: None,
+                            to,
+                            is_wanted: false,
+                            image: descriptor,
+                        }),
+                );
             }
         }
-        let mut found = Vec::new();
-        draft.add_attached(left, |draft, descriptor| {
-            match name_of(descriptor) {
-                Some(_) => add(draft, blobs, descriptor, request)?,
-                None => found.push(nameless_root(draft, blobs, descriptor, request)?),
+        draft.add_attached(left, &skipped, |draft, descriptor| {
+            if name_of(descriptor).is_some() {
+                add(draft, blobs, descriptor, request)?;
+            } else {
+                let root = nameless_root(draft, blobs, descriptor, request)?;
+                place_nameless(draft, vec![root]);
             }
             Ok(())
         })?;
-        for descriptor in nameless {
-            found.push(nameless_root(draft, blobs, descriptor, request)?);
-        }
-        place_nameless(draft, found);
         for (descriptor, kind) in cosign {
             self.add_cosign(draft, blobs, descriptor, kind, request)?;
         }
@@ -145,7 +174,7 @@ impl Index {
             .iter()
             .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
         let Some(image) = image else {
-            if request.one.is_some() || request.selection.is_any() {
+            if request.is_selective() {
                 return Ok(());
             }
             draft.notes.push(Kind::Leftover.note(format!(
@@ -156,6 +185,9 @@ impl Index {
         };
         let repository = draft.roots.first().and_then(|root| root.repository.clone());
         let tag = Some(Tag::attaching(&image.digest, kind));
+        if !request.takes_along(repository.as_ref(), tag.as_ref()) {
+            return Ok(());
+        }
         let root = nameless_root(draft, blobs, descriptor, request)?;
         draft.roots.push(Root {
             repository,
@@ -281,14 +313,15 @@ pub fn root(
     let called = format!("`{}`", shown(name));
     let is_whole = descriptor.annotation(CONTAINERD_NAME).is_some();
     if !is_whole && !name.contains(['/', ':', '@']) {
-        if request.one.is_some_and(|one| one != name) {
-            return Ok(None);
-        }
-        return Ok(Some(Root {
-            tag: Some(name.parse()?),
-            called,
-            ..nameless
-        }));
+        return match name.parse() {
+            Ok(tag) => Ok(Some(Root {
+                tag: Some(tag),
+                called,
+                ..nameless
+            })),
+            Err(_) if request.one.is_some_and(|one| one != name) => Ok(None),
+            Err(error) => Err(error),
+        };
     }
     let reference = request.reference(name).map_err(|error| {
         error.context(format!(
@@ -319,13 +352,8 @@ mod tests {
             Digest::of(b"")
         ))
         .unwrap();
-        let request = Request {
-            rules: &Rules::default(),
-            selection: &Selection::default(),
-            one: None,
-            name: None,
-            path_name: None,
-        };
+        let (rules, selection) = (Rules::default(), Selection::default());
+        let request = Request::new(&rules, &selection);
         let root = root(&descriptor, 0, &request).ok()??;
         Some((
             root.repository.map(|name| name.to_string()),

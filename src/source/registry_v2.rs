@@ -10,6 +10,7 @@
 //! ```
 //! Source: distribution `registry/storage/paths.go`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -17,7 +18,7 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::error::shown;
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, ManifestId, Root, subject_of};
+use crate::import::draft::{Blobs, Draft, ManifestId, Root, peek};
 use crate::import::request::Request;
 use crate::note::Kind;
 use crate::source::{Format, Reads};
@@ -109,10 +110,10 @@ impl Blobs for Store {
     }
 }
 
-/// A manifest that is attached to another.
-enum Attached {
-    ByTag(Tag),
-    BySubject(Digest, Digest),
+/// A manifest that is attached to another: by its tag, or by its subject.
+enum One {
+    Tag(Tag),
+    Referrer(Digest, Digest),
 }
 
 struct Loading<'a> {
@@ -135,7 +136,7 @@ impl Loading<'_> {
             }
             _ => return Ok(()),
         };
-        let mut left = Vec::new();
+        let (mut left, mut skipped) = (Vec::new(), BTreeSet::new());
         for name in fsx::names(&self.path.join("_manifests/tags"))? {
             let called = format!("{}:{name}", self.name);
             let tag: Tag = match name.parse() {
@@ -146,16 +147,22 @@ impl Loading<'_> {
                 }
                 Err(_) => continue,
             };
-            if self.takes(&repository, &tag, &called)? {
-                self.tag(&repository, &tag)?;
-            } else if let Some(to) = tag.attached_to()
-                && self.request.takes_along(Some(&repository), Some(&tag))
-            {
-                left.push((to, tag));
+            let is_wanted = self.takes(&repository, &tag, &called)?;
+            match tag.attached_to() {
+                Some(to)
+                    if self.request.is_selective()
+                        && self.request.one.is_none_or(|_| !is_wanted) =>
+                {
+                    if self.request.takes_along(Some(&repository), Some(&tag)) {
+                        left.push((to, is_wanted, One::Tag(tag)));
+                    }
+                }
+                _ if is_wanted => self.tag(&repository, &tag)?,
+                _ => skipped.extend(link(&self.tag_link(&tag))?),
             }
         }
-        self.attached(&repository, left)?;
-        if self.draft.roots.is_empty() && !is_selection && !self.request.selection.is_any() {
+        self.attached(&repository, left, &skipped)?;
+        if self.draft.roots.is_empty() && !self.request.is_selective() {
             let name = self.name.clone();
             self.leave_out(Kind::Leftover, &name, "it has no manifest with a tag");
         }
@@ -206,14 +213,14 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// What is attached to something that comes along does so too: by a tag that was not asked for, or
-    /// by its subject.
+    /// What is attached to something that comes along does so too: by a tag, or by its subject.
     fn attached(
         &mut self,
         repository: &Repository,
-        tags: Vec<(Digest, Tag)>,
+        mut left: Vec<(Digest, bool, One)>,
+        skipped: &BTreeSet<Digest>,
     ) -> anyhow::Result<()> {
-        let (mut left, mut left_out) = (Vec::new(), 0);
+        let mut left_out = 0;
         for hex in fsx::names(&self.path.join("_manifests/revisions/sha256"))? {
             let Ok(digest) = Digest::from_hex(&hex) else {
                 continue;
@@ -221,17 +228,22 @@ impl Loading<'_> {
             if self.draft.has(&digest) || link(&self.revision(&digest))?.is_none() {
                 continue;
             }
-            match subject_of(self.store, &digest)? {
-                Some(subject) => left.push((subject, Attached::BySubject(subject, digest))),
-                None => left_out += 1,
-            }
+            left_out += 1;
+            let subject = peek(self.store, &digest)?.and_then(|manifest| manifest.subject);
+            left.extend(subject.map(|to| (to, false, One::Referrer(to, digest))));
         }
-        left_out += left.len();
-        left.extend(tags.into_iter().map(|(to, tag)| (to, Attached::ByTag(tag))));
-        while let Some(next) = left.iter().position(|(to, _)| self.draft.has(to)) {
-            match left.swap_remove(next).1 {
-                Attached::ByTag(tag) => self.tag(repository, &tag)?,
-                Attached::BySubject(subject, digest) => {
+        // Each may be what the next is attached to.
+        while let Some(next) = left
+            .iter()
+            .position(|(to, ..)| self.draft.has(to))
+            .or_else(|| {
+                left.iter()
+                    .position(|(to, own, _)| *own && !skipped.contains(to))
+            })
+        {
+            match left.swap_remove(next).2 {
+                One::Tag(tag) => self.tag(repository, &tag)?,
+                One::Referrer(subject, digest) => {
                     if let Some(id) = self.manifest(&digest)? {
                         self.draft.referrers.entry(subject).or_default().push(id);
                         left_out -= 1;
@@ -239,7 +251,7 @@ impl Loading<'_> {
                 }
             }
         }
-        if left_out > 0 && self.request.one.is_none() && !self.request.selection.is_any() {
+        if left_out > 0 && !self.request.is_selective() {
             let what = if left_out == 1 {
                 "1 manifest without a tag is left out: nothing refers to it".to_owned()
             } else {

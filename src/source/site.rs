@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::bail_bad;
 use crate::error::bad;
-use crate::import::draft::{Draft, Root, StoredV1, subject_of};
+use crate::import::draft::{Draft, Root, StoredV1, peek, with_children};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer;
@@ -63,28 +63,69 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     fn repository(&mut self, repository: &Repository, repo: &Repo) -> anyhow::Result<()> {
-        let tagged = repo.tags.iter().map(|(tag, digest)| (Some(tag), digest));
-        let with_tag: BTreeSet<&Digest> = repo.tags.values().collect();
-        let untagged = repo.manifests.keys();
-        let untagged = untagged.filter(|digest| !with_tag.contains(digest));
-        let blobs = oci::Folder(self.files.root());
-        let mut left = Vec::new();
-        for (tag, digest) in tagged.chain(untagged.map(|digest| (None, digest))) {
+        let (request, blobs) = (self.request, oci::Folder(self.files.root()));
+        let takes = |tag: Option<&Tag>, digest: &Digest| {
             let called = called(repository, tag, digest);
-            let request = self.request;
-            if request.takes(Some(&called), Some(repository), tag, Some(*digest)) {
-                self.add(repository, repo, tag, digest)?;
-            } else if request.takes_along(Some(repository), tag) {
-                let to =
-                    tag.map_or_else(|| subject_of(&blobs, digest), |tag| Ok(tag.attached_to()));
-                left.extend(to?.map(|to| (to, (tag, digest))));
+            request.takes(Some(&called), Some(repository), tag, Some(*digest))
+        };
+        let (mut left, mut skipped) = (Vec::new(), BTreeSet::new());
+        let mut attach = |tag: Option<Tag>, digest: Digest, to: Digest, is_wanted: bool| {
+            if request.takes_along(Some(repository), tag.as_ref()) {
+                left.push((to, is_wanted, tag, digest));
+            }
+        };
+        for (tag, digest) in &repo.tags {
+            let is_wanted = takes(Some(tag), digest);
+            match tag.attached_to() {
+                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                    attach(Some(tag.clone()), *digest, to, is_wanted);
+                }
+                _ if is_wanted => self.add(repository, repo, Some(tag), digest)?,
+                _ => drop(skipped.insert(*digest)),
             }
         }
-        while let Some(next) = left.iter().position(|(to, _)| self.draft.has(to)) {
-            let (tag, digest) = left.swap_remove(next).1;
-            self.add(repository, repo, tag, digest)?;
+        let skipped = with_children(&blobs, skipped)?;
+        let with_tag: BTreeSet<&Digest> = repo.tags.values().collect();
+        for digest in repo.manifests.keys() {
+            if with_tag.contains(digest) || (skipped.contains(digest) && request.one.is_none()) {
+                continue;
+            }
+            let is_wanted = takes(None, digest);
+            let subject = match (request.is_selective(), is_wanted && request.one.is_some()) {
+                (true, false) => peek(&blobs, digest)?.and_then(|manifest| manifest.subject),
+                _ => None,
+            };
+            match subject {
+                Some(to) => attach(None, *digest, to, is_wanted),
+                None if is_wanted => self.add(repository, repo, None, digest)?,
+                None => {}
+            }
+        }
+        let mut here = self.brought(repository);
+        while let Some(next) = left
+            .iter()
+            .position(|(to, ..)| here.contains(to))
+            .or_else(|| {
+                left.iter()
+                    .position(|(to, own, ..)| *own && !skipped.contains(to))
+            })
+        {
+            let (_, _, tag, digest) = left.swap_remove(next);
+            self.add(repository, repo, tag.as_ref(), &digest)?;
+            here.insert(digest);
         }
         Ok(())
+    }
+
+    /// The manifests that were taken of a repository.
+    fn brought(&self, repository: &Repository) -> BTreeSet<Digest> {
+        let draft = &self.draft;
+        let roots = draft.roots.iter();
+        roots
+            .filter(|root| root.repository.as_ref() == Some(repository))
+            .flat_map(|root| draft.members(root))
+            .filter_map(|id| draft.manifests[id].digest())
+            .collect()
     }
 
     fn add(

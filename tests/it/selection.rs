@@ -367,3 +367,102 @@ fn strict_makes_faults_an_error() {
     fs::remove_file(folder.join("lost.tar")).unwrap();
     assert_eq!(place.references(&[source, "--strict"]), ["o/good:1"]);
 }
+
+/// A source that holds nothing is an error, whatever is selected of the others: a disk may not be mounted.
+#[test]
+fn an_empty_source_is_an_error() {
+    let place = Place::new();
+    let tar = place.path("one.tar");
+    fs::write(&tar, Archive::docker_20(&images()[..1]).tar()).unwrap();
+    let empty = place.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let args = [
+        tar.to_str().unwrap(),
+        empty.to_str().unwrap(),
+        "--exclude",
+        "tmp/**",
+    ];
+    place.refused(&args, 1, "empty` holds no image");
+}
+
+fn named(names: &[&str], image: &Image) -> Image {
+    let mut image = image.clone();
+    image.names = names.iter().map(ToString::to_string).collect();
+    image
+}
+
+/// Neither the children of an index that is left out nor what is attached to it become images of their own.
+#[test]
+fn what_belongs_to_an_excluded_image_is_left_out_with_it() {
+    let place = Place::new();
+    let [good, bad] = images();
+    let arm = images()[0].clone().platform("linux", "arm64");
+    let children = [named(&[], &bad), named(&[], &arm)];
+    let index = Image::index(&["o/index:1"], children.to_vec());
+    let attached = index.manifest_digest().replace(':', "-");
+    let signature = Image::new(&[&format!("o/index:{attached}.sig")]).layer("sig", "sig");
+    let layout = place.path("layout");
+    Archive::oci(&[good, index, signature]).folder(&layout);
+    // As some tools do, the index lists the children, too.
+    let path = layout.join("index.json");
+    let mut entries: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for child in &children {
+        let digest = child.manifest_digest();
+        let blob = layout.join("blobs").join(digest.replace(':', "/"));
+        let size = fs::metadata(blob).unwrap().len();
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let entry = serde_json::json!({"mediaType": media_type, "digest": digest, "size": size});
+        entries["manifests"].as_array_mut().unwrap().push(entry);
+    }
+    fs::write(&path, entries.to_string()).unwrap();
+    let site = place.path("all");
+    let mut build = stillage(["build", "-o", site.to_str().unwrap()]);
+    succeed(build.arg(&layout));
+    for source in [layout, site] {
+        let source = source.to_str().unwrap();
+        assert_eq!(place.references(&[source]).len(), 3);
+        assert_eq!(
+            place.references(&[source, "--exclude", "o/index:1"]),
+            ["o/good:1"]
+        );
+        assert_eq!(place.references(&[source, "--only", "o/index:1"]).len(), 2);
+    }
+}
+
+/// What is attached belongs to the image of its own repository, and keeps its tag whatever the image is called.
+#[test]
+fn attachments_go_by_their_repository_and_their_tag() {
+    let place = Place::new();
+    let [good, other] = images();
+    let tag = good.manifest_digest().replace(':', "-");
+    let signature = |name: &str| Image::new(&[&format!("{name}{tag}.sig")]).layer("sig", "sig");
+    let layout = place.path("layout");
+    let all = [
+        good.clone(),
+        named(&["staging/good:1"], &good),
+        signature("o/good:"),
+        signature("staging/good:"),
+    ];
+    Archive::oci(&all).folder(&layout);
+    let source = format!("oci:{}", layout.display());
+    let only = place.references(&[&source, "--only", "o/**"]);
+    assert_eq!(only.len(), 2, "{only:?}");
+    assert!(
+        only.iter().all(|name| name.starts_with("o/good:")),
+        "{only:?}"
+    );
+    let one = format!("{source}:o/good:1=x/app:9");
+    assert_eq!(place.references(&[&one]).len(), 2);
+    assert_eq!(
+        place.references(&[&one, "--exclude", "**:sha256-*"]),
+        ["x/app:9"]
+    );
+
+    // In a layout of one repository the names are bare tags.
+    let bare = place.path("bare");
+    let words = [named(&["v1"], &good), named(&["v2"], &other), signature("")];
+    Archive::oci(&words).folder(&bare);
+    let one = format!("oci:{}:v1=x/app", bare.display());
+    let references = place.references(&[&one]);
+    assert_eq!(references, [format!("x/app:{tag}.sig"), "x/app:v1".into()]);
+}

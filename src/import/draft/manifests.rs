@@ -1,5 +1,6 @@
 //! Manifests that a source has, taken with all that they point to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bail_bad;
@@ -9,6 +10,7 @@ use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Body, MAX_JSON, Manifest};
 use crate::spec::media_type::LayerKind;
+use crate::spec::name::Repository;
 use crate::spec::remake::REFERENCE;
 
 /// Finds the content of a kept manifest.
@@ -140,42 +142,90 @@ impl Draft {
     }
 }
 
+/// An image that is attached to another.
+pub struct Attached<T> {
+    /// The repository of both, where the source names one.
+    pub repository: Option<Repository>,
+    /// What it is attached to.
+    pub to: Digest,
+    /// Whether it is asked for by its own name.
+    pub is_wanted: bool,
+    /// The image, as the format knows it.
+    pub image: T,
+}
+
 impl Draft {
-    /// Adds what is attached to manifests that the draft has, then what is attached to that. `left` are
-    /// images that were not asked for, each with what it is attached to.
+    /// Adds what is attached to images that were taken, then what is attached to that; in the end also what is
+    /// asked for by its own name, unless it is attached to an image that was `skipped`.
     ///
     /// # Errors
     /// What `add` returns.
     pub fn add_attached<T>(
         &mut self,
-        mut left: Vec<(Digest, T)>,
+        mut left: Vec<Attached<T>>,
+        skipped: &BTreeSet<Digest>,
         mut add: impl FnMut(&mut Self, T) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         loop {
-            let (attached, others): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|(to, _)| self.has(to));
-            if attached.is_empty() {
+            let brought: BTreeSet<(Option<Repository>, Digest)> = self
+                .roots
+                .iter()
+                .flat_map(|root| self.members(root).into_iter().map(move |id| (root, id)))
+                .filter_map(|(root, id)| {
+                    Some((root.repository.clone(), self.manifests[id].digest()?))
+                })
+                .collect();
+            let is_attached = |image: &Attached<T>| match &image.repository {
+                None => self.has(&image.to),
+                repository => brought.contains(&(repository.clone(), image.to)),
+            };
+            let (mut taken, mut others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_attached);
+            if taken.is_empty() {
+                let is_alone =
+                    |image: &Attached<T>| image.is_wanted && !skipped.contains(&image.to);
+                (taken, others) = others.into_iter().partition(is_alone);
+            }
+            if taken.is_empty() {
                 return Ok(());
             }
-            for (_, image) in attached {
-                add(self, image)?;
+            for attached in taken {
+                add(self, attached.image)?;
             }
             left = others;
         }
     }
 }
 
-/// What a manifest is attached to. One that cannot be read is attached to nothing.
+/// A manifest that was not asked for, to know what belongs to it; `None` where it cannot be read.
 ///
 /// # Errors
 /// When the source cannot be looked into.
-pub fn subject_of(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Digest>> {
+pub fn peek(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Manifest>> {
     let content = blobs.blob(digest)?;
     let Some(content) = content.filter(|content| content.len() <= MAX_JSON) else {
         return Ok(None);
     };
-    let manifest = Manifest::parse(content.read(MAX_JSON)?, None);
-    Ok(manifest.ok().and_then(|manifest| manifest.subject))
+    Ok(Manifest::parse(content.read(MAX_JSON)?, None).ok())
+}
+
+/// The manifests, and all those below the indexes among them.
+///
+/// # Errors
+/// When the source cannot be looked into.
+pub fn with_children(
+    blobs: &dyn Blobs,
+    digests: impl IntoIterator<Item = Digest>,
+) -> anyhow::Result<BTreeSet<Digest>> {
+    let mut all = BTreeSet::new();
+    let mut next: Vec<Digest> = digests.into_iter().collect();
+    while let Some(digest) = next.pop() {
+        if all.insert(digest)
+            && let Some(manifest) = peek(blobs, &digest)?
+        {
+            next.extend(manifest.children().iter().map(|child| child.digest));
+        }
+    }
+    Ok(all)
 }
 
 fn read_manifest(

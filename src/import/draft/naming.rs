@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{WithHint as _, bad};
 use crate::import::draft::{Draft, Root};
+use crate::note::Kind;
 use crate::spec::name::{Reference, Repository, Tag};
 
 /// Names the images of a source: NAME alone keeps the tags that they have, else gives `latest`;
@@ -83,9 +84,10 @@ pub fn repositories(drafts: &[Draft]) -> BTreeSet<Repository> {
         .collect()
 }
 
-/// Where several sources give one tag, lets the last one have it.
-pub fn last_wins(drafts: &mut [Draft]) {
-    let mut seen = BTreeSet::new();
+/// Where several sources give one tag, lets the last one have it; with `lost`, also one that names it but
+/// cannot give it.
+pub fn last_wins(drafts: &mut [Draft], lost: bool) {
+    let mut seen: BTreeSet<(Repository, Tag)> = BTreeSet::new();
     for draft in drafts.iter_mut().rev() {
         let mut own = BTreeSet::new();
         draft
@@ -100,6 +102,20 @@ pub fn last_wins(drafts: &mut [Draft]) {
                 _ => true,
             });
         seen.extend(own);
+        let faults = draft
+            .notes
+            .iter()
+            .filter(|note| lost && note.kind == Kind::Fault);
+        for name in faults.filter_map(|note| note.reference.as_ref()) {
+            if let Ok(Reference {
+                repository,
+                tag: Some(tag),
+                ..
+            }) = name.parse()
+            {
+                seen.insert((repository, tag));
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::import::ingest::{self, Job, Work};
+use crate::note::Kind;
 use crate::ops::build::{Options, mirror};
 use crate::site::load;
 use crate::site_files::catalogue::{Apis, Catalogue};
@@ -78,13 +79,23 @@ pub(super) fn merge(
             &mut damaged,
         )
     };
+    let mut notes = Vec::new();
     // Names of an older site are found by looking at all of it, but what is damaged elsewhere stops no build.
     let all: BTreeSet<Repository> = touched
         .iter()
         .chain(catalogue.repositories.keys())
         .cloned()
         .collect();
-    let whole = if is_whole { load(&all).ok() } else { None };
+    let mut whole = None;
+    if is_whole {
+        match load(&all) {
+            Ok(images) => whole = Some(images),
+            Err(error) => notes.push(Kind::Fault.note(format!(
+                "stale files in the site are not looked for, since it is damaged: {}",
+                error.root_cause()
+            ))),
+        }
+    }
     is_whole = whole.is_some();
     let mut images = match whole {
         Some(images) => {
@@ -100,6 +111,7 @@ pub(super) fn merge(
         measure(&mut images, site)?;
     }
     images.overlay(new);
+    images.notes.extend(notes);
     catalogue.repositories.extend(
         images
             .repositories

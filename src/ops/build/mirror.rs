@@ -42,7 +42,7 @@ pub(super) fn kept(
         return Ok(selected(options, catalogue));
     }
     let mut wanted: BTreeMap<Repository, BTreeSet<Tag>> = BTreeMap::new();
-    let (mut notes, mut taken_back) = (Vec::new(), Vec::new());
+    let mut notes = Vec::new();
     for (name, reference) in lost
         .into_iter()
         .flatten()
@@ -52,25 +52,17 @@ pub(super) fn kept(
             let newer = new.repositories.get(&reference.repository);
             let is_meant = |tag: &&Tag| {
                 reference.tag.as_ref().is_none_or(|meant| *tag == meant)
-                    && (options.last_wins
-                        || newer.is_none_or(|newer| !newer.tags.contains_key(*tag)))
-                    && options.selection.wants(&reference.repository, Some(tag))
+                    && newer.is_none_or(|newer| !newer.tags.contains_key(*tag))
+                    && is_wanted(options, &reference.repository, tag)
             };
             let tags: BTreeSet<Tag> = repo.tags.keys().filter(is_meant).cloned().collect();
             if !tags.is_empty() {
                 notes.push(Kind::Choice.note(format!("{name} stays as the site has it")));
-                // The last source has the say, though it cannot give it.
-                taken_back.push((reference.repository.clone(), tags.clone()));
                 wanted.entry(reference.repository).or_default().extend(tags);
             }
         }
     }
     new.notes.extend(notes);
-    for (name, tags) in taken_back {
-        if let Some(newer) = new.repositories.get_mut(&name) {
-            newer.tags.retain(|tag, _| !tags.contains(tag));
-        }
-    }
     let mut kept = BTreeMap::new();
     for (name, repo) in &catalogue.repositories {
         let tags = wanted.remove(name).unwrap_or_default();
@@ -98,12 +90,20 @@ pub(super) fn kept(
     Ok(kept)
 }
 
+/// Whether a tag is selected, by itself or because of what it is attached to.
+fn is_wanted(options: &Options, repository: &Repository, tag: &Tag) -> bool {
+    let selection = &options.selection;
+    selection.wants(repository, Some(tag))
+        || (tag.attached_to().is_some()
+            && selection.may_want(repository)
+            && !selection.excludes(repository, Some(tag)))
+}
+
 /// What the site has of the images that are asked for.
 fn selected(options: &Options, catalogue: &Catalogue) -> BTreeMap<Repository, Repo> {
     let mut repositories = catalogue.repositories.clone();
     for (name, repo) in &mut repositories {
-        let wants = |tag: &Tag| options.selection.wants(name, Some(tag));
-        repo.tags.retain(|tag, _| wants(tag));
+        repo.tags.retain(|tag, _| is_wanted(options, name, tag));
     }
     repositories.retain(|name, repo| !repo.tags.is_empty() || options.selection.wants(name, None));
     repositories

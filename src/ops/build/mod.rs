@@ -141,7 +141,7 @@ fn load_sources(
         .hint(format!("the sources have {}", selection.some_seen()));
     }
     if options.last_wins {
-        naming::last_wins(&mut drafts);
+        naming::last_wins(&mut drafts, options.mirror);
     }
     Ok(drafts)
 }

@@ -64,13 +64,7 @@ pub(super) fn index(data: &[u8]) {
         return;
     };
     let (rules, selection) = (Rules::default(), Selection::default());
-    let request = Request {
-        rules: &rules,
-        selection: &selection,
-        one: None,
-        name: None,
-        path_name: None,
-    };
+    let request = Request::new(&rules, &selection);
     for descriptor in &index.manifests {
         if let Ok(Some(root)) = oci::root(descriptor, 0, &request) {
             root.repository.as_ref().map(check_repository);
