@@ -43,6 +43,11 @@ impl<'a> Request<'a> {
         self.one.is_some() || self.selection.is_any()
     }
 
+    /// Whether an image whose name is illegal cannot be what is asked for.
+    pub fn is_by_name(&self) -> bool {
+        self.one.is_some() || self.selection.has_only()
+    }
+
     /// Reads the name of an image, as the source has it. `None` where it is illegal and the image cannot be
     /// what is asked for.
     ///

@@ -84,7 +84,7 @@ fn add_named(
             let called = format!("{name}:{tag}");
             let parsed: Tag = match tag.parse() {
                 Ok(tag) => tag,
-                Err(_) if request.one.is_some() || request.selection.has_only() => continue,
+                Err(_) if request.is_by_name() => continue,
                 Err(error) => return Err(error).with_context(about),
             };
             if !request.takes(Some(&called), Some(&repository), Some(&parsed), None) {

@@ -85,7 +85,7 @@ fn add_repository(
     let repository = name.parse::<Repository>();
     let may_take = match &repository {
         Ok(repository) => request.may_take(repository),
-        Err(_) => request.one.is_none() && !request.selection.has_only(),
+        Err(_) => !request.is_by_name(),
     };
     if !may_take {
         return Ok(());

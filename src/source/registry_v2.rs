@@ -126,10 +126,10 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     fn load(&mut self) -> anyhow::Result<()> {
-        let is_selection = self.request.one.is_some() || self.request.selection.has_only();
+        let is_by_name = self.request.is_by_name();
         let repository = match self.name.parse::<Repository>() {
             Ok(repository) if self.request.may_take(&repository) => repository,
-            Err(error) if !is_selection => {
+            Err(error) if !is_by_name => {
                 let name = self.name.clone();
                 self.leave_out(Kind::Fault, &name, &error.to_string());
                 return Ok(());
@@ -141,7 +141,7 @@ impl Loading<'_> {
             let called = format!("{}:{name}", self.name);
             let tag: Tag = match name.parse() {
                 Ok(tag) => tag,
-                Err(error) if !is_selection => {
+                Err(error) if !is_by_name => {
                     self.leave_out(Kind::Fault, &called, &format!("{error}"));
                     continue;
                 }

@@ -49,8 +49,8 @@ pub(super) fn merge(
     let other_platform = catalogue.v1_platform != platform;
     let more_servers = !options.servers.is_subset(&catalogue.servers);
     catalogue.servers.extend(&options.servers);
-    let mut is_whole = !site.is_own() || is_among_sources(options);
-    if is_among_sources(options)
+    let is_among_sources = is_among_sources(options);
+    if is_among_sources
         || options.mirror
         || catalogue.apis != apis
         || other_platform
@@ -81,24 +81,21 @@ pub(super) fn merge(
     };
     let mut notes = Vec::new();
     // Names of an older site are found by looking at all of it, but what is damaged elsewhere stops no build.
-    let all: BTreeSet<Repository> = touched
-        .iter()
-        .chain(catalogue.repositories.keys())
-        .cloned()
-        .collect();
     let mut whole = None;
-    if is_whole {
+    if is_among_sources || !site.is_own() {
+        let repositories = touched.iter().chain(catalogue.repositories.keys());
+        let all: BTreeSet<Repository> = repositories.cloned().collect();
         match load(&all) {
-            Ok(images) => whole = Some(images),
+            Ok(images) => whole = Some((images, all)),
             Err(error) => notes.push(Kind::Fault.note(format!(
                 "stale files in the site are not looked for, since it is damaged: {}",
                 error.root_cause()
             ))),
         }
     }
-    is_whole = whole.is_some();
+    let is_whole = whole.is_some();
     let mut images = match whole {
-        Some(images) => {
+        Some((images, all)) => {
             touched = all;
             images
         }

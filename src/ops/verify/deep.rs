@@ -7,19 +7,15 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::images::Images;
 use crate::layer;
-use crate::note::Severity;
-use crate::ops::verify::{Finding, Kind};
+use crate::ops::verify::{Finding, damaged};
 use crate::progress::Progress;
 use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 
 /// Compares the layers of all images with their configs.
 pub(super) fn diff_ids(images: &mut Images, progress: &Arc<Progress>) -> Vec<Finding> {
-    let finding = |digest: &Digest, error: &anyhow::Error| Finding {
-        path: blob_path(digest),
-        kind: Kind::Damaged,
-        severity: Severity::Error,
-        message: format!("{error:#}"),
+    let finding = |digest: &Digest, error: &anyhow::Error| {
+        Finding::new(blob_path(digest), damaged(format!("{error:#}")))
     };
     let counted = |digest: Digest| (digest, images.blobs[&digest].content.counted(progress));
     let layers: Vec<(Digest, Content)> = images.layers().into_iter().map(counted).collect();

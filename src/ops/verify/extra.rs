@@ -2,7 +2,6 @@
 //! its name says; anything else is one.
 
 use crate::fsx;
-use crate::note::Severity;
 use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, or_error};
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::v1::Place;
@@ -10,13 +9,8 @@ use crate::writer::unplanned::{self, Unplanned};
 
 impl Verifier<'_> {
     pub(super) fn extra(&self, file: &Unplanned) -> Option<Finding> {
-        let (kind, problem) = or_error(self.extra_problem(file))?;
-        Some(Finding {
-            path: file.path.clone(),
-            kind,
-            severity: Severity::Error,
-            message: problem,
-        })
+        let problem = or_error(self.extra_problem(file))?;
+        Some(Finding::new(file.path.clone(), problem))
     }
 
     fn extra_problem(&self, file: &Unplanned) -> anyhow::Result<Option<Problem>> {

@@ -66,6 +66,17 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    fn new(path: impl Into<String>, (kind, message): Problem) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            severity: Severity::Error,
+            message,
+        }
+    }
+}
+
 /// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,16 +122,12 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         None,
         &mut |path, error| {
             let is_there = files.path(&path).exists();
-            findings.push(Finding {
-                path,
-                kind: if is_there {
-                    Kind::Damaged
-                } else {
-                    Kind::Missing
-                },
-                severity: Severity::Error,
-                message: format!("{error:#}"),
-            });
+            let kind = if is_there {
+                Kind::Damaged
+            } else {
+                Kind::Missing
+            };
+            findings.push(Finding::new(path, (kind, format!("{error:#}"))));
             Ok(())
         },
     )?;
@@ -179,13 +186,9 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
         &|_, stored| Ok(stored.clone()),
     )
     .unwrap_or_else(|error| {
-        findings.push(Finding {
-            path: "v1/images".into(),
-            // The error names the image.
-            kind: Kind::Missing,
-            severity: Severity::Error,
-            message: format!("{error:#}"),
-        });
+        // The error names the image.
+        let problem = (Kind::Missing, format!("{error:#}"));
+        findings.push(Finding::new("v1/images", problem));
         V1Images::default()
     })
 }
@@ -225,18 +228,17 @@ impl Verifier<'_> {
         if let Part::V1Image(id) = part {
             return self.v1_image(id);
         }
-        let finding = |path: &str, (kind, message): Problem| Finding {
-            path: path.into(),
-            kind,
-            severity: Severity::Error,
-            message,
-        };
         match self.plan.tree(part) {
             Ok(tree) => tree
                 .files()
-                .filter_map(|(path, _, file)| Some(finding(path, or_error(self.file(path, file))?)))
+                .filter_map(|(path, _, file)| {
+                    Some(Finding::new(path, or_error(self.file(path, file))?))
+                })
                 .collect(),
-            Err(error) => vec![finding(&format!("{part:?}"), damaged(format!("{error:#}")))],
+            Err(error) => vec![Finding::new(
+                format!("{part:?}"),
+                damaged(format!("{error:#}")),
+            )],
         }
     }
 

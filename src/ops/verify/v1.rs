@@ -3,7 +3,6 @@
 use crate::fsx;
 use crate::images::v1_claims::Form;
 use crate::layer;
-use crate::note::Severity;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
 use crate::site_files::checksum;
 use crate::spec::manifest::MAX_JSON;
@@ -13,13 +12,8 @@ impl Verifier<'_> {
     pub(super) fn v1_image(&self, id: V1Id) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |name: &str, checked: anyhow::Result<Option<Problem>>| {
-            if let Some((kind, problem)) = or_error(checked) {
-                findings.push(Finding {
-                    path: format!("v1/images/{id}/{name}"),
-                    kind,
-                    severity: Severity::Error,
-                    message: problem,
-                });
+            if let Some(problem) = or_error(checked) {
+                findings.push(Finding::new(format!("v1/images/{id}/{name}"), problem));
             }
         };
         find("json", self.v1_json(id));
@@ -33,15 +27,10 @@ impl Verifier<'_> {
         let Some(json) = self.files.v1_json(id)? else {
             return Ok(Some(missing()));
         };
-        let image = &self.plan.v1.images[&id];
-        let expected = match &image.form {
-            Form::Dependency => v1::dependency_json(id, image.parent),
-            Form::Top(config) => {
-                v1::top_json(&self.plan.images.config(config)?.0, id, image.parent)?
-            }
-            Form::Stored(stored) => stored.to_vec(),
-            Form::InSite => return Ok(None),
-        };
+        if self.plan.v1.images[&id].form == Form::InSite {
+            return Ok(None);
+        }
+        let expected = self.plan.v1.json(self.plan.images, id)?;
         // A form that came with a source and was there first stays; its checksum vouches for it.
         let same = *json == *expected || self.has_good_checksum(id)?;
         Ok((!same).then(|| damaged("it is not what the image's config gives")))
