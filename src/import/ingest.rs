@@ -1,18 +1,17 @@
 //! Reading what the sources offer: every blob is read once, checked, and put into staging, layers
-//! in parallel. A dry run does all of it but writes nowhere.
+//! in parallel.
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use rayon::prelude::*;
 
+use crate::bail_bad;
 use crate::content::Content;
+use crate::import::staging::Staging;
 use crate::layer::{self, Measured, Packing, Tar};
 use crate::spec::digest::Digest;
-use crate::{bail_bad, fsx};
 
 /// What is to be done with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,59 +58,6 @@ pub struct Stored {
     pub made: bool,
     /// Where the bytes are now.
     pub content: Content,
-}
-
-/// Where content goes until it is put in place.
-#[derive(Debug)]
-pub enum Staging {
-    /// A folder on the file system of the site.
-    Folder {
-        /// The folder; exists.
-        path: PathBuf,
-        /// The number of the next file.
-        next: AtomicU64,
-        /// Files of sources may be linked rather than copied.
-        link: bool,
-    },
-    /// Nowhere: a dry run.
-    Nowhere,
-}
-
-impl Staging {
-    /// A name that nothing in the folder has.
-    ///
-    /// # Errors
-    /// In a dry run there is none.
-    pub fn path(&self) -> anyhow::Result<PathBuf> {
-        match self {
-            Self::Folder { path, next, .. } => {
-                Ok(path.join(next.fetch_add(1, Ordering::Relaxed).to_string()))
-            }
-            Self::Nowhere => anyhow::bail!("a dry run writes nothing"),
-        }
-    }
-
-    /// A new file in the folder, and its path.
-    ///
-    /// # Errors
-    /// When it cannot be created, or in a dry run.
-    pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::Out)> {
-        let path = self.path()?;
-        let file = fsx::Out::create(&path)?;
-        Ok((path, file))
-    }
-
-    /// A file without a name for what has to be looked up again, such as an archive unpacked.
-    ///
-    /// # Errors
-    /// When it cannot be created.
-    pub fn scratch(&self) -> anyhow::Result<fsx::Out> {
-        let folder = match self {
-            Self::Folder { path, .. } => path.clone(),
-            Self::Nowhere => fsx::temp_dir(),
-        };
-        Ok(fsx::Out::new(fsx::create_nameless(&folder)?, &folder))
-    }
 }
 
 /// What the site holds already.
@@ -309,12 +255,12 @@ fn gzip(
             content,
         });
     }
-    let mut file = Sink::new(staging)?;
-    let measured = layer::compress(&job.content, &mut file)?;
+    let mut sink = staging.sink()?;
+    let measured = layer::compress(&job.content, &mut sink)?;
     if let Some((claimed, tar)) = claimed.zip(measured.tar) {
         check_diff_id(&job.content, claimed, tar.diff_id)?;
     }
-    let content = file.content(&job.content, measured.size);
+    let content = sink.content(&job.content, measured.size);
     let Measured { digest, size, tar } = measured;
     Ok(Stored {
         digest,
@@ -343,59 +289,18 @@ fn check_diff_id(content: &Content, claimed: Digest, actual: Digest) -> anyhow::
     Ok(())
 }
 
-/// Brings a copy into staging and measures it. Where the file need not be copied, since it is in
-/// staging already, may be linked, or shares its extents, that comes first and its result is what is
-/// measured: a source that changes meanwhile cannot slip through.
+/// Brings a copy into staging and measures it. Where the file need not be copied, that comes first and its
+/// result is what is measured: a source that changes meanwhile cannot slip through.
 fn staged(
     content: &Content,
     staging: &Staging,
     measure: impl Fn(&Content, &mut (dyn Write + Send)) -> anyhow::Result<Measured>,
 ) -> anyhow::Result<(Measured, Content)> {
-    if let (Some(source), Staging::Folder { path, link, .. }) = (content.path(), staging) {
-        if source.starts_with(path) {
-            return Ok((measure(content, &mut std::io::sink())?, content.clone()));
-        }
-        let copy = staging.path()?;
-        if (*link && fsx::link_own(source, &copy)?) || fsx::clone(source, &copy)? {
-            let copy = Content::file_of_len(copy, content.len()).renamed(content);
-            return Ok((measure(&copy, &mut std::io::sink())?, copy));
-        }
+    if let Some(copy) = staging.adopt(content)? {
+        return Ok((measure(&copy, &mut std::io::sink())?, copy));
     }
-    let mut sink = Sink::new(staging)?;
+    let mut sink = staging.sink()?;
     let measured = measure(content, &mut sink)?;
     let copy = sink.content(content, measured.size);
     Ok((measured, copy))
-}
-
-/// A file in staging, or nothing in a dry run.
-struct Sink(Option<(PathBuf, fsx::Out)>);
-
-impl Sink {
-    fn new(staging: &Staging) -> anyhow::Result<Self> {
-        if matches!(staging, Staging::Nowhere) {
-            return Ok(Self(None));
-        }
-        staging.create().map(|created| Self(Some(created)))
-    }
-
-    /// What was written; in a dry run, where it came from.
-    fn content(self, source: &Content, size: u64) -> Content {
-        self.0.map_or_else(
-            || source.clone(),
-            |(path, _)| Content::file_of_len(path, size).renamed(source),
-        )
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match &mut self.0 {
-            Some((_, file)) => file.write(bytes),
-            None => Ok(bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

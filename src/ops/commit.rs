@@ -1,7 +1,6 @@
 //! What `build`, `tag`, `remove` and `prune` end with: images become the files of the site.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -11,14 +10,15 @@ use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::import::ingest::{Staging, Stored};
+use crate::import::ingest::Stored;
+use crate::import::staging::Staging;
 use crate::layer::{self, Completion};
 use crate::note::{Kind, Note};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
-use crate::writer::{Site, unplanned, write};
+use crate::writer::{Site, write};
 
 /// What a site is brought to.
 pub(super) struct Commit<'a> {
@@ -33,8 +33,8 @@ pub(super) struct Commit<'a> {
 }
 
 impl Commit<'_> {
-    /// Finds the v1 images of the repositories that are looked at, and brings their files to the plan. Of a
-    /// dry run nothing is written. `progress` counts what is read.
+    /// Finds the v1 images of the repositories that are looked at, and brings their files to the plan.
+    /// `progress` counts what is read.
     ///
     /// # Errors
     /// When a layer cannot be read, or a file not written; what was listed before is whole all the same.
@@ -52,7 +52,7 @@ impl Commit<'_> {
                     content,
                     ..stored.clone()
                 };
-                let made = encode(below, &stored, &site.staging)?;
+                let made = encode(below, &stored, &site.disk.staging)?;
                 stored.content.done();
                 Ok(made)
             })?
@@ -66,29 +66,8 @@ impl Commit<'_> {
         };
         let is_dropped = |name: &&Repository| !catalogue.repositories.contains_key(*name);
         let dropped = self.touched.iter().filter(is_dropped).collect();
-        let mut files = site.apply(&plan, &dropped)?;
-        if self.is_whole {
-            let names = self.remove_names(&plan)?;
-            // A dry run has removed none, and finds all that are left.
-            files.deleted = if site.is_dry() {
-                names
-            } else {
-                files.deleted + names
-            };
-        }
+        let files = site.apply(&plan, &dropped, self.is_whole)?;
         Ok((v1, files))
-    }
-
-    /// Removes names that the catalogue does not have, as a copy of a newer site over an older one leaves
-    /// them.
-    fn remove_names(&self, plan: &Plan<'_>) -> anyhow::Result<u64> {
-        let found = unplanned::find(&self.site.files, plan)?;
-        let names: Vec<_> = found.iter().filter(|file| file.kind.is_name()).collect();
-        if !self.site.is_dry() {
-            unplanned::delete(&self.site.files, &names)?;
-            self.site.set_own()?;
-        }
-        Ok(names.len() as u64)
     }
 }
 
@@ -100,25 +79,18 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
         Some(tar) if tar.lacking => Completion::of(&below, &stored.content)?,
         _ => None,
     };
-    let make = |sink: &mut (dyn Write + Send)| match &completion {
-        Some(completion) => completion.compress(sink),
-        None => layer::compress(&stored.content, sink),
-    };
-    let (measured, content) = if let Staging::Folder { .. } = staging {
-        let (path, mut file) = staging.create()?;
-        let measured = make(&mut file)?;
-        (measured, Content::file_of_len(path, measured.size))
-    } else {
-        (make(&mut std::io::sink())?, stored.content.clone())
-    };
-    let (digest, size) = (measured.digest, measured.size);
+    let mut sink = staging.sink()?;
+    let measured = match &completion {
+        Some(completion) => completion.compress(&mut sink),
+        None => layer::compress(&stored.content, &mut sink),
+    }?;
     Ok(Stored {
-        digest,
-        size,
+        digest: measured.digest,
+        size: measured.size,
         tar: None,
         packing: layer::Packing::Gzip,
         made: false,
-        content,
+        content: sink.content(&stored.content, measured.size),
     })
 }
 
@@ -137,8 +109,8 @@ pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Not
             }
         }
     }
-    if let (Some(note), Staging::Folder { path, .. }) = (notes.first(), &site.staging)
-        && fsx::folds_case(path).context("cannot tell whether the file system folds case")?
+    if let (Some(note), Some(folder)) = (notes.first(), site.disk.staging.path())
+        && fsx::folds_case(folder).context("cannot tell whether the file system folds case")?
     {
         return Err(crate::error::bad(format!(
             "{}, and the file system of the site does not tell them apart",

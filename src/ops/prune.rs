@@ -113,12 +113,10 @@ pub fn prune(
             .map(|file| file.path.clone())
             .collect(),
     };
-    if !options.dry_run {
-        unplanned::delete(&site.files, &names)?;
-        site.set_own()?;
-        since.write(&site)?;
-        unplanned::delete(&site.files, &due)?;
-    }
+    site.delete(&names)?;
+    site.set_own()?;
+    since.write(&site)?;
+    site.delete(&due)?;
     Ok(pruned)
 }
 

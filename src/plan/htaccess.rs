@@ -12,9 +12,10 @@ use std::fmt::Write as _;
 
 use crate::endpoint::{NO_REFERRERS, not_found, read_only};
 use crate::images::Images;
-use crate::plan::tree::{Stage, Tree};
+use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::v2::extension;
-use crate::site_files::catalogue::Repo;
+use crate::plan::{Area, Plan};
+use crate::site_files::catalogue::{Catalogue, Repo, ServedBy};
 use crate::spec::name::Repository;
 
 /// How errors are answered: for `.htaccess`, and for the server as a whole, where a request fails
@@ -34,8 +35,20 @@ const MISSING: [(&str, &str); 8] = [
     ("digest", "/v2/x/referrers/x"),
 ];
 
-/// The answers that no other file of the site has.
-pub(super) fn answers(tree: &mut Tree) -> anyhow::Result<()> {
+pub(super) const AREA: Area = Area {
+    is_in: |catalogue| catalogue.servers.contains(&ServedBy::Apache),
+    repository,
+    lists,
+};
+
+/// The answers that no other file of the site has, and the rules.
+fn lists(tree: &mut Tree, _: &Catalogue) -> anyhow::Result<()> {
+    answers(tree)?;
+    let text = RULES.replace("@ERRORS@\n", ERRORS);
+    tree.bytes(".htaccess".into(), Stage::List, text.into_bytes())
+}
+
+fn answers(tree: &mut Tree) -> anyhow::Result<()> {
     let missing = MISSING.map(|(name, address)| (name, not_found(address)));
     let others = [
         ("read-only-v1", read_only("/v1/")),
@@ -51,22 +64,20 @@ pub(super) fn answers(tree: &mut Tree) -> anyhow::Result<()> {
         })
 }
 
-/// The rules.
-pub(super) fn rules(tree: &mut Tree) -> anyhow::Result<()> {
-    let text = RULES.replace("@ERRORS@\n", ERRORS);
-    tree.pointer(".htaccess".into(), text.into_bytes())
-}
-
 /// The tags of one repository, under each of its names.
-pub(super) fn repository(
-    tree: &mut Tree,
-    images: &Images,
-    repository: &Repository,
-) -> anyhow::Result<()> {
-    let repo = &images.repositories[repository];
+fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
+    let repo = &plan.images.repositories[repository];
+    // Without v2 there are no manifests.
+    if !plan.catalogue.apis.v2 {
+        return Ok(());
+    }
     repository.published().iter().try_for_each(|name| {
-        let text = tags(images, repo, name)?;
-        tree.pointer(format!("v2/{name}/manifests/.htaccess"), text.into_bytes())
+        let lines = File::TagLines {
+            new: tags(plan.images, repo, name)?.into_bytes().into(),
+            join: with_old,
+        };
+        let path = format!("v2/{name}/manifests/.htaccess");
+        tree.insert(path, Stage::Name, lines)
     })
 }
 
@@ -84,13 +95,8 @@ fn tags(images: &Images, repo: &Repo, name: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Whether a file of the site holds the rules for the tags of a repository.
-pub fn is_of_tags(path: &str) -> bool {
-    path.starts_with("v2/") && path.ends_with("/manifests/.htaccess")
-}
-
 /// New rules for the tags of a repository, and of the old ones those for other tags.
-pub fn with_old(new: &[u8], old: &[u8]) -> Vec<u8> {
+fn with_old(new: &[u8], old: &[u8]) -> Vec<u8> {
     let lines = |text| {
         String::from_utf8_lossy(text)
             .lines()
@@ -146,7 +152,6 @@ mod tests {
         );
         assert_eq!(with_old(new.as_bytes(), &both), both);
         assert_eq!(with_old(new.as_bytes(), b""), new.as_bytes());
-        assert!(is_of_tags("v2/a/manifests/.htaccess") && !is_of_tags(".htaccess"));
     }
 
     #[test]

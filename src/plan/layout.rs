@@ -5,10 +5,17 @@
 //! ```
 
 use crate::images::Images;
+use crate::plan::Area;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::site_files::blob_path;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
+
+pub(super) const AREA: Area = Area {
+    is_in: |_| true,
+    repository: |_, _, _| Ok(()),
+    lists,
+};
 
 /// A blob or manifest.
 pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow::Result<()> {
@@ -21,7 +28,11 @@ pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow:
 }
 
 /// The catalogue.
-pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    tree.pointer("index.json".into(), catalogue.to_json()?)?;
-    tree.pointer("oci-layout".into(), *b"{\"imageLayoutVersion\":\"1.0.0\"}")
+fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+    tree.bytes("index.json".into(), Stage::Catalogue, catalogue.to_json()?)?;
+    tree.bytes(
+        "oci-layout".into(),
+        Stage::Name,
+        *b"{\"imageLayoutVersion\":\"1.0.0\"}",
+    )
 }

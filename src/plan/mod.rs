@@ -1,12 +1,14 @@
 //! From images to files: what a site must hold, part by part, so that the plan of a big site never
 //! lies in memory as a whole.
 //!
-//! One file for each area of the site; together they are the site's layout:
+//! One file for each area of the site; together they are the site's layout. A new area, for people or for a
+//! server that reads files of its own, is one file here and one line in [`AREAS`].
 //! ```text
-//! index.html, index.json, oci-layout, blobs/   layout.rs, pages.rs
-//! v1/                                          v1.rs
-//! v2/                                          v2.rs
-//! .htaccess, _answers/                         htaccess.rs, where Apache is to serve the site
+//! index.json, oci-layout, blobs/   layout.rs
+//! v1/                              v1.rs
+//! v2/                              v2.rs
+//! index.html                       pages.rs
+//! .htaccess, _answers/             htaccess.rs, where Apache is to serve the site
 //! ```
 
 use std::collections::BTreeSet;
@@ -14,17 +16,17 @@ use std::collections::BTreeSet;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
 use crate::plan::tree::Tree;
-use crate::site_files::catalogue::{Catalogue, ServedBy};
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
 pub mod htaccess;
 mod layout;
+pub mod names;
 pub mod objects;
 mod pages;
 pub mod tree;
-pub mod turn;
 mod v1;
 mod v2;
 
@@ -52,6 +54,25 @@ pub enum Part<'a> {
     Lists,
 }
 
+/// Part of a site's layout.
+struct Area {
+    /// Whether a site has it.
+    is_in: fn(&Catalogue) -> bool,
+    /// Plans what one repository has of it.
+    repository: fn(&mut Tree, &Plan<'_>, &Repository) -> anyhow::Result<()>,
+    /// Plans what lists all repositories, or is the same in every site.
+    lists: fn(&mut Tree, &Catalogue) -> anyhow::Result<()>,
+}
+
+/// Every area.
+const AREAS: &[Area] = &[
+    layout::AREA,
+    v1::AREA,
+    v2::AREA,
+    pages::AREA,
+    htaccess::AREA,
+];
+
 impl<'a> Plan<'a> {
     /// The parts, in order.
     pub fn parts(&self) -> Vec<Part<'a>> {
@@ -77,78 +98,21 @@ impl<'a> Plan<'a> {
     /// When two of them have one path, which is a mistake in the planning.
     pub fn tree(&self, part: Part<'_>) -> anyhow::Result<Tree> {
         let mut tree = Tree::default();
+        let areas = AREAS.iter().filter(|area| (area.is_in)(self.catalogue));
         match part {
             Part::Blob(digest) => layout::blob(&mut tree, self.images, &digest)?,
             Part::V1Image(id) => v1::image(&mut tree, self, id)?,
             Part::Repository(repository) => {
-                if self.catalogue.apis.v2 {
-                    v2::repository(&mut tree, self.images, repository)?;
-                    if self.has_htaccess() {
-                        htaccess::repository(&mut tree, self.images, repository)?;
-                    }
-                }
-                if self.catalogue.apis.v1 {
-                    v1::repository(&mut tree, self, repository)?;
+                for area in areas {
+                    (area.repository)(&mut tree, self, repository)?;
                 }
             }
             Part::Lists => {
-                if self.catalogue.apis.v1 {
-                    v1::lists(&mut tree, self.catalogue)?;
+                for area in areas {
+                    (area.lists)(&mut tree, self.catalogue)?;
                 }
-                if self.catalogue.apis.v2 {
-                    v2::lists(&mut tree, self.catalogue)?;
-                }
-                if self.has_htaccess() {
-                    htaccess::answers(&mut tree)?;
-                    htaccess::rules(&mut tree)?;
-                }
-                pages::index(&mut tree, self.catalogue)?;
-                layout::lists(&mut tree, self.catalogue)?;
             }
         }
         Ok(tree)
     }
-
-    fn has_htaccess(&self) -> bool {
-        self.catalogue.servers.contains(&ServedBy::Apache)
-    }
-
-    /// The folders and files of a repository that are pointers: what is in them and not planned has
-    /// to go. Names that are digests are content and stay until `prune`.
-    pub fn pointers(&self, repository: &Repository) -> (Vec<String>, Vec<String>) {
-        let folders = [
-            "v1/repositories/NAME/tags",
-            "v2/NAME/manifests",
-            "v2/NAME/_types",
-            "v2/NAME/referrers",
-        ];
-        let files = ["v1/repositories/NAME/images", "v2/NAME/tags/list"];
-        (named(repository, &folders), named(repository, &files))
-    }
-
-    /// The folders that a repository has to itself, from the inside out.
-    pub fn folders(&self, repository: &Repository) -> Vec<String> {
-        let folders = [
-            "v1/repositories/NAME/tags",
-            "v1/repositories/NAME",
-            "v2/NAME/tags",
-            "v2/NAME/referrers",
-            "v2/NAME/manifests",
-            "v2/NAME/_types",
-            "v2/NAME",
-        ];
-        named(repository, &folders)
-    }
-}
-
-/// Paths under each of a repository's names.
-fn named(repository: &Repository, paths: &[&str]) -> Vec<String> {
-    let names = repository.published();
-    let each = |name: &String| {
-        paths
-            .iter()
-            .map(|path| path.replace("NAME", name))
-            .collect::<Vec<_>>()
-    };
-    names.iter().flat_map(each).collect()
 }

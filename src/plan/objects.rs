@@ -1,11 +1,9 @@
 //! What a site publishes, as data, in the order of publishing: content, manifests, tags, lists, the catalogue.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::endpoint::{Cache, Endpoint};
 use crate::plan::tree::{File, Stage};
-use crate::plan::turn::Turn;
 use crate::plan::{Part, Plan};
 use crate::spec::digest::Digest;
 
@@ -38,14 +36,15 @@ impl Plan<'_> {
         visit: &mut dyn FnMut(&Object) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let parts = self.parts();
-        for stage in Stage::ALL {
-            // What comes later in a stage is little: lists, and the JSON of v1 images.
-            let mut later: BTreeMap<Turn, Vec<Object>> = BTreeMap::new();
+        for stages in Stage::GROUPS {
+            // What comes later in a group is little: the lists.
+            let mut later: BTreeMap<Stage, Vec<Object>> = BTreeMap::new();
             for part in &parts {
-                for object in self.objects_of(*part, stage)? {
-                    match Turn::of(Path::new(&object.file)) {
-                        Turn::File => visit(&object)?,
-                        turn => later.entry(turn).or_default().push(object),
+                for object in self.objects_of(*part, stages)? {
+                    if object.stage == stages[0] {
+                        visit(&object)?;
+                    } else {
+                        later.entry(object.stage).or_default().push(object);
                     }
                 }
             }
@@ -54,20 +53,24 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn objects_of(&self, part: Part<'_>, stage: Stage) -> anyhow::Result<Vec<Object>> {
+    fn objects_of(&self, part: Part<'_>, stages: &[Stage]) -> anyhow::Result<Vec<Object>> {
         if let Part::V1Image(id) = part {
-            let names: &[&str] = match stage {
-                Stage::Content => &["layer"],
-                Stage::Manifest => &["ancestry", "checksum", "json"],
-                Stage::Pointer => &[],
-            };
-            let object = |name: &&str| object(&format!("v1/images/{id}/{name}"), stage, None);
-            return Ok(names.iter().filter_map(object).collect());
+            let files = [
+                ("layer", Stage::Content),
+                ("ancestry", Stage::Manifest),
+                ("checksum", Stage::Manifest),
+                ("json", Stage::V1Json),
+            ];
+            let files = files.iter().filter(|(_, stage)| stages.contains(stage));
+            let object =
+                |(name, stage): &(&str, _)| object(&format!("v1/images/{id}/{name}"), *stage, None);
+            return Ok(files.filter_map(object).collect());
         }
         let tree = self.tree(part)?;
-        let files = tree.files().filter(|(_, of, _)| *of == stage);
-        let objects = files
-            .filter_map(|(file, _, content)| object(file, stage, self.digest(part, file, content)));
+        let files = tree.files().filter(|(_, stage, _)| stages.contains(stage));
+        let objects = files.filter_map(|(file, stage, content)| {
+            object(file, stage, self.digest(part, file, content))
+        });
         Ok(objects.collect())
     }
 
@@ -75,7 +78,7 @@ impl Plan<'_> {
     fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
         match content {
             File::Blob(digest) | File::Own(digest) => Some(*digest),
-            File::V1(..) => None,
+            File::V1(..) | File::TagLines { .. } => None,
             File::Bytes(bytes) => {
                 let typed = file.split_once("/_types/").map(|(_, name)| name);
                 let tag = typed.and_then(|name| name.rsplit_once('.'));

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::tree::Tree;
+use crate::plan::Area;
+use crate::plan::tree::{Stage, Tree};
 use crate::site_files::catalogue::Catalogue;
 
 const HEAD: &str = r#"<!doctype html>
@@ -26,9 +27,15 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 <tbody>
 "#;
 
+pub(super) const AREA: Area = Area {
+    is_in: |_| true,
+    repository: |_, _, _| Ok(()),
+    lists,
+};
+
 /// The page that lists all references. Names need no escaping: their grammar has no special
 /// character of HTML.
-pub(super) fn index(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let mut page = HEAD.to_owned();
     for (repository, repo) in &catalogue.repositories {
         for (tag, digest) in &repo.tags {
@@ -39,5 +46,5 @@ pub(super) fn index(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()
         }
     }
     page.push_str("</tbody>\n</table>\n</html>\n");
-    tree.pointer("index.html".into(), page.into_bytes())
+    tree.bytes("index.html".into(), Stage::List, page.into_bytes())
 }

@@ -8,21 +8,33 @@ use anyhow::bail;
 use crate::spec::digest::Digest;
 use crate::spec::v1::V1Id;
 
-/// The order in which files become visible; each stage is durable before the next begins, and
-/// deletion goes the other way.
+/// The order in which files become visible: what names others comes after them. Deletion goes the other way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Blobs and v1 layers: nothing refers to them yet.
     Content,
-    /// Manifests by digest, v1 JSON and ancestries: they refer to content only.
+    /// Manifests by digest, and what a v1 image has beside JSON and layer: they refer to content only.
     Manifest,
-    /// Tags and lists: what clients start from.
-    Pointer,
+    /// The JSON of a v1 image, which says that the rest of it is there.
+    V1Json,
+    /// Tags, what is attached to a manifest, and answers that are the same in every site.
+    Name,
+    /// What lists the tags of a repository.
+    TagList,
+    /// What lists repositories, and rules of a server that need those of each repository.
+    List,
+    /// `index.json`.
+    Catalogue,
 }
 
 impl Stage {
-    /// All stages, in order.
-    pub const ALL: [Self; 3] = [Self::Content, Self::Manifest, Self::Pointer];
+    /// All stages, in order. Each group is durable before the next begins.
+    pub const GROUPS: [&[Self]; 4] = [
+        &[Self::Content],
+        &[Self::Manifest],
+        &[Self::V1Json],
+        &[Self::Name, Self::TagList, Self::List, Self::Catalogue],
+    ];
 }
 
 /// What a planned file holds.
@@ -30,6 +42,14 @@ impl Stage {
 pub enum File {
     /// These bytes, in a file of its own.
     Bytes(Arc<[u8]>),
+    /// Lines about each tag of a repository, for a server. What `join` makes of them and of the lines that
+    /// are there holds as long as tags that go are listed.
+    TagLines {
+        /// The lines.
+        new: Arc<[u8]>,
+        /// Joins new and old lines, in this order.
+        join: fn(&[u8], &[u8]) -> Vec<u8>,
+    },
     /// A blob: the file under `blobs/`, or a link to it.
     Blob(Digest),
     /// Content that is no blob: a v1 layer that differs from that of v2.
@@ -87,14 +107,6 @@ impl Tree {
         self.insert(path, stage, File::Bytes(bytes.into()))
     }
 
-    /// Plans a tag or list of these bytes.
-    ///
-    /// # Errors
-    /// As [`Tree::insert`].
-    pub fn pointer(&mut self, path: String, bytes: impl Into<Arc<[u8]>>) -> anyhow::Result<()> {
-        self.bytes(path, Stage::Pointer, bytes)
-    }
-
     /// The files in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = (&str, Stage, &File)> {
         let files = self.0.iter();
@@ -115,7 +127,7 @@ mod tests {
     fn paths_are_planned_once_and_stay_inside() {
         let mut tree = Tree::default();
         for path in ["v2/a/b", ".htaccess", "v2/a/.htaccess"] {
-            tree.pointer(path.into(), *b"x").unwrap();
+            tree.bytes(path.into(), Stage::Name, *b"x").unwrap();
         }
         for path in [
             "v2/a/b",
@@ -133,7 +145,10 @@ mod tests {
             "/.htaccess",
             "a\\b",
         ] {
-            assert!(tree.pointer(path.into(), *b"x").is_err(), "{path}");
+            assert!(
+                tree.bytes(path.into(), Stage::Name, *b"x").is_err(),
+                "{path}"
+            );
         }
     }
 }

@@ -13,11 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::images::v1_claims::{Form, Layer};
-use crate::plan::Plan;
 use crate::plan::tree::{Derived, File, Stage, Tree};
+use crate::plan::{Area, Plan};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 use crate::spec::v1::{self, V1Id};
+
+pub(super) const AREA: Area = Area {
+    is_in: |catalogue| catalogue.apis.v1,
+    repository,
+    lists,
+};
 
 /// The files of one v1 image. One that the site has gets no more than what may be lost of it.
 pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Result<()> {
@@ -38,18 +44,14 @@ pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Resul
         tree.insert(path("checksum"), Stage::Manifest, checksum)?;
     }
     if is_new {
-        tree.insert(path("json"), Stage::Manifest, File::V1(id, Derived::Json))?;
+        tree.insert(path("json"), Stage::V1Json, File::V1(id, Derived::Json))?;
     }
     let ancestry = v1::ancestry_json(&plan.v1.ancestry(id)?);
     tree.bytes(path("ancestry"), Stage::Manifest, ancestry)
 }
 
 /// The files of one repository, under each of its names.
-pub(super) fn repository(
-    tree: &mut Tree,
-    plan: &Plan<'_>,
-    repository: &Repository,
-) -> anyhow::Result<()> {
+fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let none = BTreeMap::new();
     let tags = plan.v1.tags.get(repository).unwrap_or(&none);
     let mut ids = BTreeSet::new();
@@ -64,21 +66,19 @@ pub(super) fn repository(
     let map = serde_json::to_vec(&map)?;
     for name in repository.published() {
         let path = |rest: &str| format!("v1/repositories/{name}/{rest}");
-        tree.pointer(path("images"), serde_json::to_vec(&images)?)?;
+        tree.bytes(path("images"), Stage::Name, serde_json::to_vec(&images)?)?;
         for (tag, id) in tags {
-            tree.pointer(
-                path(&format!("tags/{tag}")),
-                format!("\"{id}\"").into_bytes(),
-            )?;
+            let path = path(&format!("tags/{tag}"));
+            tree.bytes(path, Stage::Name, format!("\"{id}\"").into_bytes())?;
         }
-        tree.pointer(path("tags/index.json"), map.clone())?;
-        tree.pointer(path("tags/index.html"), map.clone())?;
+        tree.bytes(path("tags/index.json"), Stage::TagList, map.clone())?;
+        tree.bytes(path("tags/index.html"), Stage::TagList, map.clone())?;
     }
     Ok(())
 }
 
 /// What lists all repositories; the `PyPI` client needs the namespace in each name.
-pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let results: Vec<_> = catalogue
         .repositories
         .keys()
@@ -92,6 +92,10 @@ pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()
         "query": "",
         "results": results,
     });
-    tree.pointer("v1/search".into(), serde_json::to_vec(&search)?)?;
-    tree.pointer("v1/_ping".into(), *b"{}")
+    tree.bytes(
+        "v1/search".into(),
+        Stage::List,
+        serde_json::to_vec(&search)?,
+    )?;
+    tree.bytes("v1/_ping".into(), Stage::Name, *b"{}")
 }

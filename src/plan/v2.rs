@@ -16,18 +16,22 @@ use serde_json::json;
 
 use crate::images::Images;
 use crate::plan::tree::{File, Stage, Tree};
+use crate::plan::{Area, Plan};
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{self, OCI_INDEX};
 use crate::spec::name::Repository;
 
+pub(super) const AREA: Area = Area {
+    is_in: |catalogue| catalogue.apis.v2,
+    repository,
+    lists,
+};
+
 /// The files of one repository, under each of its names.
-pub(super) fn repository(
-    tree: &mut Tree,
-    images: &Images,
-    repository: &Repository,
-) -> anyhow::Result<()> {
+fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
+    let images = plan.images;
     let repo = &images.repositories[repository];
     for name in repository.published() {
         blobs(tree, images, repo, &name)?;
@@ -67,8 +71,12 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
     for (tag, digest) in &repo.tags {
         let bytes = &images.manifests[digest].bytes;
         let extension = extension(images, digest);
-        tree.pointer(format!("v2/{name}/manifests/{tag}"), bytes.clone())?;
-        tree.pointer(format!("v2/{name}/_types/{tag}.{extension}"), bytes.clone())?;
+        for path in [
+            format!("v2/{name}/manifests/{tag}"),
+            format!("v2/{name}/_types/{tag}.{extension}"),
+        ] {
+            tree.bytes(path, Stage::Name, bytes.clone())?;
+        }
     }
     let attached = attached(images, repo);
     let none = BTreeSet::new();
@@ -84,8 +92,9 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
             .map(|digest| images.manifests[digest].referrer());
         let referrers: Vec<Descriptor> = referrers.collect();
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers});
-        tree.pointer(
+        tree.bytes(
             format!("v2/{name}/referrers/{subject}"),
+            Stage::Name,
             serde_json::to_vec(&index)?,
         )?;
     }
@@ -94,8 +103,9 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
         .keys()
         .map(crate::spec::name::Tag::as_str)
         .collect();
-    tree.pointer(
+    tree.bytes(
         format!("v2/{name}/tags/list"),
+        Stage::TagList,
         serde_json::to_vec(&json!({"name": name, "tags": tags}))?,
     )
 }
@@ -127,15 +137,16 @@ pub(super) fn extension(images: &Images, digest: &Digest) -> &'static str {
 }
 
 /// What lists all repositories.
-pub(super) fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let names: Vec<&str> = catalogue
         .repositories
         .keys()
         .map(Repository::as_str)
         .collect();
-    tree.pointer(
+    tree.bytes(
         "v2/_catalog".into(),
+        Stage::List,
         serde_json::to_vec(&json!({"repositories": names}))?,
     )?;
-    tree.pointer("v2/index.html".into(), *b"{}")
+    tree.bytes("v2/index.html".into(), Stage::Name, *b"{}")
 }

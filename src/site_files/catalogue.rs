@@ -54,6 +54,9 @@ pub enum ServedBy {
 }
 
 impl ServedBy {
+    /// Every such server.
+    pub const ALL: [Self; 1] = [Self::Apache];
+
     fn name(self) -> &'static str {
         match self {
             Self::Apache => "apache",

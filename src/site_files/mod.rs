@@ -146,21 +146,6 @@ impl SiteFiles {
         top
     }
 
-    /// Removes a folder, and those above it, as long as nothing is in them.
-    ///
-    /// # Errors
-    /// When one cannot be removed though it is empty.
-    pub fn remove_empty(&self, folder: &str) -> anyhow::Result<()> {
-        let mut folder = folder;
-        while fsx::remove_empty(&self.path(folder))? {
-            match folder.rsplit_once('/') {
-                Some((above, _)) => folder = above,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
     fn v1_image(&self, id: V1Id) -> anyhow::Result<V1File> {
         let missing = || bad(format!("the v1 image {id} is missing in {}", self.origin()));
         let json = self.v1_json(id)?.ok_or_else(missing)?;

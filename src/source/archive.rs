@@ -14,7 +14,8 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{bad, shown};
-use crate::import::ingest::{Staging, Stored};
+use crate::import::ingest::Stored;
+use crate::import::staging::Staging;
 use crate::layer::{Budget, Headers, Packing};
 use crate::progress::Progress;
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
@@ -83,7 +84,7 @@ impl Archive {
     }
 
     fn of_stream(reader: impl Read, staging: &Staging, origin: String) -> anyhow::Result<Self> {
-        if matches!(staging, Staging::Nowhere) {
+        if staging.path().is_none() {
             let (file, len) = stream::unpack(reader, staging, &origin)?;
             return Self::indexed(&Arc::new(file), len, origin);
         }

@@ -11,7 +11,8 @@ use crate::bail_bad;
 use crate::content::Content;
 use crate::error::shown;
 use crate::fsx;
-use crate::import::ingest::{Staging, Stored};
+use crate::import::ingest::Stored;
+use crate::import::staging::Staging;
 use crate::layer::{self, Budget, Failure, Headers, Packing};
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 

@@ -12,23 +12,22 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
-use crate::import::ingest::{Known, Staging, Stored};
+use crate::import::ingest::{Known, Stored};
 use crate::layer::Tar;
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::{Apis, Catalogue};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
+use crate::writer::disk::Disk;
 
+pub mod disk;
 mod sources;
 mod sweep;
 pub mod unplanned;
@@ -40,18 +39,15 @@ pub mod write;
 pub struct Site {
     /// Its files.
     pub files: SiteFiles,
-    /// Where new content goes.
-    pub staging: Staging,
+    /// How they change.
+    pub disk: Disk,
     /// Repositories that an earlier run may have left half changed.
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
     /// Layers by the key of the content that they came of.
     sources: BTreeMap<Digest, Digest>,
     made: BTreeMap<Digest, Digest>,
-    /// The folders that were made for it: the private one, and the site's own.
-    fresh: Vec<PathBuf>,
     is_own: bool,
-    _lock: Option<File>,
 }
 
 /// What was learnt of a layer.
@@ -86,20 +82,10 @@ impl Site {
         let files = SiteFiles::new(root);
         refuse_foreign(&files)?;
         let private = files.path(PRIVATE);
-        let mut fresh = Vec::new();
-        let (lock, staging) = if dry_run {
-            (None, Staging::Nowhere)
+        let disk = if dry_run {
+            Disk::unchanging(root)
         } else {
-            for folder in [&private, root] {
-                if fsx::meta(folder)?.is_none() {
-                    fresh.push(folder.to_owned());
-                }
-            }
-            let lock = writable(fsx::lock(&private.join("lock"), busy))?;
-            (
-                Some(lock),
-                writable(clean_staging(private.join("staging"), link))?,
-            )
+            Disk::open(root, link, busy)?
         };
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
@@ -126,14 +112,12 @@ impl Site {
         Ok((
             Self {
                 files,
-                staging,
+                disk,
                 pending,
                 layers,
                 sources: sources.into_iter().collect(),
                 made,
-                fresh,
                 is_own,
-                _lock: lock,
             },
             catalogue,
         ))
@@ -201,7 +185,7 @@ impl Site {
     }
 
     fn clear_pending(&self) -> anyhow::Result<()> {
-        fsx::remove(&self.private(PENDING))
+        self.disk.remove(&self.private(PENDING))
     }
 
     /// Replaces a file of the private folder.
@@ -209,9 +193,8 @@ impl Site {
     /// # Errors
     /// When it cannot be written.
     pub fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        let temporary = self.staging.path()?;
-        fsx::write(&temporary, bytes)?;
-        fsx::rename(&temporary, &self.private(name))
+        let staged = self.disk.staging.stage(|path| fsx::write(path, bytes))?;
+        self.disk.rename(&staged, &self.private(name))
     }
 
     /// The lines of a file of the private folder that can be parsed; none when there is no file.
@@ -236,24 +219,6 @@ fn mark(files: &SiteFiles) -> anyhow::Result<Option<String>> {
     let meta = fsx::meta(&files.path("index.json"))?;
     let text = |meta: fsx::Meta| format!("{:?} {} {:?}", meta.inode, meta.len, meta.changed);
     Ok(meta.map(text))
-}
-
-/// What lies in staging is of no use to the next run, whatever became of this one. A first run that
-/// came to nothing leaves nothing.
-impl Drop for Site {
-    fn drop(&mut self) {
-        let Staging::Folder { path, .. } = &self.staging else {
-            return;
-        };
-        let _ = fsx::remove_tree(path);
-        let is_empty = || fsx::names(self.files.root()).is_ok_and(|names| names == [PRIVATE]);
-        if !self.fresh.is_empty() && is_empty() {
-            let _ = fsx::remove(&self.private("lock"));
-            for folder in &self.fresh {
-                let _ = fsx::remove_empty(folder);
-            }
-        }
-    }
 }
 
 impl Known for Site {
@@ -300,35 +265,6 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         files.origin()
     ))
     .hint("give `-o` a new or empty folder")
-}
-
-/// Says what to do where a site cannot be written at all.
-fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
-    let is_refused = |error: &anyhow::Error| {
-        let kind = error
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind);
-        matches!(
-            kind,
-            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
-        )
-    };
-    match opened {
-        Err(error) if is_refused(&error) => Err(error).hint(
-            "this changes the site, so it must be writable; `list`, `verify` and `serve` only read it",
-        ),
-        opened => opened,
-    }
-}
-
-fn clean_staging(path: PathBuf, link: bool) -> anyhow::Result<Staging> {
-    fsx::remove_tree(&path)?;
-    fsx::create_dirs(&path)?;
-    Ok(Staging::Folder {
-        path,
-        next: AtomicU64::new(0),
-        link,
-    })
 }
 
 fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {

@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::endpoint::Endpoint;
-use crate::fsx;
 use crate::plan::{Part, Plan};
 use crate::site_files::SiteFiles;
 use crate::spec::digest::Digest;
@@ -113,28 +112,6 @@ fn is_tag(text: &str) -> bool {
     text.parse::<Tag>().is_ok()
 }
 
-/// Deletes files that [`find`] found, in its order, and the folders that are empty then. Each kind is gone
-/// for good before the next one goes.
-///
-/// # Errors
-/// When one cannot be deleted.
-pub fn delete(files: &SiteFiles, found: &[&Unplanned]) -> anyhow::Result<()> {
-    let kind = |file: &Unplanned| std::mem::discriminant(&file.kind);
-    for same in found.chunk_by(|a, b| kind(a) == kind(b)) {
-        for file in same {
-            fsx::remove(&files.path(&file.path))?;
-        }
-        fsx::sync(files.root())?;
-    }
-    // A run that died may have left empty ones, too.
-    for folder in ["blobs", "v1", "v2"] {
-        let folder = files.path(folder);
-        fsx::remove_empty_below(&folder)?;
-        fsx::remove_empty(&folder)?;
-    }
-    Ok(())
-}
-
 /// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not name, sorted
 /// by their kind. Links are not followed: one is a file like any other. Other files in the root are
 /// nobody's business.
@@ -188,11 +165,12 @@ fn relative(root: &Path, path: &Path) -> anyhow::Result<String> {
 }
 
 /// Paths, 16 bytes each: a site of 100,000 references has millions of them.
-struct Paths(HashSet<[u8; 16]>);
+#[derive(Debug, Default)]
+pub(super) struct Paths(HashSet<[u8; 16]>);
 
 impl Paths {
     fn of(plan: &Plan<'_>) -> anyhow::Result<Self> {
-        let mut paths = Self(HashSet::new());
+        let mut paths = Self::default();
         for part in plan.parts() {
             if let Part::V1Image(id) = part {
                 paths.add_v1_image(id);
@@ -210,7 +188,7 @@ impl Paths {
         std::array::from_fn(|index| digest[index])
     }
 
-    fn add(&mut self, path: &str) {
+    pub(super) fn add(&mut self, path: &str) {
         self.0.insert(Self::key(path));
     }
 
@@ -218,6 +196,10 @@ impl Paths {
         for name in ["ancestry", "checksum", "json", "layer"] {
             self.add(&format!("v1/images/{id}/{name}"));
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn has(&self, path: &str) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::fsx;
+use crate::writer::disk::Disk;
 
 /// Up to so many files and folders are made durable one by one. More cost less by one call for the whole file
 /// system, which waits for what other programs have written there as well: for an archive that was saved just
@@ -14,15 +14,15 @@ const FEW: usize = 128;
 
 /// Files and folders that may be in memory only.
 pub(super) struct Unsynced<'a> {
-    root: &'a Path,
+    disk: &'a Disk,
     paths: BTreeSet<PathBuf>,
 }
 
 impl<'a> Unsynced<'a> {
-    /// Nothing yet of the site in `root`.
-    pub(super) fn new(root: &'a Path) -> Self {
+    /// Nothing yet.
+    pub(super) fn new(disk: &'a Disk) -> Self {
         let paths = BTreeSet::new();
-        Self { root, paths }
+        Self { disk, paths }
     }
 
     /// A file was written.
@@ -44,7 +44,7 @@ impl<'a> Unsynced<'a> {
         if self.paths.len() > FEW {
             return;
         }
-        let root = self.root;
+        let root = self.disk.root();
         let folders = path.ancestors().skip(1);
         for folder in folders.take_while(|folder| folder.starts_with(root)) {
             self.file(folder);
@@ -58,8 +58,8 @@ impl<'a> Unsynced<'a> {
     pub(super) fn sync(&mut self) -> anyhow::Result<()> {
         let paths = std::mem::take(&mut self.paths);
         if paths.len() > FEW {
-            return fsx::sync(self.root);
+            return self.disk.sync_all();
         }
-        paths.par_iter().try_for_each(|path| fsx::sync_one(path))
+        paths.par_iter().try_for_each(|path| self.disk.sync(path))
     }
 }

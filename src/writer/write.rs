@@ -15,16 +15,18 @@ use serde::Serialize;
 
 use crate::content::Content;
 use crate::fsx;
-use crate::import::ingest::Staging;
 use crate::plan::tree::{Derived, File, Stage};
-use crate::plan::turn::Turn;
-use crate::plan::{Part, Plan, htaccess};
+use crate::plan::{Part, Plan};
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
+use crate::writer::unplanned::Paths;
 use crate::writer::unsynced::Unsynced;
 use crate::writer::{PENDING, Site};
+
+/// The longest file of lines about tags that is read, in bytes.
+const MAX_LINES: u64 = 64 << 20;
 
 /// What writing changed, or would change.
 #[derive(Debug, Default, Serialize)]
@@ -47,8 +49,9 @@ impl Changes {
 }
 
 impl Site {
-    /// Brings the site to the plan, and removes the names of repositories that were `dropped`. A dry run
-    /// only counts.
+    /// Brings the site to the plan, and removes the names of repositories that were `dropped`. A plan that
+    /// `is_whole` has all repositories: then names that it does not have go too, as a copy of a newer site over an
+    /// older one leaves them.
     ///
     /// # Errors
     /// When a file cannot be read or written; what was listed before is whole all the same.
@@ -56,6 +59,7 @@ impl Site {
         &self,
         plan: &Plan<'_>,
         dropped: &BTreeSet<&Repository>,
+        is_whole: bool,
     ) -> anyhow::Result<Changes> {
         let writer = Writer {
             site: self,
@@ -69,37 +73,26 @@ impl Site {
             .keys()
             .chain(dropped.iter().copied())
             .collect();
-        let mut changed = false;
-        let mut unsynced = Unsynced::new(self.files.root());
+        let mut unsynced = Unsynced::new(&self.disk);
         let staged = Mutex::default();
         parts
             .par_iter()
             .try_for_each(|part| writer.part(*part, &staged))?;
-        let mut staged: BTreeMap<Stage, Staged> = staged.into_inner().unwrap_or_default();
-        for stage in Stage::ALL {
-            let Staged { renames, links } = staged.remove(&stage).unwrap_or_default();
-            if self.is_dry() || (renames.is_empty() && links.is_empty()) {
-                continue;
-            }
-            if stage == Stage::Pointer {
-                self.set_pending(&repositories)?;
-                unsynced.named(&self.private(PENDING));
-            }
-            self.place(renames, &mut unsynced)?;
-            writer.link(&links)?;
-            for (_, path) in &links {
-                unsynced.named(path);
-            }
-            changed = true;
-        }
+        let staged = staged.into_inner().unwrap_or_default();
+        let changed = !staged.is_empty();
+        writer.place_all(staged, &repositories, &mut unsynced)?;
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository, dropped.contains(repository)))?;
-        let counts = writer.counts.into_changes();
+        let is_swept = writer
+            .counts
+            .deleted
+            .lock()
+            .is_ok_and(|deleted| deleted.len() > 0);
         // A run that died may have left nothing else to do.
-        if !self.is_dry() && (changed || counts.deleted > 0 || !self.pending.is_empty()) {
-            if counts.deleted > 0 {
-                fsx::sync(self.files.root())?;
+        if changed || is_swept || !self.pending.is_empty() {
+            if is_swept {
+                self.disk.sync_all()?;
             } else {
                 unsynced.sync()?;
             }
@@ -108,42 +101,10 @@ impl Site {
                 self.set_own()?;
             }
         }
-        Ok(counts)
-    }
-
-    /// Whether nothing is written.
-    pub fn is_dry(&self) -> bool {
-        matches!(self.staging, Staging::Nowhere)
-    }
-
-    /// Makes staged files durable and gives them their names.
-    fn place(
-        &self,
-        renames: Vec<(PathBuf, PathBuf)>,
-        unsynced: &mut Unsynced<'_>,
-    ) -> anyhow::Result<()> {
-        let mut turns: BTreeMap<Turn, Vec<(PathBuf, PathBuf)>> = BTreeMap::new();
-        for (from, to) in renames {
-            unsynced.file(&from);
-            let turn = to.strip_prefix(self.files.root()).map(Turn::of);
-            turns
-                .entry(turn.unwrap_or(Turn::File))
-                .or_default()
-                .push((from, to));
+        if is_whole {
+            writer.remove_names()?;
         }
-        unsynced.sync()?;
-        for (turn, renames) in turns {
-            if turn == Turn::V1Image {
-                unsynced.sync()?;
-            }
-            renames
-                .par_iter()
-                .try_for_each(|(from, to)| fsx::rename(from, to))?;
-            for (_, to) in &renames {
-                unsynced.name(to);
-            }
-        }
-        Ok(())
+        Ok(writer.counts.into_changes())
     }
 }
 
@@ -152,7 +113,8 @@ pub(super) struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     links: AtomicU64,
-    pub(super) deleted: AtomicU64,
+    /// By their paths: what is not deleted in a dry run is found again by who looks next.
+    deleted: Mutex<Paths>,
 }
 
 impl Counts {
@@ -161,12 +123,19 @@ impl Counts {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(super) fn deleted(&self, path: &str) {
+        if let Ok(mut deleted) = self.deleted.lock() {
+            deleted.add(path);
+        }
+    }
+
     fn into_changes(self) -> Changes {
+        let deleted = self.deleted.into_inner().unwrap_or_default();
         Changes {
             files: self.files.into_inner(),
             bytes: self.bytes.into_inner(),
             links: self.links.into_inner(),
-            deleted: self.deleted.into_inner(),
+            deleted: deleted.len() as u64,
         }
     }
 }
@@ -187,6 +156,48 @@ struct Staged {
 }
 
 impl Writer<'_> {
+    /// Gives all that is staged its names, group by group.
+    fn place_all(
+        &self,
+        mut staged: BTreeMap<Stage, Staged>,
+        repositories: &BTreeSet<&Repository>,
+        unsynced: &mut Unsynced<'_>,
+    ) -> anyhow::Result<()> {
+        for stages in Stage::GROUPS {
+            let group = stages.iter().filter_map(|stage| staged.remove(stage));
+            let group: Vec<Staged> = group.collect();
+            if group.is_empty() {
+                continue;
+            }
+            if stages.contains(&Stage::Name) {
+                self.site.set_pending(repositories)?;
+                unsynced.named(&self.site.private(PENDING));
+            }
+            self.place(&group, unsynced)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the staged files of a group durable and gives them their names, stage by stage.
+    fn place(&self, group: &[Staged], unsynced: &mut Unsynced<'_>) -> anyhow::Result<()> {
+        let staged = group.iter().flat_map(|stage| &stage.renames);
+        staged.for_each(|(from, _)| unsynced.file(from));
+        unsynced.sync()?;
+        for Staged { renames, links } in group {
+            renames
+                .par_iter()
+                .try_for_each(|(from, to)| self.site.disk.rename(from, to))?;
+            for (_, path) in renames {
+                unsynced.name(path);
+            }
+            self.link(links)?;
+            for (_, path) in links {
+                unsynced.named(path);
+            }
+        }
+        Ok(())
+    }
+
     fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {
         let push = |stage: Stage, push: &dyn Fn(&mut Staged)| {
             if let Ok(mut staged) = staged.lock() {
@@ -197,8 +208,9 @@ impl Writer<'_> {
         for (relative, stage, file) in tree.files() {
             let path = self.site.files.path(relative);
             let temporary = match file {
-                File::Bytes(bytes) if htaccess::is_of_tags(relative) => {
-                    self.bytes(&path, &self.rules_with_old(relative, bytes)?)?
+                File::TagLines { new, join } => {
+                    let old = fsx::read(&path, MAX_LINES)?.unwrap_or_default();
+                    self.bytes(&path, &join(new, &old))?
                 }
                 File::Bytes(bytes) => self.bytes(&path, bytes)?,
                 File::V1(id, derived) => self.bytes(&path, &self.derived(*id, *derived)?)?,
@@ -221,7 +233,7 @@ impl Writer<'_> {
                 }
             };
             if let Some(temporary) = temporary {
-                self.make_folder(&path)?;
+                self.site.disk.make_folder_of(&path)?;
                 push(stage, &|staged| {
                     staged.renames.push((temporary.clone(), path.clone()));
                 });
@@ -246,7 +258,7 @@ impl Writer<'_> {
             return Ok(None);
         }
         self.counts.file(bytes.len() as u64);
-        self.stage(|temporary| fsx::write(temporary, bytes))
+        self.stage(|path| fsx::write(path, bytes))
     }
 
     /// Stages a file with content that is known by its digest.
@@ -256,22 +268,14 @@ impl Writer<'_> {
             return Ok(None);
         }
         self.counts.file(size);
-        self.stage(|temporary| self.copy(&content, temporary))
+        self.stage(|path| self.copy(&content, path))
     }
 
     fn stage(
         &self,
         fill: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<PathBuf>> {
-        let temporary = if self.site.is_dry() {
-            PathBuf::new()
-        } else {
-            self.site.staging.path()?
-        };
-        if !self.site.is_dry() {
-            fill(&temporary)?;
-        }
-        Ok(Some(temporary))
+        self.site.disk.staging.stage(fill).map(Some)
     }
 
     /// Brings content to a new file. What ingest put into staging only gets a second name.
@@ -297,8 +301,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Where content lies, and the number of bytes that the site gets of it: a dry run has only the
-    /// uncompressed source of a layer.
+    /// Where content lies, and the number of bytes that the site gets of it. Where nothing is kept, only the
+    /// source of a layer that was to be compressed is there.
     fn content_of(&self, digest: &Digest) -> anyhow::Result<(Content, u64)> {
         if let Some(manifest) = self.plan.images.manifests.get(digest) {
             let content = Content::memory(manifest.bytes.clone(), format!("the manifest {digest}"));
@@ -315,23 +319,19 @@ impl Writer<'_> {
 
     fn link(&self, links: &[(Digest, PathBuf)]) -> anyhow::Result<()> {
         links.par_iter().try_for_each(|(digest, path)| {
-            self.make_folder(path)?;
+            let disk = &self.site.disk;
+            disk.make_folder_of(path)?;
             let blob = self.site.files.path(&blob_path(digest));
-            let temporary = self.site.staging.path()?;
-            // A manifest that is a blob of another one gets its own name later.
-            let linked = fsx::meta(&blob)?.is_some() && fsx::link(&blob, &temporary)?;
-            if !linked {
-                self.copy(&self.content_of(digest)?.0, &temporary)?;
-            }
-            fsx::rename(&temporary, path)
+            let staged = disk.staging.stage(|staged| {
+                // A manifest that is a blob of another one gets its own name later.
+                let linked = fsx::meta(&blob)?.is_some() && fsx::link(&blob, staged)?;
+                if linked {
+                    return Ok(());
+                }
+                self.copy(&self.content_of(digest)?.0, staged)
+            })?;
+            disk.rename(&staged, path)
         })
-    }
-
-    fn make_folder(&self, path: &Path) -> anyhow::Result<()> {
-        match path.parent() {
-            Some(folder) if !self.site.is_dry() => fsx::create_dirs(folder),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use serde_json::json;
 use stillage::content::Content;
 use stillage::images::v1_images::V1Images;
 use stillage::images::{Images, memory_blob};
-use stillage::import::ingest::{Staging, Stored};
+use stillage::import::ingest::Stored;
+use stillage::import::staging::Staging;
 use stillage::layer::{self, Packing, Tar};
 use stillage::plan::Plan;
 use stillage::progress::Progress;
@@ -89,7 +90,7 @@ fn index_archive(bencher: Bencher<'_, '_>) {
     let progress = Progress::default();
     bencher
         .counter(ItemsCount::new(MEMBERS))
-        .bench(|| Archive::open(&file.0, &Staging::Nowhere, &progress).unwrap());
+        .bench(|| Archive::open(&file.0, &Staging::nowhere(), &progress).unwrap());
 }
 
 #[divan::bench(sample_count = 10)]

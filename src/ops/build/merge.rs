@@ -186,7 +186,7 @@ fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
             ready: None,
         })
         .collect();
-    for stored in ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.staging, site)? {
+    for stored in ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.disk.staging, site)? {
         images.blobs.insert(stored.digest, stored);
     }
     images.check_diff_ids()

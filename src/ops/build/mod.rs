@@ -79,13 +79,11 @@ pub fn build(
     let (v1, files) = commit.apply(&mut merged.images, progress)?;
     notes.extend(v1.notes.iter().cloned());
     notes.extend(options.selection.unmatched());
-    if !options.dry_run {
-        site.remember(taken.iter().flat_map(Taken::values))?;
-        let read = read
-            .iter()
-            .map(|(job, identity, stored)| (&job.content, identity, stored));
-        site.remember_sources(read)?;
-    }
+    site.remember(taken.iter().flat_map(Taken::values))?;
+    let read = read
+        .iter()
+        .map(|(job, identity, stored)| (&job.content, identity, stored));
+    site.remember_sources(read)?;
     let repositories = &merged.catalogue.repositories;
     let references = given
         .iter()
@@ -127,7 +125,8 @@ fn load_sources(
 ) -> anyhow::Result<Vec<Draft>> {
     // One after the other: a compressed archive passes by with all cores at work on it.
     let (selection, output) = (&options.selection, &options.output);
-    let load = |source: &Source| source.load(&site.staging, rules, selection, output, progress);
+    let load =
+        |source: &Source| source.load(&site.disk.staging, rules, selection, output, progress);
     let drafts: Vec<Vec<Draft>> = options
         .sources
         .iter()
@@ -192,7 +191,7 @@ fn take_in(
     }
     let all: Vec<&Job> = jobs.iter().collect();
     room::check(&all, site)?;
-    let stored = ingest::run(&all, &site.staging, site)?;
+    let stored = ingest::run(&all, &site.disk.staging, site)?;
     let mut taken = vec![Taken::new(); drafts.len()];
     let mut read = Vec::new();
     for (((draft, id), stored), (job, identity)) in needed

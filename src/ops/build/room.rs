@@ -1,14 +1,14 @@
 //! Whether there is room for what is new, asked before anything is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::anyhow;
 
 use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
-use crate::import::ingest::{Job, Known as _, Staging, Work};
+use crate::import::ingest::{Job, Known as _, Work};
+use crate::import::staging::Staging;
 use crate::layer::Packing;
 use crate::spec::digest::Digest;
 use crate::writer::Site;
@@ -16,10 +16,11 @@ use crate::writer::Site;
 /// Refuses what cannot succeed: the site needs at least the new blobs that are packed already. What
 /// will be compressed here may become as good as nothing.
 pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
-    let Staging::Folder { path, .. } = &site.staging else {
+    let staging = &site.disk.staging;
+    let Some(folder) = staging.path() else {
         return Ok(());
     };
-    let Some(free) = fsx::free(path)? else {
+    let Some(free) = fsx::free(folder)? else {
         return Ok(());
     };
     let mut new: BTreeMap<Digest, &Content> = BTreeMap::new();
@@ -27,7 +28,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
         if let (Work::Keep { .. }, Some(digest)) = (job.work, job.digest) {
             let content = &job.content;
             let is_there = |there: Content| there.len() == content.len();
-            let is_staged = content.path().is_some_and(|file| file.starts_with(path));
+            let is_staged = content.path().is_some_and(|file| file.starts_with(folder));
             if !is_staged && !site.blob(&digest).is_some_and(is_there) {
                 new.insert(digest, content);
             }
@@ -39,7 +40,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     }
     // A file system that packs what lies on it needs less for what is plain.
     for (digest, content) in std::mem::take(&mut new) {
-        if Packing::of(content)? != Packing::Plain && !is_shared(content, site)? {
+        if Packing::of(content)? != Packing::Plain && !is_shared(content, staging)? {
             new.insert(digest, content);
         }
     }
@@ -55,18 +56,10 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
 }
 
 /// Whether the site can have content without another copy of it.
-fn is_shared(content: &Content, site: &Site) -> anyhow::Result<bool> {
-    let Staging::Folder { path, link, .. } = &site.staging else {
-        return Ok(false);
-    };
-    let device = |path: &Path| anyhow::Ok(fsx::meta(path)?.map(|meta| meta.inode.0));
-    match content.path() {
-        Some(file) if device(file)? == device(path)? => {
-            let probe = site.staging.path()?;
-            let shared = *link || fsx::clone(file, &probe)?;
-            fsx::remove(&probe)?;
-            Ok(shared)
-        }
-        _ => Ok(false),
+fn is_shared(content: &Content, staging: &Staging) -> anyhow::Result<bool> {
+    let copy = staging.adopt(content)?;
+    if let Some(path) = copy.as_ref().and_then(Content::path) {
+        fsx::remove(path)?;
     }
+    Ok(copy.is_some())
 }

@@ -256,7 +256,7 @@ impl Verifier<'_> {
                     || fsx::read(&absolute, meta.len)?.as_deref() == Some(expected)))
         };
         match file {
-            File::Bytes(bytes) => {
+            File::Bytes(bytes) | File::TagLines { new: bytes, .. } => {
                 let same = is(bytes)?;
                 Ok((!same).then(|| damaged("it is not what the catalogue says")))
             }

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use stillage::error::is_bad;
 use stillage::import::draft::Rules;
-use stillage::import::ingest::Staging;
 use stillage::import::selection::Selection;
+use stillage::import::staging::Staging;
 use stillage::ops::build::{Options, build};
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::Apis;
@@ -52,11 +51,7 @@ pub(super) fn archive(data: &[u8]) {
 }
 
 fn check_archive(bytes: &[u8], folder: &Path) {
-    let staging = Staging::Folder {
-        path: folder.to_owned(),
-        next: AtomicU64::new(0),
-        link: false,
-    };
+    let staging = Staging::folder(folder.to_owned(), false);
     let path = folder.join("a.tar");
     fs::write(&path, bytes).expect("a file");
     let opened = Archive::open(&path, &staging, &Progress::default());
