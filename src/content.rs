@@ -8,22 +8,22 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 use crate::progress::{Meter, Progress};
 use crate::spec::digest::Digest;
-use crate::{bail_bad, fsx};
+use crate::{bail_invalid, fsx};
 
 /// Bytes of a known length, and a name for messages: the file, and the member of an archive.
 #[derive(Clone, Debug)]
 pub struct Content {
-    place: Place,
+    place: Location,
     len: u64,
     origin: Arc<str>,
     meter: Option<Arc<Meter>>,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Location {
     Memory(Arc<[u8]>),
     File(Arc<Path>),
     Range(Arc<File>, u64),
@@ -45,7 +45,7 @@ impl Content {
         let bytes = bytes.into();
         Self {
             len: bytes.len() as u64,
-            place: Place::Memory(bytes),
+            place: Location::Memory(bytes),
             origin: origin.into(),
             meter: None,
         }
@@ -60,7 +60,7 @@ impl Content {
             return Ok(None);
         };
         if !meta.is_file {
-            bail_bad!("`{}` is no regular file", fsx::shown_path(&path));
+            bail_invalid!("`{}` is no regular file", fsx::escaped_path(&path));
         }
         Ok(Some(Self::file_of_len(path, meta.len)))
     }
@@ -68,9 +68,9 @@ impl Content {
     /// A whole file of a known length.
     pub fn file_of_len(path: PathBuf, len: u64) -> Self {
         Self {
-            origin: format!("`{}`", fsx::shown_path(&path)).into(),
+            origin: format!("`{}`", fsx::escaped_path(&path)).into(),
             len,
-            place: Place::File(path.into()),
+            place: Location::File(path.into()),
             meter: None,
         }
     }
@@ -78,7 +78,7 @@ impl Content {
     /// A part of an open file.
     pub fn range(file: Arc<File>, offset: u64, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
-            place: Place::Range(file, offset),
+            place: Location::Range(file, offset),
             len,
             origin: origin.into(),
             meter: None,
@@ -88,7 +88,7 @@ impl Content {
     /// What is gzipped in a file; `len` is the unpacked length.
     pub fn gzipped(path: PathBuf, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
-            place: Place::Gzipped(path.into()),
+            place: Location::Gzipped(path.into()),
             len,
             origin: origin.into(),
             meter: None,
@@ -112,7 +112,7 @@ impl Content {
 
     /// The path, for content that is a whole file.
     pub fn path(&self) -> Option<&Path> {
-        if let Place::File(path) = &self.place {
+        if let Location::File(path) = &self.place {
             Some(path)
         } else {
             None
@@ -125,9 +125,9 @@ impl Content {
     /// When the file cannot be looked at.
     pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
         let (meta, offset) = match &self.place {
-            Place::Memory(_) => return Ok(None),
-            Place::File(path) | Place::Gzipped(path) => (fsx::meta(path)?, 0),
-            Place::Range(file, offset) => {
+            Location::Memory(_) => return Ok(None),
+            Location::File(path) | Location::Gzipped(path) => (fsx::meta(path)?, 0),
+            Location::Range(file, offset) => {
                 let path = Path::new(&*self.origin);
                 (Some(fsx::meta_of(file, path)?), *offset)
             }
@@ -150,12 +150,12 @@ impl Content {
     /// When the file cannot be opened.
     pub fn open(&self) -> anyhow::Result<Reader> {
         let source = match &self.place {
-            Place::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
-            Place::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
-            Place::Range(file, offset) => Source::Range(file.clone(), *offset),
-            Place::Gzipped(path) => Source::Gzipped(Box::new(MultiGzDecoder::new(BufReader::new(
-                fsx::open(path)?,
-            )))),
+            Location::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
+            Location::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
+            Location::Range(file, offset) => Source::Range(file.clone(), *offset),
+            Location::Gzipped(path) => Source::Gzipped(Box::new(MultiGzDecoder::new(
+                BufReader::new(fsx::open(path)?),
+            ))),
         };
         Ok(Reader {
             source,
@@ -169,11 +169,11 @@ impl Content {
     /// # Errors
     /// When it is longer than `limit` bytes or cannot be read.
     pub fn read(&self, limit: u64) -> anyhow::Result<Arc<[u8]>> {
-        if let Place::Memory(bytes) = &self.place {
+        if let Location::Memory(bytes) = &self.place {
             return Ok(bytes.clone());
         }
         if self.len > limit {
-            bail_bad!(
+            bail_invalid!(
                 "{} has {} bytes, more than the {limit} that are allowed",
                 self.origin,
                 self.len
@@ -192,7 +192,8 @@ impl Content {
         if error.raw_os_error().is_some() {
             anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
         } else {
-            bad(shown(error.to_string())).context(format!("cannot read {}", self.origin))
+            invalid_input(escaped(error.to_string()))
+                .context(format!("cannot read {}", self.origin))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What went wrong, and whose fault it is.
 //!
-//! Every fallible path returns [`anyhow::Error`]. Two markers travel in its chain: [`Bad`] says that
+//! Every fallible path returns [`anyhow::Error`]. Two markers travel in its chain: [`InvalidInput`] says that
 //! the data is wrong (exit code 1; anything else means that the command could not run, exit code 2),
 //! and [`Hint`] says what the user can do about it.
 
@@ -8,25 +8,25 @@ use std::fmt;
 
 /// The input is wrong: a source that is damaged, hostile, or contradicts another.
 #[derive(Debug)]
-pub struct Bad(String);
+pub struct InvalidInput(String);
 
-impl fmt::Display for Bad {
+impl fmt::Display for InvalidInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Bad {}
+impl std::error::Error for InvalidInput {}
 
 /// An error that blames the input.
-pub fn bad(message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Bad(message.into()))
+pub fn invalid_input(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(InvalidInput(message.into()))
 }
 
 /// Returns early with an error that blames the input.
 #[macro_export]
-macro_rules! bail_bad {
-    ($($arg:tt)*) => { return Err($crate::error::bad(format!($($arg)*))) };
+macro_rules! bail_invalid {
+    ($($arg:tt)*) => { return Err($crate::error::invalid_input(format!($($arg)*))) };
 }
 
 /// What the user can do about an error; printed after `hint:`.
@@ -53,7 +53,9 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
 
 /// Whether the data is to blame, rather than the machine or the command line.
 pub fn is_bad(error: &anyhow::Error) -> bool {
-    error.chain().any(<dyn std::error::Error>::is::<Bad>)
+    error
+        .chain()
+        .any(<dyn std::error::Error>::is::<InvalidInput>)
 }
 
 /// Longer names, in characters, are cut in messages.
@@ -61,7 +63,7 @@ const MAX_SHOWN: usize = 300;
 
 /// A name from an archive or a file system, safe to print: control characters, bidirectional
 /// overrides and backticks are escaped, and what is very long is cut.
-pub fn shown(name: impl AsRef<str>) -> String {
+pub fn escaped(name: impl AsRef<str>) -> String {
     let mut out = String::new();
     for (count, c) in name.as_ref().chars().enumerate() {
         if count == MAX_SHOWN {
@@ -86,14 +88,14 @@ mod tests {
 
     #[test]
     fn names_cannot_drive_a_terminal() {
-        assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(shown("x\u{202e}y`"), "x\\u{202e}y\\u{60}");
-        assert_eq!(shown("héllo/ü"), "héllo/ü");
+        assert_eq!(escaped("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(escaped("x\u{202e}y`"), "x\\u{202e}y\\u{60}");
+        assert_eq!(escaped("héllo/ü"), "héllo/ü");
     }
 
     #[test]
     fn blame_survives_context() {
-        let error = Err::<(), _>(bad("broken"))
+        let error = Err::<(), _>(invalid_input("broken"))
             .hint("mend it")
             .unwrap_err()
             .context("reading");

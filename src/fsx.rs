@@ -16,17 +16,17 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 
 mod lock;
 mod out;
 
 pub use lock::lock;
-pub use out::{Out, cannot_write};
+pub use out::{NewFile, cannot_write};
 
 /// A path as messages show it.
-pub fn shown_path(path: &Path) -> String {
-    shown(path.to_string_lossy())
+pub fn escaped_path(path: &Path) -> String {
+    escaped(path.to_string_lossy())
 }
 
 /// What is known of a file without reading it.
@@ -75,8 +75,8 @@ pub fn open_umask() {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
 
-fn act<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {
-    result.with_context(|| format!("cannot {action} `{}`", shown_path(path)))
+fn with_path<T>(action: &str, path: &Path, result: io::Result<T>) -> anyhow::Result<T> {
+    result.with_context(|| format!("cannot {action} `{}`", escaped_path(path)))
 }
 
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -95,28 +95,28 @@ pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
     if let Err(error) = &found
         && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
     {
-        return Err(bad(format!(
+        return Err(invalid_input(format!(
             "`{}` is a link that leads back to itself",
-            shown_path(path)
+            escaped_path(path)
         )));
     }
-    Ok(act("look at", path, found)?.as_ref().map(Meta::of))
+    Ok(with_path("look at", path, found)?.as_ref().map(Meta::of))
 }
 
 /// Whether a path is a symbolic link, wherever it leads.
 pub fn is_link(path: &Path) -> anyhow::Result<bool> {
-    let found = act("look at", path, found(fs::symlink_metadata(path)))?;
+    let found = with_path("look at", path, found(fs::symlink_metadata(path)))?;
     Ok(found.is_some_and(|metadata| metadata.is_symlink()))
 }
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> anyhow::Result<File> {
-    act("open", path, File::open(path))
+    with_path("open", path, File::open(path))
 }
 
 /// What lies behind an open file.
 pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
-    Ok(Meta::of(&act("look at", path, file.metadata())?))
+    Ok(Meta::of(&with_path("look at", path, file.metadata())?))
 }
 
 /// Opens a regular file, if there is one. What is something else, such as a pipe, is not even opened.
@@ -124,7 +124,7 @@ pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
     if !meta(path)?.is_some_and(|meta| meta.is_file) {
         return Ok(None);
     }
-    let Some(file) = act("open", path, found(File::open(path)))? else {
+    let Some(file) = with_path("open", path, found(File::open(path)))? else {
         return Ok(None);
     };
     let meta = meta_of(&file, path)?;
@@ -138,17 +138,20 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         return Ok(None);
     };
     if !meta.is_file {
-        return Err(bad(format!("`{}` is no regular file", shown_path(path))));
+        return Err(invalid_input(format!(
+            "`{}` is no regular file",
+            escaped_path(path)
+        )));
     }
     if meta.len > limit {
-        return Err(bad(format!(
+        return Err(invalid_input(format!(
             "`{}` has {} bytes, more than the {limit} that are allowed",
-            shown_path(path),
+            escaped_path(path),
             meta.len
         )));
     }
     let mut bytes = Vec::new();
-    act(
+    with_path(
         "read",
         path,
         open(path)?.take(limit).read_to_end(&mut bytes),
@@ -158,13 +161,13 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
 
 /// The names in a folder, sorted; none when there is no folder.
 pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
-    let Some(entries) = act("list", folder, found(fs::read_dir(folder)))? else {
+    let Some(entries) = with_path("list", folder, found(fs::read_dir(folder)))? else {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
     for entry in entries {
         names.push(
-            act("list", folder, entry)?
+            with_path("list", folder, entry)?
                 .file_name()
                 .to_string_lossy()
                 .into_owned(),
@@ -185,8 +188,8 @@ pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         result => {
-            act("create the folder", folder, result)?;
-            act(
+            with_path("create the folder", folder, result)?;
+            with_path(
                 "open up",
                 folder,
                 fs::set_permissions(folder, Permissions::from_mode(0o755)),
@@ -204,8 +207,8 @@ pub fn create(path: &Path) -> anyhow::Result<File> {
         .truncate(true)
         .mode(0o644)
         .open(path);
-    let file = act("create", path, created)?;
-    act(
+    let file = with_path("create", path, created)?;
+    with_path(
         "open up",
         path,
         file.set_permissions(Permissions::from_mode(0o644)),
@@ -216,7 +219,7 @@ pub fn create(path: &Path) -> anyhow::Result<File> {
 /// Creates a file with this content.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = create(path)?;
-    act("write", path, file.write_all(bytes))
+    with_path("write", path, file.write_all(bytes))
 }
 
 /// Writes a file, which replaces what was there only when it is whole.
@@ -225,13 +228,13 @@ pub fn replace(
     fill: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if meta(path)?.is_some_and(|meta| !meta.is_file) {
-        return act("replace", path, Err(ErrorKind::InvalidInput.into()));
+        return with_path("replace", path, Err(ErrorKind::InvalidInput.into()));
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temp = path.with_file_name(name);
     let mut out = io::BufWriter::new(create(&temp)?);
-    let filled = fill(&mut out).and_then(|()| act("write", path, out.flush()));
+    let filled = fill(&mut out).and_then(|()| with_path("write", path, out.flush()));
     match filled {
         Ok(()) => rename(&temp, path),
         Err(error) => {
@@ -245,7 +248,7 @@ pub fn replace(
 /// say.
 pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
     let stat = rustix::fs::statvfs(folder).map_err(io::Error::from);
-    let stat = act("ask for the free space of", folder, stat)?;
+    let stat = with_path("ask for the free space of", folder, stat)?;
     // Root may use what is kept back for it.
     let blocks = if rustix::process::geteuid().is_root() {
         stat.f_bfree
@@ -271,7 +274,7 @@ pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
         if matches!(&created, Err(error) if error.kind() == ErrorKind::AlreadyExists) {
             continue;
         }
-        let file = act("create", &path, created)?;
+        let file = with_path("create", &path, created)?;
         remove(&path)?;
         return Ok(file);
     }
@@ -284,7 +287,7 @@ pub fn temp_dir() -> PathBuf {
 
 /// Puts a file under another name, in place of what has that name. Of two names of one file POSIX leaves both.
 pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
-    act("put in place", to, fs::rename(from, to))
+    with_path("put in place", to, fs::rename(from, to))
 }
 
 /// Gives a file a second name. `false` when the file system refuses (too many links, no links at
@@ -303,16 +306,16 @@ pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
         {
             Ok(false)
         }
-        Err(error) => act("link", to, Err(error)),
+        Err(error) => with_path("link", to, Err(error)),
     }
 }
 
 /// Gives a file of a source a second name, if nobody else owns it and it is readable by all as it
 /// is; `false` where that is not so.
 pub fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
-    let source = act("look at", from, fs::metadata(from))?;
+    let source = with_path("look at", from, fs::metadata(from))?;
     let folder = to.parent().unwrap_or(to);
-    let own = act("look at", folder, fs::metadata(folder))?.uid();
+    let own = with_path("look at", folder, fs::metadata(folder))?.uid();
     if source.uid() != own || source.mode() & 0o7777 != 0o644 {
         return Ok(false);
     }
@@ -324,7 +327,7 @@ pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
     if reflink_copy::reflink(from, to).is_err() {
         return Ok(false);
     }
-    act(
+    with_path(
         "open up",
         to,
         fs::set_permissions(to, Permissions::from_mode(0o644)),
@@ -334,7 +337,7 @@ pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
 
 /// Removes a file, if it is there.
 pub fn remove(path: &Path) -> anyhow::Result<()> {
-    act("remove", path, found(fs::remove_file(path)))?;
+    with_path("remove", path, found(fs::remove_file(path)))?;
     Ok(())
 }
 
@@ -342,7 +345,7 @@ pub fn remove(path: &Path) -> anyhow::Result<()> {
 pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
     match fs::remove_dir(folder) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
-        result => act("remove", folder, found(result)).map(|_| true),
+        result => with_path("remove", folder, found(result)).map(|_| true),
     }
 }
 
@@ -361,13 +364,13 @@ pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
 
 /// Removes a folder with all that is in it, if it is there.
 pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
-    act("remove", folder, found(fs::remove_dir_all(folder)))?;
+    with_path("remove", folder, found(fs::remove_dir_all(folder)))?;
     Ok(())
 }
 
 /// Makes a file durable, or the names in a folder.
 pub fn sync_one(path: &Path) -> anyhow::Result<()> {
-    act("make durable", path, open(path)?.sync_all())
+    with_path("make durable", path, open(path)?.sync_all())
 }
 
 /// Makes everything written so far on the file system of `folder` durable. One call costs less
@@ -375,7 +378,7 @@ pub fn sync_one(path: &Path) -> anyhow::Result<()> {
 pub fn sync(folder: &Path) -> anyhow::Result<()> {
     let file = open(folder)?;
     #[cfg(target_os = "linux")]
-    act(
+    with_path(
         "make durable",
         folder,
         rustix::fs::syncfs(&file).map_err(io::Error::from),
@@ -409,5 +412,5 @@ pub fn canonical(path: &Path) -> PathBuf {
 
 /// A path from the root; it need not exist.
 pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    act("find", path, std::path::absolute(path))
+    with_path("find", path, std::path::absolute(path))
 }

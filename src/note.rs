@@ -8,7 +8,7 @@ pub struct Note {
     /// The text for people, one line.
     pub message: String,
     /// What kind of thing it is.
-    pub kind: Kind,
+    pub kind: NoteKind,
     /// How bad it is.
     pub severity: Severity,
     /// The reference that it is about, as the source has it: `repository:tag` or `repository`.
@@ -31,7 +31,7 @@ pub enum Severity {
 /// The kinds of notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum NoteKind {
     /// Something in a source is damaged, missing or unknown, so it was left out.
     Fault,
     /// An option or a rule decided: a selection, a private repository, one of two equals.
@@ -42,7 +42,7 @@ pub enum Kind {
     Client,
 }
 
-impl Kind {
+impl NoteKind {
     /// A note of this kind about no reference in particular.
     pub fn note(self, message: impl Into<String>) -> Note {
         Note {

@@ -11,13 +11,13 @@ use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
-#[cfg(feature = "serve")]
-use crate::http;
-use crate::import::draft::Rules;
+use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::ops::build;
 #[cfg(feature = "serve")]
-use crate::server::Listen;
+use crate::serve;
+#[cfg(feature = "serve")]
+use crate::server_config::Listen;
 use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
@@ -129,7 +129,7 @@ impl BuildArgs {
             v1: !self.no_v1,
             v2: !self.no_v2,
         };
-        let rules = Rules {
+        let rules = ImportOptions {
             v1: apis.v1,
             compress: false,
             keep_host: self.keep_host,
@@ -137,7 +137,7 @@ impl BuildArgs {
             private: self.include_private,
             platforms: self.platform,
         };
-        let options = build::Options {
+        let options = build::BuildOptions {
             sources,
             output: self.output,
             apis,
@@ -154,7 +154,7 @@ impl BuildArgs {
         };
         // A port that is in use is no news to wait for.
         #[cfg(feature = "serve")]
-        let listener = self.serve.then(|| http::bind(&self.listen)).transpose()?;
+        let listener = self.serve.then(|| serve::bind(&self.listen)).transpose()?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;

@@ -8,9 +8,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::cli::ui::Ui;
-use crate::fsx::shown_path;
+use crate::fsx::escaped_path;
 use crate::ops::config;
-use crate::server::{Listen, SERVERS};
+use crate::server_config::{Listen, SERVERS};
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
@@ -33,7 +33,7 @@ pub(super) struct ConfigArgs {
 impl ConfigArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         let named = SERVERS.iter().find(|server| server.name == self.server);
-        let options = config::Options {
+        let options = config::ConfigOptions {
             server: named.ok_or_else(|| anyhow::anyhow!("there is no such server"))?,
             site: self.site,
             listen: self.listen,
@@ -41,7 +41,7 @@ impl ConfigArgs {
             output: self.output,
         };
         for file in Ui::stream(|stdout| config::config(&options, stdout))? {
-            ui.message(&format!("wrote {}", shown_path(&file)));
+            ui.message(&format!("wrote {}", escaped_path(&file)));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -83,8 +83,8 @@ impl Common {
         self.ui().busy(site, self.no_wait)
     }
 
-    fn options(&self, site: PathBuf) -> edit::Options {
-        edit::Options {
+    fn options(&self, site: PathBuf) -> edit::EditOptions {
+        edit::EditOptions {
             site,
             dry_run: self.dry_run,
         }
@@ -120,7 +120,7 @@ impl RemoveArgs {
 
 impl PruneArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let options = prune::Options {
+        let options = prune::PruneOptions {
             site: self.site,
             grace: self.grace,
             untagged: self.untagged,

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::shown;
-use crate::fsx::shown_path;
+use crate::error::escaped;
+use crate::fsx::escaped_path;
 use crate::note::{Note, Severity};
 use crate::ops::build::Summary;
 use crate::ops::changes::{Changes, Named};
 use crate::ops::edit::Edited;
-use crate::ops::list::Listed;
+use crate::ops::list::ListedReference;
 use crate::ops::prune::Pruned;
 use crate::ops::verify::{Finding, Kind};
 
@@ -97,7 +97,7 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         ("removed", "deleted")
     };
     let named = |verb: &str, names: &[String]| {
-        let line = |name: &String| format!("{verb} {}", shown(name));
+        let line = |name: &String| format!("{verb} {}", escaped(name));
         names.iter().map(line).collect::<Vec<_>>()
     };
     let removed = pruned.removed.iter();
@@ -130,14 +130,14 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
 }
 
 /// A table of references.
-pub(super) fn list(listed: &[Listed]) -> String {
+pub(super) fn list(listed: &[ListedReference]) -> String {
     let rows: Vec<[String; 5]> = listed
         .iter()
         .map(|row| {
             let platforms = row.platforms.join(",");
             let v1 = row.name.v1_id.as_ref().map_or("-", |id| &id[..12]);
             let platforms = if platforms.is_empty() {
-                row.artifact_type.as_deref().map_or("-".into(), shown)
+                row.artifact_type.as_deref().map_or("-".into(), escaped)
             } else {
                 platforms
             };
@@ -160,14 +160,14 @@ pub(super) fn list(listed: &[Listed]) -> String {
 pub(super) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let _ = writeln!(text, "{}: {}", shown(&finding.path), finding.message);
+        let _ = writeln!(text, "{}: {}", escaped(&finding.path), finding.message);
     }
     text
 }
 
 /// What mends what was found in a site, in lines.
 pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
-    let site = shown_path(site);
+    let site = escaped_path(site);
     let remedies = [
         (
             Kind::Missing,
@@ -197,14 +197,19 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
 
 /// What was found at a server, in lines.
 #[cfg(feature = "verify-url")]
-pub(super) fn server_findings(findings: &[crate::probe::Finding]) -> String {
+pub(super) fn server_findings(findings: &[crate::check_url::ServerProblem]) -> String {
     let mut text = String::new();
     for finding in findings {
         let note = match finding.severity {
             Severity::Error | Severity::Warning => "",
             Severity::Note => "note: ",
         };
-        let _ = write!(text, "{note}{}: {}", shown(&finding.path), finding.message);
+        let _ = write!(
+            text,
+            "{note}{}: {}",
+            escaped(&finding.path),
+            finding.message
+        );
         if finding.count > 1 {
             let _ = write!(text, " ({} times)", finding.count);
         }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::cli::ui::Ui;
-use crate::fsx::shown_path;
-use crate::http::{self, Log};
-use crate::server::Listen;
+use crate::fsx::escaped_path;
+use crate::serve::{self, Log};
+use crate::server_config::Listen;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -26,17 +26,17 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub(super) fn run(&self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        serve(&self.site, http::bind(&self.listen)?, ui)
+        serve(&self.site, serve::bind(&self.listen)?, ui)
     }
 }
 
 /// Serves until the process is told to end.
 pub(super) fn serve(site: &Path, listener: TcpListener, ui: &Ui) -> anyhow::Result<ExitCode> {
     let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
-    http::serve(site, listener, log, |address| {
+    serve::serve(site, listener, log, |address| {
         ui.message(&format!(
             "serving {} at http://{address}/ (Ctrl-C ends it)",
-            shown_path(site)
+            escaped_path(site)
         ));
     })?;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::error::{Hint, WithHint as _, is_bad};
-use crate::fsx::shown_path;
+use crate::fsx::escaped_path;
 
 /// How the command talks.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Ui {
         if no_wait {
             return Err(anyhow::anyhow!(
                 "another run is writing to the site `{}`",
-                shown_path(site)
+                escaped_path(site)
             ))
             .hint("try again later; without `--no-wait` it is waited for");
         }

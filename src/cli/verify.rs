@@ -85,25 +85,25 @@ impl VerifyArgs {
     fn run_url(self, _ui: &Ui) -> anyhow::Result<ExitCode> {
         Err(anyhow::anyhow!(
             "cannot check `{}`: this stillage was built without the feature `verify-url`",
-            crate::fsx::shown_path(&self.site)
+            crate::fsx::escaped_path(&self.site)
         ))
         .hint("give it the folder of a site, or install it with its default features")
     }
 
     #[cfg(feature = "verify-url")]
     fn run_url(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        use crate::check_url;
         use crate::note::Severity;
-        use crate::probe;
 
         /// Requests wait more than they work, so the number of cores says nothing.
         const JOBS: u16 = 8;
-        let options = probe::Options {
+        let options = check_url::CheckOptions {
             deep: self.deep,
             fast: self.fast,
             jobs: self.jobs.unwrap_or(JOBS).into(),
             ca: self.ca,
         };
-        let findings = probe::verify(&self.site.to_string_lossy(), &options)?;
+        let findings = check_url::verify(&self.site.to_string_lossy(), &options)?;
         Ui::data(&if self.json {
             report::json(&findings)?
         } else {

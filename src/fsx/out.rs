@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::Advice;
 
-use super::{create, shown_path};
+use super::{create, escaped_path};
 
 /// A new file whose errors name it. Writing fails before it leaves too little of its file system: others
 /// need that too, and what a source unpacks to is known only when it has been.
 #[derive(Debug)]
-pub struct Out {
+pub struct NewFile {
     file: File,
     path: PathBuf,
     /// Bytes written, and how many of them are on their way to the disk.
@@ -22,7 +22,7 @@ pub struct Out {
     sent: u64,
 }
 
-impl Out {
+impl NewFile {
     /// Creates it; what was there is lost.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ const SEND: u64 = 8 << 20;
 /// Of all files together: so many bytes are written before the next look for room.
 const STEP: u64 = 64 << 20;
 
-impl Write for Out {
+impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write(bytes).map_err(|error| {
             let path = self.path.clone();
@@ -114,7 +114,7 @@ struct CannotWrite {
 
 impl fmt::Display for CannotWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot write `{}`", shown_path(&self.path))
+        write!(f, "cannot write `{}`", escaped_path(&self.path))
     }
 }
 

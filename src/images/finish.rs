@@ -1,17 +1,17 @@
-//! Making and checking the manifests of a draft, once its content is taken in.
+//! Making and checking the manifests of a draft, once its content is imported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::bail_bad;
-use crate::images::{Finished, Images, Taken, memory_blob};
-use crate::import::draft::{Config, Draft, JobId, ManifestId, Planned};
+use crate::bail_invalid;
+use crate::images::{Finished, Images, Imported, memory_blob};
+use crate::import::draft::{ConfigSource, Draft, JobId, ManifestId, ManifestSource};
 use crate::import::ingest::Stored;
-use crate::layer::Packing;
+use crate::layer::Compression;
 use crate::spec::digest::Digest;
 use crate::spec::legacy;
-use crate::spec::manifest::{Body, MAX_JSON, Manifest};
-use crate::spec::remake::{self, Made};
+use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
+use crate::spec::remake::{self, MadeBlob};
 use crate::spec::v1;
 
 impl Images {
@@ -21,28 +21,30 @@ impl Images {
         draft: &Draft,
         id: ManifestId,
         finished: &Finished,
-        taken: &Taken,
+        imported: &Imported,
         diff_ids: bool,
     ) -> anyhow::Result<Arc<Manifest>> {
         match &draft.manifests[id] {
-            Planned::Made { config, layers } => self.make(config, layers, taken).map(Arc::new),
-            Planned::Kept {
+            ManifestSource::Made { config, layers } => {
+                self.make(config, layers, imported).map(Arc::new)
+            }
+            ManifestSource::Kept {
                 manifest,
                 blobs,
                 children,
                 remade,
             } => {
-                self.keep_blobs(blobs, taken);
+                self.keep_blobs(blobs, imported);
                 if manifest.is_image() && (diff_ids || *remade) {
-                    let stored: Vec<&Stored> = blobs.iter().map(|job| &taken[job]).collect();
+                    let stored: Vec<&Stored> = blobs.iter().map(|job| &imported[job]).collect();
                     check_diff_ids(manifest, &stored)?;
                 }
-                match (remade, &manifest.body) {
+                match (remade, &manifest.kind) {
                     (false, _) => Ok(Arc::clone(manifest)),
-                    (true, Body::Index(_)) => {
+                    (true, ManifestKind::Index(_)) => {
                         remake_index(manifest, children, draft, finished).map(Arc::new)
                     }
-                    (true, _) => remake_image(manifest, blobs, taken).map(Arc::new),
+                    (true, _) => remake_image(manifest, blobs, imported).map(Arc::new),
                 }
             }
         }
@@ -72,40 +74,40 @@ impl Images {
         check_diff_ids(manifest, &blobs)
     }
 
-    fn keep_blobs(&mut self, jobs: &[JobId], taken: &Taken) {
+    fn keep_blobs(&mut self, jobs: &[JobId], imported: &Imported) {
         for job in jobs {
-            self.add_blob(taken[job].clone());
+            self.add_blob(imported[job].clone());
         }
     }
 
     fn make(
         &mut self,
-        config: &Config,
+        config: &ConfigSource,
         layers: &[JobId],
-        taken: &Taken,
+        imported: &Imported,
     ) -> anyhow::Result<Manifest> {
-        self.keep_blobs(layers, taken);
-        let made = |stored: &Stored| Made {
+        self.keep_blobs(layers, imported);
+        let made = |stored: &Stored| MadeBlob {
             digest: stored.digest,
             size: stored.size,
-            zstd: stored.packing == Packing::Zstd,
+            zstd: stored.compression == Compression::Zstd,
         };
         let config = match config {
-            Config::Kept(job, diff_ids) => {
+            ConfigSource::Kept(job, diff_ids) => {
                 for (layer, claimed) in layers.iter().zip(diff_ids) {
-                    check_diff_id(&taken[layer], claimed)?;
+                    check_diff_id(&imported[layer], claimed)?;
                 }
-                taken[job].clone()
+                imported[job].clone()
             }
-            Config::Legacy(chain) => {
+            ConfigSource::Legacy(chain) => {
                 let diff_ids: Vec<Digest> = layers
                     .iter()
-                    .filter_map(|layer| taken[layer].tar.map(|tar| tar.diff_id))
+                    .filter_map(|layer| imported[layer].tar.map(|tar| tar.diff_id))
                     .collect();
                 memory_blob(checked(legacy::config(chain, &diff_ids)?, "config")?)
             }
         };
-        let layers: Vec<Made> = layers.iter().map(|layer| made(&taken[layer])).collect();
+        let layers: Vec<MadeBlob> = layers.iter().map(|layer| made(&imported[layer])).collect();
         let bytes = remake::manifest(made(&config), &layers);
         self.add_blob(config);
         parse_made(bytes, None)
@@ -115,7 +117,7 @@ impl Images {
 /// Compares the layers of an image with its config, given its config and layers. Layers that are not
 /// in the site, which a registry must not distribute, cannot be compared.
 fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> {
-    let Body::Image { layers, .. } = &manifest.body else {
+    let ManifestKind::Image { layers, .. } = &manifest.kind else {
         return Ok(());
     };
     let [config, blobs @ ..] = blobs else {
@@ -125,7 +127,7 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> 
         .map_err(|error| error.context(format!("cannot read {}", config.content.origin())))?
         .diff_ids;
     if claimed.len() != layers.len() {
-        bail_bad!(
+        bail_invalid!(
             "the manifest {} has {} layers, its config {} diff IDs",
             manifest.digest,
             layers.len(),
@@ -144,7 +146,7 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> 
 fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
     match layer.tar.map(|tar| tar.diff_id) {
         Some(actual) if actual != *claimed => {
-            bail_bad!(
+            bail_invalid!(
                 "the layer {} has the diff ID {actual}, not {claimed} as its config says",
                 layer.digest
             )
@@ -153,17 +155,21 @@ fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
     }
 }
 
-fn remake_image(manifest: &Manifest, blobs: &[JobId], taken: &Taken) -> anyhow::Result<Manifest> {
+fn remake_image(
+    manifest: &Manifest,
+    blobs: &[JobId],
+    imported: &Imported,
+) -> anyhow::Result<Manifest> {
     let replaced = manifest
         .blobs()
         .iter()
         .zip(blobs)
-        .map(|(old, job)| (old.digest, &taken[job]))
+        .map(|(old, job)| (old.digest, &imported[job]))
         .filter(|(old, stored)| *old != stored.digest)
         .map(|(old, stored)| {
             (
                 old,
-                Made {
+                MadeBlob {
                     digest: stored.digest,
                     size: stored.size,
                     zstd: false,
@@ -185,7 +191,7 @@ fn remake_index(
 ) -> anyhow::Result<Manifest> {
     let mut replaced = BTreeMap::new();
     for id in children {
-        if let Planned::Kept {
+        if let ManifestSource::Kept {
             manifest: old,
             remade: true,
             ..
@@ -208,7 +214,7 @@ fn parse_made(bytes: Vec<u8>, media_type: Option<&str>) -> anyhow::Result<Manife
 
 fn checked(bytes: Vec<u8>, what: &str) -> anyhow::Result<Vec<u8>> {
     if bytes.len() as u64 > MAX_JSON {
-        bail_bad!(
+        bail_invalid!(
             "the {what} that has to be made has {} bytes, more than the {MAX_JSON} that are allowed",
             bytes.len()
         );

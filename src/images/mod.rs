@@ -1,4 +1,4 @@
-//! The images of all sources, with their content taken in: repositories, tags, manifests, blobs and
+//! The images of all sources, with their content imported: repositories, tags, manifests, blobs and
 //! v1 forms. What two sources say of one name must agree.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::{WithHint as _, bad};
-use crate::import::draft::{Draft, JobId, ManifestId, Root};
+use crate::error::{WithHint as _, invalid_input};
+use crate::import::draft::{Draft, JobId, ManifestId, RootManifest};
 use crate::import::ingest::Stored;
-use crate::layer::{Packing, Tar};
-use crate::note::{Kind, Note};
+use crate::layer::{Compression, Tar};
+use crate::note::{Note, NoteKind};
 use crate::site_files::catalogue::{Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
@@ -25,7 +25,7 @@ mod v1_files;
 pub mod v1_images;
 
 /// The content of a draft, by job.
-pub type Taken = BTreeMap<JobId, Stored>;
+pub type Imported = BTreeMap<JobId, Stored>;
 /// The manifests of a draft as the site serves them.
 type Finished = BTreeMap<ManifestId, Arc<Manifest>>;
 
@@ -62,7 +62,12 @@ impl Images {
     ///
     /// # Errors
     /// When a config does not fit its layers, or a tag is given to two manifests.
-    pub fn add(&mut self, draft: &Draft, taken: &Taken, diff_ids: bool) -> anyhow::Result<()> {
+    pub fn add(
+        &mut self,
+        draft: &Draft,
+        imported: &Imported,
+        diff_ids: bool,
+    ) -> anyhow::Result<()> {
         let mut finished = Finished::new();
         let members: BTreeSet<ManifestId> = draft
             .roots
@@ -71,14 +76,14 @@ impl Images {
             .collect();
         // Children come before their index.
         for id in members {
-            let manifest = self.finish(draft, id, &finished, taken, diff_ids);
+            let manifest = self.finish(draft, id, &finished, imported, diff_ids);
             finished.insert(
                 id,
                 manifest.with_context(|| format!("in {}", draft.origin))?,
             );
         }
         for (id, form) in &draft.v1 {
-            if let Some(layer) = taken.get(&form.layer) {
+            if let Some(layer) = imported.get(&form.layer) {
                 self.add_blob(layer.clone());
                 self.add_v1(
                     *id,
@@ -108,7 +113,7 @@ impl Images {
     pub fn add_blob(&mut self, mut stored: Stored) {
         if let Some(known) = self.blobs.get(&stored.digest) {
             stored.tar = stored.tar.or(known.tar);
-            stored.made |= known.made;
+            stored.compressed_here |= known.compressed_here;
         }
         self.blobs.insert(stored.digest, stored);
     }
@@ -116,7 +121,7 @@ impl Images {
     fn add_v1(&mut self, id: V1Id, form: V1Form) {
         let other = self.v1.entry(id).or_insert_with(|| form.clone());
         if *other != form {
-            self.notes.insert(Kind::Choice.note(format!(
+            self.notes.insert(NoteKind::Choice.note(format!(
                 "v1 image {id}: two sources have different content, one is kept"
             )));
             if form < *other {
@@ -125,7 +130,12 @@ impl Images {
         }
     }
 
-    fn add_root(&mut self, draft: &Draft, root: &Root, finished: &Finished) -> anyhow::Result<()> {
+    fn add_root(
+        &mut self,
+        draft: &Draft,
+        root: &RootManifest,
+        finished: &Finished,
+    ) -> anyhow::Result<()> {
         let repository = root
             .repository
             .clone()
@@ -164,7 +174,7 @@ impl Images {
             .entry(key)
             .or_insert_with(|| origin.clone());
         if other != digest {
-            return Err(bad(format!(
+            return Err(invalid_input(format!(
                 "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
             )))
             .hint("give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source have it with `--last-wins`");
@@ -261,8 +271,8 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
         digest,
         size: content.len(),
         tar: None,
-        packing: Packing::Plain,
-        made: false,
+        compression: Compression::Plain,
+        compressed_here: false,
         content,
     }
 }

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::bad;
+use crate::error::invalid_input;
 use crate::images::{Images, V1Form, memory_blob};
 use crate::import::ingest::Stored;
-use crate::layer::{self, Packing};
+use crate::layer::{self, Compression};
 use crate::site_files::catalogue::Repo;
 use crate::site_files::{LINK_FROM, SiteFiles, checksum};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Manifest};
-use crate::spec::v1::{self, Place, V1Id};
+use crate::spec::manifest::{Manifest, ManifestKind};
+use crate::spec::v1::{self, ChainLink, V1Id};
 
 /// Where the JSON of a v1 image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum JsonSource {
     /// It only says id and parent.
     Dependency,
     /// It is derived from this config.
@@ -29,7 +29,7 @@ pub enum Form {
 
 /// Where the layer of a v1 image comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
+pub enum LayerSource {
     /// A blob that v2 serves too.
     Blob(Digest),
     /// A file of its own.
@@ -51,12 +51,12 @@ pub(super) struct Claim {
     /// The image below.
     pub(super) parent: Option<V1Id>,
     /// Its JSON.
-    pub(super) form: Form,
+    pub(super) form: JsonSource,
     layers: BTreeSet<(bool, Digest)>,
 }
 
 /// What became of the layer of an image that the site has.
-pub(super) enum Kept {
+pub(super) enum SiteLayer {
     /// It is one that the image may have.
     Candidate,
     /// It is another compression of the same tar; a checksum has to vouch for it.
@@ -80,15 +80,15 @@ pub(super) fn stored_claim(
         let layers = layer.iter().map(|layer| (false, *layer)).collect();
         return Ok(Claim {
             parent: *parent,
-            form: Form::Stored(json.clone()),
+            form: JsonSource::Stored(json.clone()),
             layers,
         });
     }
     let json = site.map_or(Ok(None), |site| site.v1_json(id))?;
-    let json = json.ok_or_else(|| bad(format!("the v1 image {id} is missing")))?;
+    let json = json.ok_or_else(|| invalid_input(format!("the v1 image {id} is missing")))?;
     Ok(Claim {
-        parent: Place::parse(&json)?.parent,
-        form: Form::InSite,
+        parent: ChainLink::parse(&json)?.parent,
+        form: JsonSource::InSite,
         layers: BTreeSet::new(),
     })
 }
@@ -97,10 +97,12 @@ impl Claim {
     /// Whether this is its JSON.
     pub(super) fn has_json(&self, images: &Images, id: V1Id, json: &[u8]) -> anyhow::Result<bool> {
         Ok(match &self.form {
-            Form::Dependency => json == v1::dependency_json(id, self.parent),
-            Form::Top(config) => json == v1::top_json(&images.config(config)?.0, id, self.parent)?,
-            Form::Stored(stored) => json == &**stored,
-            Form::InSite => true,
+            JsonSource::Dependency => json == v1::dependency_json(id, self.parent),
+            JsonSource::Top(config) => {
+                json == v1::top_json(&images.config(config)?.0, id, self.parent)?
+            }
+            JsonSource::Stored(stored) => json == &**stored,
+            JsonSource::InSite => true,
         })
     }
 
@@ -126,16 +128,16 @@ impl Claim {
         site: &SiteFiles,
         id: V1Id,
         json: &[u8],
-    ) -> anyhow::Result<Kept> {
+    ) -> anyhow::Result<SiteLayer> {
         let Some(layer) = site.v1_layer(id)? else {
-            return Ok(Kept::Damaged);
+            return Ok(SiteLayer::Damaged);
         };
         if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
-            return Ok(Kept::Candidate);
+            return Ok(SiteLayer::Candidate);
         }
         // It came with a source, which has it still, and lost what vouches for it.
-        if matches!(&self.form, Form::Stored(stored) if **stored == *json) {
-            return Ok(Kept::Damaged);
+        if matches!(&self.form, JsonSource::Stored(stored) if **stored == *json) {
+            return Ok(SiteLayer::Damaged);
         }
         let stored = self.layers.iter().map(|(_, digest)| &images.blobs[digest]);
         let mut of_length = stored
@@ -150,18 +152,18 @@ impl Claim {
                 None
             };
             if digest.is_none_or(|digest| of_length.any(|stored| stored.digest == digest)) {
-                return Ok(Kept::Candidate);
+                return Ok(SiteLayer::Candidate);
             }
         }
         let Some(expected) = stored.clone().next() else {
-            return Ok(Kept::Candidate);
+            return Ok(SiteLayer::Candidate);
         };
         let expected = expected
             .tar
             .map_or_else(|| layer::tar(&expected.content), Ok)?;
         Ok(match layer::tar(&layer) {
-            Ok(tar) if tar.diff_id == expected.diff_id => Kept::Older(checksum(json, &layer)?),
-            _ => Kept::Damaged,
+            Ok(tar) if tar.diff_id == expected.diff_id => SiteLayer::Older(checksum(json, &layer)?),
+            _ => SiteLayer::Damaged,
         })
     }
 
@@ -172,18 +174,20 @@ impl Claim {
         blobs: &BTreeSet<Digest>,
         claims: &Claims,
         encode: &Encode<'_>,
-    ) -> anyhow::Result<Layer> {
+    ) -> anyhow::Result<LayerSource> {
         let own = match self.layers.first() {
-            Some((false, digest)) if blobs.contains(digest) => return Ok(Layer::Blob(*digest)),
-            Some((false, digest)) => return Ok(Layer::Own(*digest)),
+            Some((false, digest)) if blobs.contains(digest) => {
+                return Ok(LayerSource::Blob(*digest));
+            }
+            Some((false, digest)) => return Ok(LayerSource::Own(*digest)),
             Some((true, digest)) => encode(&self.below(images, claims), &images.blobs[digest])?,
-            None if matches!(self.form, Form::Stored(_)) => return Ok(Layer::InSite),
+            None if matches!(self.form, JsonSource::Stored(_)) => return Ok(LayerSource::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.
             None => memory_blob(vec![0; 1024]),
         };
         let digest = own.digest;
         images.blobs.entry(digest).or_insert(own);
-        Ok(Layer::Own(digest))
+        Ok(LayerSource::Own(digest))
     }
 
     /// The layers below, the base first.
@@ -229,9 +233,9 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
         let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
         for (index, id) in ids.iter().enumerate() {
             let form = if index + 1 == ids.len() {
-                Form::Top(config)
+                JsonSource::Top(config)
             } else {
-                Form::Dependency
+                JsonSource::Dependency
             };
             let claim = claims.entry(*id).or_insert_with(|| Claim {
                 parent,
@@ -240,8 +244,8 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
             });
             if let Some(layer) = blobs.get(index + 1) {
                 let stored = &images.blobs[&layer.digest];
-                let unfit =
-                    stored.packing == Packing::Zstd || stored.tar.is_some_and(|tar| tar.lacking);
+                let unfit = stored.compression == Compression::Zstd
+                    || stored.tar.is_some_and(|tar| tar.incomplete_for_v1);
                 claim.layers.insert((unfit, layer.digest));
             }
             parent = Some(*id);
@@ -252,10 +256,10 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
 
 /// The config of a manifest that has a v1 form, or why it has none.
 fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
-    let (config, layers) = match &manifest.body {
-        Body::Image { config, layers } => (config, layers),
-        Body::Schema1(_) => return Err("its manifest is of schema 1"),
-        Body::Index(_) => return Err("it is no image"),
+    let (config, layers) = match &manifest.kind {
+        ManifestKind::Image { config, layers } => (config, layers),
+        ManifestKind::Schema1(_) => return Err("its manifest is of schema 1"),
+        ManifestKind::Index(_) => return Err("it is no image"),
     };
     if !manifest.is_image() {
         return Err("it is no image");
@@ -303,7 +307,7 @@ fn choose(
     };
     for wanted in wanted.into_iter().chain([&usual]) {
         for manifest in leaves.iter().filter(|_| leaves.len() > 1) {
-            if let Body::Image { config, .. } = &manifest.body
+            if let ManifestKind::Image { config, .. } = &manifest.kind
                 && wanted.covers(&images.config(&config.digest)?.1.platform)
             {
                 return Ok(Some(manifest.clone()));

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::images::Images;
-use crate::images::v1_claims::{Form, Layer};
+use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::images::v1_images::{V1Image, V1Images};
 use crate::site_files;
 use crate::spec::digest::Digest;
@@ -13,7 +13,7 @@ use crate::spec::v1::{self, V1Id};
 impl V1Image {
     /// Whether the catalogue and the blobs are enough to make the image again.
     pub fn is_derived(&self) -> bool {
-        !matches!(self.form, Form::Stored(_)) && !matches!(self.layer, Layer::Own(_))
+        !matches!(self.form, JsonSource::Stored(_)) && !matches!(self.layer, LayerSource::Own(_))
     }
 }
 
@@ -25,10 +25,10 @@ impl V1Images {
     pub fn json(&self, images: &Images, id: V1Id) -> anyhow::Result<Vec<u8>> {
         let image = &self.images[&id];
         match &image.form {
-            Form::Dependency => Ok(v1::dependency_json(id, image.parent)),
-            Form::Top(config) => v1::top_json(&images.config(config)?.0, id, image.parent),
-            Form::Stored(json) => Ok(json.to_vec()),
-            Form::InSite => anyhow::bail!("the v1 image {id} is in the site already"),
+            JsonSource::Dependency => Ok(v1::dependency_json(id, image.parent)),
+            JsonSource::Top(config) => v1::top_json(&images.config(config)?.0, id, image.parent),
+            JsonSource::Stored(json) => Ok(json.to_vec()),
+            JsonSource::InSite => anyhow::bail!("the v1 image {id} is in the site already"),
         }
     }
 
@@ -46,7 +46,7 @@ impl V1Images {
 }
 
 fn layer(images: &Images, image: &V1Image) -> anyhow::Result<Content> {
-    let (Layer::Blob(digest) | Layer::Own(digest)) = &image.layer else {
+    let (LayerSource::Blob(digest) | LayerSource::Own(digest)) = &image.layer else {
         anyhow::bail!("the layer is in the site already");
     };
     let stored = images.blobs.get(digest);

@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::images::Images;
 use crate::images::v1_claims::{
-    Claim, Claims, Encode, Form, Kept, Layer, derived_claims, stored_claim, top_of,
+    Claim, Claims, Encode, JsonSource, LayerSource, SiteLayer, derived_claims, stored_claim, top_of,
 };
-use crate::note::{Kind, Note};
+use crate::note::{Note, NoteKind};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
-use crate::spec::v1::{Place, V1Id};
+use crate::spec::v1::{ChainLink, V1Id};
 
 /// The v1 images of some repositories.
 #[derive(Debug, Default)]
@@ -38,9 +38,9 @@ pub struct V1Image {
     /// The image below.
     pub parent: Option<V1Id>,
     /// Where its JSON comes from.
-    pub form: Form,
+    pub form: JsonSource,
     /// Where its layer comes from.
-    pub layer: Layer,
+    pub layer: LayerSource,
     /// All blobs that could be its layer, the best first.
     pub candidates: Vec<Digest>,
     /// The checksum of an image that the site has and that nothing else vouches for any more.
@@ -77,7 +77,8 @@ impl V1Images {
                     }
                     Err(reason) => {
                         let name = format!("{repository}:{tag}");
-                        let note = Kind::Client.note(format!("{name} has no v1 form: {reason}"));
+                        let note =
+                            NoteKind::Client.note(format!("{name} has no v1 form: {reason}"));
                         found.notes.insert(note.about(name));
                     }
                 }
@@ -122,7 +123,7 @@ impl V1Images {
             while let Some(id) = next {
                 length += 1;
                 if length > MAX_CHAIN {
-                    bail_bad!("the parents of the v1 image {top} form a cycle");
+                    bail_invalid!("the parents of the v1 image {top} form a cycle");
                 }
                 if let Some(claim) = claims.get(&id) {
                     next = claim.parent;
@@ -135,7 +136,7 @@ impl V1Images {
                             && !(claim.has_json(images, id, &other.json)?
                                 && claim.has_layer(other.layer))
                         {
-                            self.notes.insert(Kind::Choice.note(format!(
+                            self.notes.insert(NoteKind::Choice.note(format!(
                                 "v1 image {id}: the derived form is served, not the one of a source"
                             )));
                         }
@@ -165,22 +166,22 @@ impl V1Images {
             return Ok(false);
         };
         let vouched = match claim.kept_layer(images, site, id, &json)? {
-            Kept::Candidate => None,
-            Kept::Older(checksum) => Some(checksum),
-            Kept::Damaged => return Ok(false),
+            SiteLayer::Candidate => None,
+            SiteLayer::Older(checksum) => Some(checksum),
+            SiteLayer::Damaged => return Ok(false),
         };
         if !claim.has_json(images, id, &json)? {
-            self.notes.insert(Kind::Choice.note(format!(
+            self.notes.insert(NoteKind::Choice.note(format!(
                 "v1 image {id}: the site has other content under this id and keeps it"
             )));
         }
-        let (parent, candidates) = (Place::parse(&json)?.parent, claim.candidates());
+        let (parent, candidates) = (ChainLink::parse(&json)?.parent, claim.candidates());
         self.images.insert(
             id,
             V1Image {
                 parent,
-                form: Form::InSite,
-                layer: Layer::InSite,
+                form: JsonSource::InSite,
+                layer: LayerSource::InSite,
                 candidates,
                 vouched,
             },
@@ -196,7 +197,7 @@ impl V1Images {
                 let layers = self.ancestry(*top)?.len();
                 if layers > MAX_LAYERS {
                     let name = format!("{repository}:{tag}");
-                    let note = Kind::Client.note(format!(
+                    let note = NoteKind::Client.note(format!(
                         "{name} has {layers} layers, Docker 1.4 takes {MAX_LAYERS}"
                     ));
                     long.insert(note.about(name));
@@ -224,7 +225,7 @@ impl V1Images {
                 .collect::<Vec<_>>()
                 .join(", ");
             self.notes.insert(
-                Kind::Client.note(format!("names that Docker up to 1.4 refuses: {some}{more}")),
+                NoteKind::Client.note(format!("names that Docker up to 1.4 refuses: {some}{more}")),
             );
         }
         Ok(())
@@ -241,13 +242,13 @@ impl V1Images {
         for mut id in parents {
             while !self.images.contains_key(&id) {
                 let Some(json) = site.v1_json(id)? else { break };
-                let parent = Place::parse(&json)?.parent;
+                let parent = ChainLink::parse(&json)?.parent;
                 self.images.insert(
                     id,
                     V1Image {
                         parent,
-                        form: Form::InSite,
-                        layer: Layer::InSite,
+                        form: JsonSource::InSite,
+                        layer: LayerSource::InSite,
                         candidates: Vec::new(),
                         vouched: None,
                     },
@@ -268,7 +269,7 @@ impl V1Images {
         let mut next = Some(top);
         while let Some(id) = next {
             if ids.len() > MAX_CHAIN {
-                bail_bad!("the parents of the v1 image {top} form a cycle");
+                bail_invalid!("the parents of the v1 image {top} form a cycle");
             }
             ids.push(id);
             let image = self

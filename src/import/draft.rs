@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
 use crate::import::ingest::{Job, Work};
 use crate::note::Note;
@@ -32,11 +32,11 @@ pub struct Draft {
     /// What was left out, and why.
     pub notes: Vec<Note>,
     /// The images by name.
-    pub roots: Vec<Root>,
+    pub roots: Vec<RootManifest>,
     /// Manifests without a name, by what they are attached to.
     pub referrers: BTreeMap<Digest, Vec<ManifestId>>,
     /// The manifests, children before their index.
-    pub manifests: Vec<Planned>,
+    pub manifests: Vec<ManifestSource>,
     /// The content to take in.
     pub jobs: Vec<Job>,
     /// v1 images that come with a form of their own.
@@ -55,7 +55,7 @@ const MAX_LONG_JSON: u64 = 64 << 20;
 
 /// A manifest that the source names, or that goes along with one.
 #[derive(Debug)]
-pub struct Root {
+pub struct RootManifest {
     /// The repository, where the source names one.
     pub repository: Option<Repository>,
     /// The tag, where the source names one.
@@ -81,7 +81,7 @@ pub struct StoredV1 {
 
 /// A manifest of a draft.
 #[derive(Debug)]
-pub enum Planned {
+pub enum ManifestSource {
     /// Served byte for byte, or made anew as little as needed.
     Kept {
         /// The manifest as it came.
@@ -96,13 +96,13 @@ pub enum Planned {
     /// A schema 2 manifest to be made for an image of a `docker save` archive.
     Made {
         /// The config.
-        config: Config,
+        config: ConfigSource,
         /// The layers, base first.
         layers: Vec<JobId>,
     },
 }
 
-impl Planned {
+impl ManifestSource {
     /// The children of an index that the source has.
     pub fn children(&self) -> &[ManifestId] {
         if let Self::Kept { children, .. } = self {
@@ -135,13 +135,13 @@ impl Planned {
         match self {
             Self::Kept { blobs, .. } => blobs.clone(),
             Self::Made {
-                config: Config::Kept(config, _),
+                config: ConfigSource::Kept(config, _),
                 layers,
             } => std::iter::once(*config)
                 .chain(layers.iter().copied())
                 .collect(),
             Self::Made {
-                config: Config::Legacy(_),
+                config: ConfigSource::Legacy(_),
                 layers,
             } => layers.clone(),
         }
@@ -150,7 +150,7 @@ impl Planned {
 
 /// Where the config of a made manifest comes from.
 #[derive(Debug)]
-pub enum Config {
+pub enum ConfigSource {
     /// The archive has it.
     Kept(JobId, Vec<Digest>),
     /// It is made from the v1 JSON of each image, base first.
@@ -160,7 +160,7 @@ pub enum Config {
 /// How sources are to be taken.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
-pub struct Rules {
+pub struct ImportOptions {
     /// The v1 API is wanted: diff IDs are needed, and v1 forms that a source has.
     pub v1: bool,
     /// Plain layers of kept manifests are compressed.
@@ -175,7 +175,7 @@ pub struct Rules {
     pub platforms: Vec<Platform>,
 }
 
-impl Rules {
+impl ImportOptions {
     /// A name as a source has it: its host is dropped unless it is to be kept.
     ///
     /// # Errors
@@ -208,7 +208,7 @@ impl Draft {
         }
         let bytes = content.read(MAX_JSON)?;
         if self.long_json > MAX_LONG_JSON {
-            bail_bad!(
+            bail_invalid!(
                 "{} has too much JSON: what is longer than {} KiB has more than {} MiB together",
                 self.origin,
                 SHORT_JSON >> 10,
@@ -237,7 +237,7 @@ impl Draft {
         }
         let id = self.add_job(
             content,
-            Work::Gzip {
+            Work::Compress {
                 claimed: Some(diff_id),
             },
         );
@@ -254,14 +254,14 @@ impl Draft {
         diff_id: bool,
     ) -> JobId {
         if let Some(id) = self.kept_jobs.get(&digest) {
-            if let Work::Keep { diff_id: wanted } = &mut self.jobs[*id].work {
+            if let Work::Verbatim { diff_id: wanted } = &mut self.jobs[*id].work {
                 *wanted |= diff_id;
             }
             return *id;
         }
         self.jobs.push(Job {
             content,
-            work: Work::Keep { diff_id },
+            work: Work::Verbatim { diff_id },
             digest: Some(digest),
             size,
             ready: None,
@@ -284,7 +284,7 @@ impl Draft {
 
     /// The manifests that a root brings along: itself, the children of an index, and what is
     /// attached to one of these.
-    pub fn members(&self, root: &Root) -> BTreeSet<ManifestId> {
+    pub fn members(&self, root: &RootManifest) -> BTreeSet<ManifestId> {
         let mut members = BTreeSet::new();
         let mut next = vec![root.manifest];
         while let Some(id) = next.pop() {

@@ -7,23 +7,23 @@ use std::io::Write;
 use anyhow::Context as _;
 use rayon::prelude::*;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
 use crate::import::staging::Staging;
-use crate::layer::{self, Measured, Packing, Tar};
+use crate::layer::{self, Compression, Measured, Tar};
 use crate::spec::digest::Digest;
 
 /// What is to be done with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Keep it byte for byte, if asked also measure the tar that is packed in it.
-    Keep {
+    Verbatim {
         /// Whether the diff ID is needed.
         diff_id: bool,
     },
     /// Compress a tar. `claimed` is the diff ID that its config gives.
-    Gzip {
-        /// The diff ID that it must have, where that is known.
+    Compress {
+        /// The diff ID that it must have, where that is cache.
         claimed: Option<Digest>,
     },
 }
@@ -53,15 +53,15 @@ pub struct Stored {
     /// What the uncompressed tar is, where it was asked for.
     pub tar: Option<Tar>,
     /// How the bytes are packed.
-    pub packing: Packing,
+    pub compression: Compression,
     /// Whether it was compressed here, so that its bytes follow from its diff ID.
-    pub made: bool,
+    pub compressed_here: bool,
     /// Where the bytes are now.
     pub content: Content,
 }
 
 /// What the site holds already.
-pub trait Known: Sync {
+pub trait BlobCache: Sync {
     /// A blob of the site.
     fn blob(&self, digest: &Digest) -> Option<Content>;
     /// The tar in a blob, remembered from when it was measured.
@@ -74,15 +74,15 @@ pub trait Known: Sync {
 ///
 /// # Errors
 /// When content cannot be read or is not what was promised.
-pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Result<Vec<Stored>> {
+pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<Vec<Stored>> {
     let mut first: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
     // A blob that several sources hold is read from one; a tar with a claimed diff ID is compressed
     // once and else only checked.
-    let twin: Vec<Option<usize>> = jobs
+    let duplicate: Vec<Option<usize>> = jobs
         .iter()
         .enumerate()
         .map(|(index, job)| {
-            let claimed = if let Work::Gzip { claimed } = job.work {
+            let claimed = if let Work::Compress { claimed } = job.work {
                 claimed
             } else {
                 None
@@ -98,33 +98,33 @@ pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Resul
 
     let mut done: Vec<Option<Stored>> = vec![None; jobs.len()];
     let is_large =
-        |job: &Job| matches!(job.work, Work::Gzip { .. }) && job.content.len() >= layer::LARGE;
+        |job: &Job| matches!(job.work, Work::Compress { .. }) && job.content.len() >= layer::LARGE;
     for (index, job) in jobs
         .iter()
         .enumerate()
-        .filter(|(index, job)| twin[*index].is_none() && is_large(job))
+        .filter(|(index, job)| duplicate[*index].is_none() && is_large(job))
     {
-        done[index] = Some(take(job, staging, known)?);
+        done[index] = Some(take(job, staging, cache)?);
     }
     let mut small: Vec<usize> = (0..jobs.len())
-        .filter(|index| twin[*index].is_none() && done[*index].is_none())
+        .filter(|index| duplicate[*index].is_none() && done[*index].is_none())
         .collect();
     small.sort_by_key(|index| std::cmp::Reverse(jobs[*index].content.len()));
     // In this order: else a thread would have the longest ones to itself.
     let stored: Vec<(usize, Stored)> = small
         .iter()
         .par_bridge()
-        .map(|index| Ok((*index, take(jobs[*index], staging, known)?)))
+        .map(|index| Ok((*index, take(jobs[*index], staging, cache)?)))
         .collect::<anyhow::Result<_>>()?;
     for (index, stored) in stored {
         done[index] = Some(stored);
     }
     jobs.par_iter()
         .enumerate()
-        .map(|(index, job)| match twin[index] {
+        .map(|(index, job)| match duplicate[index] {
             None => done[index].clone().context("every job was done"),
             Some(other) => {
-                check_twin(job)?;
+                check_duplicate(job)?;
                 job.content.done();
                 done[other].clone().context("every job was done")
             }
@@ -135,7 +135,7 @@ pub fn run(jobs: &[&Job], staging: &Staging, known: &dyn Known) -> anyhow::Resul
 /// Whether the result of `first` also is the result of `job`.
 fn covers(first: &Job, job: &Job) -> bool {
     match (first.work, job.work) {
-        (Work::Keep { diff_id: have }, Work::Keep { diff_id: want }) => {
+        (Work::Verbatim { diff_id: have }, Work::Verbatim { diff_id: want }) => {
             (have || !want) && first.size == job.size
         }
         (first, job) => first == job,
@@ -143,22 +143,22 @@ fn covers(first: &Job, job: &Job) -> bool {
 }
 
 /// A tar that was compressed from elsewhere must still be what its config says.
-fn check_twin(job: &Job) -> anyhow::Result<()> {
+fn check_duplicate(job: &Job) -> anyhow::Result<()> {
     match job.work {
-        Work::Gzip {
+        Work::Compress {
             claimed: Some(claimed),
         } => check_diff_id(&job.content, claimed, layer::tar(&job.content)?.diff_id),
         _ => Ok(()),
     }
 }
 
-fn take(job: &Job, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
+fn take(job: &Job, staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<Stored> {
     if let Some(ready) = ready(job)? {
         return Ok(ready);
     }
     let stored = match job.work {
-        Work::Keep { diff_id } => keep(job, diff_id, staging, known),
-        Work::Gzip { claimed } => gzip(job, claimed, staging, known),
+        Work::Verbatim { diff_id } => keep(job, diff_id, staging, cache),
+        Work::Compress { claimed } => gzip(job, claimed, staging, cache),
     }?;
     job.content.done();
     Ok(stored)
@@ -170,16 +170,16 @@ fn ready(job: &Job) -> anyhow::Result<Option<Stored>> {
         return Ok(None);
     };
     match job.work {
-        Work::Gzip { .. } if !ready.made => return Ok(None),
-        Work::Gzip { claimed } => {
+        Work::Compress { .. } if !ready.compressed_here => return Ok(None),
+        Work::Compress { claimed } => {
             if let Some((claimed, tar)) = claimed.zip(ready.tar) {
                 check_diff_id(&job.content, claimed, tar.diff_id)?;
             }
         }
-        Work::Keep { .. } => {
+        Work::Verbatim { .. } => {
             if job
                 .digest
-                .map_or(ready.made, |digest| digest != ready.digest)
+                .map_or(ready.compressed_here, |digest| digest != ready.digest)
             {
                 return Ok(None);
             }
@@ -189,16 +189,21 @@ fn ready(job: &Job) -> anyhow::Result<Option<Stored>> {
     Ok(Some(ready.clone()))
 }
 
-fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyhow::Result<Stored> {
+fn keep(
+    job: &Job,
+    want_tar: bool,
+    staging: &Staging,
+    cache: &dyn BlobCache,
+) -> anyhow::Result<Stored> {
     // A blob of another length is damaged: the source mends it.
     let whole = |digest: Digest| {
-        known
+        cache
             .blob(&digest)
             .filter(|content| content.len() == job.content.len())
     };
     if let Some((digest, content)) = job.digest.and_then(|digest| Some((digest, whole(digest)?))) {
         check_size(job, content.len())?;
-        let tar = match want_tar.then(|| known.tar(&digest)) {
+        let tar = match want_tar.then(|| cache.tar(&digest)) {
             None => None,
             Some(Some(remembered)) => Some(remembered),
             Some(None) => Some(layer::tar(&content)?),
@@ -207,8 +212,8 @@ fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyh
             digest,
             size: content.len(),
             tar,
-            packing: Packing::of(&content)?,
-            made: false,
+            compression: Compression::of(&content)?,
+            compressed_here: false,
             content,
         });
     }
@@ -216,9 +221,9 @@ fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyh
         layer::keep(content, sink, want_tar)
     })?;
     // Of the copy: the source may have changed since.
-    let packing = Packing::of(&content)?;
+    let compression = Compression::of(&content)?;
     if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
-        bail_bad!(
+        bail_invalid!(
             "{} has the digest {}, not {digest}",
             job.content.origin(),
             measured.digest
@@ -229,8 +234,8 @@ fn keep(job: &Job, want_tar: bool, staging: &Staging, known: &dyn Known) -> anyh
         digest: measured.digest,
         size: measured.size,
         tar: measured.tar,
-        packing,
-        made: false,
+        compression,
+        compressed_here: false,
         content,
     })
 }
@@ -239,9 +244,9 @@ fn gzip(
     job: &Job,
     claimed: Option<Digest>,
     staging: &Staging,
-    known: &dyn Known,
+    cache: &dyn BlobCache,
 ) -> anyhow::Result<Stored> {
-    let made_before = claimed.and_then(|claimed| Some((claimed, known.compressed(&claimed)?)));
+    let made_before = claimed.and_then(|claimed| Some((claimed, cache.compressed(&claimed)?)));
     if let Some((claimed, (digest, content))) = made_before {
         let tar = layer::tar(&job.content)?;
         check_diff_id(&job.content, claimed, tar.diff_id)?;
@@ -250,8 +255,8 @@ fn gzip(
             digest,
             size,
             tar: Some(tar),
-            packing: Packing::Gzip,
-            made: true,
+            compression: Compression::Gzip,
+            compressed_here: true,
             content,
         });
     }
@@ -266,22 +271,24 @@ fn gzip(
         digest,
         size,
         tar,
-        packing: Packing::Gzip,
-        made: true,
+        compression: Compression::Gzip,
+        compressed_here: true,
         content,
     })
 }
 
 fn check_size(job: &Job, size: u64) -> anyhow::Result<()> {
     match job.size.filter(|promised| *promised != size) {
-        Some(promised) => bail_bad!("{} has {size} bytes, not {promised}", job.content.origin()),
+        Some(promised) => {
+            bail_invalid!("{} has {size} bytes, not {promised}", job.content.origin())
+        }
         None => Ok(()),
     }
 }
 
 fn check_diff_id(content: &Content, claimed: Digest, actual: Digest) -> anyhow::Result<()> {
     if claimed != actual {
-        bail_bad!(
+        bail_invalid!(
             "{} has the diff ID {actual}, not {claimed} as its config says",
             content.origin()
         );

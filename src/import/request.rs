@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::import::draft::Rules;
+use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
@@ -12,7 +12,7 @@ use crate::spec::name::{Reference, Repository, Tag};
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// How the images are taken.
-    pub rules: &'a Rules,
+    pub rules: &'a ImportOptions,
     /// Which images the user selects, by the names that the site gives them.
     pub selection: &'a Selection,
     /// The one image that is meant, as in `oci:PATH:REF`.
@@ -27,7 +27,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Asks for all that is selected.
-    pub fn new(rules: &'a Rules, selection: &'a Selection) -> Self {
+    pub fn new(rules: &'a ImportOptions, selection: &'a Selection) -> Self {
         Self {
             rules,
             selection,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::note::{Kind, Note};
+use crate::note::{Note, NoteKind};
 use crate::spec::name::{Repository, Tag};
 
 /// Images by globs of repositories or `REPOSITORY:TAG`: `*` stays within a part of a name, `**` does not.
@@ -49,7 +49,7 @@ impl Glob {
     }
 
     fn is_of(&self, repository: &Repository) -> bool {
-        let mut names = repository.published().into_iter();
+        let mut names = repository.aliases().into_iter();
         names.any(|name| self.repository.is_match(name))
     }
 
@@ -118,7 +118,7 @@ impl Selection {
     pub fn unmatched(&self) -> impl Iterator<Item = Note> {
         let unmatched = |glob: &&Glob| !glob.matched.load(Ordering::Relaxed);
         let globs = self.only.iter().chain(&self.exclude).filter(unmatched);
-        globs.map(|glob| Kind::Choice.note(format!("{} matches nothing", glob.text)))
+        globs.map(|glob| NoteKind::Choice.note(format!("{} matches nothing", glob.text)))
     }
 
     /// The first names that were asked about, with their backticks.

@@ -29,9 +29,9 @@ impl Folder {
         self.path.join(number.to_string())
     }
 
-    fn create(&self) -> anyhow::Result<(PathBuf, fsx::Out)> {
+    fn create(&self) -> anyhow::Result<(PathBuf, fsx::NewFile)> {
         let path = self.free_name();
-        let file = fsx::Out::create(&path)?;
+        let file = fsx::NewFile::create(&path)?;
         Ok((path, file))
     }
 }
@@ -78,7 +78,7 @@ impl Staging {
     ///
     /// # Errors
     /// When it cannot be created, or nothing is kept.
-    pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::Out)> {
+    pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::NewFile)> {
         self.0.as_ref().context("a dry run keeps nothing")?.create()
     }
 
@@ -104,15 +104,15 @@ impl Staging {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn scratch(&self) -> anyhow::Result<fsx::Out> {
+    pub fn scratch(&self) -> anyhow::Result<fsx::NewFile> {
         let folder = self.path().map_or_else(fsx::temp_dir, Path::to_owned);
-        Ok(fsx::Out::new(fsx::create_nameless(&folder)?, &folder))
+        Ok(fsx::NewFile::new(fsx::create_nameless(&folder)?, &folder))
     }
 }
 
 /// A new file in staging; where nothing is kept, what is written is gone.
 #[derive(Debug)]
-pub struct Sink(Option<(PathBuf, fsx::Out)>);
+pub struct Sink(Option<(PathBuf, fsx::NewFile)>);
 
 impl Sink {
     /// What was written, so many bytes; where nothing is kept, what it was made of.

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use libdeflater::{CompressionLvl, Compressor};
 
 use crate::content::Content;
-use crate::layer::shape::Scanner;
-use crate::layer::{CHUNK, Measured, Packing, Tar};
+use crate::layer::v1_scan::Scanner;
+use crate::layer::{CHUNK, Compression, Measured, Tar};
 use crate::spec::digest::Hasher;
 
 /// From this length on a layer is compressed by all cores; smaller ones share the cores.
@@ -30,13 +30,13 @@ const LEVELS: [i32; 5] = [1, 2, 1, 2, 2];
 /// # Errors
 /// When it cannot be read, unpacked or written.
 pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
-    let packing = Packing::of(content)?;
-    let plain = packing
+    let compression = Compression::of(content)?;
+    let plain = compression
         .decoder(content.open()?, content.len())
         .map_err(|error| content.failed(error))?;
     compress_stream(plain, content.len() >= LARGE, sink).map_err(|failure| match failure {
-        Failure::Read(error) => content.failed(error),
-        Failure::Write(error) => anyhow::Error::new(error).context(format!(
+        CopyError::Read(error) => content.failed(error),
+        CopyError::Write(error) => anyhow::Error::new(error).context(format!(
             "cannot write a compressed copy of {}",
             content.origin()
         )),
@@ -45,7 +45,7 @@ pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Res
 
 /// Which side of a copy failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CopyError {
     /// What was read.
     Read(io::Error),
     /// What was written.
@@ -60,7 +60,7 @@ pub fn compress_stream(
     plain: impl Read,
     large: bool,
     sink: &mut (dyn Write + Send),
-) -> Result<Measured, Failure> {
+) -> Result<Measured, CopyError> {
     let mut input = Input {
         plain,
         hasher: Hasher::default(),
@@ -75,12 +75,12 @@ pub fn compress_stream(
     } else {
         // Small layers are many at once already. Waiting for other threads here would let this one
         // take up further layers meanwhile, each with its buffers.
-        let mut chunk = input.chunk().map_err(Failure::Read)?;
+        let mut chunk = input.chunk().map_err(CopyError::Read)?;
         for number in 0.. {
             output
                 .take(&member(number, &chunk))
-                .map_err(Failure::Write)?;
-            chunk = input.chunk().map_err(Failure::Read)?;
+                .map_err(CopyError::Write)?;
+            chunk = input.chunk().map_err(CopyError::Read)?;
             if chunk.is_empty() {
                 break;
             }
@@ -89,7 +89,7 @@ pub fn compress_stream(
     let (digest, size) = output.hasher.finish();
     let tar = Tar {
         diff_id: input.hasher.finish().0,
-        lacking: input.scanner.is_lacking(),
+        incomplete_for_v1: input.scanner.is_lacking(),
     };
     Ok(Measured {
         digest,
@@ -99,22 +99,25 @@ pub fn compress_stream(
 }
 
 /// While some members are compressed, the next are read, and those that are done are written in order.
-fn compress_parallel(input: &mut Input<impl Read>, output: &mut Output<'_>) -> Result<(), Failure> {
+fn compress_parallel(
+    input: &mut Input<impl Read>,
+    output: &mut Output<'_>,
+) -> Result<(), CopyError> {
     let ahead = CHUNKS_PER_CORE * rayon::current_num_threads();
     rayon::in_place_scope_fifo(|scope| {
         let mut under_way = VecDeque::new();
-        let mut chunk = input.chunk().map_err(Failure::Read)?;
+        let mut chunk = input.chunk().map_err(CopyError::Read)?;
         for number in 0.. {
             let (done, result) = sync_channel(1);
             under_way.push_back(result);
             // Nobody waits for it when this has failed meanwhile.
             scope.spawn_fifo(move |_| drop(done.send(member(number, &chunk))));
-            chunk = input.chunk().map_err(Failure::Read)?;
+            chunk = input.chunk().map_err(CopyError::Read)?;
             while under_way.len() >= ahead || chunk.is_empty() {
                 let Some(first) = under_way.pop_front() else {
                     return Ok(());
                 };
-                output.take(&wait(&first)).map_err(Failure::Write)?;
+                output.take(&wait(&first)).map_err(CopyError::Write)?;
             }
         }
         Ok(())

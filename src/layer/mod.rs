@@ -6,24 +6,24 @@ use std::io::{self, BufReader, Read, Write};
 use crate::content::{Content, Reader};
 use crate::spec::digest::{Digest, Hasher};
 
-mod complete;
 mod compress;
-mod entries;
-mod expansion;
-mod headers;
-mod shape;
+mod decompression_limit;
+mod tar_limits;
+mod v1_entries;
+mod v1_layer;
+mod v1_scan;
 
-pub use complete::Completion;
-pub use compress::{Failure, LARGE, compress, compress_stream};
-pub use expansion::Expansion;
-pub use headers::{Budget, Headers};
+pub use compress::{CopyError, LARGE, compress, compress_stream};
+pub use decompression_limit::Expansion;
+pub use tar_limits::{LimitedTar, TarLimit};
+pub use v1_layer::Completion;
 
-use expansion::Bound;
-use shape::Scanner;
+use decompression_limit::Bound;
+use v1_scan::Scanner;
 
 /// How a layer is packed, told by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     /// Not compressed.
     Plain,
     /// RFC 1952.
@@ -36,7 +36,7 @@ pub enum Packing {
     Bzip2,
 }
 
-impl Packing {
+impl Compression {
     /// Looks at the first bytes.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Packing {
         if self == Self::Plain {
             return Ok(Box::new(packed));
         }
-        let (packed, bound) = Bound::new(packed, len, expansion::LIMITS);
+        let (packed, bound) = Bound::new(packed, len, decompression_limit::LIMITS);
         Ok(Box::new(bound.over(self.unbounded(packed)?)))
     }
 
@@ -116,7 +116,7 @@ pub struct Tar {
     /// Its digest.
     pub diff_id: Digest,
     /// Whether Docker 1.x would make something else of it; see [`Completion`].
-    pub lacking: bool,
+    pub incomplete_for_v1: bool,
 }
 
 /// Bytes that unpacking xz may use: `xz -9` needs 65 MiB.
@@ -140,11 +140,11 @@ pub fn keep(
         hasher: Hasher::default(),
         failed: None,
     };
-    let packing = Packing::of(content)?;
+    let compression = Compression::of(content)?;
     let mut tar = None;
     let read = (|| {
         if want_tar {
-            tar = Some(measure(packing.decoder(&mut tee, content.len())?)?);
+            tar = Some(measure(compression.decoder(&mut tee, content.len())?)?);
         }
         io::copy(
             &mut BufReader::with_capacity(CHUNK / 4, &mut tee),
@@ -165,8 +165,8 @@ pub fn keep(
 /// # Errors
 /// When it cannot be read or unpacked.
 pub fn tar(content: &Content) -> anyhow::Result<Tar> {
-    let packing = Packing::of(content)?;
-    packing
+    let compression = Compression::of(content)?;
+    compression
         .decoder(content.open()?, content.len())
         .and_then(measure)
         .map_err(|error| content.failed(error))
@@ -181,7 +181,7 @@ fn measure(mut reader: impl Read) -> io::Result<Tar> {
             0 => {
                 return Ok(Tar {
                     diff_id: hasher.finish().0,
-                    lacking: scanner.is_lacking(),
+                    incomplete_for_v1: scanner.is_lacking(),
                 });
             }
             got => {

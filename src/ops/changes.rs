@@ -37,7 +37,7 @@ impl fmt::Display for Named {
 
 /// A tag that another manifest had before.
 #[derive(Debug, Serialize)]
-pub struct Moved {
+pub struct MovedTag {
     /// The tag, with the manifest that it has.
     #[serde(flatten)]
     pub to: Named,
@@ -51,12 +51,12 @@ pub struct Changes {
     /// Tags that are new.
     pub added: Vec<Named>,
     /// Tags that moved.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedTag>,
     /// References that are gone.
     pub removed: Vec<Named>,
     /// What changed on disk.
     #[serde(flatten)]
-    pub files: write::Changes,
+    pub files: write::FileChanges,
 }
 
 impl Changes {
@@ -72,7 +72,7 @@ impl Changes {
             for (tag, from) in &repo.tags {
                 match new.tags.get(tag) {
                     Some(to) if to == from => {}
-                    Some(to) => changes.moved.push(Moved {
+                    Some(to) => changes.moved.push(MovedTag {
                         to: named(repository, Some(tag), *to),
                         from: *from,
                     }),

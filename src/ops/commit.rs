@@ -13,7 +13,7 @@ use crate::images::v1_images::V1Images;
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
 use crate::layer::{self, Completion};
-use crate::note::{Kind, Note};
+use crate::note::{Note, NoteKind};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
@@ -42,7 +42,7 @@ impl Commit<'_> {
         &self,
         images: &mut Images,
         progress: &Arc<Progress>,
-    ) -> anyhow::Result<(V1Images, write::Changes)> {
+    ) -> anyhow::Result<(V1Images, write::FileChanges)> {
         let (site, catalogue) = (self.site, self.catalogue);
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
@@ -76,7 +76,7 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
     let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
     // A tar that cannot be taken apart is left as it is: v2 serves it all the same.
     let completion = match stored.tar {
-        Some(tar) if tar.lacking => Completion::of(&below, &stored.content)?,
+        Some(tar) if tar.incomplete_for_v1 => Completion::of(&below, &stored.content)?,
         _ => None,
     };
     let mut sink = staging.sink()?;
@@ -88,8 +88,8 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
         digest: measured.digest,
         size: measured.size,
         tar: None,
-        packing: layer::Packing::Gzip,
-        made: false,
+        compression: layer::Compression::Gzip,
+        compressed_here: false,
         content: sink.content(&stored.content, measured.size),
     })
 }
@@ -102,7 +102,7 @@ pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Not
         let mut seen = std::collections::BTreeMap::new();
         for tag in repo.tags.keys() {
             if let Some(other) = seen.insert(tag.as_str().to_lowercase(), tag) {
-                let note = Kind::Client.note(format!(
+                let note = NoteKind::Client.note(format!(
                     "{repository}: the tags {other} and {tag} differ only by case"
                 ));
                 notes.push(note.about(format!("{repository}:{tag}")));
@@ -112,7 +112,7 @@ pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Not
     if let (Some(note), Some(folder)) = (notes.first(), site.disk.staging.path())
         && fsx::folds_case(folder).context("cannot tell whether the file system folds case")?
     {
-        return Err(crate::error::bad(format!(
+        return Err(crate::error::invalid_input(format!(
             "{}, and the file system of the site does not tell them apart",
             note.message
         )))

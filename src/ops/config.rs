@@ -8,12 +8,12 @@ use anyhow::bail;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::ops::view::View;
-use crate::server::{Knows, Listen, Server, Setup};
+use crate::server_config::{DependsOn, Listen, Server, Setup};
 use crate::site;
 use crate::site_files::SiteFiles;
 
 /// What to write.
-pub struct Options {
+pub struct ConfigOptions {
     /// The server.
     pub server: &'static Server,
     /// The folder of the site.
@@ -30,9 +30,9 @@ pub struct Options {
 ///
 /// # Errors
 /// When there is no site, or a file cannot be written.
-pub fn config(options: &Options, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
+pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
-    if options.exact && server.knows != Knows::ContentIfExact {
+    if options.exact && server.knows != DependsOn::ContentIfExact {
         bail!("`--exact` means nothing to `{}`", server.name);
     }
     let needed = server.knows.content(options.exact);

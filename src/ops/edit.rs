@@ -23,7 +23,7 @@ use crate::writer::write;
 
 /// Which site is edited, and how.
 #[derive(Debug)]
-pub struct Options {
+pub struct EditOptions {
     /// The folder of the site.
     pub site: PathBuf,
     /// Write nothing.
@@ -44,13 +44,13 @@ pub struct Edited {
 /// # Errors
 /// When there is no such site or reference, or the site cannot be written.
 pub fn tag(
-    options: &Options,
+    options: &EditOptions,
     from: &Reference,
     tags: &[Tag],
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let touched = [from.repository.clone()].into();
-    edit(options, touched, busy, |images| {
+    edit(options, touched, on_contention, |images| {
         let name = &from.repository;
         let repo = images.repositories.get_mut(name);
         let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
@@ -68,16 +68,16 @@ pub fn tag(
 /// # Errors
 /// When there is no such site or reference, or the site cannot be written.
 pub fn remove(
-    options: &Options,
+    options: &EditOptions,
     references: &[Reference],
     ignore_missing: bool,
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let touched = references
         .iter()
         .map(|reference| reference.repository.clone())
         .collect();
-    edit(options, touched, busy, |images| {
+    edit(options, touched, on_contention, |images| {
         for reference in references {
             let name = &reference.repository;
             let is_whole = reference.tag.is_none() && reference.digest.is_none();
@@ -89,7 +89,7 @@ pub fn remove(
             let repo = images.repositories.remove(name);
             let mut repo = repo.ok_or_else(|| unknown(name.as_str()))?;
             if !is_whole {
-                take_out(images, &mut repo, reference)?;
+                remove_reference(images, &mut repo, reference)?;
                 if !repo.manifests.is_empty() {
                     images.repositories.insert(name.clone(), repo);
                 }
@@ -117,7 +117,7 @@ fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
 }
 
 /// Takes a tag or a manifest out of a repository.
-fn take_out(images: &Images, repo: &mut Repo, reference: &Reference) -> anyhow::Result<()> {
+fn remove_reference(images: &Images, repo: &mut Repo, reference: &Reference) -> anyhow::Result<()> {
     let digest = find(repo, reference)?;
     let before: BTreeSet<Digest> = repo.tags.values().copied().collect();
     // What no tag leads to is listed by its digest, and stays so.
@@ -180,12 +180,12 @@ pub(super) fn reachable(
 
 /// Changes some repositories of a site.
 fn edit(
-    options: &Options,
+    options: &EditOptions,
     mut touched: BTreeSet<Repository>,
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
     change: impl FnOnce(&mut Images) -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
-    let (site, before) = open(&options.site, options.dry_run, busy)?;
+    let (site, before) = open(&options.site, options.dry_run, on_contention)?;
     touched.extend(site.pending.iter().cloned());
     let mut images = load(&site, &before, &touched)?;
     change(&mut images)?;
@@ -210,10 +210,10 @@ fn edit(
 pub(super) fn open(
     root: &Path,
     dry_run: bool,
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<(Site, Catalogue)> {
     let (_, catalogue) = site::read(root)?;
-    Site::open(root, catalogue.apis, dry_run, false, busy)
+    Site::open(root, catalogue.apis, dry_run, false, on_contention)
 }
 
 fn load(
@@ -229,14 +229,14 @@ fn load(
         &mut |_, error| {
             Err(error).hint(format!(
                 "`stillage verify {}` finds all that is damaged; a build from its source mends it",
-                fsx::shown_path(site.files.root())
+                fsx::escaped_path(site.files.root())
             ))
         },
     )
 }
 
 /// Brings the files of some repositories to a catalogue.
-pub(super) fn bring(
+pub(super) fn rebuild_repositories(
     site: &Site,
     catalogue: &Catalogue,
     touched: &BTreeSet<Repository>,
@@ -252,7 +252,7 @@ fn apply(
     catalogue: &Catalogue,
     images: &mut Images,
     touched: &BTreeSet<Repository>,
-) -> anyhow::Result<write::Changes> {
+) -> anyhow::Result<write::FileChanges> {
     let commit = Commit {
         site,
         catalogue,

@@ -9,11 +9,11 @@ use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, Manifest};
+use crate::spec::manifest::{Manifest, ManifestKind};
 
 /// A reference of a site.
 #[derive(Debug, Serialize)]
-pub struct Listed {
+pub struct ListedReference {
     /// Its names.
     #[serde(flatten)]
     pub name: Named,
@@ -35,7 +35,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// When there is no site, or it is damaged.
-pub fn list(root: &Path) -> anyhow::Result<Vec<Listed>> {
+pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
     let View { images, v1, .. } = View::load(root)?;
     let mut listed = Vec::new();
     for (repository, repo) in &images.repositories {
@@ -74,12 +74,12 @@ fn untagged(images: &Images, repo: &Repo) -> Vec<Digest> {
         .collect()
 }
 
-fn row(images: &Images, name: Named) -> anyhow::Result<Listed> {
+fn row(images: &Images, name: Named) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
     let mut platforms = Vec::new();
     let mut size = 0;
     measure(images, manifest, &mut platforms, &mut size)?;
-    Ok(Listed {
+    Ok(ListedReference {
         name,
         media_type: manifest.media_type,
         platforms,
@@ -105,7 +105,7 @@ fn measure(
         .filter_map(|blob| images.blobs.get(&blob.digest))
         .map(|blob| blob.size)
         .sum::<u64>();
-    if let Body::Image { config, .. } = &manifest.body
+    if let ManifestKind::Image { config, .. } = &manifest.kind
         && manifest.is_image()
     {
         platforms.push(images.config(&config.digest)?.1.platform.to_string());

@@ -21,11 +21,11 @@ use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::writer::Site;
-use crate::writer::unplanned::{self, Kind, Unplanned};
+use crate::writer::unreferenced::{self, FileKind, Unreferenced};
 
 /// What to prune.
 #[derive(Debug)]
-pub struct Options {
+pub struct PruneOptions {
     /// The folder of the site.
     pub site: PathBuf,
     /// How long content must have been unused.
@@ -61,10 +61,10 @@ pub struct Pruned {
 /// # Errors
 /// When there is no site, or it is damaged or cannot be written.
 pub fn prune(
-    options: &Options,
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    options: &PruneOptions,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Pruned> {
-    let (site, mut catalogue) = edit::open(&options.site, options.dry_run, busy)?;
+    let (site, mut catalogue) = edit::open(&options.site, options.dry_run, on_contention)?;
     // A run that died may have left tags that the catalogue does not know, a copy of another site those of
     // an older one.
     let mut touched = site.pending.clone();
@@ -72,11 +72,11 @@ pub fn prune(
         touched.extend(catalogue.repositories.keys().cloned());
     }
     if !touched.is_empty() {
-        edit::bring(&site, &catalogue, &touched)?;
+        edit::rebuild_repositories(&site, &catalogue, &touched)?;
     }
     let mut since = Since::read(&site, options.grace)?;
     let view = View::of(&site.files, catalogue.clone())?;
-    let before = unplanned::find(&site.files, &view.plan())?;
+    let before = unreferenced::find(&site.files, &view.plan())?;
     let removed = if options.untagged {
         take_untagged(&view.images, &mut catalogue, &mut since)
     } else {
@@ -85,13 +85,13 @@ pub fn prune(
     let unused = if removed.is_empty() {
         before.clone()
     } else {
-        edit::bring(&site, &catalogue, &removed.keys().cloned().collect())?;
-        unplanned::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
+        edit::rebuild_repositories(&site, &catalogue, &removed.keys().cloned().collect())?;
+        unreferenced::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
     };
-    let known: BTreeSet<&Unplanned> = before.iter().collect();
-    let names: Vec<&Unplanned> = before.iter().filter(|file| file.kind.is_name()).collect();
+    let known: BTreeSet<&Unreferenced> = before.iter().collect();
+    let names: Vec<&Unreferenced> = before.iter().filter(|file| file.kind.is_name()).collect();
     // What the manifests just taken out had to themselves has been unused for as long as they.
-    let (due, waiting): (Vec<&Unplanned>, Vec<&Unplanned>) = unused
+    let (due, waiting): (Vec<&Unreferenced>, Vec<&Unreferenced>) = unused
         .iter()
         .filter(|file| file.kind.is_content())
         .partition(|file| !known.contains(file) || since.is_due(&file.path));
@@ -109,7 +109,7 @@ pub fn prune(
         untagged: since.untagged,
         foreign: before
             .iter()
-            .filter(|file| file.kind == Kind::Foreign)
+            .filter(|file| file.kind == FileKind::Foreign)
             .map(|file| file.path.clone())
             .collect(),
     };
@@ -161,7 +161,7 @@ fn take_untagged(
 }
 
 /// The bytes that deletion frees: of a file with several names only if all of them go.
-fn bytes(site: &Site, due: &[&Unplanned]) -> anyhow::Result<u64> {
+fn bytes(site: &Site, due: &[&Unreferenced]) -> anyhow::Result<u64> {
     let mut names: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut bytes = 0;
     for file in due {

@@ -10,11 +10,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::endpoint::{NO_REFERRERS, not_found, read_only};
 use crate::images::Images;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::v2::extension;
 use crate::plan::{Area, Plan};
+use crate::routes::{NO_REFERRERS, not_found, read_only};
 use crate::site_files::catalogue::{Catalogue, Repo, ServedBy};
 use crate::spec::name::Repository;
 
@@ -71,13 +71,13 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
     if !plan.catalogue.apis.v2 {
         return Ok(());
     }
-    repository.published().iter().try_for_each(|name| {
+    repository.aliases().iter().try_for_each(|name| {
         let lines = File::TagLines {
             new: tags(plan.images, repo, name)?.into_bytes().into(),
             join: with_old,
         };
         let path = format!("v2/{name}/manifests/.htaccess");
-        tree.insert(path, Stage::Name, lines)
+        tree.insert(path, Stage::Pointer, lines)
     })
 }
 

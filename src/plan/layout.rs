@@ -32,7 +32,7 @@ fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     tree.bytes("index.json".into(), Stage::Catalogue, catalogue.to_json()?)?;
     tree.bytes(
         "oci-layout".into(),
-        Stage::Name,
+        Stage::Pointer,
         *b"{\"imageLayoutVersion\":\"1.0.0\"}",
     )
 }

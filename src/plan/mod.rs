@@ -23,9 +23,9 @@ use crate::spec::v1::V1Id;
 
 pub mod htaccess;
 mod layout;
-pub mod names;
 pub mod objects;
 mod pages;
+pub mod pointers;
 pub mod tree;
 mod v1;
 mod v2;

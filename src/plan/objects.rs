@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::endpoint::{Cache, Endpoint};
 use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
+use crate::routes::{Cache, Route};
 use crate::spec::digest::Digest;
 
 /// Something that clients ask for.
@@ -112,12 +112,12 @@ fn object(file: &str, stage: Stage, digest: Option<Digest>) -> Option<Object> {
         "v2/index.html" => "/v2/".to_owned(),
         file => format!("/{}", file.strip_suffix("/index.json").unwrap_or(file)),
     };
-    let endpoint = Endpoint::of(&path)?;
-    let is_manifest = matches!(endpoint, Endpoint::Tagged(..) | Endpoint::Manifest(..));
+    let route = Route::of(&path)?;
+    let is_manifest = matches!(route, Route::Tagged(..) | Route::Manifest(..));
     if (is_manifest && typed.is_empty()) || file.ends_with("/tags/index.html") {
         return None;
     }
-    let (media_type, cache) = (endpoint.media_type(typed), endpoint.cache());
+    let (media_type, cache) = (route.media_type(typed), route.cache());
     Some(Object {
         path,
         file,

@@ -18,7 +18,7 @@ pub enum Stage {
     /// The JSON of a v1 image, which says that the rest of it is there.
     V1Json,
     /// Tags, what is attached to a manifest, and answers that are the same in every site.
-    Name,
+    Pointer,
     /// What lists the tags of a repository.
     TagList,
     /// What lists repositories, and rules of a server that need those of each repository.
@@ -33,7 +33,7 @@ impl Stage {
         &[Self::Content],
         &[Self::Manifest],
         &[Self::V1Json],
-        &[Self::Name, Self::TagList, Self::List, Self::Catalogue],
+        &[Self::Pointer, Self::TagList, Self::List, Self::Catalogue],
     ];
 }
 
@@ -127,7 +127,7 @@ mod tests {
     fn paths_are_planned_once_and_stay_inside() {
         let mut tree = Tree::default();
         for path in ["v2/a/b", ".htaccess", "v2/a/.htaccess"] {
-            tree.bytes(path.into(), Stage::Name, *b"x").unwrap();
+            tree.bytes(path.into(), Stage::Pointer, *b"x").unwrap();
         }
         for path in [
             "v2/a/b",
@@ -146,7 +146,7 @@ mod tests {
             "a\\b",
         ] {
             assert!(
-                tree.bytes(path.into(), Stage::Name, *b"x").is_err(),
+                tree.bytes(path.into(), Stage::Pointer, *b"x").is_err(),
                 "{path}"
             );
         }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::images::v1_claims::{Form, Layer};
+use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::plan::tree::{Derived, File, Stage, Tree};
 use crate::plan::{Area, Plan};
 use crate::site_files::catalogue::Catalogue;
@@ -29,12 +29,12 @@ pub(super) const AREA: Area = Area {
 pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Result<()> {
     let image = &plan.v1.images[&id];
     let path = |name: &str| format!("v1/images/{id}/{name}");
-    let is_new = image.form != Form::InSite;
+    let is_new = image.form != JsonSource::InSite;
     match &image.layer {
-        Layer::Blob(digest) if is_new => {
+        LayerSource::Blob(digest) if is_new => {
             tree.insert(path("layer"), Stage::Content, File::Blob(*digest))?;
         }
-        Layer::Own(digest) if is_new => {
+        LayerSource::Own(digest) if is_new => {
             tree.insert(path("layer"), Stage::Content, File::Own(*digest))?;
         }
         _ => {}
@@ -64,12 +64,12 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
         .map(|(tag, id)| (tag.as_str(), id.to_string()))
         .collect();
     let map = serde_json::to_vec(&map)?;
-    for name in repository.published() {
+    for name in repository.aliases() {
         let path = |rest: &str| format!("v1/repositories/{name}/{rest}");
-        tree.bytes(path("images"), Stage::Name, serde_json::to_vec(&images)?)?;
+        tree.bytes(path("images"), Stage::Pointer, serde_json::to_vec(&images)?)?;
         for (tag, id) in tags {
             let path = path(&format!("tags/{tag}"));
-            tree.bytes(path, Stage::Name, format!("\"{id}\"").into_bytes())?;
+            tree.bytes(path, Stage::Pointer, format!("\"{id}\"").into_bytes())?;
         }
         tree.bytes(path("tags/index.json"), Stage::TagList, map.clone())?;
         tree.bytes(path("tags/index.html"), Stage::TagList, map.clone())?;
@@ -97,5 +97,5 @@ fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
         Stage::List,
         serde_json::to_vec(&search)?,
     )?;
-    tree.bytes("v1/_ping".into(), Stage::Name, *b"{}")
+    tree.bytes("v1/_ping".into(), Stage::Pointer, *b"{}")
 }

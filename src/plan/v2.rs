@@ -33,7 +33,7 @@ pub(super) const AREA: Area = Area {
 fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let images = plan.images;
     let repo = &images.repositories[repository];
-    for name in repository.published() {
+    for name in repository.aliases() {
         blobs(tree, images, repo, &name)?;
         manifests(tree, images, repo, &name)?;
         pointers(tree, images, repo, &name)?;
@@ -75,7 +75,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
             format!("v2/{name}/manifests/{tag}"),
             format!("v2/{name}/_types/{tag}.{extension}"),
         ] {
-            tree.bytes(path, Stage::Name, bytes.clone())?;
+            tree.bytes(path, Stage::Pointer, bytes.clone())?;
         }
     }
     let attached = attached(images, repo);
@@ -94,7 +94,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referrers});
         tree.bytes(
             format!("v2/{name}/referrers/{subject}"),
-            Stage::Name,
+            Stage::Pointer,
             serde_json::to_vec(&index)?,
         )?;
     }
@@ -148,5 +148,5 @@ fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
         Stage::List,
         serde_json::to_vec(&json!({"repositories": names}))?,
     )?;
-    tree.bytes("v2/index.html".into(), Stage::Name, *b"{}")
+    tree.bytes("v2/index.html".into(), Stage::Pointer, *b"{}")
 }

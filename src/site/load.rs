@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::bail_bad;
-use crate::error::bad;
+use crate::bail_invalid;
+use crate::error::invalid_input;
 use crate::images::{Images, V1Form};
 use crate::import::ingest::Stored;
-use crate::layer::Packing;
+use crate::layer::Compression;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
@@ -103,10 +103,10 @@ impl Loading<'_> {
             .and_then(|bytes| Manifest::parse(bytes, None).ok())
             .filter(|manifest| manifest.digest == *digest);
         let blobs = manifest.iter().flat_map(Manifest::blobs);
-        let lacking = blobs
+        let missing = blobs
             .map(|blob| blob.digest)
             .find(|digest| has(digest).is_none());
-        blob_path(&lacking.unwrap_or(*digest))
+        blob_path(&missing.unwrap_or(*digest))
     }
 
     fn manifest(&mut self, digest: &Digest, media_type: &str) -> anyhow::Result<Arc<Manifest>> {
@@ -122,10 +122,10 @@ impl Loading<'_> {
         let content = self
             .files
             .blob(digest)?
-            .ok_or_else(|| bad(format!("the manifest {digest} is missing")))?;
+            .ok_or_else(|| invalid_input(format!("the manifest {digest} is missing")))?;
         let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(media_type))?;
         if manifest.digest != *digest {
-            bail_bad!("{} has the digest {}", content.origin(), manifest.digest);
+            bail_invalid!("{} has the digest {}", content.origin(), manifest.digest);
         }
         for blob in manifest.blobs() {
             self.blob(&blob.digest)?;
@@ -140,14 +140,14 @@ impl Loading<'_> {
             let content = self
                 .files
                 .blob(digest)?
-                .ok_or_else(|| bad(format!("the blob {digest} is missing")))?;
-            let packing = Packing::of(&content)?;
+                .ok_or_else(|| invalid_input(format!("the blob {digest} is missing")))?;
+            let compression = Compression::of(&content)?;
             let stored = Stored {
                 digest: *digest,
                 size: content.len(),
                 tar: None,
-                packing,
-                made: false,
+                compression,
+                compressed_here: false,
                 content,
             };
             self.images.blobs.insert(*digest, stored);

@@ -18,8 +18,8 @@ use std::str::FromStr;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::bail_bad;
-use crate::error::{WithHint as _, bad, shown};
+use crate::bail_invalid;
+use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::OCI_INDEX;
@@ -71,9 +71,9 @@ impl FromStr for ServedBy {
         if text == Self::Apache.name() {
             return Ok(Self::Apache);
         }
-        bail_bad!(
+        bail_invalid!(
             "`{}` is no server with files in a site, only `apache` is",
-            shown(text)
+            escaped(text)
         )
     }
 }
@@ -150,7 +150,7 @@ impl Entries {
     fn add(&mut self, descriptor: &Descriptor) -> anyhow::Result<()> {
         let name = descriptor
             .annotation(REF_NAME)
-            .ok_or_else(|| bad("an entry of the catalogue has no name"))?;
+            .ok_or_else(|| invalid_input("an entry of the catalogue has no name"))?;
         let reference: Reference = name.parse()?;
         let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
         let repo = self.0.entry(reference.repository).or_default();
@@ -163,7 +163,7 @@ impl Entries {
         if let Some(tag) = reference.tag {
             let other = *repo.tags.entry(tag).or_insert(descriptor.digest);
             if other != descriptor.digest {
-                bail_bad!("the catalogue gives `{}` to two manifests", shown(name));
+                bail_invalid!("the catalogue gives `{}` to two manifests", escaped(name));
             }
         }
         Ok(())
@@ -216,19 +216,19 @@ impl Catalogue {
     /// # Errors
     /// When it is none, or of another format.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
-        let index: Index<Entries> =
-            serde_json::from_slice(bytes).map_err(|error| bad(format!("no catalogue: {error}")))?;
+        let index: Index<Entries> = serde_json::from_slice(bytes)
+            .map_err(|error| invalid_input(format!("no catalogue: {error}")))?;
         let annotations = index.annotations.unwrap_or_default();
         match annotations.get(FORMAT).map(String::as_str) {
             Some(FORMAT_NUMBER) => {}
             Some(other) => {
-                return Err(bad(format!(
+                return Err(invalid_input(format!(
                     "the site has format `{}`, not `{FORMAT_NUMBER}`",
-                    shown(other)
+                    escaped(other)
                 )))
                 .hint("build it anew with this version of stillage");
             }
-            None => bail_bad!("no catalogue: the annotation `{FORMAT}` is missing"),
+            None => bail_invalid!("no catalogue: the annotation `{FORMAT}` is missing"),
         }
         let offered = |api| {
             annotations

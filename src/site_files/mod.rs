@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::bad;
+use crate::error::invalid_input;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
-use crate::spec::v1::{self, Place, V1Id};
-use crate::{bail_bad, fsx};
+use crate::spec::v1::{self, ChainLink, V1Id};
+use crate::{bail_invalid, fsx};
 
 pub mod catalogue;
 
@@ -51,7 +51,7 @@ impl SiteFiles {
 
     /// What it is called in messages, with its backticks.
     pub fn origin(&self) -> String {
-        format!("`{}`", fsx::shown_path(&self.0))
+        format!("`{}`", fsx::escaped_path(&self.0))
     }
 
     /// The path of a file.
@@ -97,7 +97,7 @@ impl SiteFiles {
         text.trim_end()
             .parse()
             .map(Some)
-            .with_context(|| format!("cannot read `{}`", fsx::shown_path(&path)))
+            .with_context(|| format!("cannot read `{}`", fsx::escaped_path(&path)))
     }
 
     /// The layer of a v1 image, if the site has it.
@@ -118,7 +118,7 @@ impl SiteFiles {
         let mut next = Some(top);
         while let Some(id) = next {
             if !seen.insert(id) || seen.len() > MAX_CHAIN {
-                bail_bad!(
+                bail_invalid!(
                     "the parents of the v1 image {top} in {} form a cycle",
                     self.origin()
                 );
@@ -147,13 +147,14 @@ impl SiteFiles {
     }
 
     fn v1_image(&self, id: V1Id) -> anyhow::Result<V1File> {
-        let missing = || bad(format!("the v1 image {id} is missing in {}", self.origin()));
+        let missing =
+            || invalid_input(format!("the v1 image {id} is missing in {}", self.origin()));
         let json = self.v1_json(id)?.ok_or_else(missing)?;
         let layer = self.v1_layer(id)?.ok_or_else(missing)?;
-        let place = Place::parse(&json)
+        let place = ChainLink::parse(&json)
             .with_context(|| format!("in the v1 image {id} of {}", self.origin()))?;
         if place.id != id {
-            bail_bad!(
+            bail_invalid!(
                 "the v1 image {id} of {} has the id {}",
                 self.origin(),
                 place.id
@@ -162,7 +163,7 @@ impl SiteFiles {
         if let Some(expected) = self.v1_checksum(id)?
             && expected != checksum(&json, &layer)?
         {
-            bail_bad!(
+            bail_invalid!(
                 "the v1 image {id} of {} does not match its checksum",
                 self.origin()
             );

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
-use crate::layer::{Budget, Headers, Packing};
+use crate::layer::{Compression, LimitedTar, TarLimit};
 use crate::progress::Progress;
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 use crate::source::stream;
 use crate::spec::manifest::MAX_JSON;
-use crate::{bail_bad, fsx};
+use crate::{bail_invalid, fsx};
 
 /// An archive and where its members lie.
 #[derive(Debug)]
@@ -40,22 +40,22 @@ impl Archive {
     /// # Errors
     /// When it is no tar, is truncated, or has a member that no honest archive has.
     pub fn open(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
-        let origin = format!("`{}`", fsx::shown_path(path));
+        let origin = format!("`{}`", fsx::escaped_path(path));
         // Before it is opened: opening a pipe waits for its writer.
         if fsx::meta(path)?.is_none_or(|meta| !meta.is_file) {
-            bail_bad!("{origin} is neither a file nor a folder");
+            bail_invalid!("{origin} is neither a file nor a folder");
         }
         let file = fsx::open(path)?;
         let meta = fsx::meta_of(&file, path)?;
         let file = Arc::new(file);
         let content = Content::range(file.clone(), 0, meta.len, origin.clone());
-        let packing = Packing::of(&content)?;
-        if packing == Packing::Plain {
+        let compression = Compression::of(&content)?;
+        if compression == Compression::Plain {
             return Self::indexed(&file, meta.len, origin);
         }
         progress.expect(0, content.len());
         let packed = progress.counting(content.open()?, true);
-        let reader = packing
+        let reader = compression
             .decoder(packed, content.len())
             .map_err(|error| content.failed(error))?;
         Self::of_stream(reader, staging, origin)
@@ -76,8 +76,8 @@ impl Archive {
             .take(6)
             .read_to_end(&mut start)
             .map_err(failed)?;
-        let packing = Packing::of_start(&start);
-        let reader = packing
+        let compression = Compression::of_start(&start);
+        let reader = compression
             .decoder(io::Cursor::new(start).chain(pipe), 0)
             .map_err(failed)?;
         Self::of_stream(reader, staging, origin)
@@ -116,7 +116,7 @@ impl Archive {
             return Ok(false);
         };
         let mut start = Vec::new();
-        let unpacked = Packing::of(&content)?.decoder(content.open()?, content.len());
+        let unpacked = Compression::of(&content)?.decoder(content.open()?, content.len());
         let read = unpacked.and_then(|reader| reader.take(512).read_to_end(&mut start));
         Ok(read.is_ok() && is_tar_header(&start))
     }
@@ -128,7 +128,7 @@ impl Archive {
     /// When the blocks that end a tar are missing.
     pub fn check_end(&self) -> anyhow::Result<()> {
         if self.is_cut {
-            bail_bad!("it is truncated: the blocks of zeros that end a tar are missing");
+            bail_invalid!("it is truncated: the blocks of zeros that end a tar are missing");
         }
         Ok(())
     }
@@ -169,22 +169,22 @@ impl Archive {
         for _ in 0..MAX_LINKS {
             match self.members.get(at) {
                 None if at == name => return Ok(None),
-                None => bail_bad!(
+                None => bail_invalid!(
                     "the member `{}` of {} is a link to `{}`, which is missing",
-                    shown(name),
+                    escaped(name),
                     self.origin,
-                    shown(at)
+                    escaped(at)
                 ),
                 Some(Member::Other) => {
-                    bail_bad!("the member `{}` of {} is no file", shown(at), self.origin)
+                    bail_invalid!("the member `{}` of {} is no file", escaped(at), self.origin)
                 }
                 Some(Member::Link(target)) => at = target,
                 Some(Member::File(content, ready)) => return Ok(Some((content, ready))),
             }
         }
-        bail_bad!(
+        bail_invalid!(
             "the member `{}` of {} is a link that leads back to itself",
-            shown(name),
+            escaped(name),
             self.origin
         )
     }
@@ -195,9 +195,9 @@ impl Archive {
     /// When it is missing, no file, or a link that leads nowhere.
     pub fn required(&self, name: &str) -> anyhow::Result<Content> {
         self.member(name)?.ok_or_else(|| {
-            bad(format!(
+            invalid_input(format!(
                 "the member `{}` of {} is missing",
-                shown(name),
+                escaped(name),
                 self.origin
             ))
         })
@@ -214,7 +214,7 @@ impl Archive {
         let bytes = content.read(2 * MAX_JSON)?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(bad(error.to_string()))
+            Err(error) => Err(invalid_input(error.to_string()))
                 .with_context(|| format!("cannot read {}", content.origin())),
         }
     }
@@ -226,9 +226,9 @@ impl Archive {
             while let Member::Link(target) = next {
                 followed += 1;
                 if followed > MAX_LINKS {
-                    bail_bad!(
+                    bail_invalid!(
                         "the member `{}` of {} is a link that leads back to itself",
-                        shown(name),
+                        escaped(name),
                         self.origin
                     );
                 }
@@ -245,21 +245,21 @@ impl Archive {
 /// Reads the headers of a tar in a file. IO errors come back as they are.
 fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<Members> {
     if !begins_as_tar(file)? {
-        bail_bad!("it is no tar archive");
+        bail_invalid!("it is no tar archive");
     }
     let mut reader: &File = file;
     reader.seek(SeekFrom::Start(0))?;
-    let budget = Budget::default();
-    let mut archive = tar::Archive::new(Headers::new(reader, &budget));
+    let budget = TarLimit::default();
+    let mut archive = tar::Archive::new(LimitedTar::new(reader, &budget));
     let mut members = Members::default();
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
         budget.pass(&entry)?;
         let (offset, size) = (entry.raw_file_position(), entry.size());
         if offset.checked_add(size).is_none_or(|end| end > len) {
-            bail_bad!(
+            bail_invalid!(
                 "it is truncated in the member `{}`",
-                shown(String::from_utf8_lossy(&entry.path_bytes()))
+                escaped(String::from_utf8_lossy(&entry.path_bytes()))
             );
         }
         if let Some((name, kind)) = kind_of(&entry)? {

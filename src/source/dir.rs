@@ -12,11 +12,11 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::bad;
+use crate::error::invalid_input;
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, Root};
+use crate::import::draft::{Blobs, Draft, RootManifest};
 use crate::import::request::Request;
-use crate::source::{Format, Reads};
+use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 
@@ -26,7 +26,7 @@ const VERSION: &[u8] = b"Directory Transport Version:";
 pub const FORMAT: Format = Format {
     prefix: "dir",
     about: "a folder as `skopeo copy` writes it",
-    reads: Reads::Folder { detect, load },
+    reads: Input::Folder { detect, load },
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -39,13 +39,13 @@ fn detect(folder: &Path) -> anyhow::Result<bool> {
 }
 
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
-    let origin = format!("`{}`", fsx::shown_path(folder));
+    let origin = format!("`{}`", fsx::escaped_path(folder));
     let mut draft = Draft::new(origin.clone());
     if !request.takes(None, None, None, None) {
         return Ok(vec![draft]);
     }
     let content = Content::file(folder.join("manifest.json"))?
-        .ok_or_else(|| bad(format!("`manifest.json` is missing in {origin}")))?;
+        .ok_or_else(|| invalid_input(format!("`manifest.json` is missing in {origin}")))?;
     let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
         .with_context(|| format!("cannot read {}", content.origin()))?;
     let id = draft.add_manifest(
@@ -54,7 +54,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
         request.rules,
     )?;
     let manifest = id.context("the manifest was just read")?;
-    draft.roots.push(Root {
+    draft.roots.push(RootManifest {
         repository: None,
         tag: None,
         manifest,

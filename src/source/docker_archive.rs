@@ -14,18 +14,20 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::bail_bad;
-use crate::error::shown;
-use crate::import::draft::{Blobs as _, Config, Draft, JobId, ManifestId, Planned, Root, Rules};
+use crate::bail_invalid;
+use crate::error::escaped;
+use crate::import::draft::{
+    Blobs as _, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest,
+};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
-use crate::layer::Packing;
+use crate::layer::Compression;
 use crate::source::archive::Archive;
 use crate::source::oci::{self, Index};
-use crate::source::{Format, Reads};
+use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, MAX_LAYERS, Manifest};
+use crate::spec::manifest::{MAX_LAYERS, Manifest, ManifestKind};
 use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
@@ -34,7 +36,7 @@ use crate::spec::v1;
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "what `docker save` writes, of every era, and podman, buildah, crane, skopeo",
-    reads: Reads::Archive { detect, load },
+    reads: Input::Archive { detect, load },
 };
 
 fn detect(archive: &Archive) -> bool {
@@ -70,7 +72,7 @@ impl Entry {
         &self,
         draft: &mut Draft,
         archive: &Archive,
-        by_index: &Taken,
+        by_index: &Imported,
         layers: &mut Layers,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
@@ -84,7 +86,7 @@ impl Entry {
                     format!(
                         "`manifest.json` of {} has the name `{}`",
                         archive.origin(),
-                        shown(name)
+                        escaped(name)
                     )
                 };
                 Ok((reference.with_context(about)?, name))
@@ -112,7 +114,7 @@ impl Entry {
             .diff_ids;
         let members = self.layers.as_deref().unwrap_or_default();
         if diff_ids.len() != members.len() {
-            bail_bad!(
+            bail_invalid!(
                 "`manifest.json` of {} gives {} layers for {} diff IDs in {}",
                 archive.origin(),
                 members.len(),
@@ -121,7 +123,7 @@ impl Entry {
             );
         }
         if members.len() > MAX_LAYERS {
-            bail_bad!("{} has more than {MAX_LAYERS} layers", config.origin());
+            bail_invalid!("{} has more than {MAX_LAYERS} layers", config.origin());
         }
         let mut jobs = Vec::new();
         for (member, diff_id) in members.iter().zip(&diff_ids) {
@@ -133,17 +135,17 @@ impl Entry {
             layers.insert(key, job);
             jobs.push(job);
         }
-        let called = format!("the image `{}`", shown(&self.config));
+        let called = format!("the image `{}`", escaped(&self.config));
         let config = match digest {
             Some(digest) => draft.add_blob(config, digest, None, false),
-            None => draft.add_job(config, Work::Keep { diff_id: false }),
+            None => draft.add_job(config, Work::Verbatim { diff_id: false }),
         };
-        draft.manifests.push(Planned::Made {
-            config: Config::Kept(config, diff_ids),
+        draft.manifests.push(ManifestSource::Made {
+            config: ConfigSource::Kept(config, diff_ids),
             layers: jobs,
         });
         let manifest = draft.manifests.len() - 1;
-        let nameless = Root {
+        let nameless = RootManifest {
             repository: None,
             tag: None,
             manifest,
@@ -169,10 +171,10 @@ fn takes(request: &Request<'_>, reference: &Reference, name: &str) -> bool {
     request.takes(Some(name), Some(&reference.repository), Some(tag), None)
 }
 
-fn named(reference: &Reference, name: &str, manifest: ManifestId) -> Root {
+fn named(reference: &Reference, name: &str, manifest: ManifestId) -> RootManifest {
     let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
-    let called = format!("`{}`", shown(name));
-    Root {
+    let called = format!("`{}`", escaped(name));
+    RootManifest {
         repository: Some(reference.repository.clone()),
         tag: Some(tag),
         manifest,
@@ -187,15 +189,15 @@ pub(super) fn add_layer(
     archive: &Archive,
     member: &str,
     claimed: Option<Digest>,
-    rules: &Rules,
+    rules: &ImportOptions,
 ) -> anyhow::Result<JobId> {
     let content = archive.required(member)?;
     let ready = archive.ready(member)?;
-    let work = match Packing::of(&content)? {
-        Packing::Gzip | Packing::Zstd => Work::Keep {
+    let work = match Compression::of(&content)? {
+        Compression::Gzip | Compression::Zstd => Work::Verbatim {
             diff_id: rules.v1 || claimed.is_none(),
         },
-        _ => Work::Gzip { claimed },
+        _ => Work::Compress { claimed },
     };
     let job = draft.add_job(content, work);
     draft.jobs[job].ready = ready;
@@ -216,7 +218,7 @@ fn key(reference: &Reference) -> String {
 
 /// The images that were taken by the index.
 #[derive(Default)]
-struct Taken {
+struct Imported {
     names: BTreeSet<String>,
     configs: BTreeSet<Digest>,
 }
@@ -225,9 +227,9 @@ fn add_by_index(
     draft: &mut Draft,
     archive: &Archive,
     request: &Request<'_>,
-) -> anyhow::Result<Taken> {
+) -> anyhow::Result<Imported> {
     let rules = request.rules;
-    let mut taken = Taken::default();
+    let mut taken = Imported::default();
     if !archive.has("index.json") || !archive.has("oci-layout") {
         return Ok(taken);
     }
@@ -244,7 +246,7 @@ fn add_by_index(
         }
     }
     index.manifests = kept;
-    let rules = Rules {
+    let rules = ImportOptions {
         compress: !rules.keep_manifests,
         ..rules.clone()
     };
@@ -261,8 +263,8 @@ fn add_by_index(
         }
     }
     for planned in &draft.manifests {
-        if let Planned::Kept { manifest, .. } = planned
-            && let Body::Image { config, .. } = &manifest.body
+        if let ManifestSource::Kept { manifest, .. } = planned
+            && let ManifestKind::Image { config, .. } = &manifest.kind
         {
             taken.configs.insert(config.digest);
         }
@@ -282,8 +284,8 @@ fn is_better_by_index(
     };
     let manifest = Manifest::parse(draft.read_json(&content)?, Some(&descriptor.media_type))
         .with_context(|| format!("cannot read {}", content.origin()))?;
-    Ok(match &manifest.body {
-        Body::Image { layers, .. } => {
+    Ok(match &manifest.kind {
+        ManifestKind::Image { layers, .. } => {
             let plain = |layer: &Descriptor| {
                 media_type::layer_kind(&layer.media_type) == LayerKind::PlainTar
             };

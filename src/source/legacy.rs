@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::shown;
-use crate::import::draft::{Draft, JobId, Rules};
+use crate::error::escaped;
+use crate::import::draft::{Draft, ImportOptions, JobId};
 use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::add_layer;
-use crate::source::v1_chain::{Chains, V1Store};
-use crate::source::{Format, Reads};
+use crate::source::v1_chain::{V1Chains, V1Store};
+use crate::source::{Format, Input};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1::V1Id;
 
@@ -24,7 +24,7 @@ use crate::spec::v1::V1Id;
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "what `docker save` wrote before Docker 1.10",
-    reads: Reads::Archive { detect, load },
+    reads: Input::Archive { detect, load },
 };
 
 fn detect(archive: &Archive) -> bool {
@@ -34,7 +34,7 @@ fn detect(archive: &Archive) -> bool {
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let rules = request.rules;
     let store = Store { archive, rules };
-    let mut chains = Chains::new(&store, rules, Draft::new(archive.origin()));
+    let mut chains = V1Chains::new(&store, rules, Draft::new(archive.origin()));
     let repositories: Option<BTreeMap<String, BTreeMap<String, String>>> =
         archive.json("repositories")?;
     match repositories {
@@ -52,7 +52,7 @@ fn ids(archive: &Archive) -> impl Iterator<Item = V1Id> {
 }
 
 fn add_named(
-    chains: &mut Chains<'_>,
+    chains: &mut V1Chains<'_>,
     repositories: &BTreeMap<String, BTreeMap<String, String>>,
     archive: &Archive,
     request: &Request<'_>,
@@ -62,7 +62,7 @@ fn add_named(
             format!(
                 "`repositories` of {} has the name `{}`",
                 archive.origin(),
-                shown(name)
+                escaped(name)
             )
         };
         let Some(reference) = request.reference(name).with_context(about)? else {
@@ -74,10 +74,10 @@ fn add_named(
             digest: None,
         } = reference
         else {
-            bail_bad!(
+            bail_invalid!(
                 "`repositories` of {} has the name `{}`, which is no repository",
                 archive.origin(),
-                shown(name)
+                escaped(name)
             );
         };
         for (tag, id) in tags {
@@ -100,7 +100,7 @@ fn add_named(
 }
 
 /// Without names, the images are those that are below no other.
-fn add_heads(chains: &mut Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
+fn add_heads(chains: &mut V1Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
     let all: BTreeSet<V1Id> = ids(archive).collect();
     let mut heads = all.clone();
     for id in all {
@@ -118,7 +118,7 @@ fn add_heads(chains: &mut Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
 
 struct Store<'a> {
     archive: &'a Archive,
-    rules: &'a Rules,
+    rules: &'a ImportOptions,
 }
 
 impl V1Store for Store<'_> {

@@ -1,6 +1,6 @@
 //! Names in archives: none may lead out of the archive.
 
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 
 /// The name of a member: relative, without `..` and without `.`.
 pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<String> {
@@ -11,9 +11,9 @@ pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<String> {
         })
         .map(|parts| parts.join("/"))
         .ok_or_else(|| {
-            bad(format!(
+            invalid_input(format!(
                 "its member `{}` has a name that leads out of it",
-                shown(&path)
+                escaped(&path)
             ))
         })
 }
@@ -29,10 +29,10 @@ pub(super) fn link_target(name: &str, target: &[u8], symbolic: bool) -> anyhow::
         .filter(|_| !target.starts_with('/'))
         .map(|parts| parts.join("/"))
         .ok_or_else(|| {
-            bad(format!(
+            invalid_input(format!(
                 "its member `{}` is a link to `{}`, out of the archive",
-                shown(name),
-                shown(&target)
+                escaped(name),
+                escaped(&target)
             ))
         })
 }

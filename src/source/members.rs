@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::{Hint, shown};
+use crate::error::{Hint, escaped};
 use crate::import::ingest::Stored;
 use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name};
@@ -37,18 +37,20 @@ pub(super) struct Members {
 
 /// What a member is called in messages.
 pub(super) fn member_origin(name: &str, origin: &str) -> String {
-    format!("`{}` in {origin}", shown(name))
+    format!("`{}` in {origin}", escaped(name))
 }
 
 /// What the header of a member says.
-pub(super) enum Kind {
+pub(super) enum MemberKind {
     File,
     Link(String),
     Other,
 }
 
 /// The name and kind of a member; `None` for folders, which hold nothing.
-pub(super) fn kind_of(entry: &tar::Entry<'_, impl Read>) -> anyhow::Result<Option<(String, Kind)>> {
+pub(super) fn kind_of(
+    entry: &tar::Entry<'_, impl Read>,
+) -> anyhow::Result<Option<(String, MemberKind)>> {
     let kind = entry.header().entry_type();
     if kind.is_dir() || kind.is_pax_global_extensions() {
         return Ok(None);
@@ -57,14 +59,14 @@ pub(super) fn kind_of(entry: &tar::Entry<'_, impl Read>) -> anyhow::Result<Optio
     if kind.is_symlink() || kind.is_hard_link() {
         let target = entry.link_name_bytes().unwrap_or_default();
         let target = link_target(&name, &target, kind.is_symlink())?;
-        return Ok(Some((name, Kind::Link(target))));
+        return Ok(Some((name, MemberKind::Link(target))));
     }
     Ok(Some((
         name,
         if kind.is_file() {
-            Kind::File
+            MemberKind::File
         } else {
-            Kind::Other
+            MemberKind::Other
         },
     )))
 }
@@ -74,26 +76,26 @@ impl Members {
     pub(super) fn insert(
         &mut self,
         name: String,
-        kind: Kind,
+        kind: MemberKind,
         file: impl FnOnce(&str) -> anyhow::Result<Member>,
     ) -> anyhow::Result<()> {
         if self.by_name.contains_key(&name) {
-            bail_bad!("it has the member `{}` twice", shown(&name));
+            bail_invalid!("it has the member `{}` twice", escaped(&name));
         }
         if self.by_name.len() >= MAX_MEMBERS {
-            bail_bad!("it has more than {MAX_MEMBERS} members");
+            bail_invalid!("it has more than {MAX_MEMBERS} members");
         }
         self.name_bytes += name.len();
-        if let Kind::Link(target) = &kind {
+        if let MemberKind::Link(target) = &kind {
             self.name_bytes += target.len();
         }
         if self.name_bytes > MAX_NAMES {
-            bail_bad!("the names of its members have more than {MAX_NAMES} bytes together");
+            bail_invalid!("the names of its members have more than {MAX_NAMES} bytes together");
         }
         let member = match kind {
-            Kind::File => file(&name)?,
-            Kind::Link(target) => Member::Link(target),
-            Kind::Other => Member::Other,
+            MemberKind::File => file(&name)?,
+            MemberKind::Link(target) => Member::Link(target),
+            MemberKind::Other => Member::Other,
         };
         self.by_name.insert(name, member);
         Ok(())

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::error::{Hint, WithHint as _, bad, shown};
+use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Draft, Rules, naming};
+use crate::import::draft::{Draft, ImportOptions, naming};
 use crate::import::request::Request;
 use crate::import::selection::Selection;
 use crate::import::staging::Staging;
@@ -36,12 +36,12 @@ pub struct Format {
     /// What it is, for `--help`.
     pub about: &'static str,
     /// How it is recognised and read.
-    pub reads: Reads,
+    pub reads: Input,
 }
 
 /// What a format reads, and how. `load` reads the images that are asked for, all but their layers, and fails
 /// when the source is damaged or not what its format demands.
-pub enum Reads {
+pub enum Input {
     /// A folder.
     Folder {
         /// Whether it is in this format.
@@ -102,7 +102,7 @@ impl Source {
             anyhow::ensure!(
                 name.digest.is_none(),
                 "`{}` names a digest; a name is `NAME[:TAG]`",
-                shown(text)
+                escaped(text)
             );
             return Ok(Self {
                 name: Some(name),
@@ -125,7 +125,7 @@ impl Source {
             hint =
                 "sources are local; `skopeo copy docker://.. oci:FOLDER:NAME` fetches one".into();
         }
-        Err(anyhow::anyhow!("there is nothing at `{}`", shown(text))).hint(hint)
+        Err(anyhow::anyhow!("there is nothing at `{}`", escaped(text))).hint(hint)
     }
 
     fn plain(path: &str) -> Self {
@@ -172,7 +172,7 @@ impl Source {
     pub fn load(
         &self,
         staging: &Staging,
-        rules: &Rules,
+        rules: &ImportOptions,
         selection: &Selection,
         output: &Path,
         progress: &Progress,
@@ -180,7 +180,7 @@ impl Source {
         let origin = if self.is_stdin() {
             "the standard input".into()
         } else {
-            format!("`{}`", fsx::shown_path(&self.path))
+            format!("`{}`", fsx::escaped_path(&self.path))
         };
         let opened = if self.is_stdin() {
             Opened::Archive(Archive::read(
@@ -218,9 +218,9 @@ impl Source {
 
     fn holds_nothing(&self, origin: &str, drafts: &[Draft]) -> anyhow::Error {
         let missing = self.selected.as_ref().map_or("no image".into(), |name| {
-            format!("no image `{}`", shown(name))
+            format!("no image `{}`", escaped(name))
         });
-        let error = bad(format!("{origin} holds {missing}"));
+        let error = invalid_input(format!("{origin} holds {missing}"));
         let notes: Vec<&str> = drafts
             .iter()
             .flat_map(|draft| &draft.notes)
@@ -243,7 +243,7 @@ impl Source {
             .map_or("an image in a known format".into(), |prefix| {
                 format!("a source for `{prefix}:`")
             });
-        let error = bad(format!("{origin} is not {what}"));
+        let error = invalid_input(format!("{origin} is not {what}"));
         error.context(Hint(format!("known formats: {}", prefixes())))
     }
 }
@@ -251,8 +251,8 @@ impl Source {
 impl Format {
     fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
         match (&self.reads, opened) {
-            (Reads::Folder { detect, .. }, Opened::Folder(folder)) => detect(folder),
-            (Reads::Archive { detect, .. }, Opened::Archive(archive)) => Ok(detect(archive)),
+            (Input::Folder { detect, .. }, Opened::Folder(folder)) => detect(folder),
+            (Input::Archive { detect, .. }, Opened::Archive(archive)) => Ok(detect(archive)),
             _ => Ok(false),
         }
     }
@@ -264,8 +264,8 @@ impl Format {
         request: &Request<'_>,
     ) -> anyhow::Result<Vec<Draft>> {
         let loaded = match (&self.reads, opened) {
-            (Reads::Folder { load, .. }, Opened::Folder(folder)) => load(folder, request),
-            (Reads::Archive { load, .. }, Opened::Archive(archive)) => {
+            (Input::Folder { load, .. }, Opened::Folder(folder)) => load(folder, request),
+            (Input::Archive { load, .. }, Opened::Archive(archive)) => {
                 archive.check_end().and_then(|()| load(archive, request))
             }
             _ => Ok(Vec::new()),

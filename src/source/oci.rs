@@ -12,13 +12,13 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::content::Content;
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Attached, Blobs, Draft, ManifestId, Root, peek, with_children};
+use crate::import::draft::{Attached, Blobs, Draft, ManifestId, RootManifest, peek, with_children};
 use crate::import::request::Request;
-use crate::note::Kind;
+use crate::note::NoteKind;
 use crate::site_files::catalogue::REF_NAME;
-use crate::source::{Format, Reads};
+use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
@@ -28,7 +28,7 @@ use crate::spec::name::Tag;
 pub const FORMAT: Format = Format {
     prefix: "oci",
     about: "an OCI image layout in a folder",
-    reads: Reads::Folder { detect, load },
+    reads: Input::Folder { detect, load },
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -39,9 +39,9 @@ fn detect(folder: &Path) -> anyhow::Result<bool> {
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = folder.join("index.json");
     let content = Content::file(index.clone())?
-        .with_context(|| format!("`{}` is missing", fsx::shown_path(&index)))?;
+        .with_context(|| format!("`{}` is missing", fsx::escaped_path(&index)))?;
     let index = Index::parse(&content)?;
-    let mut draft = Draft::new(format!("`{}`", fsx::shown_path(folder)));
+    let mut draft = Draft::new(format!("`{}`", fsx::escaped_path(folder)));
     index.add_to(&mut draft, &Folder(folder), request)?;
     Ok(vec![draft])
 }
@@ -75,7 +75,7 @@ impl Index {
     /// When it is none.
     pub fn parse(content: &Content) -> anyhow::Result<Self> {
         serde_json::from_slice(&content.read(MAX_INDEX)?).map_err(|error| {
-            bad(error.to_string()).context(format!("cannot read {}", content.origin()))
+            invalid_input(error.to_string()).context(format!("cannot read {}", content.origin()))
         })
     }
 
@@ -177,7 +177,7 @@ impl Index {
             if request.is_selective() {
                 return Ok(());
             }
-            draft.notes.push(Kind::Leftover.note(format!(
+            draft.notes.push(NoteKind::Leftover.note(format!(
                 "the manifest {} is left out: there is no image that it is about",
                 descriptor.digest
             )));
@@ -189,7 +189,7 @@ impl Index {
             return Ok(());
         }
         let root = nameless_root(draft, blobs, descriptor, request)?;
-        draft.roots.push(Root {
+        draft.roots.push(RootManifest {
             repository,
             tag,
             ..root
@@ -199,7 +199,7 @@ impl Index {
 }
 
 /// Whether an entry is asked for, by any of its names.
-pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &Root) -> bool {
+pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootManifest) -> bool {
     let names = [CONTAINERD_NAME, REF_NAME].map(|key| descriptor.annotation(key));
     let is_one = |name: &&str| request.one == Some(*name);
     let text = names.into_iter().flatten().find(is_one);
@@ -227,7 +227,7 @@ fn add_manifest(
 ) -> anyhow::Result<ManifestId> {
     let added = draft.add_manifest(blobs, descriptor, request.rules)?;
     added.ok_or_else(|| {
-        bad(format!(
+        invalid_input(format!(
             "the manifest {} is missing in {}",
             descriptor.digest, draft.origin
         ))
@@ -240,14 +240,14 @@ fn nameless_root(
     blobs: &dyn Blobs,
     descriptor: &Descriptor,
     request: &Request<'_>,
-) -> anyhow::Result<Root> {
+) -> anyhow::Result<RootManifest> {
     let manifest = add_manifest(draft, blobs, descriptor, request)?;
     Ok(nameless(descriptor, manifest))
 }
 
 /// What has no name goes along with what it is attached to or is a child of; else it is an image that
 /// needs a name.
-fn place_nameless(draft: &mut Draft, nameless: Vec<Root>) {
+fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
     let children: BTreeSet<ManifestId> = draft.children().collect();
     for root in nameless {
         match draft.manifests[root.manifest].subject() {
@@ -256,7 +256,7 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<Root>) {
                 .entry(subject)
                 .or_default()
                 .push(root.manifest),
-            Some(subject) => draft.notes.push(Kind::Leftover.note(format!(
+            Some(subject) => draft.notes.push(NoteKind::Leftover.note(format!(
                 "{} is left out: {subject}, which it is attached to, is not there",
                 root.called
             ))),
@@ -286,8 +286,8 @@ fn name_of(descriptor: &Descriptor) -> Option<&str> {
     whole.or_else(|| descriptor.annotation(REF_NAME))
 }
 
-fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> Root {
-    Root {
+fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootManifest {
+    RootManifest {
         repository: None,
         tag: None,
         manifest,
@@ -305,16 +305,16 @@ pub fn root(
     descriptor: &Descriptor,
     manifest: ManifestId,
     request: &Request<'_>,
-) -> anyhow::Result<Option<Root>> {
+) -> anyhow::Result<Option<RootManifest>> {
     let nameless = nameless(descriptor, manifest);
     let Some(name) = name_of(descriptor) else {
         return Ok(Some(nameless));
     };
-    let called = format!("`{}`", shown(name));
+    let called = format!("`{}`", escaped(name));
     let is_whole = descriptor.annotation(CONTAINERD_NAME).is_some();
     if !is_whole && !name.contains(['/', ':', '@']) {
         return match name.parse() {
-            Ok(tag) => Ok(Some(Root {
+            Ok(tag) => Ok(Some(RootManifest {
                 tag: Some(tag),
                 called,
                 ..nameless
@@ -331,7 +331,7 @@ pub fn root(
     })?;
     Ok(reference.map(|reference| {
         let is_bare = reference.tag.is_none() && reference.digest.is_none();
-        Root {
+        RootManifest {
             repository: Some(reference.repository),
             tag: reference.tag.or_else(|| is_bare.then(Tag::latest)),
             called,
@@ -343,7 +343,7 @@ pub fn root(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::draft::Rules;
+    use crate::import::draft::ImportOptions;
     use crate::import::selection::Selection;
 
     fn named(key: &str, name: &str) -> Option<(Option<String>, Option<String>)> {
@@ -352,7 +352,7 @@ mod tests {
             Digest::of(b"")
         ))
         .unwrap();
-        let (rules, selection) = (Rules::default(), Selection::default());
+        let (rules, selection) = (ImportOptions::default(), Selection::default());
         let request = Request::new(&rules, &selection);
         let root = root(&descriptor, 0, &request).ok()??;
         Some((
@@ -382,7 +382,7 @@ mod tests {
             Some((some("x"), None))
         );
         assert_eq!(named("other", "x"), Some((None, None)));
-        assert_eq!(named(REF_NAME, "Bad/Name:1"), None);
+        assert_eq!(named(REF_NAME, "InvalidInput/Name:1"), None);
         assert_eq!(named(REF_NAME, "-"), None);
     }
 }

@@ -5,14 +5,14 @@ use crate::import::draft::{Blobs, Draft};
 use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::oci::Index;
-use crate::source::{Format, Reads};
+use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
 
 /// A tar of an OCI image layout.
 pub const FORMAT: Format = Format {
     prefix: "oci-archive",
     about: "a tar of an OCI image layout",
-    reads: Reads::Archive { detect, load },
+    reads: Input::Archive { detect, load },
 };
 
 fn detect(archive: &Archive) -> bool {

@@ -13,18 +13,18 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, JobId};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
-use crate::layer::Packing;
-use crate::note::Kind;
+use crate::layer::Compression;
+use crate::note::NoteKind;
 use crate::site_files;
-use crate::source::v1_chain::{Chains, V1Store};
-use crate::source::{Format, Reads};
+use crate::source::v1_chain::{V1Chains, V1Store};
+use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
@@ -33,7 +33,7 @@ use crate::spec::v1::V1Id;
 pub const FORMAT: Format = Format {
     prefix: "registry-v1",
     about: "the storage folder of the Python docker-registry",
-    reads: Reads::Folder { detect, load },
+    reads: Input::Folder { detect, load },
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -55,10 +55,10 @@ fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
         images: root.join("images"),
         finished: RefCell::default(),
     };
-    let mut chains = Chains::new(
+    let mut chains = V1Chains::new(
         &store,
         request.rules,
-        Draft::new(format!("`{}`", fsx::shown_path(root))),
+        Draft::new(format!("`{}`", fsx::escaped_path(root))),
     );
     let repositories = root.join("repositories");
     for namespace in fsx::names(&repositories)? {
@@ -76,7 +76,7 @@ fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
 }
 
 fn add_repository(
-    chains: &mut Chains<'_>,
+    chains: &mut V1Chains<'_>,
     store: &Store,
     folder: &Path,
     name: &str,
@@ -92,9 +92,9 @@ fn add_repository(
     }
     let files = fsx::names(folder)?;
     if !request.rules.private && files.iter().any(|file| file == "_private") {
-        let note = Kind::Choice.note(format!(
+        let note = NoteKind::Choice.note(format!(
             "{} is private and left out; --include-private takes it",
-            shown(name)
+            escaped(name)
         ));
         chains.draft.notes.push(note.about(name));
         return Ok(());
@@ -119,14 +119,17 @@ fn add_repository(
         let Some(id) = tag_of(&folder.join(file))? else {
             continue;
         };
-        let mut leave_out = |kind: Kind, why: String| {
-            let note = kind.note(format!("{} is left out: {why}", shown(&called)));
+        let mut leave_out = |kind: NoteKind, why: String| {
+            let note = kind.note(format!("{} is left out: {why}", escaped(&called)));
             chains.draft.notes.push(note.about(&called));
         };
         match (parsed, store.unfinished(id)?) {
-            (Err(error), _) => leave_out(Kind::Fault, error.to_string()),
+            (Err(error), _) => leave_out(NoteKind::Fault, error.to_string()),
             (_, Some(id)) => {
-                leave_out(Kind::Fault, format!("the upload of {id} never finished"));
+                leave_out(
+                    NoteKind::Fault,
+                    format!("the upload of {id} never finished"),
+                );
             }
             (Ok((repository, tag)), None) => {
                 chains.add_root(id, Some(repository), Some(tag), &called)?;
@@ -160,9 +163,9 @@ impl Store {
 
     fn required(&self, id: V1Id, name: &str) -> anyhow::Result<Content> {
         let missing = || {
-            bad(format!(
+            invalid_input(format!(
                 "`{name}` of the image {id} is missing in `{}`",
-                fsx::shown_path(&self.images)
+                fsx::escaped_path(&self.images)
             ))
         };
         self.file(id, name)?.ok_or_else(missing)
@@ -185,7 +188,7 @@ impl Store {
                 .map(|content| content.read(crate::spec::manifest::MAX_JSON))
                 .transpose()?;
             next = json
-                .and_then(|json| crate::spec::v1::Place::parse(&json).ok())
+                .and_then(|json| crate::spec::v1::ChainLink::parse(&json).ok())
                 .and_then(|place| place.parent);
         }
         self.finished.borrow_mut().extend(seen);
@@ -207,7 +210,7 @@ impl Store {
         }
         let actual = site_files::checksum(json, layer)?;
         if !sums.contains(&actual) {
-            bail_bad!(
+            bail_invalid!(
                 "the image {id} has the checksum {actual}, not what {} says",
                 content.origin()
             );
@@ -231,15 +234,15 @@ impl V1Store for Store {
     ) -> anyhow::Result<(JobId, JobId)> {
         let content = self.required(id, "layer")?;
         if !self.check(id, json, &content)? {
-            draft
-                .notes
-                .push(Kind::Choice.note(format!("v1 image {id}: its checksum cannot be verified")));
+            draft.notes.push(
+                NoteKind::Choice.note(format!("v1 image {id}: its checksum cannot be verified")),
+            );
         }
-        let packing = Packing::of(&content)?;
-        let kept = draft.add_job(content.clone(), Work::Keep { diff_id: true });
-        let blob = match packing {
-            Packing::Gzip => kept,
-            _ => draft.add_job(content, Work::Gzip { claimed: None }),
+        let compression = Compression::of(&content)?;
+        let kept = draft.add_job(content.clone(), Work::Verbatim { diff_id: true });
+        let blob = match compression {
+            Compression::Gzip => kept,
+            _ => draft.add_job(content, Work::Compress { claimed: None }),
         };
         Ok((blob, kept))
     }

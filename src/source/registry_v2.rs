@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::shown;
+use crate::error::escaped;
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, ManifestId, Root, peek};
+use crate::import::draft::{Blobs, Draft, ManifestId, RootManifest, peek};
 use crate::import::request::Request;
-use crate::note::Kind;
-use crate::source::{Format, Reads};
+use crate::note::NoteKind;
+use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
@@ -30,7 +30,7 @@ use crate::spec::name::{Repository, Tag};
 pub const FORMAT: Format = Format {
     prefix: "registry-v2",
     about: "the storage folder of distribution, the registry of Docker",
-    reads: Reads::Folder { detect, load },
+    reads: Input::Folder { detect, load },
 };
 
 const ROOT: &str = "docker/registry/v2";
@@ -46,7 +46,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     };
     let mut drafts = Vec::new();
     for name in repositories(&root.join("repositories"), "")? {
-        let origin = format!("`{}` of `{}`", shown(&name), fsx::shown_path(folder));
+        let origin = format!("`{}` of `{}`", escaped(&name), fsx::escaped_path(folder));
         let path = root.join("repositories").join(&name);
         let mut loading = Loading {
             store: &store,
@@ -131,7 +131,7 @@ impl Loading<'_> {
             Ok(repository) if self.request.may_take(&repository) => repository,
             Err(error) if !is_by_name => {
                 let name = self.name.clone();
-                self.leave_out(Kind::Fault, &name, &error.to_string());
+                self.leave_out(NoteKind::Fault, &name, &error.to_string());
                 return Ok(());
             }
             _ => return Ok(()),
@@ -142,7 +142,7 @@ impl Loading<'_> {
             let tag: Tag = match name.parse() {
                 Ok(tag) => tag,
                 Err(error) if !is_by_name => {
-                    self.leave_out(Kind::Fault, &called, &format!("{error}"));
+                    self.leave_out(NoteKind::Fault, &called, &format!("{error}"));
                     continue;
                 }
                 Err(_) => continue,
@@ -164,7 +164,7 @@ impl Loading<'_> {
         self.attached(&repository, left, &skipped)?;
         if self.draft.roots.is_empty() && !self.request.is_selective() {
             let name = self.name.clone();
-            self.leave_out(Kind::Leftover, &name, "it has no manifest with a tag");
+            self.leave_out(NoteKind::Leftover, &name, "it has no manifest with a tag");
         }
         Ok(())
     }
@@ -180,8 +180,8 @@ impl Loading<'_> {
             .takes(Some(called), Some(repository), Some(tag), digest))
     }
 
-    fn leave_out(&mut self, kind: Kind, name: &str, why: &str) {
-        let note = kind.note(format!("{} is left out: {why}", shown(name)));
+    fn leave_out(&mut self, kind: NoteKind, name: &str, why: &str) {
+        let note = kind.note(format!("{} is left out: {why}", escaped(name)));
         self.draft.notes.push(note.about(name));
     }
 
@@ -196,13 +196,13 @@ impl Loading<'_> {
         let digest = match link(&self.tag_link(tag))? {
             Some(digest) if served(&digest)? => digest,
             _ => {
-                self.leave_out(Kind::Fault, &called, "its manifest is gone");
+                self.leave_out(NoteKind::Fault, &called, "its manifest is gone");
                 return Ok(());
             }
         };
         if let Some(manifest) = self.manifest(&digest)? {
-            let called = format!("`{}`", shown(&called));
-            self.draft.roots.push(Root {
+            let called = format!("`{}`", escaped(&called));
+            self.draft.roots.push(RootManifest {
                 repository: Some(repository.clone()),
                 tag: Some(tag.clone()),
                 manifest,
@@ -257,7 +257,7 @@ impl Loading<'_> {
             } else {
                 format!("{left_out} manifests without a tag are left out: nothing refers to them")
             };
-            let note = Kind::Leftover.note(format!("{}: {what}", shown(&self.name)));
+            let note = NoteKind::Leftover.note(format!("{}: {what}", escaped(&self.name)));
             self.draft.notes.push(note.about(&self.name));
         }
         Ok(())

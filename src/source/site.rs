@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::bail_bad;
-use crate::error::bad;
-use crate::import::draft::{Draft, Root, StoredV1, peek, with_children};
+use crate::bail_invalid;
+use crate::error::invalid_input;
+use crate::import::draft::{Draft, RootManifest, StoredV1, peek, with_children};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::{SiteFiles, V1File};
-use crate::source::{Format, Reads, oci};
+use crate::source::{Format, Input, oci};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
@@ -23,7 +23,7 @@ use crate::spec::v1::{self, V1Id};
 pub const FORMAT: Format = Format {
     prefix: "site",
     about: "a site that stillage built",
-    reads: Reads::Folder { detect, load },
+    reads: Input::Folder { detect, load },
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -34,7 +34,8 @@ fn detect(folder: &Path) -> anyhow::Result<bool> {
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let files = SiteFiles::new(folder);
     let index = files.index()?;
-    let catalogue = Catalogue::parse(&index.ok_or_else(|| bad("`index.json` is missing"))?)?;
+    let catalogue =
+        Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
     let mut loading = Loading {
         files: &files,
         request,
@@ -148,13 +149,13 @@ impl Loading<'_> {
         let rules = self.request.rules;
         let manifest = self.draft.add_manifest(&blobs, &descriptor, rules)?;
         let manifest = manifest.ok_or_else(|| {
-            bad(format!(
+            invalid_input(format!(
                 "the manifest {digest} is missing in {}",
                 self.draft.origin
             ))
         })?;
         let v1 = entry.v1.filter(|_| rules.v1);
-        self.draft.roots.push(Root {
+        self.draft.roots.push(RootManifest {
             repository: Some(repository.clone()),
             tag: tag.cloned(),
             manifest,
@@ -170,7 +171,7 @@ impl Loading<'_> {
                 self.check_known(id, &image)?;
                 let layer = self
                     .draft
-                    .add_job(image.layer, Work::Keep { diff_id: false });
+                    .add_job(image.layer, Work::Verbatim { diff_id: false });
                 self.draft.v1.insert(
                     id,
                     StoredV1 {
@@ -201,14 +202,14 @@ impl Loading<'_> {
     fn check_known(&self, id: V1Id, image: &V1File) -> anyhow::Result<()> {
         if self.files.v1_checksum(id)?.is_none() {
             if !self.is_derived(id, image)? {
-                bail_bad!(
+                bail_invalid!(
                     "the v1 image {id} of {} has no checksum, and its JSON cannot be derived",
                     self.draft.origin
                 );
             }
             let digest = layer::keep(&image.layer, &mut std::io::sink(), false)?.digest;
             if self.files.blob(&digest)?.is_none() {
-                bail_bad!(
+                bail_invalid!(
                     "the v1 image {id} of {} has no checksum, and its layer is no blob",
                     self.draft.origin
                 );

@@ -7,13 +7,13 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::shown;
+use crate::error::escaped;
 use crate::fsx;
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
-use crate::layer::{self, Budget, Failure, Headers, Packing};
+use crate::layer::{self, Compression, CopyError, LimitedTar, TarLimit};
 use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
 
 /// Members up to this many bytes stay in memory.
@@ -34,10 +34,10 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
     if !is_tar_header(&start) {
-        bail_bad!("it is no tar archive");
+        bail_invalid!("it is no tar archive");
     }
-    let budget = Budget::default();
-    let reader = Headers::new(io::Cursor::new(start).chain(reader), &budget);
+    let budget = TarLimit::default();
+    let reader = LimitedTar::new(io::Cursor::new(start).chain(reader), &budget);
     let mut archive = tar::Archive::new(reader);
     let mut members = Members::default();
     let mut in_memory = 0;
@@ -72,7 +72,7 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
 /// A tar ends early without an error where its stream does.
 fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
     if got != size {
-        bail_bad!("it is truncated in the member `{}`", shown(name));
+        bail_invalid!("it is truncated in the member `{}`", escaped(name));
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ fn stage(
 ) -> anyhow::Result<Member> {
     let mut start = Vec::new();
     entry.take(6).read_to_end(&mut start)?;
-    let packing = Packing::of_start(&start);
+    let compression = Compression::of_start(&start);
     let (path, mut file) = staging.create()?;
     let mut reader = Counted {
         reader: io::Cursor::new(start).chain(entry),
@@ -96,21 +96,21 @@ fn stage(
     let origin = member_origin(name, origin);
     let cannot_write =
         |error| fsx::cannot_write(error).context(format!("cannot write a copy of {origin}"));
-    if packing == Packing::Plain {
+    if compression == Compression::Plain {
         let measured = layer::compress_stream(&mut reader, size >= layer::LARGE, &mut file)
             .map_err(|failure| match failure {
-                Failure::Read(error) => anyhow::Error::new(error),
-                Failure::Write(error) => cannot_write(error),
+                CopyError::Read(error) => anyhow::Error::new(error),
+                CopyError::Write(error) => cannot_write(error),
             })?;
         check_whole(name, reader.bytes, size)?;
         let content = Content::file_of_len(path.clone(), measured.size);
-        let packing = Packing::Gzip;
+        let compression = Compression::Gzip;
         let stored = Stored {
             digest: measured.digest,
             size: measured.size,
             tar: measured.tar,
-            packing,
-            made: true,
+            compression,
+            compressed_here: true,
             content,
         };
         return Ok(Member::File(
@@ -119,8 +119,8 @@ fn stage(
         ));
     }
     copy(&mut reader, &mut file).map_err(|failure| match failure {
-        Failure::Read(error) => anyhow::Error::new(error),
-        Failure::Write(error) => cannot_write(error),
+        CopyError::Read(error) => anyhow::Error::new(error),
+        CopyError::Write(error) => cannot_write(error),
     })?;
     check_whole(name, reader.bytes, size)?;
     let staged = Content::file_of_len(path, size);
@@ -138,22 +138,22 @@ pub(super) fn unpack(
 ) -> anyhow::Result<(File, u64)> {
     let mut file = staging.scratch()?;
     let copied = copy(&mut reader, &mut file).map_err(|failure| match failure {
-        Failure::Read(error) => about_tar(error.into(), origin),
-        Failure::Write(error) => {
+        CopyError::Read(error) => about_tar(error.into(), origin),
+        CopyError::Write(error) => {
             anyhow::Error::new(error).context(format!("cannot unpack {origin}"))
         }
     })?;
     Ok((file.into_inner(), copied))
 }
 
-fn copy(reader: &mut impl Read, file: &mut fsx::Out) -> Result<u64, Failure> {
+fn copy(reader: &mut impl Read, file: &mut fsx::NewFile) -> Result<u64, CopyError> {
     let mut buffer = vec![0; 1 << 18];
     let mut copied = 0;
     loop {
-        match reader.read(&mut buffer).map_err(Failure::Read)? {
+        match reader.read(&mut buffer).map_err(CopyError::Read)? {
             0 => return Ok(copied),
             got => {
-                file.write_all(&buffer[..got]).map_err(Failure::Write)?;
+                file.write_all(&buffer[..got]).map_err(CopyError::Write)?;
                 copied += got as u64;
             }
         }

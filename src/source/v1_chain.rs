@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::shown;
-use crate::import::draft::{Config, Draft, JobId, ManifestId, Planned, Root, Rules, StoredV1};
+use crate::error::escaped;
+use crate::import::draft::{
+    ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest, StoredV1,
+};
 use crate::site_files::MAX_CHAIN;
 use crate::spec::go_v1_image::History;
 use crate::spec::name::{Repository, Tag};
-use crate::spec::v1::{Place, V1Id};
+use crate::spec::v1::{ChainLink, V1Id};
 
 /// Where v1 images are stored.
 pub trait V1Store {
@@ -30,18 +32,18 @@ pub trait V1Store {
 }
 
 /// The chains of a store, turned into a draft.
-pub struct Chains<'a> {
+pub struct V1Chains<'a> {
     store: &'a dyn V1Store,
-    rules: &'a Rules,
+    rules: &'a ImportOptions,
     /// What was made of them.
     pub draft: Draft,
     images: BTreeMap<V1Id, (StoredV1, JobId)>,
     tops: BTreeMap<V1Id, ManifestId>,
 }
 
-impl<'a> Chains<'a> {
+impl<'a> V1Chains<'a> {
     /// Begins a draft.
-    pub fn new(store: &'a dyn V1Store, rules: &'a Rules, draft: Draft) -> Self {
+    pub fn new(store: &'a dyn V1Store, rules: &'a ImportOptions, draft: Draft) -> Self {
         Self {
             store,
             rules,
@@ -68,12 +70,12 @@ impl<'a> Chains<'a> {
         };
         self.tops.insert(top, manifest);
         let v1 = self.rules.v1.then_some(top);
-        self.draft.roots.push(Root {
+        self.draft.roots.push(RootManifest {
             repository,
             tag,
             manifest,
             v1,
-            called: format!("`{}`", shown(called)),
+            called: format!("`{}`", escaped(called)),
         });
         Ok(())
     }
@@ -84,13 +86,13 @@ impl<'a> Chains<'a> {
         let mut next = Some(top);
         while let Some(id) = next {
             if !seen.insert(id) {
-                bail_bad!(
+                bail_invalid!(
                     "the parents of the image {top} in {} form a cycle",
                     self.draft.origin
                 );
             }
             if seen.len() > MAX_CHAIN {
-                bail_bad!(
+                bail_invalid!(
                     "the image {top} in {} has more than {MAX_CHAIN} layers",
                     self.draft.origin
                 );
@@ -110,8 +112,8 @@ impl<'a> Chains<'a> {
                 .v1
                 .extend(chain.into_iter().map(|(id, image, _)| (id, image)));
         }
-        self.draft.manifests.push(Planned::Made {
-            config: Config::Legacy(json),
+        self.draft.manifests.push(ManifestSource::Made {
+            config: ConfigSource::Legacy(json),
             layers,
         });
         Ok(self.draft.manifests.len() - 1)
@@ -131,12 +133,12 @@ impl<'a> Chains<'a> {
         }
         let content = self.store.json(id)?;
         let json = self.draft.read_json(&content)?;
-        let place = Place::parse(&json)
+        let place = ChainLink::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         History::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         if place.id != id {
-            bail_bad!("{} has the id {}", content.origin(), place.id);
+            bail_invalid!("{} has the id {}", content.origin(), place.id);
         }
         let (blob, layer) = self.store.add_layer(&mut self.draft, id, &json)?;
         let image = (

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-use crate::error::shown;
+use crate::error::escaped;
 use crate::fsx;
 use crate::import::draft::Draft;
 use crate::import::request::Request;
 use crate::import::staging::Staging;
-use crate::note::{Kind, Note};
+use crate::note::{Note, NoteKind};
 use crate::progress::Progress;
 use crate::source::Opened;
 use crate::source::archive::Archive;
@@ -28,7 +28,7 @@ pub(super) fn load(
 ) -> anyhow::Result<Vec<Draft>> {
     let output = fsx::canonical(output);
     let mut drafts = Vec::new();
-    let mut left_out = Draft::new(format!("`{}`", fsx::shown_path(root)));
+    let mut left_out = Draft::new(format!("`{}`", fsx::escaped_path(root)));
     let mut entries = WalkDir::new(root)
         .min_depth(1)
         .sort_by_file_name()
@@ -40,7 +40,7 @@ pub(super) fn load(
             entries.skip_current_dir();
             continue;
         }
-        let origin = format!("`{}`", fsx::shown_path(path));
+        let origin = format!("`{}`", fsx::escaped_path(path));
         let opened = if kind.is_dir() {
             Opened::Folder(path.to_path_buf())
         } else if kind.is_file() && Archive::looks_like_one(path)? {
@@ -70,7 +70,7 @@ pub(super) fn load(
             None if kind.is_dir() => {}
             None => left_out
                 .notes
-                .push(Kind::Leftover.note(format!("{origin} is not an image"))),
+                .push(NoteKind::Leftover.note(format!("{origin} is not an image"))),
         }
     }
     drafts.push(left_out);
@@ -83,9 +83,9 @@ fn no_image(path: &Path, origin: &str) -> Note {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_named_so = ARCHIVES.iter().any(|ending| name.ends_with(ending));
     if is_named_so {
-        Kind::Fault.note(format!("{origin} is left out: it is not an archive"))
+        NoteKind::Fault.note(format!("{origin} is left out: it is not an archive"))
     } else {
-        Kind::Leftover.note(format!("{origin} is not an image"))
+        NoteKind::Leftover.note(format!("{origin} is not an image"))
     }
 }
 
@@ -110,9 +110,9 @@ fn drop_nameless(drafts: &mut [Draft], left_out: &mut Draft) {
         draft.roots.retain(|root| {
             let named = root.repository.is_some();
             if !named {
-                left_out.notes.push(Kind::Leftover.note(format!(
+                left_out.notes.push(NoteKind::Leftover.note(format!(
                     "{} in {origin} is left out: it has no name",
-                    shown(&root.called)
+                    escaped(&root.called)
                 )));
             }
             named

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::shown;
+use crate::error::escaped;
 use crate::spec::digest::Digest;
 
 /// A pointer to content, as in `descriptor.md`.
@@ -85,7 +85,7 @@ impl std::str::FromStr for Platform {
             }
             _ => anyhow::bail!(
                 "`{}` is no platform, such as `linux/amd64` or `linux/arm/v7`",
-                shown(text)
+                escaped(text)
             ),
         }
     }
@@ -96,10 +96,10 @@ impl fmt::Display for Platform {
         if self.os.is_empty() && self.architecture.is_empty() {
             return f.write_str("-");
         }
-        write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
+        write!(f, "{}/{}", escaped(&self.os), escaped(&self.architecture))?;
         self.variant
             .as_ref()
-            .map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
+            .map_or(Ok(()), |variant| write!(f, "/{}", escaped(variant)))
     }
 }
 

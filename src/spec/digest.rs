@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{bad, shown};
+use crate::error::{escaped, invalid_input};
 
 /// A sha256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ impl Digest {
     /// # Errors
     /// When it is anything else.
     pub fn from_hex(hex: &str) -> anyhow::Result<Self> {
-        let invalid = || bad(format!("`{}` is no sha256 in hex", shown(hex)));
+        let invalid = || invalid_input(format!("`{}` is no sha256 in hex", escaped(hex)));
         let digits = hex.as_bytes();
         let mut out = [0; 32];
         if digits.len() != 64 {
@@ -60,11 +60,11 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match text.split_once(':') {
             Some(("sha256", hex)) => Self::from_hex(hex),
-            Some((algorithm, _)) => Err(bad(format!(
+            Some((algorithm, _)) => Err(invalid_input(format!(
                 "digest algorithm `{}` is not supported, only sha256 is",
-                shown(algorithm)
+                escaped(algorithm)
             ))),
-            None => Err(bad(format!("`{}` is no digest", shown(text)))),
+            None => Err(invalid_input(format!("`{}` is no digest", escaped(text)))),
         }
     }
 }

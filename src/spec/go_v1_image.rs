@@ -7,8 +7,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::bail_bad;
-use crate::error::{bad, shown};
+use crate::bail_invalid;
+use crate::error::{escaped, invalid_input};
 use crate::spec::json::{RawObject, go_string};
 
 /// Whether Docker takes the JSON through its structs, which its `docker_version` decides.
@@ -178,7 +178,7 @@ impl<'a> Fields<'a> {
         for (name, raw) in RawObject::parse(json)?.0 {
             if keys.iter().any(|key| name.eq_ignore_ascii_case(key)) {
                 let value = serde_json::from_str(raw.get())
-                    .map_err(|error| bad(format!("`{}`: {error}", shown(&name))))?;
+                    .map_err(|error| invalid_input(format!("`{}`: {error}", escaped(&name))))?;
                 map.insert(name, value);
             }
         }
@@ -188,9 +188,9 @@ impl<'a> Fields<'a> {
     fn of(value: &'a Value) -> anyhow::Result<Self> {
         match value {
             Value::Object(map) => Ok(Self(std::borrow::Cow::Borrowed(map))),
-            _ => bail_bad!(
+            _ => bail_invalid!(
                 "no v1 image JSON: `{}` is no object",
-                shown(value.to_string())
+                escaped(value.to_string())
             ),
         }
     }
@@ -308,7 +308,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn mistyped(key: &str) -> anyhow::Error {
-    bad(format!("`{key}` is of a type that Docker does not load"))
+    invalid_input(format!("`{key}` is of a type that Docker does not load"))
 }
 
 #[cfg(test)]

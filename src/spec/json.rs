@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 
 /// A JSON object with its keys in order and each value's raw text.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl<'a> RawObject<'a> {
     pub fn parse(bytes: &'a [u8]) -> anyhow::Result<Self> {
         match serde_json::from_slice(bytes) {
             Ok(object) => Ok(object),
-            Err(error) => bail_bad!("no JSON object: {error}"),
+            Err(error) => bail_invalid!("no JSON object: {error}"),
         }
     }
 
@@ -91,7 +91,7 @@ impl<'a> RawObject<'a> {
         self.get(key)
             .map_or(Ok(None), |raw| match serde_json::from_str(raw) {
                 Ok(text) => Ok(text),
-                Err(error) => bail_bad!("`{key}` is no string: {error}"),
+                Err(error) => bail_invalid!("`{key}` is no string: {error}"),
             })
     }
 }

@@ -4,8 +4,8 @@
 //! `legacyLoadImage`, `image/v1/imagev1.go` `HistoryFromConfig`, `MakeConfigFromV1Config`): the
 //! top's JSON without what belongs to v1, plus `rootfs` and one `history` entry for each image.
 
-use crate::bail_bad;
-use crate::error::{bad, shown};
+use crate::bail_invalid;
+use crate::error::{escaped, invalid_input};
 use crate::spec::digest::Digest;
 use crate::spec::go_v1_image::{self, History};
 use crate::spec::json::{RawObject, go_map, go_string};
@@ -18,7 +18,7 @@ use crate::spec::json::{RawObject, go_map, go_string};
 /// When a JSON is not what Docker could load.
 pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result<Vec<u8>> {
     let Some(top) = chain.last().map(AsRef::as_ref) else {
-        bail_bad!("an image without a chain")
+        bail_invalid!("an image without a chain")
     };
     let object = RawObject::parse(top)?;
     let normalised = if go_v1_image::is_normalised(object.string("docker_version")?.as_deref()) {
@@ -99,7 +99,12 @@ pub(super) fn go_time(text: Option<&str>) -> anyhow::Result<String> {
     let Some(text) = text else {
         return Ok("0001-01-01T00:00:00Z".into());
     };
-    let invalid = || bad(format!("`created` is `{}`, no RFC 3339 time", shown(text)));
+    let invalid = || {
+        invalid_input(format!(
+            "`created` is `{}`, no RFC 3339 time",
+            escaped(text)
+        ))
+    };
     let (seconds, rest) = text.split_at_checked(19).ok_or_else(invalid)?;
     let shape: String = seconds
         .chars()

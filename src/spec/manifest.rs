@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::bail_bad;
-use crate::error::{bad, shown};
+use crate::bail_invalid;
+use crate::error::{escaped, invalid_input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{
@@ -27,7 +27,7 @@ pub const MAX_LAYERS: usize = 1024;
 
 /// What a manifest points to.
 #[derive(Clone, Debug)]
-pub enum Body {
+pub enum ManifestKind {
     /// An image or artifact.
     Image {
         /// The config.
@@ -51,7 +51,7 @@ pub struct Manifest {
     /// The type to serve them as.
     pub media_type: &'static str,
     /// What it points to.
-    pub body: Body,
+    pub kind: ManifestKind,
     /// What it is attached to.
     pub subject: Option<Digest>,
     /// What artifact it is, by `referrers` of the distribution-spec: its `artifactType`, else the
@@ -92,40 +92,40 @@ impl Manifest {
     /// # Errors
     /// When it is no manifest, contradicts its descriptor, or is of an unsupported kind.
     pub fn parse(bytes: Arc<[u8]>, described: Option<&str>) -> anyhow::Result<Self> {
-        let fields: Fields =
-            serde_json::from_slice(&bytes).map_err(|error| bad(format!("no manifest: {error}")))?;
+        let fields: Fields = serde_json::from_slice(&bytes)
+            .map_err(|error| invalid_input(format!("no manifest: {error}")))?;
         let media_type = fields.media_type(described)?;
         let digest = fields.digest(&bytes)?;
-        let body = match (
+        let kind = match (
             fields.config,
             fields.layers,
             fields.manifests,
             fields.fs_layers,
         ) {
             (_, _, None, Some(layers)) => {
-                Body::Schema1(layers.into_iter().map(|layer| layer.blob_sum).collect())
+                ManifestKind::Schema1(layers.into_iter().map(|layer| layer.blob_sum).collect())
             }
-            (None, None, Some(manifests), None) => Body::Index(manifests),
+            (None, None, Some(manifests), None) => ManifestKind::Index(manifests),
             (_, Some(layers), _, _) if layers.len() > MAX_LAYERS => {
-                bail_bad!("it has more than {MAX_LAYERS} layers")
+                bail_invalid!("it has more than {MAX_LAYERS} layers")
             }
-            (Some(config), layers, None, None) => Body::Image {
+            (Some(config), layers, None, None) => ManifestKind::Image {
                 config,
                 layers: layers.unwrap_or_default(),
             },
-            _ => bail_bad!("no manifest: neither an image nor an index"),
+            _ => bail_invalid!("no manifest: neither an image nor an index"),
         };
-        let artifact_type = fields.artifact_type.or_else(|| match &body {
-            Body::Image { config, .. } => Some(config.media_type.clone()),
+        let artifact_type = fields.artifact_type.or_else(|| match &kind {
+            ManifestKind::Image { config, .. } => Some(config.media_type.clone()),
             _ => None,
         });
-        let is_image = matches!(&body, Body::Image { config, .. } if media_type::is_image_config(&config.media_type));
+        let is_image = matches!(&kind, ManifestKind::Image { config, .. } if media_type::is_image_config(&config.media_type));
         let is_attachment = fields.subject.is_some() || !is_image;
         Ok(Self {
             digest,
             bytes,
             media_type,
-            body,
+            kind,
             annotations: fields.annotations.filter(|_| is_attachment),
             subject: fields.subject.map(|subject| subject.digest),
             artifact_type,
@@ -155,7 +155,7 @@ impl Manifest {
 
     /// The children of an index; empty for anything else.
     pub fn children(&self) -> &[Descriptor] {
-        if let Body::Index(children) = &self.body {
+        if let ManifestKind::Index(children) = &self.kind {
             children
         } else {
             &[]
@@ -165,8 +165,8 @@ impl Manifest {
     /// Whether it is an image that can run: not an index, nor an artifact, which may come with the
     /// config of an image too (cosign, in-toto) but has no file system in its layers.
     pub fn is_image(&self) -> bool {
-        match &self.body {
-            Body::Image { config, layers } => {
+        match &self.kind {
+            ManifestKind::Image { config, layers } => {
                 let is_tar = |layer: &Descriptor| {
                     media_type::layer_kind(&layer.media_type) != LayerKind::Other
                 };
@@ -179,9 +179,9 @@ impl Manifest {
     /// The blobs that a registry must serve with it, the config first; layers that must not be
     /// distributed are left out.
     pub fn blobs(&self) -> Vec<Blob> {
-        match &self.body {
-            Body::Index(_) => Vec::new(),
-            Body::Schema1(layers) => layers
+        match &self.kind {
+            ManifestKind::Index(_) => Vec::new(),
+            ManifestKind::Schema1(layers) => layers
                 .iter()
                 .map(|digest| Blob {
                     digest: *digest,
@@ -189,7 +189,7 @@ impl Manifest {
                     kind: Some(LayerKind::Tar),
                 })
                 .collect(),
-            Body::Image { config, layers } => {
+            ManifestKind::Image { config, layers } => {
                 let blob = |descriptor: &Descriptor, kind| Blob {
                     digest: descriptor.digest,
                     size: Some(descriptor.size),
@@ -238,9 +238,9 @@ impl Fields {
             _ if self.fs_layers.is_some() && signed => DOCKER_SCHEMA1,
             _ if self.fs_layers.is_some() => DOCKER_SCHEMA1_UNSIGNED,
             Some(text) => known(text).ok_or_else(|| {
-                bad(format!(
+                invalid_input(format!(
                     "manifests of type `{}` are not supported",
-                    shown(text)
+                    escaped(text)
                 ))
             })?,
             None if self.manifests.is_some() => OCI_INDEX,
@@ -254,7 +254,7 @@ impl Fields {
             _ => self.config.is_some(),
         };
         if !fits {
-            bail_bad!("a manifest of type `{media_type}` lacks its content");
+            bail_invalid!("a manifest of type `{media_type}` lacks its content");
         }
         Ok(media_type)
     }
@@ -270,7 +270,7 @@ impl Fields {
         else {
             return Ok(Digest::of(bytes));
         };
-        let broken = || bad("the signature of the schema 1 manifest is broken");
+        let broken = || invalid_input("the signature of the schema 1 manifest is broken");
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
         let protected =
             decode(&signature.first().ok_or_else(broken)?.protected).map_err(|_| broken())?;

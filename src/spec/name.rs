@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::bail_bad;
-use crate::error::{WithHint as _, bad, shown};
+use crate::bail_invalid;
+use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::spec::digest::Digest;
 
 /// The longest name of a repository that clients take.
@@ -33,10 +33,10 @@ impl FromStr for Repository {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         if text.is_empty() || text.len() > MAX_NAME || !text.split('/').all(is_component) {
-            bail_bad!("`{}` is no repository name", shown(text));
+            bail_invalid!("`{}` is no repository name", escaped(text));
         }
         if short(text) == "index.html" {
-            return Err(bad(
+            return Err(invalid_input(
                 "the repository `index.html` would lie in the way of `v2/index.html`",
             ))
             .hint("give it another name with `SOURCE=NAME`");
@@ -53,7 +53,7 @@ impl Repository {
 
     /// The names under which clients ask for it: `x` is also asked for as `library/x`, unless that is
     /// longer than a name can be.
-    pub fn published(&self) -> Vec<String> {
+    pub fn aliases(&self) -> Vec<String> {
         let mut names = vec![self.0.to_string()];
         let full = self.with_namespace();
         if full != names[0] && full.len() <= MAX_NAME {
@@ -145,10 +145,10 @@ impl FromStr for Tag {
             && text.starts_with(word)
             && text.chars().all(|c| word(c) || c == '.' || c == '-');
         if !legal {
-            bail_bad!("`{}` is no tag", shown(text));
+            bail_invalid!("`{}` is no tag", escaped(text));
         }
         if matches!(text, "index.html" | "index.json") {
-            return Err(bad(format!(
+            return Err(invalid_input(format!(
                 "the tag `{text}` is the name of a file that lists tags"
             )))
             .hint("give the image another tag");
@@ -282,18 +282,16 @@ pub fn check_shadowing<'a>(
     repositories: impl Iterator<Item = &'a Repository> + Clone,
     place: impl Fn(&Repository) -> String,
 ) -> anyhow::Result<()> {
-    let names: std::collections::BTreeSet<String> = repositories
-        .clone()
-        .flat_map(Repository::published)
-        .collect();
+    let names: std::collections::BTreeSet<String> =
+        repositories.clone().flat_map(Repository::aliases).collect();
     for repository in repositories {
-        for name in repository.published() {
+        for name in repository.aliases() {
             let slashes = name.match_indices('/').map(|(at, _)| at);
             for at in slashes {
                 let component = name[at + 1..].split('/').next().unwrap_or_default();
                 if RESERVED.contains(&component) && names.contains(&name[..at]) {
                     let other: Repository = name[..at].parse()?;
-                    return Err(bad(format!(
+                    return Err(invalid_input(format!(
                         "the repository `{repository}`{} would lie in the files of `{other}`{}",
                         place(repository),
                         place(&other)
@@ -345,9 +343,9 @@ mod tests {
     fn what_is_published_is_a_name() {
         for (length, names) in [(1, 2), (247, 2), (248, 1), (255, 1)] {
             let repository: Repository = "x".repeat(length).parse().unwrap();
-            let published = repository.published();
-            assert_eq!(published.len(), names, "{length}");
-            for name in published {
+            let aliases = repository.aliases();
+            assert_eq!(aliases.len(), names, "{length}");
+            for name in aliases {
                 assert_eq!(name.parse::<Repository>().unwrap(), repository);
             }
         }

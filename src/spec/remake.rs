@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::error::bad;
+use crate::error::invalid_input;
 use crate::spec::digest::Digest;
 use crate::spec::json::RawObject;
 use crate::spec::media_type::{
@@ -18,7 +18,7 @@ pub const REFERENCE: &str = "vnd.docker.reference.digest";
 
 /// A blob of a made manifest.
 #[derive(Clone, Copy, Debug)]
-pub struct Made {
+pub struct MadeBlob {
     /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.
@@ -29,19 +29,19 @@ pub struct Made {
 
 /// A compact Docker schema 2 manifest with the fields in the order of Docker, which 1.10 reads. An
 /// image with zstd layers, which schema 2 does not know, gets an OCI manifest.
-pub fn manifest(config: Made, layers: &[Made]) -> Vec<u8> {
+pub fn manifest(config: MadeBlob, layers: &[MadeBlob]) -> Vec<u8> {
     let docker = !layers.iter().any(|layer| layer.zstd);
     let (own, config_type) = if docker {
         (DOCKER_MANIFEST, DOCKER_CONFIG)
     } else {
         (OCI_MANIFEST, OCI_CONFIG)
     };
-    let layer_type = |layer: &Made| match (docker, layer.zstd) {
+    let layer_type = |layer: &MadeBlob| match (docker, layer.zstd) {
         (true, _) => DOCKER_LAYER_GZIP,
         (false, true) => OCI_LAYER_ZSTD,
         (false, false) => OCI_LAYER_GZIP,
     };
-    let descriptor = |media_type: &str, made: &Made| {
+    let descriptor = |media_type: &str, made: &MadeBlob| {
         format!(
             r#"{{"mediaType":"{media_type}","size":{},"digest":"{}"}}"#,
             made.size, made.digest
@@ -63,7 +63,10 @@ pub fn manifest(config: Made, layers: &[Made]) -> Vec<u8> {
 ///
 /// # Errors
 /// When the manifest has no list of layers.
-pub fn with_layers(manifest: &[u8], replaced: &BTreeMap<Digest, Made>) -> anyhow::Result<Vec<u8>> {
+pub fn with_layers(
+    manifest: &[u8],
+    replaced: &BTreeMap<Digest, MadeBlob>,
+) -> anyhow::Result<Vec<u8>> {
     edit_list(manifest, "layers", |descriptor| {
         let digest = digest_in(descriptor)?;
         if let Some(made) = digest.and_then(|digest| replaced.get(&digest)) {
@@ -128,9 +131,9 @@ fn edit_list(
     let object = RawObject::parse(bytes)?;
     let list = object
         .get(key)
-        .ok_or_else(|| bad(format!("`{key}` is missing")))?;
-    let list: Vec<&RawValue> =
-        serde_json::from_str(list).map_err(|error| bad(format!("`{key}` is no list: {error}")))?;
+        .ok_or_else(|| invalid_input(format!("`{key}` is missing")))?;
+    let list: Vec<&RawValue> = serde_json::from_str(list)
+        .map_err(|error| invalid_input(format!("`{key}` is no list: {error}")))?;
     let edited: Vec<Box<RawValue>> = list
         .iter()
         .map(|raw| {
@@ -179,7 +182,7 @@ mod tests {
             a = digest('a'),
             b = digest('b')
         );
-        let made = Made {
+        let made = MadeBlob {
             digest: digest('c'),
             size: 5,
             zstd: false,

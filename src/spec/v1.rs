@@ -14,8 +14,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::bail_bad;
-use crate::error::{bad, shown};
+use crate::bail_invalid;
+use crate::error::{escaped, invalid_input};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::json::{RawObject, go_map};
@@ -37,7 +37,7 @@ impl FromStr for V1Id {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match Digest::from_hex(text) {
             Ok(digest) => Ok(Self(digest)),
-            Err(_) => bail_bad!("`{}` is no v1 image id", shown(text)),
+            Err(_) => bail_invalid!("`{}` is no v1 image id", escaped(text)),
         }
     }
 }
@@ -73,13 +73,13 @@ impl Config {
         struct RootFs {
             diff_ids: Option<Vec<Digest>>,
         }
-        let object =
-            RawObject::parse(bytes).map_err(|error| bad(format!("no image config: {error}")))?;
+        let object = RawObject::parse(bytes)
+            .map_err(|error| invalid_input(format!("no image config: {error}")))?;
         let Some(rootfs) = object.get("rootfs") else {
-            bail_bad!("no image config: `rootfs` is missing")
+            bail_invalid!("no image config: `rootfs` is missing")
         };
         let rootfs: RootFs = serde_json::from_str(rootfs)
-            .map_err(|error| bad(format!("no image config: {error}")))?;
+            .map_err(|error| invalid_input(format!("no image config: {error}")))?;
         let platform = Platform {
             architecture: object.string("architecture")?.unwrap_or_default(),
             os: object.string("os")?.unwrap_or_default(),
@@ -165,21 +165,23 @@ pub fn checksum(json: &[u8]) -> Hasher {
 
 /// What the JSON of a v1 image says of its place in a chain.
 #[derive(Debug, PartialEq)]
-pub struct Place {
+pub struct ChainLink {
     /// The image.
     pub id: V1Id,
     /// The image below it.
     pub parent: Option<V1Id>,
 }
 
-impl Place {
+impl ChainLink {
     /// Reads the JSON of a v1 image.
     ///
     /// # Errors
     /// When it is no object, or `id` or `parent` are no ids.
     pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
         let object = RawObject::parse(json)?;
-        let id = object.string("id")?.ok_or_else(|| bad("`id` is missing"))?;
+        let id = object
+            .string("id")?
+            .ok_or_else(|| invalid_input("`id` is missing"))?;
         let parent = object.string("parent")?.filter(|parent| !parent.is_empty());
         Ok(Self {
             id: id.parse()?,
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn places_are_read_strictly() {
         let one = "1".repeat(64);
-        let parse = |text: &str| Place::parse(text.replace("ID", &one).as_bytes());
+        let parse = |text: &str| ChainLink::parse(text.replace("ID", &one).as_bytes());
         assert_eq!(parse(r#"{"id":"ID"}"#).unwrap().parent, None);
         assert_eq!(parse(r#"{"id":"ID","parent":""}"#).unwrap().parent, None);
         assert_eq!(

@@ -23,14 +23,14 @@ pub struct Disk {
 
 impl Disk {
     /// Makes the folder if need be and takes its lock. With `link` files of sources may be linked into staging.
-    /// Before waiting for another writer `busy` is called, which may refuse to.
+    /// Before waiting for another writer `on_contention` is called, which may refuse to.
     ///
     /// # Errors
-    /// When the folder cannot be written, or what `busy` says.
+    /// When the folder cannot be written, or what `on_contention` says.
     pub(super) fn open(
         root: &Path,
         link: bool,
-        busy: impl FnOnce() -> anyhow::Result<()>,
+        on_contention: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let private = root.join(PRIVATE);
         let mut fresh = Vec::new();
@@ -41,7 +41,7 @@ impl Disk {
         }
         Ok(Self {
             root: root.to_owned(),
-            _lock: Some(writable(fsx::lock(&private.join("lock"), busy))?),
+            _lock: Some(writable(fsx::lock(&private.join("lock"), on_contention))?),
             staging: writable(clean_staging(private.join("staging"), link))?,
             fresh,
         })

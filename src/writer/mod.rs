@@ -4,7 +4,7 @@
 //! SITE/.stillage/     never served; may be deleted while nothing runs
 //!   lock              flock of the one writer; the file stays
 //!   staging/          content on its way in; left behind only by a run that died
-//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what was learnt of layers
+//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|incomplete_for_v1>, what was learnt of layers
 //!   sources           <key> <blob>, which layers came of which files: see sources.rs
 //!   pending           the repositories whose pointers a run was about to change
 //!   catalogue         what the file system says of the index.json that a run left: see Site::is_own
@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
-use crate::import::ingest::{Known, Stored};
+use crate::import::ingest::{BlobCache, Stored};
 use crate::layer::Tar;
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::{Apis, Catalogue};
@@ -28,10 +28,10 @@ use crate::spec::name::Repository;
 use crate::writer::disk::Disk;
 
 pub mod disk;
-mod sources;
-mod sweep;
-pub mod unplanned;
-mod unsynced;
+mod fsync_batch;
+mod source_cache;
+mod stale_pointers;
+pub mod unreferenced;
 pub mod write;
 
 /// A site opened for writing, or for a dry run.
@@ -46,7 +46,7 @@ pub struct Site {
     layers: BTreeMap<Digest, Layer>,
     /// Layers by the key of the content that they came of.
     sources: BTreeMap<Digest, Digest>,
-    made: BTreeMap<Digest, Digest>,
+    compressed_here: BTreeMap<Digest, Digest>,
     is_own: bool,
 }
 
@@ -56,7 +56,7 @@ struct Layer {
     size: u64,
     tar: Tar,
     /// Whether it was compressed here.
-    made: bool,
+    compressed_here: bool,
 }
 
 const PRIVATE: &str = ".stillage";
@@ -68,16 +68,16 @@ const MAX_PRIVATE: u64 = 1 << 30;
 impl Site {
     /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
     /// no lock. With `link` files of sources may be linked into staging. Before waiting for another
-    /// writer `busy` is called, which may refuse to.
+    /// writer `on_contention` is called, which may refuse to.
     ///
     /// # Errors
-    /// When there is something else at the path, it cannot be written, or what `busy` says.
+    /// When there is something else at the path, it cannot be written, or what `on_contention` says.
     pub fn open(
         root: &Path,
         apis: Apis,
         dry_run: bool,
         link: bool,
-        busy: impl FnOnce() -> anyhow::Result<()>,
+        on_contention: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<(Self, Catalogue)> {
         let files = SiteFiles::new(root);
         refuse_foreign(&files)?;
@@ -85,7 +85,7 @@ impl Site {
         let disk = if dry_run {
             Disk::unchanging(root)
         } else {
-            Disk::open(root, link, busy)?
+            Disk::open(root, link, on_contention)?
         };
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
@@ -103,10 +103,10 @@ impl Site {
             .into_iter()
             .collect();
         let layers = read_layers(&private.join("layers"))?;
-        let sources = read_lines(&private.join(sources::FILE), sources::parse)?;
-        let made = layers
+        let sources = read_lines(&private.join(source_cache::FILE), source_cache::parse)?;
+        let compressed_here = layers
             .iter()
-            .filter(|(_, layer)| layer.made)
+            .filter(|(_, layer)| layer.compressed_here)
             .map(|(blob, layer)| (layer.tar.diff_id, *blob))
             .collect();
         Ok((
@@ -116,7 +116,7 @@ impl Site {
                 pending,
                 layers,
                 sources: sources.into_iter().collect(),
-                made,
+                compressed_here,
                 is_own,
             },
             catalogue,
@@ -134,17 +134,24 @@ impl Site {
                 let layer = Layer {
                     size: stored.size,
                     tar,
-                    made: stored.made,
+                    compressed_here: stored.compressed_here,
                 };
-                self.layers.entry(stored.digest).or_insert(layer).made |= stored.made;
+                self.layers
+                    .entry(stored.digest)
+                    .or_insert(layer)
+                    .compressed_here |= stored.compressed_here;
             }
         }
         if self.layers.len() == before {
             return Ok(());
         }
         let line = |(blob, layer): (&Digest, &Layer)| {
-            let origin = if layer.made { "made" } else { "kept" };
-            let shape = if layer.tar.lacking {
+            let origin = if layer.compressed_here {
+                "made"
+            } else {
+                "kept"
+            };
+            let shape = if layer.tar.incomplete_for_v1 {
                 "lacking"
             } else {
                 "whole"
@@ -221,7 +228,7 @@ fn mark(files: &SiteFiles) -> anyhow::Result<Option<String>> {
     Ok(meta.map(text))
 }
 
-impl Known for Site {
+impl BlobCache for Site {
     fn blob(&self, digest: &Digest) -> Option<Content> {
         self.files.blob(digest).ok().flatten()
     }
@@ -231,7 +238,7 @@ impl Known for Site {
     }
 
     fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)> {
-        let blob = self.made.get(diff_id)?;
+        let blob = self.compressed_here.get(diff_id)?;
         let content = self.blob(blob)?;
         let is_whole = self
             .layers
@@ -285,19 +292,19 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
         return None;
     };
     // The last line may be cut: the file is replaced without waiting for the disk.
-    let lacking = match *shape {
+    let incomplete_for_v1 = match *shape {
         "lacking" => true,
         "whole" => false,
         _ => return None,
     };
     let tar = Tar {
         diff_id: Digest::from_hex(diff_id).ok()?,
-        lacking,
+        incomplete_for_v1,
     };
     let layer = Layer {
         size: size.parse().ok()?,
         tar,
-        made: *origin == "made",
+        compressed_here: *origin == "made",
     };
     Some((Digest::from_hex(blob).ok()?, layer))
 }
@@ -306,12 +313,12 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
 mod tests {
     use super::*;
 
-    /// Half of `lacking` was read as `whole`, and v1 got a layer in which old clients miss something.
+    /// Half of `incomplete_for_v1` was read as `whole`, and v1 got a layer in which old clients miss something.
     #[test]
     fn a_line_that_was_cut_is_no_line() {
         let hex = "0".repeat(64);
         let line = format!("{hex} 12 {hex} made lacking");
-        assert!(layer_of_line(&line).unwrap().1.tar.lacking);
+        assert!(layer_of_line(&line).unwrap().1.tar.incomplete_for_v1);
         for length in 0..line.len() {
             assert!(layer_of_line(&line[..length]).is_none(), "{length}");
         }

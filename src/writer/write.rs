@@ -1,7 +1,7 @@
 //! Writing a site so that it is never half there.
 //!
 //! Stage by stage ([`Stage`]): new files go to staging and are made durable, then they get their names; the
-//! next stage makes the names durable too ([`Unsynced`]). A file that is there already
+//! next stage makes the names durable too ([`FsyncBatch`]). A file that is there already
 //! keeps its inode: pointers are compared, content is known by its name and length.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
-use crate::writer::unplanned::Paths;
-use crate::writer::unsynced::Unsynced;
+use crate::writer::fsync_batch::FsyncBatch;
+use crate::writer::unreferenced::Paths;
 use crate::writer::{PENDING, Site};
 
 /// The longest file of lines about tags that is read, in bytes.
@@ -30,7 +30,7 @@ const MAX_LINES: u64 = 64 << 20;
 
 /// What writing changed, or would change.
 #[derive(Debug, Default, Serialize)]
-pub struct Changes {
+pub struct FileChanges {
     /// Files written.
     pub files: u64,
     /// Their bytes, without links.
@@ -41,7 +41,7 @@ pub struct Changes {
     pub deleted: u64,
 }
 
-impl Changes {
+impl FileChanges {
     /// Whether everything was there already.
     pub fn is_nothing(&self) -> bool {
         self.files + self.links + self.deleted == 0
@@ -60,7 +60,7 @@ impl Site {
         plan: &Plan<'_>,
         dropped: &BTreeSet<&Repository>,
         is_whole: bool,
-    ) -> anyhow::Result<Changes> {
+    ) -> anyhow::Result<FileChanges> {
         let writer = Writer {
             site: self,
             plan,
@@ -73,14 +73,14 @@ impl Site {
             .keys()
             .chain(dropped.iter().copied())
             .collect();
-        let mut unsynced = Unsynced::new(&self.disk);
+        let mut batch = FsyncBatch::new(&self.disk);
         let staged = Mutex::default();
         parts
             .par_iter()
             .try_for_each(|part| writer.part(*part, &staged))?;
         let staged = staged.into_inner().unwrap_or_default();
         let changed = !staged.is_empty();
-        writer.place_all(staged, &repositories, &mut unsynced)?;
+        writer.place_all(staged, &repositories, &mut batch)?;
         repositories
             .par_iter()
             .try_for_each(|repository| writer.sweep(repository, dropped.contains(repository)))?;
@@ -94,7 +94,7 @@ impl Site {
             if is_swept {
                 self.disk.sync_all()?;
             } else {
-                unsynced.sync()?;
+                batch.sync()?;
             }
             self.clear_pending()?;
             if self.is_own() {
@@ -129,9 +129,9 @@ impl Counts {
         }
     }
 
-    fn into_changes(self) -> Changes {
+    fn into_changes(self) -> FileChanges {
         let deleted = self.deleted.into_inner().unwrap_or_default();
-        Changes {
+        FileChanges {
             files: self.files.into_inner(),
             bytes: self.bytes.into_inner(),
             links: self.links.into_inner(),
@@ -161,7 +161,7 @@ impl Writer<'_> {
         &self,
         mut staged: BTreeMap<Stage, Staged>,
         repositories: &BTreeSet<&Repository>,
-        unsynced: &mut Unsynced<'_>,
+        batch: &mut FsyncBatch<'_>,
     ) -> anyhow::Result<()> {
         for stages in Stage::GROUPS {
             let group = stages.iter().filter_map(|stage| staged.remove(stage));
@@ -169,30 +169,30 @@ impl Writer<'_> {
             if group.is_empty() {
                 continue;
             }
-            if stages.contains(&Stage::Name) {
+            if stages.contains(&Stage::Pointer) {
                 self.site.set_pending(repositories)?;
-                unsynced.named(&self.site.private(PENDING));
+                batch.named(&self.site.private(PENDING));
             }
-            self.place(&group, unsynced)?;
+            self.place(&group, batch)?;
         }
         Ok(())
     }
 
     /// Makes the staged files of a group durable and gives them their names, stage by stage.
-    fn place(&self, group: &[Staged], unsynced: &mut Unsynced<'_>) -> anyhow::Result<()> {
+    fn place(&self, group: &[Staged], batch: &mut FsyncBatch<'_>) -> anyhow::Result<()> {
         let staged = group.iter().flat_map(|stage| &stage.renames);
-        staged.for_each(|(from, _)| unsynced.file(from));
-        unsynced.sync()?;
+        staged.for_each(|(from, _)| batch.file(from));
+        batch.sync()?;
         for Staged { renames, links } in group {
             renames
                 .par_iter()
                 .try_for_each(|(from, to)| self.site.disk.rename(from, to))?;
             for (_, path) in renames {
-                unsynced.name(path);
+                batch.name(path);
             }
             self.link(links)?;
             for (_, path) in links {
-                unsynced.named(path);
+                batch.named(path);
             }
         }
         Ok(())
@@ -295,7 +295,7 @@ impl Writer<'_> {
             format!(
                 "cannot copy {} to `{}`",
                 content.origin(),
-                fsx::shown_path(to)
+                fsx::escaped_path(to)
             )
         })?;
         Ok(())

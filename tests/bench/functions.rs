@@ -17,7 +17,7 @@ use stillage::images::v1_images::V1Images;
 use stillage::images::{Images, memory_blob};
 use stillage::import::ingest::Stored;
 use stillage::import::staging::Staging;
-use stillage::layer::{self, Packing, Tar};
+use stillage::layer::{self, Compression, Tar};
 use stillage::plan::Plan;
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::{Apis, Catalogue};
@@ -146,10 +146,10 @@ fn images() -> Images {
     let mut images = Images::default();
     let diff_id = Digest::of(b"tar");
     let layer = Stored {
-        packing: Packing::Gzip,
+        compression: Compression::Gzip,
         tar: Some(Tar {
             diff_id,
-            lacking: false,
+            incomplete_for_v1: false,
         }),
         ..memory_blob(b"layer".to_vec())
     };

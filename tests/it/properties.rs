@@ -7,7 +7,7 @@ use stillage::site_files::catalogue::Catalogue;
 use stillage::spec::digest::Digest;
 use stillage::spec::manifest::Manifest;
 use stillage::spec::name::{Reference, Repository, Tag};
-use stillage::spec::v1::{self, Config, Place, V1Id};
+use stillage::spec::v1::{self, ChainLink, Config, V1Id};
 use stillage::spec::{legacy, remake};
 
 /// JSON text with all that JSON allows: white space, escapes, big numbers, repeated keys.
@@ -125,7 +125,7 @@ proptest! {
         for input in [text.as_bytes(), &bytes] {
             let _ = Manifest::parse(input.to_vec().into(), None);
             let _ = Config::parse(input);
-            let _ = Place::parse(input);
+            let _ = ChainLink::parse(input);
             let _ = Catalogue::parse(input);
             let _ = v1::top_json(input, id(&Digest::of(b"")), None);
             let _ = legacy::config(&[input], &[Digest::of(input)]);
@@ -140,7 +140,7 @@ proptest! {
     #[test]
     fn names_are_safe(text in "[a-zA-Z0-9._/:@-]{0,40}") {
         if let Ok(reference) = Reference::without_host(&text) {
-            for name in reference.repository.published() {
+            for name in reference.repository.aliases() {
                 prop_assert!(name.split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '_'])), "{}", name);
                 prop_assert_eq!(&name.parse::<Repository>().unwrap(), &reference.repository);
             }

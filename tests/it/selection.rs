@@ -6,9 +6,9 @@ use std::process::Output;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stillage::import::draft::Rules;
+use stillage::import::draft::ImportOptions;
 use stillage::import::selection::Selection;
-use stillage::ops::build::{self, Options};
+use stillage::ops::build::{self, BuildOptions};
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::Apis;
 use stillage::source::Source;
@@ -315,14 +315,14 @@ fn layers_that_are_left_out_are_not_read() {
             let site = place.path("counted");
             let _ = fs::remove_dir_all(&site);
             let progress: Arc<Progress> = Arc::default();
-            let options = Options {
+            let options = BuildOptions {
                 sources: vec![Source::parse(path.to_str().unwrap()).unwrap()],
                 output: site,
                 apis: Apis { v1: true, v2: true },
                 servers: std::collections::BTreeSet::default(),
-                rules: Rules {
+                rules: ImportOptions {
                     v1: true,
-                    ..Rules::default()
+                    ..ImportOptions::default()
                 },
                 selection: Selection::new(only, &[]).unwrap(),
                 last_wins: false,

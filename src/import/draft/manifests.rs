@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::bail_bad;
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::import::draft::{Draft, JobId, ManifestId, Planned, Rules};
+use crate::import::draft::{Draft, ImportOptions, JobId, ManifestId, ManifestSource};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::media_type::LayerKind;
 use crate::spec::name::Repository;
 use crate::spec::remake::REFERENCE;
@@ -35,7 +35,7 @@ impl Draft {
         &mut self,
         blobs: &dyn Blobs,
         descriptor: &Descriptor,
-        rules: &Rules,
+        rules: &ImportOptions,
     ) -> anyhow::Result<Option<ManifestId>> {
         self.add_nested(blobs, descriptor, rules, 0)
     }
@@ -44,7 +44,7 @@ impl Draft {
         &mut self,
         blobs: &dyn Blobs,
         descriptor: &Descriptor,
-        rules: &Rules,
+        rules: &ImportOptions,
         depth: usize,
     ) -> anyhow::Result<Option<ManifestId>> {
         if let Some(id) = self.kept_manifests.get(&descriptor.digest) {
@@ -54,15 +54,17 @@ impl Draft {
             return Ok(None);
         };
         if depth > MAX_NESTING {
-            bail_bad!(
+            bail_invalid!(
                 "{} is an index nested more than {MAX_NESTING} deep",
                 content.origin()
             );
         }
         let bytes = self.read_json(&content)?;
         let manifest = Arc::new(read_manifest(bytes, &content, descriptor)?);
-        let planned = match &manifest.body {
-            Body::Index(children) => self.index(blobs, children, &manifest, rules, depth)?,
+        let planned = match &manifest.kind {
+            ManifestKind::Index(children) => {
+                self.index(blobs, children, &manifest, rules, depth)?
+            }
             _ => self.image(blobs, &manifest, rules)?,
         };
         self.manifests.push(planned);
@@ -76,9 +78,9 @@ impl Draft {
         blobs: &dyn Blobs,
         children: &[Descriptor],
         manifest: &Arc<Manifest>,
-        rules: &Rules,
+        rules: &ImportOptions,
         depth: usize,
-    ) -> anyhow::Result<Planned> {
+    ) -> anyhow::Result<ManifestSource> {
         let mut present = Vec::new();
         for child in wanted(children, &rules.platforms) {
             present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
@@ -89,17 +91,20 @@ impl Draft {
                 .filter_map(|child| child.platform.as_ref())
                 .map(ToString::to_string)
                 .collect();
-            bail_bad!(
+            bail_invalid!(
                 "{} has no image of the index {} that is wanted; its platforms are {}",
                 self.origin,
                 manifest.digest,
                 there.join(", ")
             );
         }
-        let remade = present
-            .iter()
-            .any(|id| matches!(self.manifests[*id], Planned::Kept { remade: true, .. }));
-        Ok(Planned::Kept {
+        let remade = present.iter().any(|id| {
+            matches!(
+                self.manifests[*id],
+                ManifestSource::Kept { remade: true, .. }
+            )
+        });
+        Ok(ManifestSource::Kept {
             manifest: Arc::clone(manifest),
             blobs: Vec::new(),
             children: present,
@@ -111,14 +116,14 @@ impl Draft {
         &mut self,
         blobs: &dyn Blobs,
         manifest: &Arc<Manifest>,
-        rules: &Rules,
-    ) -> anyhow::Result<Planned> {
+        rules: &ImportOptions,
+    ) -> anyhow::Result<ManifestSource> {
         let mut ids: Vec<JobId> = Vec::new();
         let mut remade = false;
         for wanted in manifest.blobs() {
             let digest = wanted.digest;
             let Some(blob) = blobs.blob(&digest)? else {
-                bail_bad!(
+                bail_invalid!(
                     "the blob {digest} of the manifest {} is missing in {}",
                     manifest.digest,
                     self.origin
@@ -133,7 +138,7 @@ impl Draft {
                 ids.push(self.add_blob(blob, digest, wanted.size, measure));
             }
         }
-        Ok(Planned::Kept {
+        Ok(ManifestSource::Kept {
             manifest: Arc::clone(manifest),
             blobs: ids,
             children: Vec::new(),
@@ -236,7 +241,7 @@ fn read_manifest(
     let manifest = Manifest::parse(bytes, Some(&descriptor.media_type))
         .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
     if manifest.digest != descriptor.digest {
-        bail_bad!(
+        bail_invalid!(
             "{} has the digest {}, not {}",
             content.origin(),
             manifest.digest,
@@ -244,7 +249,7 @@ fn read_manifest(
         );
     }
     if manifest.bytes.len() as u64 != descriptor.size {
-        bail_bad!(
+        bail_invalid!(
             "{} has {} bytes, not {}",
             content.origin(),
             manifest.bytes.len(),

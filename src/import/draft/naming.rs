@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{WithHint as _, bad};
-use crate::import::draft::{Draft, Root};
-use crate::note::Kind;
+use crate::error::{WithHint as _, invalid_input};
+use crate::import::draft::{Draft, RootManifest};
+use crate::note::NoteKind;
 use crate::spec::name::{Reference, Repository, Tag};
 
 /// Names the images of a source: NAME alone keeps the tags that they have, else gives `latest`;
@@ -20,12 +20,12 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
             draft
                 .roots
                 .iter()
-                .filter(|root| !root.goes_along())
+                .filter(|root| !root.is_attachment())
                 .map(move |root| (index, root.manifest))
         })
         .collect();
     if name.tag.is_some() && images.len() != 1 {
-        return Err(bad(format!(
+        return Err(invalid_input(format!(
             "{origin} holds {} images, so one tag cannot name it",
             images.len()
         )))
@@ -35,7 +35,7 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
         ));
     }
     for root in drafts.iter_mut().flat_map(|draft| &mut draft.roots) {
-        if !root.goes_along() {
+        if !root.is_attachment() {
             root.tag = name
                 .tag
                 .clone()
@@ -63,7 +63,7 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
 pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
     for draft in drafts {
         if let Some(root) = draft.roots.iter().find(|root| root.repository.is_none()) {
-            return Err(bad(format!(
+            return Err(invalid_input(format!(
                 "{} in {} has no name",
                 root.called, draft.origin
             )))
@@ -105,7 +105,7 @@ pub fn last_wins(drafts: &mut [Draft], lost: bool) {
         let faults = draft
             .notes
             .iter()
-            .filter(|note| lost && note.kind == Kind::Fault);
+            .filter(|note| lost && note.kind == NoteKind::Fault);
         for name in faults.filter_map(|note| note.reference.as_ref()) {
             if let Ok(Reference {
                 repository,
@@ -119,10 +119,10 @@ pub fn last_wins(drafts: &mut [Draft], lost: bool) {
     }
 }
 
-impl Root {
+impl RootManifest {
     /// Whether it only belongs to another manifest, so that a new tag is not meant for it: what a
     /// registry knows without a tag, and what a tag of cosign attaches.
-    fn goes_along(&self) -> bool {
+    fn is_attachment(&self) -> bool {
         let attached = |tag: &Tag| tag.attached_to().is_some();
         self.tag
             .as_ref()

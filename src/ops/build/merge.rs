@@ -7,11 +7,11 @@ use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::import::ingest::{self, Job, Work};
-use crate::note::Kind;
-use crate::ops::build::{Options, mirror};
+use crate::note::NoteKind;
+use crate::ops::build::{BuildOptions, mirror};
 use crate::site::load;
 use crate::site_files::catalogue::{Apis, Catalogue};
-use crate::spec::manifest::{Body, MAX_JSON, Manifest};
+use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::writer::Site;
 
@@ -29,7 +29,7 @@ pub(super) struct Merged {
 
 /// Puts the new images over what the site has, or over what a mirror keeps of it.
 pub(super) fn merge(
-    options: &Options,
+    options: &BuildOptions,
     site: &Site,
     mut catalogue: Catalogue,
     apis: Apis,
@@ -68,7 +68,7 @@ pub(super) fn merge(
         let mut damaged = |_: String, error: anyhow::Error| {
             Err(error).hint(format!(
                 "`stillage verify {}` finds all that is damaged",
-                fsx::shown_path(&options.output)
+                fsx::escaped_path(&options.output)
             ))
         };
         load::load(
@@ -87,7 +87,7 @@ pub(super) fn merge(
         let all: BTreeSet<Repository> = repositories.cloned().collect();
         match load(&all) {
             Ok(images) => whole = Some((images, all)),
-            Err(error) => notes.push(Kind::Fault.note(format!(
+            Err(error) => notes.push(NoteKind::Fault.note(format!(
                 "stale files in the site are not looked for, since it is damaged: {}",
                 error.root_cause()
             ))),
@@ -128,7 +128,7 @@ pub(super) fn merge(
 }
 
 /// Whether the site is built from itself, to mend it.
-fn is_among_sources(options: &Options) -> bool {
+fn is_among_sources(options: &BuildOptions) -> bool {
     let site = fsx::canonical(&options.output);
     let mut sources = options.sources.iter();
     sources.any(|source| fsx::canonical(&source.path) == site)
@@ -148,7 +148,7 @@ fn mends(site: &Site, new: &Images) -> anyhow::Result<bool> {
 /// Keeps the form of schema 1 manifests that the site has: signed and not, they have one digest.
 fn keep_schema1(images: &mut Images, new: &Images, site: &Site) -> anyhow::Result<()> {
     for (digest, manifest) in &new.manifests {
-        if matches!(manifest.body, Body::Schema1(_))
+        if matches!(manifest.kind, ManifestKind::Schema1(_))
             && let Some(content) = site.files.blob(digest)?
             && let Ok(kept) = Manifest::parse(content.read(MAX_JSON)?, None)
             && kept.digest == *digest
@@ -173,14 +173,14 @@ pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<
     Ok(asked)
 }
 
-/// Measures the layers of images that were taken in without v1, before v1 ids derive from them.
+/// Measures the layers of images that were imported without v1, before v1 ids derive from them.
 fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
     let layers = images.layers();
     let jobs: Vec<Job> = layers
         .iter()
         .map(|digest| Job {
             content: images.blobs[digest].content.clone(),
-            work: Work::Keep { diff_id: true },
+            work: Work::Verbatim { diff_id: true },
             digest: Some(*digest),
             size: None,
             ready: None,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{WithHint as _, bad};
+use crate::error::{WithHint as _, invalid_input};
 use crate::images::Images;
-use crate::note::Kind;
-use crate::ops::build::Options;
+use crate::note::NoteKind;
+use crate::ops::build::BuildOptions;
 use crate::ops::edit::reachable;
 use crate::site::load;
 use crate::site_files::catalogue::{Catalogue, Repo};
@@ -21,23 +21,23 @@ use crate::writer::Site;
 /// # Errors
 /// When the sources have no tag at all, or the site is damaged.
 pub(super) fn kept(
-    options: &Options,
+    options: &BuildOptions,
     site: &Site,
     catalogue: &Catalogue,
     new: &mut Images,
 ) -> anyhow::Result<BTreeMap<Repository, Repo>> {
     if new.repositories.values().all(|repo| repo.tags.is_empty()) {
-        return Err(bad(
+        return Err(invalid_input(
             "the sources have no image with a tag, so `--mirror` would drop every tag",
         ))
         .hint(
             "name the images with `SOURCE=NAME:TAG`; `stillage remove` takes out single references",
         );
     }
-    let faults = new.notes.iter().filter(|note| note.kind == Kind::Fault);
+    let faults = new.notes.iter().filter(|note| note.kind == NoteKind::Fault);
     let lost: Vec<Option<&str>> = faults.map(|note| note.reference.as_deref()).collect();
     if lost.contains(&None) {
-        let note = Kind::Choice.note("a source is damaged, so `--mirror` drops nothing");
+        let note = NoteKind::Choice.note("a source is damaged, so `--mirror` drops nothing");
         new.notes.insert(note);
         return Ok(selected(options, catalogue));
     }
@@ -57,7 +57,7 @@ pub(super) fn kept(
             };
             let tags: BTreeSet<Tag> = repo.tags.keys().filter(is_meant).cloned().collect();
             if !tags.is_empty() {
-                notes.push(Kind::Choice.note(format!("{name} stays as the site has it")));
+                notes.push(NoteKind::Choice.note(format!("{name} stays as the site has it")));
                 wanted.entry(reference.repository).or_default().extend(tags);
             }
         }
@@ -91,7 +91,7 @@ pub(super) fn kept(
 }
 
 /// Whether a tag is selected, by itself or because of what it is attached to.
-fn is_wanted(options: &Options, repository: &Repository, tag: &Tag) -> bool {
+fn is_wanted(options: &BuildOptions, repository: &Repository, tag: &Tag) -> bool {
     let selection = &options.selection;
     selection.wants(repository, Some(tag))
         || (tag.attached_to().is_some()
@@ -100,7 +100,7 @@ fn is_wanted(options: &Options, repository: &Repository, tag: &Tag) -> bool {
 }
 
 /// What the site has of the images that are asked for.
-fn selected(options: &Options, catalogue: &Catalogue) -> BTreeMap<Repository, Repo> {
+fn selected(options: &BuildOptions, catalogue: &Catalogue) -> BTreeMap<Repository, Repo> {
     let mut repositories = catalogue.repositories.clone();
     for (name, repo) in &mut repositories {
         repo.tags.retain(|tag, _| is_wanted(options, name, tag));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::content::Identity;
 use crate::error::WithHint as _;
 use crate::images::v1_images::V1Images;
-use crate::images::{Images, Taken};
-use crate::import::draft::{Draft, JobId, Rules, naming};
+use crate::images::{Images, Imported};
+use crate::import::draft::{Draft, ImportOptions, JobId, naming};
 use crate::import::ingest::{self, Job, Stored};
-use crate::note::Kind;
+use crate::note::NoteKind;
 use crate::ops::build::merge::{merge, merged_apis};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
@@ -23,27 +23,27 @@ mod mirror;
 mod options;
 mod room;
 
-pub use options::{Options, Summary};
+pub use options::{BuildOptions, Summary};
 
-/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `busy` is
+/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `on_contention` is
 /// called, which may refuse to.
 ///
 /// # Errors
 /// When a source is bad, or the site cannot be written. The site is as it was then.
 pub fn build(
-    options: &Options,
+    options: &BuildOptions,
     progress: &Arc<Progress>,
-    busy: impl FnOnce() -> anyhow::Result<()>,
+    on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
     let (mut site, catalogue) = Site::open(
         &options.output,
         options.apis,
         options.dry_run,
         options.link,
-        busy,
+        on_contention,
     )?;
     let apis = merged_apis(&catalogue, options.apis)?;
-    let rules = Rules {
+    let rules = ImportOptions {
         v1: apis.v1,
         ..options.rules.clone()
     };
@@ -53,7 +53,7 @@ pub fn build(
     }
     let Intake {
         images: new,
-        taken,
+        imported,
         read,
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given: Vec<(Repository, Tag, Digest)> = new
@@ -79,7 +79,7 @@ pub fn build(
     let (v1, files) = commit.apply(&mut merged.images, progress)?;
     notes.extend(v1.notes.iter().cloned());
     notes.extend(options.selection.unmatched());
-    site.remember(taken.iter().flat_map(Taken::values))?;
+    site.remember(imported.iter().flat_map(Imported::values))?;
     let read = read
         .iter()
         .map(|(job, identity, stored)| (&job.content, identity, stored));
@@ -107,20 +107,20 @@ pub fn build(
 fn check_faults(drafts: &[Draft]) -> anyhow::Result<()> {
     let notes = drafts.iter().flat_map(|draft| &draft.notes);
     let faults: Vec<&str> = notes
-        .filter(|note| note.kind == Kind::Fault)
+        .filter(|note| note.kind == NoteKind::Fault)
         .map(|note| note.message.as_str())
         .collect();
     if faults.is_empty() {
         return Ok(());
     }
-    Err(crate::error::bad(faults.join("; ")))
-        .hint("without `--strict` it is left out with a note, and the rest is taken")
+    Err(crate::error::invalid_input(faults.join("; ")))
+        .hint("without `--strict` it is left out with a note, and the rest is imported")
 }
 
 fn load_sources(
-    options: &Options,
+    options: &BuildOptions,
     site: &Site,
-    rules: &Rules,
+    rules: &ImportOptions,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     // One after the other: a compressed archive passes by with all cores at work on it.
@@ -156,7 +156,7 @@ fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> N
 /// What the drafts have become.
 struct Intake {
     images: Images,
-    taken: Vec<Taken>,
+    imported: Vec<Imported>,
     /// What was read, with what it was before.
     read: Vec<(Job, Identity, Stored)>,
 }
@@ -165,7 +165,7 @@ struct Intake {
 fn take_in(
     drafts: &[Draft],
     site: &Site,
-    rules: &Rules,
+    rules: &ImportOptions,
     cache: bool,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Intake> {
@@ -192,7 +192,7 @@ fn take_in(
     let all: Vec<&Job> = jobs.iter().collect();
     room::check(&all, site)?;
     let stored = ingest::run(&all, &site.disk.staging, site)?;
-    let mut taken = vec![Taken::new(); drafts.len()];
+    let mut imported = vec![Imported::new(); drafts.len()];
     let mut read = Vec::new();
     for (((draft, id), stored), (job, identity)) in needed
         .into_iter()
@@ -200,16 +200,16 @@ fn take_in(
         .zip(jobs.into_iter().zip(identities))
     {
         read.extend(identity.map(|identity| (job, identity, stored.clone())));
-        taken[draft].insert(id, stored);
+        imported[draft].insert(id, stored);
     }
     let mut images = Images::default();
-    for (draft, taken) in drafts.iter().zip(&taken) {
-        images.add(draft, taken, rules.v1)?;
+    for (draft, imported) in drafts.iter().zip(&imported) {
+        images.add(draft, imported, rules.v1)?;
     }
     images.settle_entries();
     Ok(Intake {
         images,
-        taken,
+        imported,
         read,
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::import::draft::Rules;
+use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::note::Note;
 use crate::ops::changes::{Changes, Named};
@@ -16,7 +16,7 @@ use crate::spec::descriptor::Platform;
 /// What to build.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
-pub struct Options {
+pub struct BuildOptions {
     /// Where the images come from.
     pub sources: Vec<Source>,
     /// The folder of the site.
@@ -25,15 +25,15 @@ pub struct Options {
     pub apis: Apis,
     /// Servers that get files of their own in it, beside those that have them.
     pub servers: BTreeSet<ServedBy>,
-    /// How the sources are to be taken.
-    pub rules: Rules,
-    /// Which images are taken.
+    /// How the sources are to be imported.
+    pub rules: ImportOptions,
+    /// Which images are imported.
     pub selection: Selection,
     /// Where several sources give one tag, the last one has it.
     pub last_wins: bool,
     /// The site lists exactly what the sources say.
     pub mirror: bool,
-    /// What is wrong with a source is an error, even where the rest of it can be taken.
+    /// What is wrong with a source is an error, even where the rest of it can be imported.
     pub strict: bool,
     /// The platform whose image v1 clients get of an index.
     pub v1_platform: Option<Platform>,

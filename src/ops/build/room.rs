@@ -7,9 +7,9 @@ use anyhow::anyhow;
 use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
-use crate::import::ingest::{Job, Known as _, Work};
+use crate::import::ingest::{BlobCache as _, Job, Work};
 use crate::import::staging::Staging;
-use crate::layer::Packing;
+use crate::layer::Compression;
 use crate::spec::digest::Digest;
 use crate::writer::Site;
 
@@ -25,7 +25,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     };
     let mut new: BTreeMap<Digest, &Content> = BTreeMap::new();
     for job in jobs {
-        if let (Work::Keep { .. }, Some(digest)) = (job.work, job.digest) {
+        if let (Work::Verbatim { .. }, Some(digest)) = (job.work, job.digest) {
             let content = &job.content;
             let is_there = |there: Content| there.len() == content.len();
             let is_staged = content.path().is_some_and(|file| file.starts_with(folder));
@@ -40,7 +40,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     }
     // A file system that packs what lies on it needs less for what is plain.
     for (digest, content) in std::mem::take(&mut new) {
-        if Packing::of(content)? != Packing::Plain && !is_shared(content, staging)? {
+        if Compression::of(content)? != Compression::Plain && !is_shared(content, staging)? {
             new.insert(digest, content);
         }
     }

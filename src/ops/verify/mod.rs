@@ -27,7 +27,7 @@ use crate::site::{self, load};
 use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
-use crate::writer::unplanned;
+use crate::writer::unreferenced;
 
 mod deep;
 mod extra;
@@ -154,16 +154,20 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         verifier.hash_blobs();
     }
     // Where the catalogue cannot be followed, it is not known what it does not ask for.
-    let unplanned = if findings.is_empty() {
-        unplanned::find(&files, &plan)?
+    let unreferenced = if findings.is_empty() {
+        unreferenced::find(&files, &plan)?
     } else {
         Vec::new()
     };
     let parts = plan.parts();
     let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
     findings.par_extend(of_parts);
-    findings.par_extend(unplanned.par_iter().filter_map(|file| verifier.extra(file)));
-    let unused = unplanned
+    findings.par_extend(
+        unreferenced
+            .par_iter()
+            .filter_map(|file| verifier.extra(file)),
+    );
+    let unused = unreferenced
         .iter()
         .filter(|file| file.kind.is_content())
         .count();

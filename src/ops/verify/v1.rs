@@ -1,7 +1,7 @@
 //! The files of v1 images.
 
 use crate::fsx;
-use crate::images::v1_claims::Form;
+use crate::images::v1_claims::JsonSource;
 use crate::layer;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
 use crate::site_files::checksum;
@@ -27,7 +27,7 @@ impl Verifier<'_> {
         let Some(json) = self.files.v1_json(id)? else {
             return Ok(Some(missing()));
         };
-        if self.plan.v1.images[&id].form == Form::InSite {
+        if self.plan.v1.images[&id].form == JsonSource::InSite {
             return Ok(None);
         }
         let expected = self.plan.v1.json(self.plan.images, id)?;

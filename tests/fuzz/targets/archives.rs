@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stillage::error::is_bad;
-use stillage::import::draft::Rules;
+use stillage::import::draft::ImportOptions;
 use stillage::import::selection::Selection;
 use stillage::import::staging::Staging;
-use stillage::ops::build::{Options, build};
+use stillage::ops::build::{BuildOptions, build};
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::Apis;
 use stillage::source::Source;
@@ -87,15 +87,15 @@ pub(super) fn load(data: &[u8]) {
     fs::write(&path, with_checksums(data)).expect("a file");
     let text = path.to_str().expect("a path of text");
     for source in [format!("{text}=app"), text.to_owned()] {
-        let options = Options {
+        let options = BuildOptions {
             sources: vec![Source::parse(&source).expect("a source")],
             output: folder.join("site"),
             apis: Apis { v1: true, v2: true },
             servers: BTreeSet::new(),
-            rules: Rules {
+            rules: ImportOptions {
                 v1: true,
                 compress: true,
-                ..Rules::default()
+                ..ImportOptions::default()
             },
             selection: Selection::default(),
             last_wins: false,

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use stillage::content::Content;
-use stillage::layer::{self, Completion, Packing};
+use stillage::layer::{self, Completion, Compression};
 use stillage::spec::digest::Digest;
 
 /// Whatever is unpacked is unpacked twice the same, and compressing keeps it.
 pub(super) fn packed(data: &[u8]) {
     let content = Content::memory(data, "`layer`");
-    let packing = Packing::of(&content).expect("memory can be read");
+    let packing = Compression::of(&content).expect("memory can be read");
     let Ok(tar) = layer::tar(&content) else {
-        assert_ne!(packing, Packing::Plain, "any bytes are a plain layer");
+        assert_ne!(packing, Compression::Plain, "any bytes are a plain layer");
         return;
     };
     let mut copy = Vec::new();
@@ -217,7 +217,7 @@ pub(super) fn layers(data: &[u8]) {
         .compress(&mut packed)
         .expect("memory can be written");
     let mut tar = Vec::new();
-    Packing::Gzip
+    Compression::Gzip
         .decoder(packed.as_slice(), packed.len() as u64)
         .and_then(|mut reader| reader.read_to_end(&mut tar))
         .expect("what was compressed");

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use stillage::content::Content;
-use stillage::endpoint::Endpoint;
-use stillage::import::draft::{Blobs, Draft, Rules};
+use stillage::import::draft::{Blobs, Draft, ImportOptions};
 use stillage::import::request::Request;
 use stillage::import::selection::Selection;
+use stillage::routes::Route;
 use stillage::site_files::catalogue::Catalogue;
 use stillage::source::oci::{self, Index};
 use stillage::spec::descriptor::Platform;
 use stillage::spec::digest::Digest;
 use stillage::spec::go_v1_image::{self, History};
-use stillage::spec::manifest::{Body, Manifest};
+use stillage::spec::manifest::{Manifest, ManifestKind};
 use stillage::spec::media_type::MANIFEST_TYPES;
 use stillage::spec::name::{Reference, Repository, Tag};
-use stillage::spec::v1::{self, Config, Place, V1Id};
+use stillage::spec::v1::{self, ChainLink, Config, V1Id};
 use stillage::spec::{legacy, remake};
 
 /// The bytes stay, the digest is theirs, and a manifest made anew is one too.
@@ -26,15 +26,15 @@ pub(super) fn manifest(data: &[u8]) {
             continue;
         };
         assert_eq!(&*manifest.bytes, data);
-        if !matches!(manifest.body, Body::Schema1(_)) {
+        if !matches!(manifest.kind, ManifestKind::Schema1(_)) {
             assert_eq!(manifest.digest, Digest::of(data));
         }
         assert_eq!(manifest.descriptor().digest, manifest.digest);
         let again = Manifest::parse(data.into(), Some(manifest.media_type)).expect("twice");
         assert_eq!(again.digest, manifest.digest);
-        let remade = match &manifest.body {
-            Body::Index(_) => remake::with_children(data, &BTreeMap::new()),
-            Body::Image { layers, .. } if !layers.is_empty() => {
+        let remade = match &manifest.kind {
+            ManifestKind::Index(_) => remake::with_children(data, &BTreeMap::new()),
+            ManifestKind::Image { layers, .. } if !layers.is_empty() => {
                 remake::with_layers(data, &BTreeMap::new())
             }
             _ => continue,
@@ -63,7 +63,7 @@ pub(super) fn index(data: &[u8]) {
     let Ok(index) = Index::parse(&Content::memory(data, "`index.json`")) else {
         return;
     };
-    let (rules, selection) = (Rules::default(), Selection::default());
+    let (rules, selection) = (ImportOptions::default(), Selection::default());
     let request = Request::new(&rules, &selection);
     for descriptor in &index.manifests {
         if let Ok(Some(root)) = oci::root(descriptor, 0, &request) {
@@ -91,7 +91,10 @@ pub(super) fn config(data: &[u8]) {
         let Ok(json) = v1::top_json(data, id, parent) else {
             continue;
         };
-        assert_eq!(Place::parse(&json).expect("a place"), Place { id, parent });
+        assert_eq!(
+            ChainLink::parse(&json).expect("a place"),
+            ChainLink { id, parent }
+        );
         let again = v1::top_json(&json, id, parent).expect("what was made is JSON");
         assert_eq!(again, json);
     }
@@ -102,7 +105,7 @@ pub(super) fn v1_json(data: &[u8]) {
     let chain: Vec<&[u8]> = data.split(|byte| *byte == 0).take(8).collect();
     let diff_ids: Vec<Digest> = chain.iter().map(|json| Digest::of(json)).collect();
     for json in &chain {
-        let _ = (Place::parse(json), History::parse(json));
+        let _ = (ChainLink::parse(json), History::parse(json));
         let _ = go_v1_image::normalised(json);
     }
     if let Ok(config) = legacy::config(&chain, &diff_ids) {
@@ -117,7 +120,7 @@ pub(super) fn v1_json(data: &[u8]) {
 fn check_repository(repository: &Repository) {
     let text = repository.to_string();
     assert_eq!(text.parse::<Repository>().expect("a name"), *repository);
-    for name in repository.published() {
+    for name in repository.aliases() {
         assert_eq!(name.parse::<Repository>().expect("a name"), *repository);
         assert!(name.len() <= 255);
         let parts = name.split('/').all(|part| {
@@ -125,7 +128,7 @@ fn check_repository(repository: &Repository) {
         });
         assert!(parts, "{name:?}");
         let path = format!("/v2/{name}/tags/list");
-        assert_eq!(Endpoint::of(&path), Some(Endpoint::Tags(&name)));
+        assert_eq!(Route::of(&path), Some(Route::Tags(&name)));
     }
 }
 
@@ -133,10 +136,7 @@ fn check_tag(tag: &Tag) {
     assert_eq!(tag.as_str().parse::<Tag>().expect("a tag"), *tag);
     assert!(tag.as_str().len() <= 128 && !tag.as_str().starts_with('.'));
     let path = format!("/v2/x/manifests/{tag}");
-    assert_eq!(
-        Endpoint::of(&path),
-        Some(Endpoint::Tagged("x", tag.as_str()))
-    );
+    assert_eq!(Route::of(&path), Some(Route::Tagged("x", tag.as_str())));
     if let Some(digest) = tag.attached_to() {
         assert!(tag.as_str().contains(&digest.hex()));
     }

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use stillage::endpoint::Endpoint;
-use stillage::http::answer_once;
 use stillage::images::Images;
 use stillage::images::v1_images::V1Images;
 use stillage::plan::tree::File;
 use stillage::plan::{Part, Plan};
-use stillage::server::{SERVERS, Setup};
+use stillage::routes::Route;
+use stillage::serve::answer_once;
+use stillage::server_config::{SERVERS, Setup};
 use stillage::site_files::SiteFiles;
 use stillage::site_files::catalogue::{Apis, Catalogue, ServedBy};
 use stillage::spec::digest::Digest;
@@ -53,7 +53,7 @@ pub(super) fn http(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.lines();
     let target = lines.next().unwrap_or_default();
-    if let Some(endpoint) = Endpoint::of(target) {
+    if let Some(endpoint) = Route::of(target) {
         for file in endpoint.files() {
             let hidden = |part: &str| part.is_empty() || part.starts_with('.');
             assert!(!file.split('/').any(hidden), "{target:?} is {file:?}");
@@ -113,7 +113,7 @@ fn htaccess(plan: &Plan<'_>) {
             .files()
             .filter(|(path, ..)| path.ends_with("/.htaccess"))
         {
-            let File::Bytes(bytes) = file else {
+            let File::TagLines { new: bytes, .. } = file else {
                 panic!("{path}")
             };
             let text = std::str::from_utf8(bytes).expect("text");
@@ -134,7 +134,7 @@ fn maps(plan: Plan<'_>, images: &Images) {
     let tags: usize = images
         .repositories
         .iter()
-        .map(|(name, repo)| name.published().len() * repo.tags.len())
+        .map(|(name, repo)| name.aliases().len() * repo.tags.len())
         .sum();
     let setup = Setup {
         site: SiteFiles::new(&**SITE),

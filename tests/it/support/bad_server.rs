@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use stillage::endpoint::{self, Cache, Endpoint, V1File};
+use stillage::routes::{self, Cache, Route, V1File};
 
 use super::files::digest;
 
@@ -173,7 +173,7 @@ fn serve(site: &Path, mut stream: TcpStream, fault: Fault) {
 fn answer(site: &Path, request: &Request) -> Reply {
     let path = &request.path;
     let mut reply = Reply::default();
-    let found = Endpoint::of(path).map(|endpoint| {
+    let found = Route::of(path).map(|endpoint| {
         let mut files = endpoint.files().into_iter();
         let found = files.find_map(|file| Some((fs::read(site.join(&file)).ok()?, file)));
         (endpoint, found)
@@ -183,12 +183,12 @@ fn answer(site: &Path, request: &Request) -> Reply {
             reply.status = 200;
             reply.set("Content-Type", endpoint.media_type(&file));
             reply.set("Cache-Control", endpoint.cache().control());
-            let is_tag = matches!(endpoint, Endpoint::Tagged(..));
+            let is_tag = matches!(endpoint, Route::Tagged(..));
             let named = endpoint.digest().map(|digest| digest.to_string());
             if let Some(digest) = named.or_else(|| is_tag.then(|| digest(&bytes))) {
                 reply.set("Docker-Content-Digest", digest.as_str());
             }
-            if let Endpoint::V1Image(id, V1File::Json | V1File::Layer) = endpoint {
+            if let Route::V1Image(id, V1File::Json | V1File::Layer) = endpoint {
                 let layer = fs::metadata(site.join(format!("v1/images/{id}/layer")));
                 let length = layer.unwrap().len().to_string();
                 reply.set("X-Docker-Size", length.as_str());
@@ -198,14 +198,14 @@ fn answer(site: &Path, request: &Request) -> Reply {
                 part(request, &mut reply);
             }
         }
-        Some((endpoint @ Endpoint::Referrers(..), None)) => {
-            reply.become_error(200, endpoint.media_type(""), endpoint::NO_REFERRERS);
+        Some((endpoint @ Route::Referrers(..), None)) => {
+            reply.become_error(200, endpoint.media_type(""), routes::NO_REFERRERS);
             reply.set("Cache-Control", endpoint.cache().control());
         }
-        _ => reply.become_error(404, "application/json", endpoint::not_found(path)),
+        _ => reply.become_error(404, "application/json", routes::not_found(path)),
     }
-    if endpoint::is_v1(path) {
-        reply.set("X-Docker-Registry-Version", endpoint::V1_VERSION);
+    if routes::is_v1(path) {
+        reply.set("X-Docker-Registry-Version", routes::V1_VERSION);
     }
     reply
 }

@@ -1,0 +1,99 @@
+//! What is found at a server: one finding for each kind of problem and the clients that it breaks,
+//! with a count and one example, however many addresses have it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::check_url::kinds::{self, Kind};
+use crate::note::Severity;
+
+/// A kind of problem that a server has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerProblem {
+    /// An address that has it, the first in the order of text.
+    pub path: String,
+    /// The name of the kind, for machines.
+    pub kind: &'static str,
+    /// What was seen at `path`, and what follows from it.
+    pub message: String,
+    /// The clients that fail; for a note, those that would be better off without it.
+    pub breaks: Vec<&'static str>,
+    /// How many times it was seen.
+    pub count: u64,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+/// The findings of a run, from many threads.
+#[derive(Default)]
+pub(super) struct Findings(Mutex<BTreeMap<Key, Seen>>);
+
+/// Severity, name of the kind, clients.
+type Key = (Severity, &'static str, &'static [&'static str]);
+
+struct Seen {
+    path: String,
+    what: String,
+    why: &'static str,
+    count: u64,
+}
+
+impl Findings {
+    /// Takes note of a problem at a path; `what` was seen there, escaped for the terminal.
+    pub(super) fn add(&self, kind: &'static Kind, path: &str, what: impl Into<String>) {
+        let breaks = kind.breaks.unwrap_or_else(|| kinds::clients_of(path));
+        let (path, what) = (path.to_owned(), what.into());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = all
+            .entry((kind.severity, kind.name, breaks))
+            .or_insert_with(|| Seen {
+                path: path.clone(),
+                what: what.clone(),
+                why: kind.why,
+                count: 0,
+            });
+        seen.count += 1;
+        if (&path, &what) < (&seen.path, &seen.what) {
+            (seen.path, seen.what) = (path, what);
+        }
+    }
+
+    /// Errors first, then by kind.
+    pub(super) fn finish(self) -> Vec<ServerProblem> {
+        let all = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let findings = all
+            .into_iter()
+            .map(|((severity, kind, breaks), seen)| ServerProblem {
+                path: seen.path,
+                kind,
+                message: if seen.why.is_empty() {
+                    seen.what
+                } else {
+                    format!("{}: {}", seen.what, seen.why)
+                },
+                breaks: breaks.to_vec(),
+                count: seen.count,
+                severity,
+            });
+        findings.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_finding_a_kind_with_the_first_path() {
+        let findings = Findings::default();
+        for path in ["/v2/b", "/v2/a", "/v1/c", "/v2/b"] {
+            findings.add(&kinds::MISSING, path, "the status is 404");
+        }
+        findings.add(&kinds::DOT_STILLAGE, "/.stillage/lock", "it is served");
+        let found = findings.finish();
+        let short: Vec<_> = found.iter().map(|f| (f.path.as_str(), f.count)).collect();
+        assert_eq!(short, [("/v2/a", 3), ("/v1/c", 1), ("/.stillage/lock", 1)]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What every answer must keep to, whatever it holds.
+
+use crate::check_url::client::Answer;
+use crate::check_url::{Probe, kinds};
+use crate::routes::{Cache, Route, V1File};
+
+/// How old a tag may get in a cache before it is worth a note, and before it is an error, in seconds.
+const LONG: u64 = 300;
+const TOO_LONG: u64 = 86_400;
+
+/// Judges an answer from a path.
+pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
+    let Some(route) = Route::of(path) else {
+        return;
+    };
+    if let Some(version) = answer.header("Docker-Distribution-Api-Version")
+        && probe.offer.v1
+    {
+        probe.add(&kinds::API_VERSION, path, format!("it is `{version}`"));
+    }
+    redirects(probe, path, &route, answer);
+    if !(answer.status == 200 || answer.status == 206) {
+        return;
+    }
+    encoding(probe, path, &route, answer);
+    if route.cache() == Cache::Pointer && route != Route::Page {
+        age(probe, path, answer);
+    }
+}
+
+fn redirects(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
+    if answer.endless {
+        probe.add(
+            &kinds::REDIRECT_LOOP,
+            path,
+            "the redirect leads to another and so on",
+        );
+    } else if let (Route::V1Tags(_), Some(status)) = (route, answer.hops.first()) {
+        probe.add(
+            &kinds::TAGS_REDIRECT,
+            path,
+            format!("the status is {status}"),
+        );
+    }
+    if path.starts_with("/v1/") && answer.hops.contains(&308) {
+        probe.add(&kinds::REDIRECT_308, path, "the status is 308");
+    }
+}
+
+/// A label that comes unasked is not there because something was compressed on the way.
+fn encoding(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
+    let Some(encoding) = answer.encoding() else {
+        return;
+    };
+    if !answer.took_gzip {
+        probe.add(
+            &kinds::CONTENT_ENCODING,
+            path,
+            format!("it is labelled `Content-Encoding: {encoding}`"),
+        );
+    } else if matches!(route, Route::Blob(..) | Route::V1Image(_, V1File::Layer)) {
+        probe.add(
+            &kinds::COMPRESSED,
+            path,
+            format!("where it may be, it is sent with `Content-Encoding: {encoding}`"),
+        );
+    }
+}
+
+fn age(probe: &Probe<'_>, path: &str, answer: &Answer) {
+    let Some(control) = answer.own_header("Cache-Control") else {
+        // Such redirects are kept by nobody who was not told to (RFC 9110, 15.4).
+        if matches!(answer.hops.first(), Some(302 | 303 | 307)) {
+            return;
+        }
+        probe.add(&kinds::NO_CACHE_CONTROL, path, "there is no Cache-Control");
+        return;
+    };
+    let lower = control.to_ascii_lowercase();
+    let directives: Vec<&str> = lower.split(',').map(str::trim).collect();
+    let says = |name: &str| directives.contains(&name);
+    if says("no-cache") || says("no-store") {
+        return;
+    }
+    let seconds = |name: &str| {
+        let value = directives
+            .iter()
+            .find_map(|directive| directive.strip_prefix(name));
+        value.map(|value| seconds_of(value.trim_matches('"')))
+    };
+    let age = seconds("max-age=").max(seconds("s-maxage="));
+    let what = format!("it says `Cache-Control: {control}`");
+    if says("immutable") || age.is_some_and(|age| age >= TOO_LONG) {
+        probe.add(&kinds::POINTER_IMMUTABLE, path, what);
+    } else if age.is_some_and(|age| age > LONG) {
+        probe.add(&kinds::POINTER_AGE, path, what);
+    }
+}
+
+/// A number of seconds; one that no cache can count to is as long as can be (RFC 9111, 1.2.2).
+fn seconds_of(text: &str) -> u64 {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().unwrap_or(if is_number { u64::MAX } else { 0 })
+}

@@ -1,0 +1,244 @@
+//! The check of a site from outside: what a server answers at every address that clients ask at, and
+//! which clients fail on it.
+//! ```text
+//! offer     what there is to pull: /index.json, else the lists of the APIs
+//! v2, v1    each listed thing: content, lists, lengths
+//! manners   what each answer says beside its body
+//! sample    what is asked once: parts, conditions, what is missing
+//! kinds     the kinds of problems, each with the clients that it breaks
+//! ```
+
+use anyhow::Context as _;
+use rayon::prelude::*;
+
+use crate::check_url::client::{Answer, Ask, Client};
+use crate::check_url::finding::Findings;
+use crate::check_url::kinds::Kind;
+use crate::check_url::offer::Offer;
+use crate::check_url::url::HostRoot;
+use crate::fsx;
+use crate::spec::manifest::MAX_JSON;
+use crate::spec::name::Repository;
+
+mod client;
+mod finding;
+mod kinds;
+mod manners;
+mod offer;
+mod sample;
+mod url;
+mod v1;
+mod v2;
+
+pub use finding::ServerProblem;
+
+/// The longest list of one repository or of all that is read, in bytes.
+const MAX_LIST: u64 = 64 << 20;
+/// The longest file of trusted certificates that is read, in bytes.
+const MAX_PEM: u64 = 16 << 20;
+
+/// How to check.
+#[derive(Clone, Debug)]
+pub struct CheckOptions {
+    /// Download and hash every blob and layer, not manifests and configs alone.
+    pub deep: bool,
+    /// Ask for one reference of each repository only.
+    pub fast: bool,
+    /// How many requests run at a time.
+    pub jobs: usize,
+    /// A PEM file of certificates to trust instead of the public ones.
+    pub ca: Option<std::path::PathBuf>,
+}
+
+/// Checks the server at a URL, the root of a host. Nothing is written, on either side.
+///
+/// # Errors
+/// When the URL is no root of a host, or cannot be reached; what is wrong there is a finding.
+pub fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
+    let root = HostRoot::parse(url)?;
+    let pem = options.ca.as_ref().map(|path| {
+        fsx::read(path, MAX_PEM)?
+            .with_context(|| format!("`{}` is not there", fsx::escaped_path(path)))
+    });
+    let pem = pem.transpose()?;
+    let client = Client::new(root.clone(), pem.as_deref(), options.jobs).with_context(|| {
+        let path = options.ca.as_deref().unwrap_or(std::path::Path::new(""));
+        format!(
+            "cannot read certificates from `{}`",
+            fsx::escaped_path(path)
+        )
+    })?;
+    let findings = Findings::default();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.jobs)
+        .build()
+        .context("cannot start threads")?;
+    pool.install(|| -> anyhow::Result<()> {
+        if root.is_plain() {
+            findings.add(&kinds::PLAIN_HTTP, "/", "there is no TLS");
+        }
+        let offer = Offer::find(&client, &findings)?;
+        let probe = Probe {
+            client: &client,
+            findings: &findings,
+            options,
+            offer: &offer,
+        };
+        probe.all();
+        Ok(())
+    })?;
+    Ok(findings.finish())
+}
+
+/// A run of the check.
+struct Probe<'a> {
+    client: &'a Client,
+    findings: &'a Findings,
+    options: &'a CheckOptions,
+    offer: &'a Offer,
+}
+
+impl Probe<'_> {
+    fn all(&self) {
+        self.roots();
+        let layers = v2::Layers::default();
+        if self.offer.v2 {
+            let repositories: Vec<_> = self.offer.repositories.iter().collect();
+            repositories
+                .par_iter()
+                .for_each(|(name, repo)| v2::repository(self, name, repo, &layers));
+        }
+        if self.offer.v1 {
+            v1::all(self, &layers);
+        }
+        sample::once(self);
+    }
+
+    /// The addresses where clients learn which APIs there are, and the lists of repositories.
+    fn roots(&self) {
+        if self.offer.v2 {
+            if let Some(answer) = self.ask(Ask::get("/v2/"))
+                && answer.status != 200
+            {
+                self.add(
+                    &kinds::V2_STATUS,
+                    "/v2/",
+                    format!("the status is {}", answer.status),
+                );
+            }
+            self.list("/v2/_catalog", "/repositories", "");
+        }
+        if self.offer.v1 {
+            self.list("/v1/search", "/results", "/name");
+        }
+    }
+
+    /// Whether a list of repositories is that of the catalogue.
+    fn list(&self, path: &str, pointer: &str, name: &str) {
+        let Some(value) = self.json(path, MAX_LIST) else {
+            return;
+        };
+        let items = value.pointer(pointer).and_then(|list| list.as_array());
+        let names = items
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.pointer(name)?.as_str());
+        let mut listed: Vec<Repository> = names.filter_map(|name| name.parse().ok()).collect();
+        listed.sort();
+        if items.is_none() || !listed.iter().eq(self.offer.repositories.keys()) {
+            self.add(
+                &kinds::LISTS,
+                path,
+                "it does not list the repositories of the catalogue",
+            );
+        }
+    }
+
+    fn add(&self, kind: &'static Kind, path: &str, what: impl Into<String>) {
+        self.findings.add(kind, path, what);
+    }
+
+    /// Asks, and judges what every answer must keep to. `None` where there is no answer.
+    fn ask(&self, ask: Ask<'_>) -> Option<Answer> {
+        match self.client.ask(ask) {
+            Ok(answer) => {
+                manners::judge(self, ask.path, &answer);
+                Some(answer)
+            }
+            Err(error) => {
+                self.add(
+                    &kinds::NO_ANSWER,
+                    ask.path,
+                    format!("{:#}", error.root_cause()),
+                );
+                None
+            }
+        }
+    }
+
+    /// Asks for something that must be there.
+    fn get(&self, path: &str) -> Option<Answer> {
+        let answer = self.ask(Ask::get(path))?;
+        if answer.endless {
+            return None;
+        }
+        if answer.status != 200 {
+            self.add(
+                &kinds::MISSING,
+                path,
+                format!("the status is {}", answer.status),
+            );
+            return None;
+        }
+        Some(answer)
+    }
+
+    /// The bytes of something short that must be there, without what the way has done to them.
+    fn read(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let answer = self.get(path)?;
+        self.body(path, answer, limit)
+    }
+
+    /// The body of an answer as Go's clients see it.
+    fn body(&self, path: &str, answer: Answer, limit: u64) -> Option<Vec<u8>> {
+        let encoding = answer.encoding();
+        let bytes = match answer.read(limit) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.add(&kinds::WRONG_LENGTH, path, format!("{error:#}"));
+                return None;
+            }
+        };
+        if encoding.as_deref() != Some("gzip") {
+            return Some(bytes);
+        }
+        let mut unpacked = Vec::new();
+        let reader = flate2::read::MultiGzDecoder::new(bytes.as_slice());
+        let result =
+            std::io::Read::read_to_end(&mut std::io::Read::take(reader, limit), &mut unpacked);
+        if result.is_err() {
+            self.add(
+                &kinds::CONTENT_ENCODING,
+                path,
+                "it is labelled `Content-Encoding: gzip` and is none",
+            );
+            return Some(bytes);
+        }
+        Some(unpacked)
+    }
+
+    /// The JSON of something that must be there.
+    fn json(&self, path: &str, limit: u64) -> Option<serde_json::Value> {
+        let bytes = self.read(path, limit)?;
+        let value = serde_json::from_slice(&bytes).ok();
+        if value.is_none() {
+            self.add(&kinds::WRONG_CONTENT, path, "it is no JSON");
+        }
+        value
+    }
+
+    /// As [`Self::json`], for what is as long as a manifest may be.
+    fn short_json(&self, path: &str) -> Option<serde_json::Value> {
+        self.json(path, MAX_JSON)
+    }
+}

@@ -1,0 +1,152 @@
+//! The address of a server, and where a redirect leads.
+
+use anyhow::bail;
+use ureq::http::Uri;
+
+use crate::error::{WithHint as _, escaped};
+
+/// The root of a host: scheme, host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostRoot(String);
+
+impl HostRoot {
+    /// Reads what the user gave.
+    ///
+    /// # Errors
+    /// When it is no `http://` or `https://` address of a whole host.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        let invalid = || anyhow::anyhow!("`{}` is no address of a server", escaped(text));
+        let uri: Uri = text.parse().map_err(|_| invalid())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(invalid()).hint("an address is `https://HOST` or `http://HOST:PORT`");
+        };
+        if authority.as_str().contains('@') {
+            return Err(anyhow::anyhow!("the address holds a user or password"))
+                .hint("only what can be pulled without a login can be checked");
+        }
+        if authority.host().is_empty() || !matches!(scheme, "http" | "https") {
+            return Err(invalid()).hint("an address is `https://HOST` or `http://HOST:PORT`");
+        }
+        let root = format!("{scheme}://{authority}");
+        if uri.query().is_some() || text.contains('#') || !matches!(uri.path(), "" | "/") {
+            return Err(anyhow::anyhow!(
+                "`{}` is not the root of a host",
+                escaped(text)
+            ))
+            .hint(format!(
+                "registry clients ask at the root of a host only: serve the site there, check `{root}/`"
+            ));
+        }
+        Ok(Self(root))
+    }
+
+    /// The address of a path.
+    pub(super) fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// Whether clients would talk to it over a network without TLS.
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.starts_with("http://") && !self.is_local()
+    }
+
+    /// Whether it is this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let uri: Option<Uri> = self.0.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// Where the `Location` of an answer from an address leads (RFC 3986, section 5.2, without dots).
+///
+/// # Errors
+/// When it leads to something that is not HTTP.
+pub(super) fn resolve(from: &str, location: &str) -> anyhow::Result<String> {
+    let location = location.split('#').next().unwrap_or_default();
+    let (scheme, rest) = from.split_once("://").unwrap_or(("http", from));
+    let slash = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(slash);
+    let lower = location.to_ascii_lowercase();
+    let to = if lower.starts_with("http://") || lower.starts_with("https://") {
+        location.to_owned()
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else if is_other_scheme(location) {
+        bail!("it leads to `{}`", escaped(location));
+    } else {
+        let path = path.split('?').next().unwrap_or_default();
+        let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
+        let relative = location.trim_start_matches("./");
+        format!("{scheme}://{authority}{folder}{relative}")
+    };
+    match to.parse::<Uri>() {
+        Ok(_) => Ok(to),
+        Err(_) => bail!("it leads to `{}`", escaped(location)),
+    }
+}
+
+/// Whether a reference begins with a scheme, as a relative `sha256:..` does too.
+fn is_other_scheme(location: &str) -> bool {
+    location
+        .split_once(':')
+        .is_some_and(|(scheme, _)| !scheme.is_empty() && !scheme.contains(['/', '?', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_root_of_a_host_is_taken() {
+        for (text, root) in [
+            ("https://host", "https://host/"),
+            ("https://host/", "https://host/"),
+            ("HTTP://[::1]:5000", "http://[::1]:5000/"),
+        ] {
+            assert_eq!(HostRoot::parse(text).unwrap().join("/"), root);
+        }
+        for text in [
+            "https://",
+            "https:///x",
+            "https://host/prefix/",
+            "https://host/?q",
+            "https://host/#x",
+            "https://user:secret@host/",
+            "ftp://host/",
+            "https://a b/",
+        ] {
+            let error = HostRoot::parse(text).unwrap_err();
+            assert!(!format!("{error:?}").contains("secret"), "{text}");
+        }
+        assert!(HostRoot::parse("http://registry.test").unwrap().is_plain());
+        for local in [
+            "http://localhost:1",
+            "http://127.0.0.9",
+            "http://[::1]",
+            "https://a",
+        ] {
+            assert!(!HostRoot::parse(local).unwrap().is_plain(), "{local}");
+        }
+    }
+
+    #[test]
+    fn locations_are_resolved() {
+        let from = "http://h:1/v2/a/manifests/t?x=/y";
+        for (location, to) in [
+            ("./sha256:1", "http://h:1/v2/a/manifests/sha256:1"),
+            ("t2", "http://h:1/v2/a/manifests/t2"),
+            ("/x#y", "http://h:1/x"),
+            ("//other/x", "http://other/x"),
+            ("https://other/x", "https://other/x"),
+        ] {
+            assert_eq!(resolve(from, location).unwrap(), to);
+        }
+        for location in ["sha256:1", "file:///etc/passwd", "http://a b/"] {
+            assert!(resolve(from, location).is_err(), "{location}");
+        }
+    }
+}

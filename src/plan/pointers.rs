@@ -1,0 +1,125 @@
+//! Where the names of a repository lie: tags, what is attached, and lists. They are found by planning a
+//! repository that is empty, and one that has one of everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::images::Images;
+use crate::images::v1_claims::{JsonSource, LayerSource};
+use crate::images::v1_images::{V1Image, V1Images};
+use crate::plan::tree::{Stage, Tree};
+use crate::plan::{Part, Plan};
+use crate::routes::NO_REFERRERS;
+use crate::site_files::catalogue::{Apis, Catalogue, Entry, Repo, ServedBy};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::Manifest;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::V1Id;
+
+/// Where the names of a repository lie; all paths are relative to the root of the site.
+#[derive(Debug)]
+pub struct Pointers {
+    /// Files that every repository has.
+    pub lists: BTreeMap<String, Stage>,
+    /// Folders of which each file is a name.
+    pub folders: BTreeSet<String>,
+    /// Folders where manifests lie by their digests, beside names or not.
+    pub manifests: BTreeSet<String>,
+}
+
+impl Pointers {
+    /// Where the names of a repository lie in any site.
+    ///
+    /// # Errors
+    /// None, but for mistakes in the planning.
+    pub fn of(repository: &Repository) -> anyhow::Result<Self> {
+        let empty = sample(repository, false)?;
+        let full = sample(repository, true)?;
+        let (mut folders, mut manifests) = (BTreeSet::new(), BTreeSet::new());
+        for (path, stage, _) in full.files().filter(|(path, ..)| !empty.has(path)) {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let found = if stage < Stage::Pointer {
+                &mut manifests
+            } else {
+                &mut folders
+            };
+            found.insert(folder.to_owned());
+        }
+        let lists = empty
+            .files()
+            .map(|(path, stage, _)| (path.to_owned(), stage));
+        Ok(Self {
+            lists: lists.collect(),
+            folders,
+            manifests,
+        })
+    }
+}
+
+/// The files of a repository; a full one has a tag, which something may be attached to.
+fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
+    let mut catalogue = Catalogue::empty(Apis { v1: true, v2: true });
+    catalogue.servers = BTreeSet::from(ServedBy::ALL);
+    let (mut images, mut v1, mut repo) = (Images::default(), V1Images::default(), Repo::default());
+    if is_full {
+        let manifest = Manifest::parse(Arc::from(NO_REFERRERS.as_bytes()), None)?;
+        let digest = manifest.digest;
+        let entry = Entry {
+            media_type: manifest.media_type.to_owned(),
+            size: 0,
+            v1: None,
+        };
+        repo.tags.insert(Tag::latest(), digest);
+        repo.manifests.insert(digest, entry);
+        images.manifests.insert(digest, Arc::new(manifest));
+        let image = V1Image {
+            parent: None,
+            form: JsonSource::InSite,
+            layer: LayerSource::InSite,
+            candidates: Vec::new(),
+            vouched: None,
+        };
+        let id = Digest::of(b"").hex().parse::<V1Id>()?;
+        v1.images.insert(id, image);
+        v1.tags
+            .insert(repository.clone(), BTreeMap::from([(Tag::latest(), id)]));
+    }
+    images.repositories.insert(repository.clone(), repo);
+    let plan = Plan {
+        catalogue: &catalogue,
+        images: &images,
+        v1: &v1,
+    };
+    plan.tree(Part::Repository(repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lie_where_clients_look_for_them() {
+        let names = Pointers::of(&"a".parse().unwrap()).unwrap();
+        for name in ["a", "library/a"] {
+            for (folder, has_manifests) in [
+                ("v1/repositories/NAME/tags", false),
+                ("v2/NAME/manifests", true),
+                ("v2/NAME/_types", true),
+                ("v2/NAME/referrers", false),
+            ] {
+                let folder = folder.replace("NAME", name);
+                assert!(names.folders.contains(&folder), "{folder}");
+                assert_eq!(names.manifests.contains(&folder), has_manifests, "{folder}");
+            }
+            for (list, stage) in [
+                ("v1/repositories/NAME/images", Stage::Pointer),
+                ("v1/repositories/NAME/tags/index.json", Stage::TagList),
+                ("v2/NAME/tags/list", Stage::TagList),
+                ("v2/NAME/manifests/.htaccess", Stage::Pointer),
+            ] {
+                let list = list.replace("NAME", name);
+                assert_eq!(names.lists.get(&list), Some(&stage), "{list}");
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The addresses of a site: what a request path means, which file answers it and what a server says
+//! beside it. Headers are data: the built-in server answers by this, the renderers of [`crate::server_config`]
+//! say the same in the words of other servers.
+//! ```text
+//! /  /index.html  /index.json  /oci-layout  /blobs/sha256/<hex>
+//! /v1/_ping  /v1/search  /v1/images/<id>/{json,ancestry,checksum,layer}
+//! /v1/repositories/<name>/{images,tags,tags/<tag>}
+//! /v2/  /v2/_catalog  /v2/<name>/{tags/list,manifests/<tag|digest>,blobs/<digest>,referrers/<digest>}
+//! ```
+//! A name has any number of components, and these may be called `tags` or `blobs` too: the last two
+//! components of a path say what it is.
+
+use crate::spec::digest::Digest;
+use crate::spec::media_type::{MANIFEST_TYPES, OCI_INDEX};
+use crate::spec::v1::V1Id;
+
+/// The type of everything that is JSON and has no type of its own.
+pub const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// An address that a site answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// The page for people.
+    Page,
+    /// `oci-layout` or `index.json`.
+    Layout(&'a str),
+    /// `blobs/sha256/<hex>`.
+    Content(Digest),
+    /// `v1/_ping`.
+    Ping,
+    /// `v1/search`.
+    Search,
+    /// The ids of a repository.
+    V1Images(&'a str),
+    /// The tags of a repository as v1 has them.
+    V1Tags(&'a str),
+    /// The id of a tag.
+    V1Tag(&'a str, &'a str),
+    /// A file of a v1 image.
+    V1Image(V1Id, V1File),
+    /// `v2/`, where clients learn whether there is a registry.
+    V2,
+    /// `v2/_catalog`.
+    Catalog,
+    /// The tags of a repository.
+    Tags(&'a str),
+    /// A manifest by its tag.
+    Tagged(&'a str, &'a str),
+    /// A manifest by its digest.
+    Manifest(&'a str, Digest),
+    /// A blob of a repository.
+    Blob(&'a str, Digest),
+    /// What is attached to a manifest, which need not be there.
+    Referrers(&'a str, &'a str),
+}
+
+/// The files of a v1 image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum V1File {
+    /// Its JSON.
+    Json,
+    /// Its ids down to the base.
+    Ancestry,
+    /// The sha256 of JSON and layer.
+    Checksum,
+    /// Its layer.
+    Layer,
+}
+
+/// How long what an address answers holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// The address identifies the content.
+    Immutable,
+    /// The next publish may change it.
+    Pointer,
+}
+
+impl Cache {
+    /// Its name in data.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Immutable => "immutable",
+            Self::Pointer => "pointer",
+        }
+    }
+
+    /// The value of `Cache-Control`.
+    pub fn control(self) -> &'static str {
+        match self {
+            Self::Immutable => "public, max-age=31536000, immutable",
+            Self::Pointer => "public, max-age=60, must-revalidate",
+        }
+    }
+}
+
+impl<'a> Route<'a> {
+    /// What a path means: decoded, with one slash between components. `None` is an address that no
+    /// site answers.
+    pub fn of(path: &'a str) -> Option<Self> {
+        match path.strip_prefix('/')? {
+            "" | "index.html" => Some(Self::Page),
+            "v2" | "v2/" => Some(Self::V2),
+            "v2/_catalog" => Some(Self::Catalog),
+            "v1/_ping" => Some(Self::Ping),
+            "v1/search" => Some(Self::Search),
+            file @ ("oci-layout" | "index.json") => Some(Self::Layout(file)),
+            rest => {
+                if let Some(rest) = rest.strip_prefix("v2/") {
+                    Self::of_v2(rest)
+                } else if let Some(rest) = rest.strip_prefix("v1/images/") {
+                    Self::of_v1_image(rest)
+                } else if let Some(rest) = rest.strip_prefix("v1/repositories/") {
+                    Self::of_v1_repository(rest)
+                } else {
+                    let hex = rest.strip_prefix("blobs/sha256/")?;
+                    Digest::from_hex(hex).ok().map(Self::Content)
+                }
+            }
+        }
+    }
+
+    fn of_v2(rest: &'a str) -> Option<Self> {
+        let (before, last) = rest.rsplit_once('/')?;
+        let (name, kind) = before.rsplit_once('/')?;
+        if !is_safe(name) || !is_safe(last) {
+            return None;
+        }
+        match kind {
+            "manifests" => Some(match last.parse() {
+                Ok(digest) => Self::Manifest(name, digest),
+                Err(_) => Self::Tagged(name, last),
+            }),
+            "blobs" => last.parse().ok().map(|digest| Self::Blob(name, digest)),
+            "tags" if last == "list" => Some(Self::Tags(name)),
+            "referrers" => is_digest(last).then_some(Self::Referrers(name, last)),
+            _ => None,
+        }
+    }
+
+    fn of_v1_image(rest: &'a str) -> Option<Self> {
+        let (id, file) = rest.split_once('/')?;
+        let file = match file {
+            "json" => V1File::Json,
+            "ancestry" => V1File::Ancestry,
+            "checksum" => V1File::Checksum,
+            "layer" => V1File::Layer,
+            _ => return None,
+        };
+        Some(Self::V1Image(id.parse().ok()?, file))
+    }
+
+    /// `<name>/tags/tags` is a tag of `<name>`; the list of a repository `<name>/tags` is asked for
+    /// by the same path, and [`Route::files`] names both.
+    fn of_v1_repository(rest: &'a str) -> Option<Self> {
+        let rest = rest
+            .strip_suffix("/tags/")
+            .map_or(rest, |name| &rest[..name.len() + 5]);
+        if !is_safe(rest) {
+            return None;
+        }
+        let (before, last) = rest.rsplit_once('/')?;
+        match before.rsplit_once('/') {
+            Some((name, "tags")) => Some(Self::V1Tag(name, last)),
+            _ if last == "images" => Some(Self::V1Images(before)),
+            _ if last == "tags" => Some(Self::V1Tags(before)),
+            _ => None,
+        }
+    }
+
+    /// The files that may answer it, relative to the root of the site; the first that is there does.
+    pub fn files(&self) -> Vec<String> {
+        let repository = |name: &str| format!("v1/repositories/{name}");
+        let typed = |name: &str, reference: &str| {
+            MANIFEST_TYPES
+                .iter()
+                .map(|(_, extension)| format!("v2/{name}/_types/{reference}.{extension}"))
+                .collect()
+        };
+        match *self {
+            Self::Page => vec!["index.html".into()],
+            Self::Layout(file) => vec![file.into()],
+            Self::Content(digest) => vec![format!("blobs/sha256/{}", digest.hex())],
+            Self::Ping => vec!["v1/_ping".into()],
+            Self::Search => vec!["v1/search".into()],
+            Self::V1Images(name) => vec![repository(name) + "/images"],
+            Self::V1Tags(name) => vec![repository(name) + "/tags/index.json"],
+            Self::V1Tag(name, "tags") => vec![
+                repository(name) + "/tags/tags",
+                repository(name) + "/tags/tags/index.json",
+            ],
+            Self::V1Tag(name, tag) => vec![format!("{}/tags/{tag}", repository(name))],
+            Self::V1Image(id, file) => vec![format!("v1/images/{id}/{}", file.name())],
+            Self::V2 => vec!["v2/index.html".into()],
+            Self::Catalog => vec!["v2/_catalog".into()],
+            Self::Tags(name) => vec![format!("v2/{name}/tags/list")],
+            Self::Tagged(name, tag) => typed(name, tag),
+            Self::Manifest(name, digest) => typed(name, &digest.to_string()),
+            Self::Blob(name, digest) => vec![format!("v2/{name}/blobs/{digest}")],
+            Self::Referrers(name, digest) => vec![format!("v2/{name}/referrers/{digest}")],
+        }
+    }
+
+    /// The `Content-Type` of one of its files: a manifest's lies in the extension.
+    pub fn media_type(&self, file: &str) -> &'static str {
+        match self {
+            Self::Page => "text/html",
+            Self::Content(_) | Self::Blob(..) | Self::V1Image(_, V1File::Layer) => BYTES,
+            Self::Referrers(..) => OCI_INDEX,
+            Self::Tagged(..) | Self::Manifest(..) => MANIFEST_TYPES
+                .iter()
+                .find(|(_, extension)| file.ends_with(&format!(".{extension}")))
+                .map_or(JSON, |(media_type, _)| media_type),
+            _ => JSON,
+        }
+    }
+
+    /// How long the answer holds.
+    pub fn cache(&self) -> Cache {
+        match self {
+            Self::Content(_) | Self::V1Image(..) | Self::Manifest(..) | Self::Blob(..) => {
+                Cache::Immutable
+            }
+            _ => Cache::Pointer,
+        }
+    }
+
+    /// The digest that the address names, for `Docker-Content-Digest`.
+    pub fn digest(&self) -> Option<Digest> {
+        match *self {
+            Self::Manifest(_, digest) | Self::Blob(_, digest) => Some(digest),
+            _ => None,
+        }
+    }
+}
+
+impl V1File {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ancestry => "ancestry",
+            Self::Checksum => "checksum",
+            Self::Layer => "layer",
+        }
+    }
+}
+
+/// Whether all components are such as a site has: none empty, hidden, or with a control character.
+fn is_safe(path: &str) -> bool {
+    path.split('/').all(|part| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.contains(|c: char| c.is_control() || c == '\\')
+    })
+}
+
+/// Whether it is a digest by an algorithm that image-spec registers, whether a site has such or not.
+fn is_digest(text: &str) -> bool {
+    let (length, hex) = match text.split_once(':') {
+        Some(("sha256" | "blake3", hex)) => (64, hex),
+        Some(("sha512", hex)) => (128, hex),
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether it asks what is attached to something that is no digest: no such question, so it is
+/// answered 400 (distribution-spec, "Listing Referrers").
+pub fn asks_of_no_digest(path: &str) -> bool {
+    not_found(path) == INVALID_DIGEST
+}
+
+const INVALID_DIGEST: &str =
+    r#"{"errors":[{"code":"DIGEST_INVALID","message":"invalid digest","detail":null}]}"#;
+
+/// The JSON for an address where nothing is, in the form of its API (docker-registry 0.9;
+/// distribution-spec, "Error Codes").
+pub fn not_found(path: &str) -> &'static str {
+    let below = |prefix: &str| path.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+    let last_two = |rest: &str| -> Option<(bool, String)> {
+        let (before, last) = rest.rsplit_once('/')?;
+        let (name, kind) = before.rsplit_once('/')?;
+        Some((!name.is_empty() && !last.is_empty(), kind.to_owned()))
+    };
+    if path == "/v2" || path.starts_with("/v2/") {
+        return match below("/v2/").and_then(last_two) {
+            Some((true, kind)) if kind == "manifests" => {
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":null}]}"#
+            }
+            Some((true, kind)) if kind == "blobs" => {
+                r#"{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry","detail":null}]}"#
+            }
+            Some((true, kind)) if kind == "referrers" => INVALID_DIGEST,
+            _ => {
+                r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry","detail":null}]}"#
+            }
+        };
+    }
+    if path.starts_with("/v1/images/") {
+        return r#"{"error": "Image not found"}"#;
+    }
+    match path.strip_prefix("/v1/repositories/") {
+        Some(rest) => match last_two(rest) {
+            Some((true, kind)) if kind == "tags" => r#"{"error": "Tag not found"}"#,
+            _ => r#"{"error": "Repository not found"}"#,
+        },
+        None => r#"{"error": "Not found"}"#,
+    }
+}
+
+/// The JSON for any method but GET and HEAD.
+pub fn read_only(path: &str) -> &'static str {
+    if is_v1(path) {
+        r#"{"error": "This registry is read-only"}"#
+    } else {
+        r#"{"errors":[{"code":"UNSUPPORTED","message":"this registry is read-only","detail":null}]}"#
+    }
+}
+
+/// Whether a path belongs to v1, whose answers carry [`V1_VERSION`].
+pub fn is_v1(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
+}
+
+/// `X-Docker-Registry-Version`: Docker up to 0.9 takes a server without it for no registry.
+pub const V1_VERSION: &str = "0.6.0";
+
+/// What is attached to a manifest that nothing is attached to.
+pub const NO_REFERRERS: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;

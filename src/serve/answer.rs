@@ -1,0 +1,222 @@
+//! A request to an answer.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::error::escaped;
+use crate::fsx;
+use crate::routes::{self, NO_REFERRERS, Route, V1_VERSION, V1File};
+use crate::serve::file::{self, Found};
+use crate::serve::reply::{Body, error, plain};
+use crate::serve::{Server, query};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::media_type::DOCKER_SCHEMA1;
+
+/// Answers a request and logs it.
+pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr) -> Response<Body> {
+    let mut response = match decoded(request.uri().path()) {
+        None => error(
+            StatusCode::BAD_REQUEST,
+            r#"{"error": "InvalidInput request"}"#,
+        ),
+        Some(path) => {
+            let mut response = route(server, request, &path);
+            if routes::is_v1(&path) {
+                let version = HeaderValue::from_static(V1_VERSION);
+                response
+                    .headers_mut()
+                    .insert("X-Docker-Registry-Version", version);
+            }
+            response
+        }
+    };
+    if !response.headers().contains_key(CONTENT_LENGTH) {
+        let length = response.body().len().into();
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    log(server, request, peer, &response);
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::none();
+    }
+    response
+}
+
+fn log<T>(server: &Server, request: &Request<T>, peer: SocketAddr, response: &Response<Body>) {
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.map_or(Cow::Borrowed("-"), |agent| {
+        String::from_utf8_lossy(agent.as_bytes())
+    });
+    server.log.access(&format!(
+        "{} \"{} {}\" {} {} \"{}\"",
+        peer.ip(),
+        request.method(),
+        escaped(request.uri().to_string()),
+        response.status().as_u16(),
+        response.body().len(),
+        escaped(agent)
+    ));
+}
+
+/// The path as clients mean it: escapes decoded, one slash between components, none that is a dot.
+/// `None` leads out of the site.
+fn decoded(path: &str) -> Option<String> {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    let folder = path.ends_with('/') && !parts.is_empty();
+    Some(format!(
+        "/{}{}",
+        parts.join("/"),
+        if folder { "/" } else { "" }
+    ))
+}
+
+fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, routes::read_only(path));
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    let route = Route::of(path);
+    let found = route.and_then(|route| Some((route, find(server, &route)?)));
+    match found {
+        Some((route, found)) => respond(server, request, route, found).unwrap_or_else(|problem| {
+            server.log.problem(&format!("{problem:#}"));
+            error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                r#"{"error": "Internal error"}"#,
+            )
+        }),
+        None => match route {
+            Some(route @ Route::Referrers(..)) => {
+                plain(&route, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
+            }
+            _ if routes::asks_of_no_digest(path) => {
+                error(StatusCode::BAD_REQUEST, routes::not_found(path))
+            }
+            _ => error(StatusCode::NOT_FOUND, routes::not_found(path)),
+        },
+    }
+}
+
+/// The first of a route's files that is there. One that cannot be read is not there for clients.
+fn find(server: &Server, route: &Route<'_>) -> Option<Found> {
+    let mut files = route.files();
+    // A tag that gets another type may lose the old name before it is looked at, and have got the new
+    // one after that was.
+    if let Route::Tagged(..) = route {
+        files.extend(route.files());
+    }
+    files
+        .into_iter()
+        .find_map(|name| match fsx::open_regular(&server.site.path(&name)) {
+            Ok(found) => found.map(|(file, meta)| Found { name, file, meta }),
+            Err(problem) => {
+                server.log.problem(&format!("{problem:#}"));
+                None
+            }
+        })
+}
+
+fn respond<T>(
+    server: &Server,
+    request: &Request<T>,
+    route: Route<'_>,
+    found: Found,
+) -> anyhow::Result<Response<Body>> {
+    if let Some(query) = request.uri().query()
+        && let Some(answer) = query::answer(&route, query, &found)?
+    {
+        return Ok(answer);
+    }
+    match route {
+        Route::Tagged(..) => {
+            // Read as a whole, so that the digest is the one of these very bytes.
+            let bytes = found.read(MAX_JSON)?;
+            let media_type = route.media_type(&found.name);
+            // A signed schema 1 manifest is known by the digest of what is signed.
+            let digest = if media_type == DOCKER_SCHEMA1 {
+                let parsed = Manifest::parse(bytes.as_slice().into(), Some(media_type));
+                parsed.ok().map(|manifest| manifest.digest)
+            } else {
+                Some(Digest::of(&bytes))
+            };
+            let mut response = plain(&route, &found.name, bytes.into());
+            if let Some(digest) = digest {
+                set_digest(&mut response, &digest);
+            }
+            Ok(response)
+        }
+        Route::V1Image(id, part @ (V1File::Json | V1File::Layer)) => {
+            let layer = match part {
+                V1File::Layer => Some(found.meta),
+                _ => fsx::meta(&server.site.path(&format!("v1/images/{id}/layer")))?,
+            };
+            let mut response = file::immutable(request.headers(), &route, found);
+            // Docker 1.4 resumes a transfer that was cut when it knows the length of the layer.
+            if let (Some(layer), true) = (layer, response.status().is_success()) {
+                response
+                    .headers_mut()
+                    .insert("X-Docker-Size", layer.len.into());
+            }
+            Ok(response)
+        }
+        _ if route.cache() == routes::Cache::Immutable => {
+            let mut response = file::immutable(request.headers(), &route, found);
+            if let Some(digest) = route
+                .digest()
+                .filter(|_| !response.status().is_client_error())
+            {
+                set_digest(&mut response, &digest);
+            }
+            Ok(response)
+        }
+        _ => {
+            let mut response = plain(&route, &found.name, Bytes::new());
+            *response.body_mut() = found.into_body();
+            Ok(response)
+        }
+    }
+}
+
+fn set_digest(response: &mut Response<Body>, digest: &Digest) {
+    if let Ok(value) = HeaderValue::try_from(digest.to_string()) {
+        response
+            .headers_mut()
+            .insert("Docker-Content-Digest", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_decoded_and_stay_inside() {
+        for (path, meant) in [
+            ("/", Some("/")),
+            ("//v2//a%2Fb/", Some("/v2/a/b/")),
+            ("/v2/./x/../y", Some("/v2/y")),
+            ("/v2/..%2f..%2fetc", None),
+            ("/..", None),
+            ("/a%0ab%zz", Some("/a\nb%zz")),
+            ("/%ff", Some("/\u{fffd}")),
+        ] {
+            assert_eq!(decoded(path).as_deref(), meant, "{path}");
+        }
+    }
+}

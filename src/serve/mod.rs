@@ -1,0 +1,221 @@
+//! The built-in server: a site over HTTP/1.1, as [`crate::routes`] says it.
+//!
+//! Files are looked up at each request, so what a build publishes is served at once. Memory is bounded:
+//! so many connections, each with one buffer.
+//! ```text
+//! mod.rs      connections: accepting, limits, the end
+//! answer.rs   a request to an answer
+//! file.rs     a file as an answer: conditions, ranges
+//! query.rs    what a query asks of a list: search, pages, filters
+//! reply.rs    headers and body
+//! ```
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hyper::Request;
+use hyper::body::Body as _;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+
+use crate::error::WithHint as _;
+use crate::server_config::Listen;
+use crate::site;
+use crate::site_files::SiteFiles;
+
+mod answer;
+mod file;
+mod query;
+mod reply;
+
+/// At most so many connections are open; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a client may keep a connection without asking anything.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long a client may leave what was sent unread.
+const STALLED: Duration = Duration::from_mins(1);
+/// Bytes that the kernel keeps of a connection before they may be sent. It would take megabytes for a client
+/// that reads nothing, and when it has no more memory for sockets it resets those of other programs.
+const UNSENT: u32 = 128 << 10;
+/// How long transfers may go on when the server is told to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the server says while it runs.
+pub trait Log: Send + Sync {
+    /// A request was answered; one line.
+    fn access(&self, line: &str);
+    /// Something went wrong that is no client's fault.
+    fn problem(&self, text: &str);
+}
+
+struct Server {
+    site: SiteFiles,
+    log: Arc<dyn Log>,
+}
+
+/// Takes an address, on loopback unless `listen` names a host. Clients that connect before [`serve`] runs
+/// wait for it.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn bind(listen: &Listen) -> anyhow::Result<std::net::TcpListener> {
+    let host = listen.host.as_deref().unwrap_or("127.0.0.1");
+    let address = format!("{host}:{}", listen.port);
+    std::net::TcpListener::bind(&address)
+        .with_context(|| format!("cannot listen on `{address}`"))
+        .hint("choose another address with `--listen [HOST:]PORT`")
+}
+
+/// Serves a site until the process is told to end (SIGINT or SIGTERM): transfers that run then have
+/// ten seconds left. `ready` learns the address.
+///
+/// # Errors
+/// When there is no site, or the server cannot start.
+pub fn serve(
+    root: &Path,
+    listener: std::net::TcpListener,
+    log: Arc<dyn Log>,
+    ready: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let (site, _) = site::read(root)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the server")?;
+    runtime.block_on(async {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let mut end = std::pin::pin!(told_to_end()?);
+        ready(listener.local_addr()?);
+        let server = Arc::new(Server { site, log });
+        let graceful = GracefulShutdown::new();
+        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            tokio::select! {
+                () = accept(&listener, &server, &graceful, &free) => {}
+                () = &mut end => break,
+            }
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+        anyhow::Ok(())
+    })
+}
+
+/// Completes when the process is told to end.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Accepts one connection, once there is room for it.
+async fn accept(
+    listener: &TcpListener,
+    server: &Arc<Server>,
+    graceful: &GracefulShutdown,
+    free: &Arc<Semaphore>,
+) {
+    let Ok(room) = free.clone().acquire_owned().await else {
+        return;
+    };
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            let connection = graceful
+                .watcher()
+                .watch(connection(stream, peer, server.clone()));
+            tokio::spawn(async move {
+                // A client that goes away, or that speaks no HTTP, is its own affair.
+                let _ = connection.await;
+                drop(room);
+            });
+        }
+        Err(error) => {
+            server
+                .log
+                .problem(&format!("cannot accept a connection: {error}"));
+            // Out of file descriptors, most likely: some will be free soon.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// The status and the body of one GET, without a connection; `None` for what is no request. For tests
+/// that try many.
+#[doc(hidden)]
+pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
+    struct Silent;
+    impl Log for Silent {
+        fn access(&self, _: &str) {}
+        fn problem(&self, _: &str) {}
+    }
+    let server = Server {
+        site: SiteFiles::new(root),
+        log: Arc::new(Silent),
+    };
+    let headers = headers.iter();
+    let request = headers
+        .fold(Request::get(target), |request, (name, value)| {
+            request.header(*name, *value)
+        })
+        .body(())
+        .ok()?;
+    let response = answer::answer(&server, &request, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (status, mut body) = (response.status().as_u16(), response.into_body());
+    let mut bytes = Vec::new();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Some(Ok(frame))) =
+        std::pin::Pin::new(&mut body).poll_frame(&mut context)
+    {
+        bytes.extend_from_slice(frame.data_ref()?);
+    }
+    Some((status, bytes))
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<Server>,
+) -> impl hyper_util::server::graceful::GracefulConnection {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .half_close(true)
+        .max_buf_size(64 << 10)
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            service_fn(move |request| {
+                let answer = answer::answer(&server, &request, peer);
+                std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+            }),
+        )
+}
+
+/// Each transfer needs two file descriptors; many systems allow 1,024 unless more are asked for.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}

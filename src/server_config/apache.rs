@@ -1,0 +1,42 @@
+//! Apache httpd: what the `.htaccess` files of the site, see [`crate::plan`], cannot say.
+
+use anyhow::anyhow;
+
+use crate::error::WithHint as _;
+use crate::plan::htaccess::ERRORS;
+use crate::server_config::{DependsOn, Rendered, Server, Setup, quoted};
+use crate::site;
+use crate::site_files::catalogue::ServedBy;
+
+const CONFIG: &str = include_str!("apache.conf");
+
+pub(super) const SERVER: Server = Server {
+    name: "apache",
+    about: "a complete configuration for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
+    knows: DependsOn::Place,
+    render,
+};
+
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let (files, catalogue) = site::read(setup.site.root())?;
+    if !catalogue.servers.contains(&ServedBy::Apache) {
+        return Err(anyhow!("{} has no files for Apache", files.origin()))
+            .hint("build into it once with `--server apache`");
+    }
+    let root = files.root().to_string_lossy();
+    if root.contains('?') {
+        return Err(anyhow!(
+            "Apache takes the `?` in {} for a query",
+            files.origin()
+        ))
+        .hint("give the folder another name");
+    }
+    // `<Directory>` takes wildcards, and escapes none of them: `?` stands for them too.
+    let folder = root.replace(['[', '\\'], "?");
+    let text = CONFIG
+        .replace("@LISTEN@", &setup.listen.to_string())
+        .replace("@ERRORS@\n", ERRORS)
+        .replace("@ROOT@", &quoted(&root))
+        .replace("@FOLDER@", &quoted(&folder));
+    Ok(vec![Rendered::main(text)])
+}

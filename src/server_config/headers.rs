@@ -1,0 +1,61 @@
+//! What is to be said of each address, as data, for servers and uploaders that no other file here
+//! knows: one JSON object a line, in the order of publishing.
+//! ```text
+//! {"path":"/v2/app/manifests/1","file":"v2/app/manifests/1","type":"..","digest":"sha256:..","size":1,"cache":"pointer"}
+//! ```
+//! `path` is what clients ask for, `file` what answers it; `digest` is what `Docker-Content-Digest`
+//! would say, or that of the bytes, absent where only reading the file would tell; `size` is in bytes; `cache` is `immutable` or `pointer`.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::fsx;
+use crate::plan::objects::Object;
+use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup};
+use crate::spec::digest::Digest;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    path: &'a str,
+    file: &'a str,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    size: u64,
+    cache: &'a str,
+}
+
+pub(super) const SERVER: Server = Server {
+    name: "headers",
+    about: "for any other: path, file, type, digest, size and cache class, one JSON object a line",
+    knows: DependsOn::Content,
+    render,
+};
+
+fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
+    let plan = setup.plan.as_ref().context("the headers need the plan")?;
+    let write = move |out: &mut dyn Write| plan.objects(&mut |object| line(setup, object, out));
+    Ok(vec![Rendered {
+        suffix: "",
+        content: Contents::Lines(Box::new(write)),
+    }])
+}
+
+/// Writes the line of an object that is there.
+fn line(setup: &Setup<'_>, object: &Object, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(meta) = fsx::meta(&setup.site.path(&object.file))? else {
+        return Ok(());
+    };
+    let line = Line {
+        path: &object.path,
+        file: &object.file,
+        r#type: object.media_type,
+        digest: object.digest,
+        size: meta.len,
+        cache: object.cache.name(),
+    };
+    serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}

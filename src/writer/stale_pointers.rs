@@ -1,0 +1,104 @@
+//! Taking away what a site no longer says, once nothing lists it any more.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::fsx;
+use crate::plan::Part;
+use crate::plan::pointers::Pointers;
+use crate::plan::tree::{File, Stage, Tree};
+use crate::spec::name::Repository;
+use crate::writer::Site;
+use crate::writer::unreferenced::{self, Unreferenced};
+use crate::writer::write::Writer;
+
+impl Writer<'_> {
+    /// Removes the names that a repository no longer has: of tags that are gone, and second names under an old
+    /// type.
+    pub(super) fn sweep(&self, repository: &Repository, is_dropped: bool) -> anyhow::Result<()> {
+        let mut planned = Tree::default();
+        if self.plan.images.repositories.contains_key(repository) {
+            planned = self.plan.tree(Part::Repository(repository))?;
+            self.sweep_lines(&planned)?;
+        }
+        let names = Pointers::of(repository)?;
+        let mut gone: BTreeMap<String, Stage> = BTreeMap::new();
+        for folder in &names.folders {
+            let has_manifests = names.manifests.contains(folder);
+            let mut found = fsx::names(&self.site.files.path(folder))?;
+            found.retain(|name| !(has_manifests && name.starts_with("sha256:")));
+            gone.extend(
+                found
+                    .iter()
+                    .map(|name| (format!("{folder}/{name}"), Stage::Pointer)),
+            );
+        }
+        for (path, stage) in names.lists {
+            if fsx::meta(&self.site.files.path(&path))?.is_some_and(|meta| meta.is_file) {
+                gone.insert(path, stage);
+            }
+        }
+        gone.retain(|path, _| !planned.has(path));
+        let mut gone: Vec<(&String, &Stage)> = gone.iter().collect();
+        gone.sort_by_key(|(_, stage)| Reverse(**stage));
+        gone.iter().try_for_each(|(path, _)| self.drop(path))?;
+        if is_dropped {
+            for folder in names.folders.union(&names.manifests) {
+                let folder = self.site.files.path(folder);
+                self.site.disk.remove_empty(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop(&self, path: &str) -> anyhow::Result<()> {
+        self.counts.deleted(path);
+        self.site.disk.remove(&self.site.files.path(path))
+    }
+
+    /// Removes names that the plan of the whole site does not have.
+    pub(super) fn remove_names(&self) -> anyhow::Result<()> {
+        let found = unreferenced::find(&self.site.files, self.plan)?;
+        let names: Vec<_> = found.iter().filter(|file| file.kind.is_name()).collect();
+        for file in &names {
+            self.counts.deleted(&file.path);
+        }
+        self.site.delete(&names)?;
+        self.site.set_own()
+    }
+
+    /// Drops the lines about tags that are gone.
+    fn sweep_lines(&self, planned: &Tree) -> anyhow::Result<()> {
+        for (relative, _, file) in planned.files() {
+            if let File::TagLines { new, .. } = file {
+                let path = self.site.files.path(relative);
+                if let Some(staged) = self.bytes(&path, new)? {
+                    self.site.disk.rename(&staged, &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Site {
+    /// Deletes files that [`unreferenced::find`] found, in its order, and the folders that are empty then. Each
+    /// kind is gone for good before the next one goes.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub fn delete(&self, found: &[&Unreferenced]) -> anyhow::Result<()> {
+        let kind = |file: &Unreferenced| std::mem::discriminant(&file.kind);
+        for same in found.chunk_by(|a, b| kind(a) == kind(b)) {
+            for file in same {
+                self.disk.remove(&self.files.path(&file.path))?;
+            }
+            self.disk.sync_all()?;
+        }
+        // A run that died may have left empty ones, too.
+        for folder in ["blobs", "v1", "v2"] {
+            self.disk.remove_empty_below(&self.files.path(folder))?;
+        }
+        Ok(())
+    }
+}

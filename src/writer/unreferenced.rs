@@ -1,0 +1,265 @@
+//! Files of a site that its catalogue does not ask for.
+//!
+//! Content that nothing names any more is left by tags that move and by what is dropped: it stays until
+//! `prune`, since a client may be in the middle of a pull. Names of references that the catalogue does not
+//! have are left by a copy of a newer site over an older one. Anything else where a registry looks is not
+//! the site's.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use walkdir::WalkDir;
+
+use crate::plan::{Part, Plan};
+use crate::routes::Route;
+use crate::site_files::SiteFiles;
+use crate::spec::digest::Digest;
+use crate::spec::media_type::MANIFEST_TYPES;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::V1Id;
+
+/// A file that the catalogue does not ask for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreferenced {
+    /// Its path relative to the root of the site.
+    pub path: String,
+    /// What it is by its name.
+    pub kind: FileKind,
+}
+
+/// What a file is that the catalogue does not ask for, by its name. The order is the one in which such
+/// files may go: first what makes clients or a later build look for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// A list of tags or repositories, or the sign that there is an API.
+    List,
+    /// A tag, or what is attached to a manifest.
+    Pointer,
+    /// A manifest by its digest, in a repository.
+    Manifest(Digest),
+    /// The JSON of a v1 image, which says that the rest of it is there.
+    V1Json(V1Id),
+    /// The rest of a v1 image.
+    V1Rest(V1Id),
+    /// A blob by its digest, in a repository.
+    Blob(Digest),
+    /// Content under `blobs/`.
+    Content(Digest),
+    /// No file that a build writes.
+    Foreign,
+}
+
+impl FileKind {
+    fn of(path: &str) -> Self {
+        Self::known(path).unwrap_or(Self::Foreign)
+    }
+
+    /// What it is, if a build would write a file of this name.
+    fn known(path: &str) -> Option<Self> {
+        let is_repository = |name: &str| name.parse::<Repository>().is_ok();
+        let named = |name: &str, kind: Self| is_repository(name).then_some(kind);
+        let tagged = |name: &str, tag: &str| named(name, Self::Pointer).filter(|_| is_tag(tag));
+        if let Some((folder, file)) = path.split_once("/_types/") {
+            let (reference, extension) = file.rsplit_once('.')?;
+            MANIFEST_TYPES
+                .iter()
+                .find(|(_, known)| *known == extension)?;
+            let name = folder.strip_prefix("v2/")?;
+            return match reference.parse() {
+                Ok(digest) => Some(Self::Manifest(digest)),
+                Err(_) => tagged(name, reference),
+            };
+        }
+        if let Some(name) = path.strip_suffix("/manifests/.htaccess") {
+            return named(name.strip_prefix("v2/")?, Self::Pointer);
+        }
+        // Servers that know nothing find it under the name of its folder.
+        let path = path.strip_suffix("/index.html").unwrap_or(path);
+        match Route::of(&format!("/{path}"))? {
+            Route::Ping | Route::Search | Route::V2 | Route::Catalog => Some(Self::List),
+            Route::V1Images(name) | Route::V1Tags(name) | Route::Tags(name) => {
+                named(name, Self::List)
+            }
+            Route::V1Tag(name, "index.json") => named(name, Self::List),
+            Route::V1Tag(name, tag) | Route::Tagged(name, tag) => tagged(name, tag),
+            Route::Referrers(name, digest) => {
+                named(name, Self::Pointer).filter(|_| digest.parse::<Digest>().is_ok())
+            }
+            Route::Manifest(_, digest) => Some(Self::Manifest(digest)),
+            Route::Blob(_, digest) => Some(Self::Blob(digest)),
+            Route::Content(digest) => Some(Self::Content(digest)),
+            Route::V1Image(id, _) if path.ends_with("/json") => Some(Self::V1Json(id)),
+            Route::V1Image(id, _) => Some(Self::V1Rest(id)),
+            Route::Page | Route::Layout(_) => None,
+        }
+    }
+
+    /// Whether it makes clients find something that the catalogue does not have.
+    pub fn is_name(self) -> bool {
+        matches!(self, Self::List | Self::Pointer)
+    }
+
+    /// Whether it is content, which stays for clients that are in the middle of a pull.
+    pub fn is_content(self) -> bool {
+        !self.is_name() && self != Self::Foreign
+    }
+}
+
+fn is_tag(text: &str) -> bool {
+    text.parse::<Tag>().is_ok()
+}
+
+/// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not name, sorted
+/// by their kind. Links are not followed: one is a file like any other. Other files in the root are
+/// nobody's business.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
+    let mut planned = Paths::of(plan)?;
+    // The form that an image came with is kept as long as the image, even without a tag.
+    let entries = plan
+        .images
+        .repositories
+        .values()
+        .flat_map(|repo| repo.manifests.values());
+    for top in entries
+        .filter_map(|entry| entry.v1)
+        .filter(|_| plan.catalogue.apis.v1)
+    {
+        match files.v1_chain(top) {
+            Ok(chain) => chain.iter().for_each(|(id, _)| planned.add_v1_image(*id)),
+            // Planned as a whole, and not there yet in a dry run.
+            Err(_) if plan.v1.images.contains_key(&top) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["blobs", "v1", "v2"] {
+        let folder = files.path(folder);
+        if !folder.exists() {
+            continue;
+        }
+        for entry in WalkDir::new(&folder).min_depth(1) {
+            let entry = entry?;
+            if entry.file_type().is_dir() {
+                continue;
+            }
+            let path = relative(files.root(), entry.path())?;
+            if !planned.has(&path) {
+                let kind = FileKind::of(&path);
+                found.push(Unreferenced { path, kind });
+            }
+        }
+    }
+    found.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
+    Ok(found)
+}
+
+fn relative(root: &Path, path: &Path) -> anyhow::Result<String> {
+    let relative = path.strip_prefix(root)?.to_string_lossy().into_owned();
+    Ok(relative)
+}
+
+/// Paths, 16 bytes each: a site of 100,000 references has millions of them.
+#[derive(Debug, Default)]
+pub(super) struct Paths(HashSet<[u8; 16]>);
+
+impl Paths {
+    fn of(plan: &Plan<'_>) -> anyhow::Result<Self> {
+        let mut paths = Self::default();
+        for part in plan.parts() {
+            if let Part::V1Image(id) = part {
+                paths.add_v1_image(id);
+                continue;
+            }
+            for (path, ..) in plan.tree(part)?.files() {
+                paths.add(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    fn key(path: &str) -> [u8; 16] {
+        let digest = Sha256::digest(path.as_bytes());
+        std::array::from_fn(|index| digest[index])
+    }
+
+    pub(super) fn add(&mut self, path: &str) {
+        self.0.insert(Self::key(path));
+    }
+
+    fn add_v1_image(&mut self, id: V1Id) {
+        for name in ["ancestry", "checksum", "json", "layer"] {
+            self.add(&format!("v1/images/{id}/{name}"));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.0.contains(&Self::key(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_build_writes_is_known() {
+        let hex = "0".repeat(64);
+        for path in [
+            "v1/_ping",
+            "v1/search",
+            "v2/index.html",
+            "v2/_catalog",
+            "v2/a/tags/list",
+            "v1/repositories/library/a/images",
+            "v1/repositories/a/tags/index.json",
+            "v1/repositories/a/tags/index.html",
+        ] {
+            assert_eq!(FileKind::of(path), FileKind::List, "{path}");
+        }
+        for path in [
+            "v2/a/manifests/latest".into(),
+            "v2/a/b/_types/latest.om".into(),
+            "v2/a/manifests/.htaccess".into(),
+            "v1/repositories/a/b/tags/latest".into(),
+            "v1/repositories/a/tags/tags".into(),
+            format!("v2/a/referrers/sha256:{hex}"),
+        ] {
+            assert_eq!(FileKind::of(&path), FileKind::Pointer, "{path}");
+        }
+        for path in [
+            "v1/images/x/json",
+            "v2/readme.txt",
+            "v2/A/tags/list",
+            "v2/a/manifests/.latest.x7Yz",
+            "v2/a/manifests/-",
+            "v2/a/_types/latest.zz",
+            "v1/repositories/a/tags/-",
+            "v1/index.html",
+            "blobs/sha256/readme",
+        ] {
+            assert_eq!(FileKind::of(path), FileKind::Foreign, "{path}");
+        }
+        for path in [
+            format!("v2/a/manifests/sha256:{hex}"),
+            format!("v2/a/_types/sha256:{hex}.d2"),
+            format!("v1/images/{hex}/json"),
+            format!("v1/images/{hex}/layer"),
+            format!("v2/a/b/blobs/sha256:{hex}"),
+            format!("blobs/sha256/{hex}"),
+        ] {
+            assert!(FileKind::of(&path).is_content(), "{path}");
+        }
+        assert_eq!(
+            FileKind::of(&format!("v2/a/_types/sha256:{hex}.zz")),
+            FileKind::Foreign
+        );
+    }
+}
