@@ -54,6 +54,8 @@
 //! One new file, and one line in a table: an input format in [`source::FORMATS`], a web server in
 //! [`server_config::SERVERS`], files for people or for a server that reads its own in `plan::AREAS`.
 
+#[cfg(feature = "verify-url")]
+pub mod check_url;
 pub mod cli;
 pub mod content;
 pub mod error;
