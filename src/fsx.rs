@@ -11,7 +11,6 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -230,18 +229,18 @@ pub fn replace(
     if meta(path)?.is_some_and(|meta| !meta.is_file) {
         return with_path("replace", path, Err(ErrorKind::InvalidInput.into()));
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let temp = path.with_file_name(name);
-    let mut out = io::BufWriter::new(create(&temp)?);
-    let filled = fill(&mut out).and_then(|()| with_path("write", path, out.flush()));
-    match filled {
-        Ok(()) => rename(&temp, path),
-        Err(error) => {
-            remove(&temp)?;
-            Err(error)
-        }
-    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let created = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")));
+    let mut out = io::BufWriter::new(with_path("create a file beside", path, created)?);
+    fill(&mut out)?;
+    let written = out.into_inner().map_err(io::IntoInnerError::into_error);
+    let whole = with_path("write", path, written)?;
+    let placed = whole.persist(path).map_err(|failed| failed.error);
+    with_path("put in place", path, placed).map(|_| ())
 }
 
 /// Bytes that this process may still write on the file system of a folder; `None` where it does not
@@ -260,24 +259,7 @@ pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
 
 /// A file without a name, in a folder; it is gone when closed.
 pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".stillage-{}-{number}", std::process::id()));
-        // Never what is there, nor what a link there points to: the folder may be open to all.
-        let created = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        if matches!(&created, Err(error) if error.kind() == ErrorKind::AlreadyExists) {
-            continue;
-        }
-        let file = with_path("create", &path, created)?;
-        remove(&path)?;
-        return Ok(file);
-    }
+    with_path("create a file in", folder, tempfile::tempfile_in(folder))
 }
 
 /// The folder for temporary files of the system.

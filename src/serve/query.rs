@@ -15,28 +15,18 @@ use crate::serve::reply::{Body, error, plain};
 const MAX_LIST: u64 = 64 << 20;
 
 /// The parameters of a query, decoded.
-struct Query<'a>(Vec<(&'a str, String)>);
+struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
     fn new(text: &'a str) -> Self {
-        let decode = |value: &str| {
-            let value = value.replace('+', " ");
-            let value: Cow<'_, str> =
-                percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
-            value.into_owned()
-        };
-        let pair = |pair: &'a str| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name, decode(value))
-        };
-        Self(text.split('&').map(pair).collect())
+        Self(form_urlencoded::parse(text.as_bytes()).collect())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.iter();
         pairs
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_str())
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_ref())
     }
 }
 
