@@ -1,4 +1,4 @@
-//! Where bytes lie. Content can be opened again and again; it is never a reader that is used up.
+//! The location of bytes. Content can be opened any number of times, unlike a reader.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -13,7 +13,7 @@ use crate::progress::{Meter, Progress};
 use crate::spec::digest::Digest;
 use crate::{bail_invalid, fsx};
 
-/// Bytes of a known length, and a name for messages: the file, and the member of an archive.
+/// Bytes of a known length, with a name for messages: the file, and the member if it is an archive.
 #[derive(Clone, Debug)]
 pub struct Content {
     place: Location,
@@ -30,17 +30,16 @@ enum Location {
     Gzipped(Arc<Path>),
 }
 
-/// What tells content of a file apart from what it may become.
+/// Identifies the current content of a file: it changes with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The digest of name, place and everything that the file system says.
+    /// The digest of the name, position and metadata.
     pub key: Digest,
-    /// The last change of the file or of anything about it, in nanoseconds since 1970.
+    /// The later of mtime and ctime, in nanoseconds since 1970.
     pub changed: i128,
 }
 
 impl Content {
-    /// Bytes in memory.
     pub fn memory(bytes: impl Into<Arc<[u8]>>, origin: impl Into<Arc<str>>) -> Self {
         let bytes = bytes.into();
         Self {
@@ -51,21 +50,21 @@ impl Content {
         }
     }
 
-    /// A whole file, `None` when it is not there.
+    /// A whole file; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is no regular file.
+    /// If the path is not a regular file.
     pub fn file(path: PathBuf) -> anyhow::Result<Option<Self>> {
         let Some(meta) = fsx::meta(&path)? else {
             return Ok(None);
         };
         if !meta.is_file {
-            bail_invalid!("`{}` is no regular file", fsx::escaped_path(&path));
+            bail_invalid!("`{}` is not a regular file", fsx::escaped_path(&path));
         }
         Ok(Some(Self::file_of_len(path, meta.len)))
     }
 
-    /// A whole file of a known length.
+    /// A whole file of `len` bytes.
     pub fn file_of_len(path: PathBuf, len: u64) -> Self {
         Self {
             origin: format!("`{}`", fsx::escaped_path(&path)).into(),
@@ -75,7 +74,6 @@ impl Content {
         }
     }
 
-    /// A part of an open file.
     pub fn range(file: Arc<File>, offset: u64, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
             place: Location::Range(file, offset),
@@ -85,7 +83,7 @@ impl Content {
         }
     }
 
-    /// What is gzipped in a file; `len` is the unpacked length.
+    /// The unpacked content of a gzip file; `len` is the unpacked length.
     pub fn gzipped(path: PathBuf, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
             place: Location::Gzipped(path.into()),
@@ -100,12 +98,11 @@ impl Content {
         self.len
     }
 
-    /// Whether there is not a single byte.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// What it is called in messages, with its backticks.
+    /// The name for messages, with backticks.
     pub fn origin(&self) -> &Arc<str> {
         &self.origin
     }
@@ -119,10 +116,7 @@ impl Content {
         }
     }
 
-    /// What it is now; `None` for what lies in memory or has no name in the file system.
-    ///
-    /// # Errors
-    /// When the file cannot be looked at.
+    /// The current identity; `None` for content in memory or in a file without a name.
     pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
         let (meta, offset) = match &self.place {
             Location::Memory(_) => return Ok(None),
@@ -144,10 +138,7 @@ impl Content {
         }))
     }
 
-    /// Opens it for one reading. The reader fails where the bytes end before [`Content::len`].
-    ///
-    /// # Errors
-    /// When the file cannot be opened.
+    /// The reader fails if the bytes end before [`Content::len`].
     pub fn open(&self) -> anyhow::Result<Reader> {
         let source = match &self.place {
             Location::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
@@ -164,17 +155,14 @@ impl Content {
         })
     }
 
-    /// All bytes, for content that must be small.
-    ///
-    /// # Errors
-    /// When it is longer than `limit` bytes or cannot be read.
+    /// Reads all bytes, at most `limit`.
     pub fn read(&self, limit: u64) -> anyhow::Result<Arc<[u8]>> {
         if let Location::Memory(bytes) = &self.place {
             return Ok(bytes.clone());
         }
         if self.len > limit {
             bail_invalid!(
-                "{} has {} bytes, more than the {limit} that are allowed",
+                "{} is too large: {} bytes, more than the limit of {limit}",
                 self.origin,
                 self.len
             );
@@ -186,8 +174,8 @@ impl Content {
         Ok(bytes.into())
     }
 
-    /// Names the content in an error of reading or decoding it. What the system reports is the
-    /// machine's fault; everything else is the data's.
+    /// Adds the content's name to an error of reading or decoding it. Errors from the operating system blame
+    /// the machine, all others the data.
     pub fn failed(&self, error: io::Error) -> anyhow::Error {
         if error.raw_os_error().is_some() {
             anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
@@ -198,7 +186,6 @@ impl Content {
     }
 }
 
-/// One reading of a [`Content`].
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -233,7 +220,7 @@ impl Read for Reader {
         if got == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "it ended early",
+                "unexpected end of data",
             ));
         }
         self.left -= got as u64;
@@ -245,7 +232,7 @@ impl Read for Reader {
 }
 
 impl Content {
-    /// The same bytes; reading them, or a copy of them, counts as progress.
+    /// The same bytes; reading them, or a [`Content::renamed`] copy, counts as progress.
     #[must_use]
     pub fn counted(&self, progress: &Arc<Progress>) -> Self {
         Self {
@@ -254,14 +241,14 @@ impl Content {
         }
     }
 
-    /// Nothing more has to be read of it.
+    /// Tells the progress that nothing more will be read.
     pub fn done(&self) {
         if let Some(meter) = &self.meter {
             meter.done();
         }
     }
 
-    /// The same bytes as another content, whose name in messages and progress they get.
+    /// The same bytes under the name and progress of `other`.
     #[must_use]
     pub fn renamed(&self, other: &Self) -> Self {
         Self {

@@ -1,12 +1,12 @@
-//! What went wrong, and whose fault it is.
+//! Errors.
 //!
-//! Every fallible path returns [`anyhow::Error`]. Two markers travel in its chain: [`InvalidInput`] says that
-//! the data is wrong (exit code 1; anything else means that the command could not run, exit code 2),
-//! and [`Hint`] says what the user can do about it.
+//! Every fallible path returns [`anyhow::Error`]. Its chain may carry two markers: [`InvalidInput`] blames
+//! the data (exit code 1; any other error means that the command could not run, exit code 2), and [`Hint`]
+//! says what the user can do.
 
 use std::fmt;
 
-/// The input is wrong: a source that is damaged, hostile, or contradicts another.
+/// The input is at fault: a source is damaged, hostile, or contradicts another.
 #[derive(Debug)]
 pub struct InvalidInput(String);
 
@@ -18,18 +18,17 @@ impl fmt::Display for InvalidInput {
 
 impl std::error::Error for InvalidInput {}
 
-/// An error that blames the input.
 pub fn invalid_input(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(InvalidInput(message.into()))
 }
 
-/// Returns early with an error that blames the input.
+/// Returns early with an [`InvalidInput`] error.
 #[macro_export]
 macro_rules! bail_invalid {
     ($($arg:tt)*) => { return Err($crate::error::invalid_input(format!($($arg)*))) };
 }
 
-/// What the user can do about an error; printed after `hint:`.
+/// What the user can do about an error. Printed after `hint:`.
 #[derive(Debug)]
 pub struct Hint(pub String);
 
@@ -39,9 +38,8 @@ impl fmt::Display for Hint {
     }
 }
 
-/// Adds a [`Hint`] to an error.
 pub trait WithHint<T> {
-    /// Attaches what the user can do.
+    /// Adds a [`Hint`] to an error.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
@@ -51,18 +49,18 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     }
 }
 
-/// Whether the data is to blame, rather than the machine or the command line.
+/// Whether the input is at fault, rather than the machine or the command line.
 pub fn is_bad(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error>::is::<InvalidInput>)
 }
 
-/// Longer names, in characters, are cut in messages.
+/// The length in characters at which messages cut a name.
 const MAX_SHOWN: usize = 300;
 
-/// A name from an archive or a file system, safe to print: control characters, bidirectional
-/// overrides and backticks are escaped, and what is very long is cut.
+/// A name from an archive or a file system, made safe to print: control characters, bidirectional overrides
+/// and backticks are escaped, and very long names are cut.
 pub fn escaped(name: impl AsRef<str>) -> String {
     let mut out = String::new();
     for (count, c) in name.as_ref().chars().enumerate() {

@@ -1,10 +1,10 @@
-//! The file system: the only module that calls `std::fs` (a lint holds the line). Every error
-//! names the action and the path; what is created is readable by all whatever the umask says
-//! (files 0644, folders 0755), since a web server of another user reads it.
+//! The file system: the only module that calls `std::fs` (a lint enforces this). Every error names the action
+//! and the path. Everything created is world-readable whatever the umask (files 0644, folders 0755), because
+//! a web server may run as another user.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is the module that the lint points to"
+    reason = "this module wraps the disallowed methods"
 )]
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -23,27 +23,25 @@ mod out;
 pub use lock::lock;
 pub use out::{NewFile, cannot_write};
 
-/// A path as messages show it.
+/// A path, escaped for messages.
 pub fn escaped_path(path: &Path) -> String {
     escaped(path.to_string_lossy())
 }
 
-/// What is known of a file without reading it.
+/// A file's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Length in bytes.
     pub len: u64,
-    /// Whether it is a folder.
     pub is_dir: bool,
-    /// Whether it is a regular file.
     pub is_file: bool,
-    /// Device and inode: equal for two names of one file.
+    /// Device and inode number; equal for hard links to one file.
     pub inode: (u64, u64),
-    /// How many names it has.
+    /// The number of hard links.
     pub links: u64,
-    /// When it was written last, where the file system says so.
+    /// The last modification, if the file system records it.
     pub modified: Option<SystemTime>,
-    /// When its bytes and when anything about it changed last, in nanoseconds since 1970.
+    /// mtime and ctime, in nanoseconds since 1970.
     pub changed: [i128; 2],
 }
 
@@ -68,8 +66,8 @@ fn nanoseconds(seconds: i64, rest: i64) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(rest)
 }
 
-/// Lets all read what this process creates from now on. The modes are set one by one too, but a run
-/// that dies in between would leave a folder that no web server reads.
+/// Makes everything this process creates from now on world-readable. Each mode is also set explicitly, but a
+/// run that dies before that would leave a folder that the web server cannot read.
 pub fn open_umask() {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
@@ -88,7 +86,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What lies at a path, links followed; `None` when nothing does.
+/// The metadata of a path, symbolic links followed; `None` if nothing exists there.
 pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
     let found = found(fs::metadata(path));
     if let Err(error) = &found
@@ -99,26 +97,25 @@ pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
             escaped_path(path)
         )));
     }
-    Ok(with_path("look at", path, found)?.as_ref().map(Meta::of))
+    Ok(with_path("access", path, found)?.as_ref().map(Meta::of))
 }
 
-/// Whether a path is a symbolic link, wherever it leads.
+/// Whether a path is a symbolic link, dangling or not.
 pub fn is_link(path: &Path) -> anyhow::Result<bool> {
-    let found = with_path("look at", path, found(fs::symlink_metadata(path)))?;
+    let found = with_path("access", path, found(fs::symlink_metadata(path)))?;
     Ok(found.is_some_and(|metadata| metadata.is_symlink()))
 }
 
-/// Opens a file for reading.
 pub fn open(path: &Path) -> anyhow::Result<File> {
     with_path("open", path, File::open(path))
 }
 
-/// What lies behind an open file.
+/// The metadata of an open file.
 pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
-    Ok(Meta::of(&with_path("look at", path, file.metadata())?))
+    Ok(Meta::of(&with_path("access", path, file.metadata())?))
 }
 
-/// Opens a regular file, if there is one. What is something else, such as a pipe, is not even opened.
+/// Opens a regular file; `None` if there is none. Anything else, such as a pipe, is not opened.
 pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
     if !meta(path)?.is_some_and(|meta| meta.is_file) {
         return Ok(None);
@@ -130,21 +127,21 @@ pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
     Ok(Some((file, meta)))
 }
 
-/// A whole file, or `None` when there is none. What is no regular file, such as a pipe or a device,
-/// is not even opened; more than `limit` bytes are refused.
+/// Reads a whole file of at most `limit` bytes; `None` if there is none. Anything but a regular file, such as
+/// a pipe or a device, is refused without being opened.
 pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let Some(meta) = meta(path)? else {
         return Ok(None);
     };
     if !meta.is_file {
         return Err(invalid_input(format!(
-            "`{}` is no regular file",
+            "`{}` is not a regular file",
             escaped_path(path)
         )));
     }
     if meta.len > limit {
         return Err(invalid_input(format!(
-            "`{}` has {} bytes, more than the {limit} that are allowed",
+            "`{}` is too large: {} bytes, more than the limit of {limit}",
             escaped_path(path),
             meta.len
         )));
@@ -158,7 +155,7 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// The names in a folder, sorted; none when there is no folder.
+/// The names in a folder, sorted; empty if the folder does not exist.
 pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     let Some(entries) = with_path("list", folder, found(fs::read_dir(folder)))? else {
         return Ok(Vec::new());
@@ -176,7 +173,7 @@ pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Creates a folder and those above it.
+/// Creates a folder and its parents.
 pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -189,7 +186,7 @@ pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
         result => {
             with_path("create the folder", folder, result)?;
             with_path(
-                "open up",
+                "set the permissions of",
                 folder,
                 fs::set_permissions(folder, Permissions::from_mode(0o755)),
             )
@@ -197,7 +194,7 @@ pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Creates a file for writing; what was there is lost.
+/// Creates a file for reading and writing, or truncates an existing one.
 pub fn create(path: &Path) -> anyhow::Result<File> {
     let created = OpenOptions::new()
         .read(true)
@@ -208,20 +205,19 @@ pub fn create(path: &Path) -> anyhow::Result<File> {
         .open(path);
     let file = with_path("create", path, created)?;
     with_path(
-        "open up",
+        "set the permissions of",
         path,
         file.set_permissions(Permissions::from_mode(0o644)),
     )?;
     Ok(file)
 }
 
-/// Creates a file with this content.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = create(path)?;
     with_path("write", path, file.write_all(bytes))
 }
 
-/// Writes a file, which replaces what was there only when it is whole.
+/// Writes a file, which replaces an existing one only once it is complete.
 pub fn replace(
     path: &Path,
     fill: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
@@ -235,20 +231,20 @@ pub fn replace(
     let created = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(folder.unwrap_or(Path::new(".")));
-    let mut out = io::BufWriter::new(with_path("create a file beside", path, created)?);
+    let mut out = io::BufWriter::new(with_path("create a temporary file next to", path, created)?);
     fill(&mut out)?;
     let written = out.into_inner().map_err(io::IntoInnerError::into_error);
-    let whole = with_path("write", path, written)?;
-    let placed = whole.persist(path).map_err(|failed| failed.error);
-    with_path("put in place", path, placed).map(|_| ())
+    let complete = with_path("write", path, written)?;
+    let replaced = complete.persist(path).map_err(|failed| failed.error);
+    with_path("replace", path, replaced).map(|_| ())
 }
 
-/// Bytes that this process may still write on the file system of a folder; `None` where it does not
-/// say.
+/// The bytes that this process may still write to the file system of a folder; `None` if the file system does
+/// not report it.
 pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
     let stat = rustix::fs::statvfs(folder).map_err(io::Error::from);
-    let stat = with_path("ask for the free space of", folder, stat)?;
-    // Root may use what is kept back for it.
+    let stat = with_path("get the free space of", folder, stat)?;
+    // Root may use the reserved blocks too.
     let blocks = if rustix::process::geteuid().is_root() {
         stat.f_bfree
     } else {
@@ -257,23 +253,26 @@ pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
     Ok((stat.f_blocks > 0).then(|| blocks.saturating_mul(stat.f_frsize)))
 }
 
-/// A file without a name, in a folder; it is gone when closed.
+/// Creates an unnamed temporary file in a folder; closing it deletes it.
 pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
-    with_path("create a file in", folder, tempfile::tempfile_in(folder))
+    with_path(
+        "create a temporary file in",
+        folder,
+        tempfile::tempfile_in(folder),
+    )
 }
 
-/// The folder for temporary files of the system.
 pub fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Puts a file under another name, in place of what has that name. Of two names of one file POSIX leaves both.
+/// Renames a file, replacing `to`. If both are hard links to one file, POSIX keeps both.
 pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
-    with_path("put in place", to, fs::rename(from, to))
+    with_path("move a file to", to, fs::rename(from, to))
 }
 
-/// Gives a file a second name. `false` when the file system refuses (too many links, no links at
-/// all, another device), so that a copy has to do.
+/// Creates a hard link. `false` if the file system refuses (too many links, no link support, another device),
+/// so that the caller must copy.
 pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(true),
@@ -288,42 +287,42 @@ pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
         {
             Ok(false)
         }
-        Err(error) => with_path("link", to, Err(error)),
+        Err(error) => with_path("create the link", to, Err(error)),
     }
 }
 
-/// Gives a file of a source a second name, if nobody else owns it and it is readable by all as it
-/// is; `false` where that is not so.
+/// Hard-links a source's file, if it has the same owner as the target folder and the mode 0644; `false` if
+/// not, or if the file system refuses.
 pub fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
-    let source = with_path("look at", from, fs::metadata(from))?;
+    let source = with_path("access", from, fs::metadata(from))?;
     let folder = to.parent().unwrap_or(to);
-    let own = with_path("look at", folder, fs::metadata(folder))?.uid();
+    let own = with_path("access", folder, fs::metadata(folder))?.uid();
     if source.uid() != own || source.mode() & 0o7777 != 0o644 {
         return Ok(false);
     }
     link(from, to)
 }
 
-/// Copies a file by sharing its extents; `false` where the file system cannot.
+/// Copies a file by sharing its extents (reflink); `false` if the file system cannot.
 pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
     if reflink_copy::reflink(from, to).is_err() {
         return Ok(false);
     }
     with_path(
-        "open up",
+        "set the permissions of",
         to,
         fs::set_permissions(to, Permissions::from_mode(0o644)),
     )?;
     Ok(true)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub fn remove(path: &Path) -> anyhow::Result<()> {
     with_path("remove", path, found(fs::remove_file(path)))?;
     Ok(())
 }
 
-/// Removes a folder if nothing is in it; `false` where something is.
+/// Removes a folder, if it exists; `false` if it is not empty.
 pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
     match fs::remove_dir(folder) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
@@ -331,7 +330,7 @@ pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Removes the folders below a folder in which there is nothing but folders.
+/// Removes the folders below a folder that contain no files.
 pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
     let walk = walkdir::WalkDir::new(folder)
         .min_depth(1)
@@ -344,24 +343,24 @@ pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder and its contents, if it exists.
 pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
     with_path("remove", folder, found(fs::remove_dir_all(folder)))?;
     Ok(())
 }
 
-/// Makes a file durable, or the names in a folder.
+/// Flushes a file, or the entries of a folder, to disk.
 pub fn sync_one(path: &Path) -> anyhow::Result<()> {
-    with_path("make durable", path, open(path)?.sync_all())
+    with_path("sync", path, open(path)?.sync_all())
 }
 
-/// Makes everything written so far on the file system of `folder` durable. One call costs less
-/// than an fsync for each of many files and folders.
+/// Flushes everything written so far to the file system of `folder` to disk. One call is cheaper than an
+/// fsync for each of many files and folders.
 pub fn sync(folder: &Path) -> anyhow::Result<()> {
     let file = open(folder)?;
     #[cfg(target_os = "linux")]
     with_path(
-        "make durable",
+        "sync",
         folder,
         rustix::fs::syncfs(&file).map_err(io::Error::from),
     )?;
@@ -378,7 +377,7 @@ pub fn sync(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether names that differ only by case are one file in this folder.
+/// Whether names in this folder are case-insensitive.
 pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
     let probe = folder.join("case-probe");
     write(&probe, b"")?;
@@ -387,12 +386,12 @@ pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
     Ok(folds)
 }
 
-/// The canonical form of a path that exists, else the path.
+/// The canonical form of a path, or the path itself if that cannot be resolved.
 pub fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// A path from the root; it need not exist.
+/// The absolute form of a path, which need not exist.
 pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    with_path("find", path, std::path::absolute(path))
+    with_path("resolve", path, std::path::absolute(path))
 }

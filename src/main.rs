@@ -1,4 +1,4 @@
-//! The `stillage` command; see the library for how it works.
+//! The `stillage` command. See the library for how it works.
 
 fn main() -> std::process::ExitCode {
     stillage::cli::run()

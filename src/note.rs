@@ -1,49 +1,45 @@
-//! What a run says besides its result: what it left out, what it decided, what old clients cannot do.
+//! Notes of a run: what it left out, what it chose, and what old clients cannot pull.
 
 use serde::Serialize;
 
-/// One thing that the user ought to know. A run that has only notes has succeeded.
+/// Something the user should know. Notes alone do not make a run fail.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Note {
-    /// The text for people, one line.
+    /// One line of text.
     pub message: String,
-    /// What kind of thing it is.
     pub kind: NoteKind,
-    /// How bad it is.
     pub severity: Severity,
-    /// The reference that it is about, as the source has it: `repository:tag` or `repository`.
+    /// The reference in question, as the source writes it: `repository:tag` or `repository`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
-/// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Something is wrong: clients fail, or content is not what it should be.
+    /// Clients fail, or content is wrong.
     Error,
-    /// Something was left out that a source should have; `--strict` makes it an error.
+    /// Something was left out because a source is at fault. `--strict` makes it an error.
     Warning,
-    /// Good to know.
+    /// For information only.
     Note,
 }
 
-/// The kinds of notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoteKind {
-    /// Something in a source is damaged, missing or unknown, so it was left out.
+    /// Something in a source was left out because it is damaged, missing or unknown.
     Fault,
-    /// An option or a rule decided: a selection, a private repository, one of two equals.
+    /// The effect of an option or a rule: a selection, a private repository, one of two conflicting sources.
     Choice,
-    /// A source holds what nobody can ask for: without a name, unreferenced, unfinished.
+    /// Content of a source that no client can request: it is unnamed, unreferenced or incomplete.
     Leftover,
-    /// Some clients cannot pull it.
+    /// Some clients cannot pull the image.
     Client,
 }
 
 impl NoteKind {
-    /// A note of this kind about no reference in particular.
+    /// A note without a reference.
     pub fn note(self, message: impl Into<String>) -> Note {
         Note {
             message: message.into(),
@@ -58,7 +54,6 @@ impl NoteKind {
 }
 
 impl Note {
-    /// The same note, about a reference.
     #[must_use]
     pub fn about(self, reference: impl Into<String>) -> Self {
         let reference = Some(reference.into());

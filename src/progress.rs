@@ -1,10 +1,10 @@
-//! How far a run is. Whatever reads adds to it, block by block; what shows it looks from time to time.
+//! The progress of a run. Readers add to the counters block by block; the display polls them.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counts what there is to read, and how much of it was read.
+/// Counters of the bytes and blobs to read, and of those read.
 #[derive(Debug, Default)]
 pub struct Progress {
     bytes: AtomicU64,
@@ -13,21 +13,18 @@ pub struct Progress {
     all_blobs: AtomicU64,
 }
 
-/// The counts at one moment.
+/// A snapshot of [`Progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Bytes that were read.
     pub bytes: u64,
-    /// Bytes to read, as far as that is known.
+    /// Bytes to read in total, as far as known.
     pub all_bytes: u64,
-    /// Blobs that were read.
     pub blobs: u64,
-    /// Blobs to read.
+    /// Blobs to read in total.
     pub all_blobs: u64,
 }
 
 impl Progress {
-    /// The counts now.
     pub fn state(&self) -> State {
         State {
             bytes: self.bytes.load(Relaxed),
@@ -37,19 +34,18 @@ impl Progress {
         }
     }
 
-    /// So much more is to be read.
+    /// Adds to the totals to read.
     pub fn expect(&self, blobs: u64, bytes: u64) {
         self.all_blobs.fetch_add(blobs, Relaxed);
         self.all_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// A blob was read.
     pub fn blob_done(&self) {
         self.blobs.fetch_add(1, Relaxed);
     }
 
-    /// Counts what passes through a reader or writer; `expected` says that [`Progress::expect`] was
-    /// told of it, which it cannot be of a pipe.
+    /// Counts the bytes that go through a reader or writer. `expected` says that [`Progress::expect`] already
+    /// counted them, which is impossible for a pipe.
     pub fn counting<T>(&self, inner: T, expected: bool) -> Counting<'_, T> {
         Counting {
             inner,
@@ -92,7 +88,7 @@ impl<W: Write> Write for Counting<'_, W> {
     }
 }
 
-/// Counts one blob, whose bytes count once however often they are read.
+/// Counts one blob. Its bytes count once, however often they are read.
 #[derive(Debug)]
 pub struct Meter {
     progress: Arc<Progress>,
@@ -101,7 +97,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Expects a blob.
+    /// Adds a blob of `len` bytes to the totals to read.
     pub fn new(progress: &Arc<Progress>, len: u64) -> Self {
         progress.expect(1, len);
         Self {
@@ -111,7 +107,7 @@ impl Meter {
         }
     }
 
-    /// Bytes were read.
+    /// Counts bytes that were read.
     pub fn add(&self, bytes: u64) {
         let left = self
             .len
@@ -119,8 +115,8 @@ impl Meter {
         self.progress.bytes.fetch_add(bytes.min(left), Relaxed);
     }
 
-    /// No more is read. What did not have to be is no longer expected, so that it does not count as
-    /// speed.
+    /// Ends reading. Bytes that were not read are taken off the total instead of being counted as read, which
+    /// would inflate the speed.
     pub fn done(&self) {
         let counted = self.counted.swap(self.len, Relaxed);
         let unread = self.len.saturating_sub(counted);

@@ -1,84 +1,75 @@
-//! The addresses of a site: what a request path means, which file answers it and what a server says
-//! beside it. Headers are data: the built-in server answers by this, the renderers of [`crate::server_config`]
-//! say the same in the words of other servers.
+//! The routes of a site: what a request path means, which file answers it, and with which headers. The
+//! built-in server uses this module directly; [`crate::server_config`] renders it for other servers.
 //! ```text
 //! /  /index.html  /index.json  /oci-layout  /blobs/sha256/<hex>
 //! /v1/_ping  /v1/search  /v1/images/<id>/{json,ancestry,checksum,layer}
 //! /v1/repositories/<name>/{images,tags,tags/<tag>}
 //! /v2/  /v2/_catalog  /v2/<name>/{tags/list,manifests/<tag|digest>,blobs/<digest>,referrers/<digest>}
 //! ```
-//! A name has any number of components, and these may be called `tags` or `blobs` too: the last two
-//! components of a path say what it is.
+//! A name has any number of components, which may be `tags` or `blobs` too, so the last two components of a
+//! path decide what it is.
 
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{MANIFEST_TYPES, OCI_INDEX};
 use crate::spec::v1::V1Id;
 
-/// The type of everything that is JSON and has no type of its own.
+/// The media type of JSON files without a more specific one.
 pub const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
-/// An address that a site answers.
+/// A request path that a site may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
-    /// The page for people.
+    /// `index.html`, for browsers.
     Page,
     /// `oci-layout` or `index.json`.
     Layout(&'a str),
     /// `blobs/sha256/<hex>`.
     Content(Digest),
-    /// `v1/_ping`.
     Ping,
-    /// `v1/search`.
     Search,
-    /// The ids of a repository.
+    /// The v1 image ids of a repository.
     V1Images(&'a str),
-    /// The tags of a repository as v1 has them.
+    /// The v1 tags of a repository, with their ids.
     V1Tags(&'a str),
-    /// The id of a tag.
+    /// The v1 image id of a tag.
     V1Tag(&'a str, &'a str),
-    /// A file of a v1 image.
     V1Image(V1Id, V1File),
-    /// `v2/`, where clients learn whether there is a registry.
+    /// `v2/`, where clients check whether there is a registry.
     V2,
-    /// `v2/_catalog`.
     Catalog,
-    /// The tags of a repository.
     Tags(&'a str),
-    /// A manifest by its tag.
+    /// A manifest by tag.
     Tagged(&'a str, &'a str),
-    /// A manifest by its digest.
+    /// A manifest by digest.
     Manifest(&'a str, Digest),
-    /// A blob of a repository.
     Blob(&'a str, Digest),
-    /// What is attached to a manifest, which need not be there.
+    /// The referrers of a manifest, which need not exist.
     Referrers(&'a str, &'a str),
 }
 
 /// The files of a v1 image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum V1File {
-    /// Its JSON.
     Json,
-    /// Its ids down to the base.
+    /// The image's id and those of its ancestors, down to the base.
     Ancestry,
-    /// The sha256 of JSON and layer.
+    /// See [`crate::spec::v1::checksum`].
     Checksum,
-    /// Its layer.
     Layer,
 }
 
-/// How long what an address answers holds.
+/// How long clients may cache an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
-    /// The address identifies the content.
+    /// The path identifies the content.
     Immutable,
-    /// The next publish may change it.
+    /// The next publish may change the answer.
     Pointer,
 }
 
 impl Cache {
-    /// Its name in data.
+    /// The name in data files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Immutable => "immutable",
@@ -96,8 +87,7 @@ impl Cache {
 }
 
 impl<'a> Route<'a> {
-    /// What a path means: decoded, with one slash between components. `None` is an address that no
-    /// site answers.
+    /// Parses a percent-decoded path without repeated slashes. `None` if no site answers it.
     pub fn of(path: &'a str) -> Option<Self> {
         match path.strip_prefix('/')? {
             "" | "index.html" => Some(Self::Page),
@@ -151,8 +141,8 @@ impl<'a> Route<'a> {
         Some(Self::V1Image(id.parse().ok()?, file))
     }
 
-    /// `<name>/tags/tags` is a tag of `<name>`; the list of a repository `<name>/tags` is asked for
-    /// by the same path, and [`Route::files`] names both.
+    /// `<name>/tags/tags` is both the tag `tags` of `<name>` and the list of tags of `<name>/tags`. It parses
+    /// as the tag, and [`Route::files`] returns the files of both.
     fn of_v1_repository(rest: &'a str) -> Option<Self> {
         let rest = rest
             .strip_suffix("/tags/")
@@ -169,7 +159,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The files that may answer it, relative to the root of the site; the first that is there does.
+    /// The files that may answer it, relative to the root of the site. The first that exists does.
     pub fn files(&self) -> Vec<String> {
         let repository = |name: &str| format!("v1/repositories/{name}");
         let typed = |name: &str, reference: &str| {
@@ -202,7 +192,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The `Content-Type` of one of its files: a manifest's lies in the extension.
+    /// The `Content-Type` of one of its files. For a manifest the extension decides.
     pub fn media_type(&self, file: &str) -> &'static str {
         match self {
             Self::Page => "text/html",
@@ -216,7 +206,6 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// How long the answer holds.
     pub fn cache(&self) -> Cache {
         match self {
             Self::Content(_) | Self::V1Image(..) | Self::Manifest(..) | Self::Blob(..) => {
@@ -226,7 +215,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The digest that the address names, for `Docker-Content-Digest`.
+    /// The digest in the path, for `Docker-Content-Digest`.
     pub fn digest(&self) -> Option<Digest> {
         match *self {
             Self::Manifest(_, digest) | Self::Blob(_, digest) => Some(digest),
@@ -246,7 +235,7 @@ impl V1File {
     }
 }
 
-/// Whether all components are such as a site has: none empty, hidden, or with a control character.
+/// Whether no component is empty, hidden, or contains a backslash or a control character.
 fn is_safe(path: &str) -> bool {
     path.split('/').all(|part| {
         !part.is_empty()
@@ -255,7 +244,7 @@ fn is_safe(path: &str) -> bool {
     })
 }
 
-/// Whether it is a digest by an algorithm that image-spec registers, whether a site has such or not.
+/// Whether it is a digest of an algorithm registered in image-spec, even one that no site uses.
 fn is_digest(text: &str) -> bool {
     let (length, hex) = match text.split_once(':') {
         Some(("sha256" | "blake3", hex)) => (64, hex),
@@ -265,8 +254,8 @@ fn is_digest(text: &str) -> bool {
     hex.len() == length && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether it asks what is attached to something that is no digest: no such question, so it is
-/// answered 400 (distribution-spec, "Listing Referrers").
+/// Whether a path requests the referrers of an invalid digest. Such a request is malformed and gets a 400
+/// (distribution-spec, "Listing Referrers").
 pub fn asks_of_no_digest(path: &str) -> bool {
     not_found(path) == INVALID_DIGEST
 }
@@ -274,8 +263,8 @@ pub fn asks_of_no_digest(path: &str) -> bool {
 const INVALID_DIGEST: &str =
     r#"{"errors":[{"code":"DIGEST_INVALID","message":"invalid digest","detail":null}]}"#;
 
-/// The JSON for an address where nothing is, in the form of its API (docker-registry 0.9;
-/// distribution-spec, "Error Codes").
+/// The JSON body for a path without content, in the form of its API (docker-registry 0.9; distribution-spec,
+/// "Error Codes").
 pub fn not_found(path: &str) -> &'static str {
     let below = |prefix: &str| path.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     let last_two = |rest: &str| -> Option<(bool, String)> {
@@ -309,7 +298,7 @@ pub fn not_found(path: &str) -> &'static str {
     }
 }
 
-/// The JSON for any method but GET and HEAD.
+/// The JSON body for methods other than GET and HEAD.
 pub fn read_only(path: &str) -> &'static str {
     if is_v1(path) {
         r#"{"error": "This registry is read-only"}"#
@@ -318,14 +307,14 @@ pub fn read_only(path: &str) -> &'static str {
     }
 }
 
-/// Whether a path belongs to v1, whose answers carry [`V1_VERSION`].
+/// Whether a path belongs to the v1 API, whose answers carry [`V1_VERSION`].
 pub fn is_v1(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")
 }
 
-/// `X-Docker-Registry-Version`: Docker up to 0.9 takes a server without it for no registry.
+/// `X-Docker-Registry-Version`. Docker up to 0.9 does not accept a server without it as a registry.
 pub const V1_VERSION: &str = "0.6.0";
 
-/// What is attached to a manifest that nothing is attached to.
+/// The referrers of a manifest without any.
 pub const NO_REFERRERS: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;

@@ -1,5 +1,5 @@
-//! The HTTP client: what a server really sends, asked as Go's clients ask. Redirects are followed one by
-//! one and kept, nothing is decoded, every wait and every body has a limit.
+//! The HTTP client. It sends what Go clients send and reports what the server really answers: redirects are
+//! followed one by one and recorded, nothing is decoded, and every wait and every body has a limit.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -15,23 +15,21 @@ use crate::error::{WithHint as _, escaped};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::media_type::MANIFEST_TYPES;
 
-/// How long a server may take to be connected to, to begin an answer, and to send the next bytes.
+/// The limit for connecting, for the start of an answer, and for each read of its body.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Redirects that are followed: what Go's clients do since 1.8 at the latest.
+/// How many redirects are followed. Go clients have had this limit since Go 1.8 at the latest.
 const MAX_HOPS: usize = 10;
 
-/// A client of one server.
 pub(super) struct Client {
     agent: Agent,
     root: HostRoot,
 }
 
-/// A request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) head: bool,
     pub(super) path: &'a str,
-    /// Headers beside those that every client sends.
+    /// Headers in addition to those that every client sends.
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
@@ -55,21 +53,22 @@ impl<'a> Ask<'a> {
         Self { headers, ..self }
     }
 
-    /// Go asks for gzip unless it asks for a part, or by HEAD.
+    /// Go clients ask for gzip, except with HEAD and with ranges.
     fn takes_gzip(&self) -> bool {
         let own = |name: &str| self.headers.iter().any(|(own, _)| *own == name);
         !self.head && !own("Range") && !own("Accept-Encoding")
     }
 }
 
-/// An answer, its body not yet read.
+/// An answer whose body has not been read.
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
-    /// The redirects on the way: each status, and the headers of the first.
+    /// The statuses of the redirects that led here.
     pub(super) hops: Vec<u16>,
+    /// The headers of the first redirect.
     first: Option<HeaderMap>,
-    /// Whether redirects have no end.
+    /// Whether there were more than [`MAX_HOPS`] redirects.
     pub(super) endless: bool,
     /// Whether the request allowed gzip.
     pub(super) took_gzip: bool,
@@ -77,31 +76,30 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A header, all values joined where it came more than once; escaped, since it goes into messages.
+    /// The value of a header, or all values joined if it occurs more than once. Escaped, since it goes into
+    /// messages.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         joined(&self.headers, name)
     }
 
-    /// A header of the answer from the address itself, which a cache keeps, not from where it leads.
+    /// A header of the answer at the requested address, which is what a cache keeps, rather than at the
+    /// target of its redirects.
     pub(super) fn own_header(&self, name: &str) -> Option<String> {
         joined(self.first.as_ref().unwrap_or(&self.headers), name)
     }
 
-    /// The length that the server says, in bytes.
+    /// `Content-Length`, in bytes.
     pub(super) fn length(&self) -> Option<u64> {
         self.header("Content-Length")?.parse().ok()
     }
 
-    /// The encoding that the body is said to have.
+    /// `Content-Encoding`, unless it is `identity`.
     pub(super) fn encoding(&self) -> Option<String> {
         self.header("Content-Encoding")
             .filter(|encoding| !encoding.is_empty() && encoding != "identity")
     }
 
-    /// The body as it came, up to `limit` bytes.
-    ///
-    /// # Errors
-    /// When it is longer, or breaks off.
+    /// The body as sent. Fails if it is interrupted, or longer than `limit` bytes.
     pub(super) fn read(self, limit: u64) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut reader = self.body.into_reader().take(limit + 1);
@@ -115,11 +113,8 @@ impl Answer {
         Ok(bytes)
     }
 
-    /// Hands the body as it came to a hasher, and gives the digest; of one that is longer than it should
-    /// be, in bytes, that of its beginning and a byte more.
-    ///
-    /// # Errors
-    /// When it breaks off.
+    /// The digest of the body as sent; fails if it is interrupted. Reads at most one byte more than `length`,
+    /// in bytes: the digest of a body that is too long is wrong either way.
     pub(super) fn hash(self, mut hasher: Hasher, length: Option<u64>) -> anyhow::Result<Digest> {
         let limit = length.map_or(u64::MAX, |length| length.saturating_add(1));
         let mut reader = self.body.into_reader().take(limit);
@@ -134,7 +129,10 @@ impl Answer {
 }
 
 fn broken(error: &io::Error) -> anyhow::Error {
-    anyhow::anyhow!("the transfer breaks off: {}", escaped(error.to_string()))
+    anyhow::anyhow!(
+        "the transfer was interrupted: {}",
+        escaped(error.to_string())
+    )
 }
 
 fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -147,10 +145,7 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 impl Client {
-    /// A client that trusts the certificates in a PEM file, or the public ones.
-    ///
-    /// # Errors
-    /// When there is no certificate in it.
+    /// A client that trusts the certificates in a PEM file, or the public ones if there is none.
     pub(super) fn new(
         root: HostRoot,
         pem: Option<&[u8]>,
@@ -168,7 +163,7 @@ impl Client {
             .timeout_per_read(Some(PATIENCE))
             .max_idle_connections(connections)
             .max_idle_connections_per_host(connections);
-        // As in Go's clients, which read the same variables: no proxy leads to this machine.
+        // As in Go clients, which read the same variables: local addresses are not proxied.
         if root.is_local() {
             config = config.proxy(None);
         }
@@ -178,16 +173,13 @@ impl Client {
         })
     }
 
-    /// Sends a request, and follows redirects.
-    ///
-    /// # Errors
-    /// When there is no answer, or a redirect leads nowhere.
+    /// Sends a request, and follows redirects. Fails if there is no answer, or a redirect is invalid.
     pub(super) fn ask(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
         let mut address = self.root.join(ask.path);
         let mut hops = Vec::new();
         let mut first = None;
         loop {
-            // A server may close an idle connection at the moment in which it is used again.
+            // A server may close an idle connection just as it is reused: try once more.
             let response = match self.send(&address, ask) {
                 Err(ureq::Error::Io(_)) => self.send(&address, ask),
                 sent => sent,
@@ -213,8 +205,9 @@ impl Client {
             };
             hops.push(status);
             first.get_or_insert(parts.headers);
-            address = resolve(&address, &location)
-                .with_context(|| format!("the redirect of `{}` is broken", escaped(&address)))?;
+            address = resolve(&address, &location).with_context(|| {
+                format!("cannot follow the redirect of `{}`", escaped(&address))
+            })?;
         }
     }
 
@@ -236,7 +229,7 @@ impl Client {
     }
 }
 
-/// What Docker says that it takes.
+/// The `Accept` header that Docker sends.
 fn accept(path: &str) -> String {
     if path.starts_with("/v2/") && path.contains("/manifests/") {
         let types: Vec<&str> = MANIFEST_TYPES.iter().map(|(name, _)| *name).collect();
@@ -248,25 +241,25 @@ fn accept(path: &str) -> String {
 fn trusted(pem: &[u8]) -> anyhow::Result<RootCerts> {
     let mut certificates: Vec<Certificate<'static>> = Vec::new();
     for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.context("it is no PEM file")? {
+        if let PemItem::Certificate(certificate) = item.context("it is not a PEM file")? {
             certificates.push(certificate);
         }
     }
-    anyhow::ensure!(!certificates.is_empty(), "no certificate is in it");
+    anyhow::ensure!(!certificates.is_empty(), "it contains no certificate");
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }
 
-/// What went wrong on the way to an answer, with what can be done.
+/// The error for a request without an answer, with a hint if the cause is a certificate.
 fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
     let text = error.to_string();
     let says = |word: &str| text.contains(word);
     let hint = if says("UnknownIssuer") {
-        "clients fail on this certificate alike: have the server send its whole chain; where the issuer is a \
-         CA of your own, name its certificate with `--ca FILE`"
+        "clients fail on this certificate too: have the server send the full chain; if the issuer is your own \
+         CA, name its certificate with `--ca FILE`"
     } else if says("CaUsedAsEndEntity") {
-        "the server shows the certificate of a CA: give it one of its own, issued by that CA"
+        "the server presents a CA certificate: give it a certificate issued by that CA"
     } else if says("Expired") || says("NotValidForName") || says("certificate") {
-        "clients fail on this certificate alike: renew it, for the name of the host"
+        "clients fail on this certificate too: renew it, for the name of the host"
     } else if says("InvalidContentType") || says("corrupt message") {
         "the port does not speak TLS: try `http://`"
     } else {
@@ -274,7 +267,7 @@ fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
     };
     let shown_address = escaped(address);
     let result: Result<(), _> = Err(anyhow::anyhow!("{}", escaped(text)));
-    let result = result.with_context(|| format!("cannot ask `{shown_address}`"));
+    let result = result.with_context(|| format!("cannot request `{shown_address}`"));
     let result = if hint.is_empty() {
         result
     } else {

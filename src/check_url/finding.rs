@@ -1,5 +1,5 @@
-//! What is found at a server: one finding for each kind of problem and the clients that it breaks,
-//! with a count and one example, however many addresses have it.
+//! The findings of a check: one for each kind of problem and set of clients that it breaks, with a count
+//! and one example, however many addresses have the problem.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,28 +9,27 @@ use serde::Serialize;
 use crate::check_url::kinds::{self, Kind};
 use crate::note::Severity;
 
-/// A kind of problem that a server has.
+/// A kind of problem found at a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerProblem {
-    /// An address that has it, the first in the order of text.
+    /// One address that has the problem: the first alphabetically.
     pub path: String,
-    /// The name of the kind, for machines.
+    /// The id of the kind, for machines.
     pub kind: &'static str,
-    /// What was seen at `path`, and what follows from it.
+    /// What was seen at `path`, and its consequence.
     pub message: String,
-    /// The clients that fail; for a note, those that would be better off without it.
+    /// The clients that fail; for a note, those that work less well.
     pub breaks: Vec<&'static str>,
-    /// How many times it was seen.
+    /// How many times the problem was seen.
     pub count: u64,
-    /// How bad it is.
     pub severity: Severity,
 }
 
-/// The findings of a run, from many threads.
+/// Collects findings from many threads.
 #[derive(Default)]
 pub(super) struct Findings(Mutex<BTreeMap<Key, Seen>>);
 
-/// Severity, name of the kind, clients.
+/// Severity, id of the kind, clients.
 type Key = (Severity, &'static str, &'static [&'static str]);
 
 struct Seen {
@@ -41,7 +40,7 @@ struct Seen {
 }
 
 impl Findings {
-    /// Takes note of a problem at a path; `what` was seen there, escaped for the terminal.
+    /// Adds a problem at a path. `what` was seen there; it must be escaped for the terminal.
     pub(super) fn add(&self, kind: &'static Kind, path: &str, what: impl Into<String>) {
         let breaks = kind.breaks.unwrap_or_else(|| kinds::clients_of(path));
         let (path, what) = (path.to_owned(), what.into());
@@ -60,7 +59,7 @@ impl Findings {
         }
     }
 
-    /// Errors first, then by kind.
+    /// All findings: errors first, then by kind.
     pub(super) fn finish(self) -> Vec<ServerProblem> {
         let all = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let findings = all

@@ -1,14 +1,15 @@
-//! What every answer must keep to, whatever it holds.
+//! What every answer must keep to, whatever its body: redirects, encoding, caching.
 
 use crate::check_url::client::Answer;
 use crate::check_url::{Probe, kinds};
 use crate::routes::{Cache, Route, V1File};
 
-/// How old a tag may get in a cache before it is worth a note, and before it is an error, in seconds.
+/// How long a cache may keep a tag before that is worth a note, in seconds.
 const LONG: u64 = 300;
+/// How long a cache may keep a tag before that is an error, in seconds.
 const TOO_LONG: u64 = 86_400;
 
-/// Judges an answer from a path.
+/// Checks the headers of an answer from a path.
 pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
     let Some(route) = Route::of(path) else {
         return;
@@ -16,7 +17,11 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
     if let Some(version) = answer.header("Docker-Distribution-Api-Version")
         && probe.offer.v1
     {
-        probe.add(&kinds::API_VERSION, path, format!("it is `{version}`"));
+        probe.add(
+            &kinds::API_VERSION,
+            path,
+            format!("Docker-Distribution-Api-Version is `{version}`"),
+        );
     }
     redirects(probe, path, &route, answer);
     if !(answer.status == 200 || answer.status == 206) {
@@ -30,11 +35,7 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
 
 fn redirects(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
     if answer.endless {
-        probe.add(
-            &kinds::REDIRECT_LOOP,
-            path,
-            "the redirect leads to another and so on",
-        );
+        probe.add(&kinds::REDIRECT_LOOP, path, "there are too many redirects");
     } else if let (Route::V1Tags(_), Some(status)) = (route, answer.hops.first()) {
         probe.add(
             &kinds::TAGS_REDIRECT,
@@ -47,7 +48,8 @@ fn redirects(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) 
     }
 }
 
-/// A label that comes unasked is not there because something was compressed on the way.
+/// A `Content-Encoding` that the request did not allow is a wrong label; one that it allowed is compression
+/// in transit.
 fn encoding(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
     let Some(encoding) = answer.encoding() else {
         return;
@@ -62,14 +64,14 @@ fn encoding(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
         probe.add(
             &kinds::COMPRESSED,
             path,
-            format!("where it may be, it is sent with `Content-Encoding: {encoding}`"),
+            format!("a request that allows gzip gets `Content-Encoding: {encoding}`"),
         );
     }
 }
 
 fn age(probe: &Probe<'_>, path: &str, answer: &Answer) {
     let Some(control) = answer.own_header("Cache-Control") else {
-        // Such redirects are kept by nobody who was not told to (RFC 9110, 15.4).
+        // Caches keep these redirects only if a header says so (RFC 9110, section 15.4).
         if matches!(answer.hops.first(), Some(302 | 303 | 307)) {
             return;
         }
@@ -97,7 +99,7 @@ fn age(probe: &Probe<'_>, path: &str, answer: &Answer) {
     }
 }
 
-/// A number of seconds; one that no cache can count to is as long as can be (RFC 9111, 1.2.2).
+/// A number of seconds; one that is too large counts as the maximum (RFC 9111, section 1.2.2).
 fn seconds_of(text: &str) -> u64 {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     text.parse().unwrap_or(if is_number { u64::MAX } else { 0 })

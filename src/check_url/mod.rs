@@ -1,10 +1,10 @@
-//! The check of a site from outside: what a server answers at every address that clients ask at, and
-//! which clients fail on it.
+//! Checks a site from outside: what a server answers at every address that clients request, and which
+//! clients fail on the answers.
 //! ```text
-//! offer     what there is to pull: /index.json, else the lists of the APIs
-//! v2, v1    each listed thing: content, lists, lengths
-//! manners   what each answer says beside its body
-//! sample    what is asked once: parts, conditions, what is missing
+//! offer     what there is to pull: by /index.json, or without it by the lists of the APIs
+//! v2, v1    everything listed: content, lists, lengths
+//! manners   the headers of every answer
+//! sample    samples: ranges, conditional requests, missing content
 //! kinds     the kinds of problems, each with the clients that it breaks
 //! ```
 
@@ -32,33 +32,33 @@ mod v2;
 
 pub use finding::ServerProblem;
 
-/// The longest list of one repository or of all that is read, in bytes.
+/// The longest list of tags, images or repositories that is read, in bytes.
 const MAX_LIST: u64 = 64 << 20;
 /// The longest file of trusted certificates that is read, in bytes.
 const MAX_PEM: u64 = 16 << 20;
 
-/// How to check.
 #[derive(Clone, Debug)]
 pub struct CheckOptions {
-    /// Download and hash every blob and layer, not manifests and configs alone.
+    /// Download and hash every blob and layer, not only manifests and configs.
     pub deep: bool,
-    /// Ask for one reference of each repository only.
+    /// Request only one reference of each repository.
     pub fast: bool,
-    /// How many requests run at a time.
+    /// The number of requests at a time.
     pub jobs: usize,
-    /// A PEM file of certificates to trust instead of the public ones.
+    /// A PEM file with certificates to trust instead of the public ones.
     pub ca: Option<std::path::PathBuf>,
 }
 
-/// Checks the server at a URL, the root of a host. Nothing is written, on either side.
+/// Checks the server at a URL, which must be the root of a host. Writes nothing on either side.
 ///
 /// # Errors
-/// When the URL is no root of a host, or cannot be reached; what is wrong there is a finding.
+/// When the URL is not the root of a host, or the server cannot be reached. What is wrong with the server is
+/// a finding.
 pub fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
     let root = HostRoot::parse(url)?;
     let pem = options.ca.as_ref().map(|path| {
         fsx::read(path, MAX_PEM)?
-            .with_context(|| format!("`{}` is not there", fsx::escaped_path(path)))
+            .with_context(|| format!("`{}` does not exist", fsx::escaped_path(path)))
     });
     let pem = pem.transpose()?;
     let client = Client::new(root.clone(), pem.as_deref(), options.jobs).with_context(|| {
@@ -90,7 +90,6 @@ pub fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerPro
     Ok(findings.finish())
 }
 
-/// A run of the check.
 struct Probe<'a> {
     client: &'a Client,
     findings: &'a Findings,
@@ -114,7 +113,7 @@ impl Probe<'_> {
         sample::once(self);
     }
 
-    /// The addresses where clients learn which APIs there are, and the lists of repositories.
+    /// Checks `/v2/`, where clients look for the API, and the lists of repositories.
     fn roots(&self) {
         if self.offer.v2 {
             if let Some(answer) = self.ask(Ask::get("/v2/"))
@@ -133,7 +132,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Whether a list of repositories is that of the catalogue.
+    /// Compares a list of repositories with the catalogue.
     fn list(&self, path: &str, pointer: &str, name: &str) {
         let Some(value) = self.json(path, MAX_LIST) else {
             return;
@@ -158,7 +157,7 @@ impl Probe<'_> {
         self.findings.add(kind, path, what);
     }
 
-    /// Asks, and judges what every answer must keep to. `None` where there is no answer.
+    /// Sends a request and checks the headers of the answer; `None` if there is no answer.
     fn ask(&self, ask: Ask<'_>) -> Option<Answer> {
         match self.client.ask(ask) {
             Ok(answer) => {
@@ -176,7 +175,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Asks for something that must be there.
+    /// Requests something that must exist.
     fn get(&self, path: &str) -> Option<Answer> {
         let answer = self.ask(Ask::get(path))?;
         if answer.endless {
@@ -193,13 +192,13 @@ impl Probe<'_> {
         Some(answer)
     }
 
-    /// The bytes of something short that must be there, without what the way has done to them.
+    /// The bytes of something that must exist, at most `limit` of them, without compression in transit.
     fn read(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
         let answer = self.get(path)?;
         self.body(path, answer, limit)
     }
 
-    /// The body of an answer as Go's clients see it.
+    /// The body of an answer as Go clients see it: decompressed if it is labelled gzip.
     fn body(&self, path: &str, answer: Answer, limit: u64) -> Option<Vec<u8>> {
         let encoding = answer.encoding();
         let bytes = match answer.read(limit) {
@@ -220,24 +219,24 @@ impl Probe<'_> {
             self.add(
                 &kinds::CONTENT_ENCODING,
                 path,
-                "it is labelled `Content-Encoding: gzip` and is none",
+                "it is labelled `Content-Encoding: gzip` but is not gzip",
             );
             return Some(bytes);
         }
         Some(unpacked)
     }
 
-    /// The JSON of something that must be there.
+    /// The JSON of something that must exist.
     fn json(&self, path: &str, limit: u64) -> Option<serde_json::Value> {
         let bytes = self.read(path, limit)?;
         let value = serde_json::from_slice(&bytes).ok();
         if value.is_none() {
-            self.add(&kinds::WRONG_CONTENT, path, "it is no JSON");
+            self.add(&kinds::WRONG_CONTENT, path, "it is not JSON");
         }
         value
     }
 
-    /// As [`Self::json`], for what is as long as a manifest may be.
+    /// As [`Self::json`], with the limit for manifests.
     fn short_json(&self, path: &str) -> Option<serde_json::Value> {
         self.json(path, MAX_JSON)
     }

@@ -1,4 +1,4 @@
-//! What a server says that there is to pull: the catalogue, else the lists of the APIs.
+//! What a server offers to pull: by its catalogue, or without one by the lists of the APIs.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,18 @@ use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
-/// The longest catalogue that is read, in bytes: a million references, as from a disk.
+/// The longest catalogue that is read, in bytes: enough for a million references.
 const MAX_CATALOGUE: u64 = 512 << 20;
 
-/// What there is to pull.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
     pub(super) v1: bool,
     pub(super) v2: bool,
-    /// Whether it comes from the catalogue, which knows digests.
+    /// Whether this comes from the catalogue, which has digests.
     pub(super) exact: bool,
     pub(super) repositories: BTreeMap<Repository, OfferedRepo>,
 }
 
-/// What there is of a repository.
 #[derive(Debug, Default)]
 pub(super) struct OfferedRepo {
     pub(super) tags: BTreeMap<String, Option<Digest>>,
@@ -33,10 +31,7 @@ pub(super) struct OfferedRepo {
 }
 
 impl Offer {
-    /// Asks for it. The first request of a run: a server that cannot be reached is an error.
-    ///
-    /// # Errors
-    /// When there is no answer at all.
+    /// Fetches the offer. This makes the first request of a run, so it fails if the server cannot be reached.
     pub(super) fn find(client: &Client, findings: &Findings) -> anyhow::Result<Self> {
         let path = "/index.json";
         let answer = client.ask(Ask::get(path).with(&[("Accept-Encoding", "identity")]))?;
@@ -48,7 +43,7 @@ impl Offer {
                 Err(error) => format!("{error:#}"),
             }
         } else if endless {
-            "redirects have no end".into()
+            "there are too many redirects".into()
         } else {
             format!("the status is {status}")
         };
@@ -62,7 +57,7 @@ impl Offer {
         Ok(if offer.v1 || offer.v2 {
             offer
         } else {
-            // Nothing is listed; what clients ask first says most about such a server.
+            // Nothing is listed: still check the addresses that clients ask first.
             Self {
                 v1: true,
                 v2: true,
@@ -137,7 +132,7 @@ impl Offer {
         }
     }
 
-    /// The name of a repository, one that nobody has where there is none.
+    /// The name of some repository; a made-up one if there is none.
     pub(super) fn any_name(&self) -> String {
         let first = self.repositories.keys().next();
         first.map_or("library/stillage".into(), ToString::to_string)

@@ -1,4 +1,5 @@
-//! What is asked of one reference of each repository, or once: parts, conditions, what is missing.
+//! Samples, of one reference of each repository or once for the whole server: ranges, conditional requests,
+//! missing content.
 
 use rayon::prelude::*;
 
@@ -6,11 +7,11 @@ use crate::check_url::client::Ask;
 use crate::check_url::{MAX_LIST, Probe, kinds};
 use crate::spec::manifest::{MAX_JSON, Manifest};
 
+/// A digest that no content has.
 const ABSENT: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-/// A tag that nobody has.
+/// A tag that no repository has.
 const ABSENT_TAG: &str = "stillage-verify-absent";
 
-/// Asks for all of it.
 pub(super) fn once(probe: &Probe<'_>) {
     for path in ["/.stillage/lock", "/.stillage/"] {
         if let Some(answer) = probe.ask(Ask::get(path))
@@ -51,12 +52,12 @@ pub(super) fn once(probe: &Probe<'_>) {
     });
 }
 
-/// What is missing must be said to be missing, in JSON.
+/// A request for missing content must give 404, and JSON.
 fn absent(probe: &Probe<'_>, path: &str) {
     let Some(answer) = probe.ask(Ask::get(path)).filter(|answer| !answer.endless) else {
         return;
     };
-    let what = format!("for what is missing the status is {}", answer.status);
+    let what = format!("the status for missing content is {}", answer.status);
     match answer.status {
         404 => {}
         200..300 => return probe.add(&kinds::FOUND_MISSING, path, what),
@@ -69,7 +70,7 @@ fn absent(probe: &Probe<'_>, path: &str) {
         probe.add(
             &kinds::HTML_ERROR,
             path,
-            "for what is missing there is a page of HTML",
+            "the answer for missing content is an HTML page",
         );
     }
 }
@@ -78,7 +79,7 @@ fn absent_referrers(probe: &Probe<'_>, path: &str) {
     let Some(answer) = probe.ask(Ask::get(path)) else {
         return;
     };
-    let what = format!("of what is unknown the status is {}", answer.status);
+    let what = format!("the status for an unknown digest is {}", answer.status);
     match answer.status {
         200 => {}
         404 => probe.add(&kinds::NO_REFERRERS, path, what),
@@ -86,7 +87,7 @@ fn absent_referrers(probe: &Probe<'_>, path: &str) {
     }
 }
 
-/// Asks for a pointer as a cache does that has it: with its `ETag`, or its date where there is none.
+/// Revalidates a pointer as a cache does: by its `ETag`, or by its date if it has none.
 fn pointer(probe: &Probe<'_>, path: &str) {
     let Some(answer) = probe
         .ask(Ask::get(path))
@@ -111,13 +112,13 @@ fn pointer(probe: &Probe<'_>, path: &str) {
     if let Some(answer) = probe.ask(Ask::get(path).with(&headers))
         && answer.status == 304
     {
-        let what = format!("`{condition}: {value}` is answered by 304");
+        let what = format!("the answer to `{condition}: {value}` is 304");
         probe.add(&kinds::POINTER_VALIDATOR, path, what);
     }
 }
 
-/// Whether an `ETag` holds the length of the file, as those that are made of time and length do (nginx,
-/// Apache: in hex; Caddy: in base 36 at the end).
+/// Whether an `ETag` contains the length of the file, as those made of time and length do (nginx and Apache:
+/// in hex; Caddy: in base 36, at the end).
 fn is_of_time_and_length(etag: &str, length: usize) -> bool {
     let text = etag.trim_start_matches("W/").trim_matches('"');
     let text = text.trim_end_matches("-gzip").to_ascii_lowercase();
@@ -137,7 +138,7 @@ fn in_base_36(mut number: usize) -> String {
     String::from_utf8_lossy(&digits).into_owned()
 }
 
-/// Asks for the rest of a layer, as of a transfer that was cut.
+/// Checks ranges on a layer of a manifest, as after an interrupted transfer.
 fn parts_of_blob(probe: &Probe<'_>, name: &str, tag: &str) {
     let path = format!("/v2/{name}/manifests/{tag}");
     let plain = [("Accept-Encoding", "identity")];
@@ -180,7 +181,7 @@ fn parts(probe: &Probe<'_>, path: &str) {
             probe.add(&kinds::NO_ACCEPT_RANGES, path, "there is no Accept-Ranges");
         }
         200 | 206 | 416 => {
-            let what = format!("`Range: bytes=1-` is answered by {}", answer.status);
+            let what = format!("the status for `Range: bytes=1-` is {}", answer.status);
             probe.add(&kinds::NO_RANGE, path, what);
         }
         _ => {}

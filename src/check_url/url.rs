@@ -5,27 +5,28 @@ use ureq::http::Uri;
 
 use crate::error::{WithHint as _, escaped};
 
-/// The root of a host: scheme, host and port.
+/// The root of a host: scheme, host and port, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostRoot(String);
 
 impl HostRoot {
-    /// Reads what the user gave.
-    ///
-    /// # Errors
-    /// When it is no `http://` or `https://` address of a whole host.
+    /// Parses `http://HOST[:PORT]` or `https://HOST[:PORT]`. Fails if there is a path, a query or a login.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
-        let invalid = || anyhow::anyhow!("`{}` is no address of a server", escaped(text));
+        let invalid = || anyhow::anyhow!("`{}` is not the address of a server", escaped(text));
         let uri: Uri = text.parse().map_err(|_| invalid())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(invalid()).hint("an address is `https://HOST` or `http://HOST:PORT`");
+            return Err(invalid())
+                .hint("give an address like `https://HOST` or `http://HOST:PORT`");
         };
         if authority.as_str().contains('@') {
-            return Err(anyhow::anyhow!("the address holds a user or password"))
-                .hint("only what can be pulled without a login can be checked");
+            return Err(anyhow::anyhow!(
+                "the address contains a user name or password"
+            ))
+            .hint("leave them out: only a server without a login can be checked");
         }
         if authority.host().is_empty() || !matches!(scheme, "http" | "https") {
-            return Err(invalid()).hint("an address is `https://HOST` or `http://HOST:PORT`");
+            return Err(invalid())
+                .hint("give an address like `https://HOST` or `http://HOST:PORT`");
         }
         let root = format!("{scheme}://{authority}");
         if uri.query().is_some() || text.contains('#') || !matches!(uri.path(), "" | "/") {
@@ -34,7 +35,7 @@ impl HostRoot {
                 escaped(text)
             ))
             .hint(format!(
-                "registry clients ask at the root of a host only: serve the site there, check `{root}/`"
+                "serve the site at the root of the host, the only place where clients look, and check `{root}/`"
             ));
         }
         Ok(Self(root))
@@ -45,12 +46,12 @@ impl HostRoot {
         format!("{}{path}", self.0)
     }
 
-    /// Whether clients would talk to it over a network without TLS.
+    /// Whether requests cross a network without TLS.
     pub(super) fn is_plain(&self) -> bool {
         self.0.starts_with("http://") && !self.is_local()
     }
 
-    /// Whether it is this machine.
+    /// Whether the host is this machine.
     pub(super) fn is_local(&self) -> bool {
         let uri: Option<Uri> = self.0.parse().ok();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
@@ -59,10 +60,8 @@ impl HostRoot {
     }
 }
 
-/// Where the `Location` of an answer from an address leads (RFC 3986, section 5.2, without dots).
-///
-/// # Errors
-/// When it leads to something that is not HTTP.
+/// Resolves the `Location` of an answer from `from` (RFC 3986, section 5.2, without removing dot segments).
+/// Fails if the target is not HTTP.
 pub(super) fn resolve(from: &str, location: &str) -> anyhow::Result<String> {
     let location = location.split('#').next().unwrap_or_default();
     let (scheme, rest) = from.split_once("://").unwrap_or(("http", from));
@@ -76,7 +75,7 @@ pub(super) fn resolve(from: &str, location: &str) -> anyhow::Result<String> {
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
     } else if is_other_scheme(location) {
-        bail!("it leads to `{}`", escaped(location));
+        bail!("it redirects to `{}`", escaped(location));
     } else {
         let path = path.split('?').next().unwrap_or_default();
         let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
@@ -85,11 +84,11 @@ pub(super) fn resolve(from: &str, location: &str) -> anyhow::Result<String> {
     };
     match to.parse::<Uri>() {
         Ok(_) => Ok(to),
-        Err(_) => bail!("it leads to `{}`", escaped(location)),
+        Err(_) => bail!("it redirects to `{}`", escaped(location)),
     }
 }
 
-/// Whether a reference begins with a scheme, as a relative `sha256:..` does too.
+/// Whether a reference begins with a scheme. By RFC 3986 a relative `sha256:..` does too.
 fn is_other_scheme(location: &str) -> bool {
     location
         .split_once(':')

@@ -1,4 +1,4 @@
-//! The v1 API: tags and ids of each repository under each of its names, then every image once.
+//! The v1 API: the lists of each repository under each of its names, then every image once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -16,10 +16,10 @@ use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Repository;
 use crate::spec::v1::{self, ChainLink, V1Id};
 
-/// Docker 1.4 reads this much before it looks at what a layer is, in bytes.
+/// The shortest layer, in bytes: Docker 1.4 reads this much to detect the compression.
 const SHORTEST_LAYER: u64 = 10;
 
-/// Images, each with the ids below it, the next one first.
+/// Images, each with the ids of its ancestors, the parent first.
 type Images = BTreeMap<V1Id, Vec<V1Id>>;
 
 pub(super) fn all(probe: &Probe<'_>, layers: &Layers) {
@@ -62,11 +62,11 @@ fn ping(probe: &Probe<'_>) {
     if let Some(bytes) = probe.body(path, answer, MAX_JSON)
         && serde_json::from_slice::<Value>(&bytes).is_err()
     {
-        probe.add(&kinds::WRONG_CONTENT, path, "it is no JSON");
+        probe.add(&kinds::WRONG_CONTENT, path, "it is not JSON");
     }
 }
 
-/// Checks the lists of a repository, and gives the ids of its tags.
+/// Checks the lists of a repository, and returns the ids of its tags.
 fn repository(probe: &Probe<'_>, repository: &Repository, repo: &OfferedRepo) -> Vec<V1Id> {
     let names = repository.aliases();
     let asked = if probe.options.fast { 1 } else { names.len() };
@@ -77,7 +77,7 @@ fn repository(probe: &Probe<'_>, repository: &Repository, repo: &OfferedRepo) ->
         if let Some(value) = probe.json(&path, MAX_LIST)
             && !value.is_array()
         {
-            probe.add(&kinds::WRONG_CONTENT, &path, "it is no list of images");
+            probe.add(&kinds::WRONG_CONTENT, &path, "it is not a list of images");
         }
         let path = format!("{folder}/tags");
         let tags = tags(probe, &path, repo);
@@ -88,7 +88,7 @@ fn repository(probe: &Probe<'_>, repository: &Repository, repo: &OfferedRepo) ->
             if let Some(value) = probe.short_json(&path)
                 && value.as_str() != Some(id.to_string().as_str())
             {
-                let what = "it names another image than the list of tags";
+                let what = "it names another image than the list of tags does";
                 probe.add(&kinds::LISTS, &path, what);
             }
         });
@@ -97,14 +97,14 @@ fn repository(probe: &Probe<'_>, repository: &Repository, repo: &OfferedRepo) ->
     ids.into_iter().collect()
 }
 
-/// The list of tags, and what the catalogue knows of it.
+/// The tags of a list that the catalogue has too; any difference is a finding.
 fn tags(probe: &Probe<'_>, path: &str, repo: &OfferedRepo) -> BTreeMap<String, V1Id> {
     let Some(value) = probe.json(path, MAX_LIST) else {
         return BTreeMap::new();
     };
     let wrong = |what: String| probe.add(&kinds::LISTS, path, what);
     let Some(map) = value.as_object() else {
-        wrong("it is no object of tags".into());
+        wrong("it is not an object with tags".into());
         return BTreeMap::new();
     };
     let mut tags = BTreeMap::new();
@@ -114,10 +114,13 @@ fn tags(probe: &Probe<'_>, path: &str, repo: &OfferedRepo) -> BTreeMap<String, V
                 tags.insert(tag.clone(), id);
             }
             Ok(_) => wrong(format!(
-                "it names the tag `{}`, which the catalogue lacks",
+                "the tag `{}` is not in the catalogue",
                 escaped(tag)
             )),
-            Err(_) => wrong(format!("the tag `{}` has no id of an image", escaped(tag))),
+            Err(_) => wrong(format!(
+                "the tag `{}` does not name an image id",
+                escaped(tag)
+            )),
         }
     }
     for (tag, digest) in &repo.tags {
@@ -125,13 +128,16 @@ fn tags(probe: &Probe<'_>, path: &str, repo: &OfferedRepo) -> BTreeMap<String, V
         if let Some(id) = entry.and_then(|entry| entry.v1)
             && tags.get(tag) != Some(&id)
         {
-            wrong(format!("the tag `{}` is not the image {id}", escaped(tag)));
+            wrong(format!(
+                "the tag `{}` does not name the image {id}",
+                escaped(tag)
+            ));
         }
     }
     tags
 }
 
-/// The ids of an image and all below it.
+/// The ids of an image and its ancestors.
 fn ancestry(probe: &Probe<'_>, id: V1Id) -> Option<Vec<V1Id>> {
     let path = format!("/v1/images/{id}/ancestry");
     let value = probe.short_json(&path)?;
@@ -145,13 +151,13 @@ fn ancestry(probe: &Probe<'_>, id: V1Id) -> Option<Vec<V1Id>> {
         .map(|item| item.as_str()?.parse().ok())
         .collect();
     let Some(ids) = ids else {
-        return wrong("it is no list of ids");
+        return wrong("it is not a list of ids");
     };
     if ids.first() != Some(&id) {
         return wrong("it does not begin with the image itself");
     }
     if ids.iter().collect::<BTreeSet<_>>().len() != ids.len() {
-        return wrong("an id is in it twice");
+        return wrong("it lists an id twice");
     }
     Some(ids)
 }
@@ -166,7 +172,7 @@ fn image(probe: &Probe<'_>, id: V1Id, below: &[V1Id], ask_ancestry: bool, layers
         probe.add(
             &kinds::ANCESTRY,
             &path,
-            "it is not that of the images above",
+            "it does not match the ancestry of an image above",
         );
     }
     let path = format!("{folder}/json");
@@ -177,13 +183,17 @@ fn image(probe: &Probe<'_>, id: V1Id, below: &[V1Id], ask_ancestry: bool, layers
     if let Some((json, _)) = &json {
         match ChainLink::parse(json) {
             Ok(place) if place.id != id => {
-                probe.add(&kinds::WRONG_CONTENT, &path, "it is that of another image");
+                probe.add(
+                    &kinds::WRONG_CONTENT,
+                    &path,
+                    "it is the JSON of another image",
+                );
             }
             Ok(place) if place.parent.as_ref() != below.first() => {
                 probe.add(
                     &kinds::ANCESTRY,
                     &path,
-                    "its parent is not the next one of the ancestry",
+                    "its parent is not the next id of the ancestry",
                 );
             }
             Ok(_) => {}
@@ -207,7 +217,7 @@ fn layer(
     };
     let length = answer.length();
     if let Some(length) = length.filter(|length| *length < SHORTEST_LAYER) {
-        let what = format!("it has {length} bytes, no layer is that short");
+        let what = format!("it has {length} bytes, too few for a layer");
         probe.add(&kinds::WRONG_LENGTH, &path, what);
     }
     let said = answer.header("X-Docker-Size");
@@ -218,7 +228,7 @@ fn layer(
         if let (Some(said), Some(length)) = (said, length)
             && said != length.to_string()
         {
-            let what = format!("X-Docker-Size is `{said}`, the layer has {length} bytes");
+            let what = format!("X-Docker-Size is `{said}`, but the layer has {length} bytes");
             probe.add(&kinds::DOCKER_SIZE, &path, what);
         }
     }
@@ -230,7 +240,7 @@ fn layer(
     }
 }
 
-/// A layer is a blob of a manifest, unless a checksum vouches for it.
+/// Downloads a layer. It must match the checksum of the image, or without one be a layer of a manifest.
 fn deep(probe: &Probe<'_>, folder: &str, json: &[u8], length: Option<u64>, layers: &Layers) {
     let path = format!("{folder}/layer");
     let checksum = format!("{folder}/checksum");
@@ -239,7 +249,7 @@ fn deep(probe: &Probe<'_>, folder: &str, json: &[u8], length: Option<u64>, layer
     let vouched = answer.and_then(|answer| probe.body(&checksum, answer, MAX_JSON));
     let vouched = vouched.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().parse::<Digest>());
     match vouched {
-        Some(Err(_)) => probe.add(&kinds::WRONG_CONTENT, &checksum, "it is no digest"),
+        Some(Err(_)) => probe.add(&kinds::WRONG_CONTENT, &checksum, "it is not a digest"),
         Some(Ok(expected)) => {
             if hash(probe, &path, v1::checksum(json), length).is_some_and(|found| found != expected)
             {
@@ -250,12 +260,12 @@ fn deep(probe: &Probe<'_>, folder: &str, json: &[u8], length: Option<u64>, layer
                 );
             }
         }
-        // Without every manifest it is not known which layers there are.
+        // The layers are known only if every manifest was read.
         None if !probe.offer.v2 || !probe.offer.exact || probe.options.fast => {}
         None => {
             let found = hash(probe, &path, Hasher::default(), length);
             if let Some(found) = found.filter(|found| !layers.holds(found)) {
-                let what = format!("its digest {found} is that of no layer of a manifest");
+                let what = format!("no manifest has a layer with its digest {found}");
                 probe.add(&kinds::WRONG_CONTENT, &path, what);
             }
         }

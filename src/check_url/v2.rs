@@ -1,4 +1,4 @@
-//! The v2 API: manifests, blobs, lists and referrers of a repository, under each of its names.
+//! The v2 API: tags, manifests, blobs and referrers of a repository, under each of its names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::spec::manifest::{Blob, MAX_JSON, Manifest};
 use crate::spec::media_type::OCI_INDEX;
 use crate::spec::name::Repository;
 
-/// The digests of all layers that manifests point to.
+/// The digests of all layers of all manifests.
 #[derive(Default)]
 pub(super) struct Layers(Mutex<BTreeSet<Digest>>);
 
@@ -36,7 +36,7 @@ impl Layers {
     }
 }
 
-/// What is kept of a manifest: what it points to.
+/// What a manifest points to.
 struct Points {
     digest: Digest,
     blobs: Vec<Blob>,
@@ -85,7 +85,7 @@ impl Named<'_> {
         }
         let mut found = self.manifests(&wanted, true);
         if !self.probe.offer.exact && !self.probe.options.fast {
-            // An index may list children that the site does not have.
+            // The site may lack some of the manifests that an index lists.
             let children = found.iter().flat_map(|points| &points.children).copied();
             let children = children.filter(|child| !wanted.contains(child)).collect();
             found.extend(self.manifests(&children, false));
@@ -117,7 +117,7 @@ impl Named<'_> {
         };
         let wrong = |what: String| self.probe.add(&kinds::LISTS, &path, what);
         if value["name"].as_str() != Some(self.name) {
-            wrong("it is that of another repository".into());
+            wrong("it is the list of another repository".into());
         }
         let tags = value["tags"]
             .as_array()
@@ -127,17 +127,17 @@ impl Named<'_> {
         let listed: BTreeSet<&str> = tags.collect();
         let known: BTreeSet<&str> = self.repo.tags.keys().map(String::as_str).collect();
         if let Some(tag) = known.difference(&listed).next() {
-            wrong(format!("the tag `{}` is missing in it", escaped(tag)));
+            wrong(format!("the tag `{}` is missing", escaped(tag)));
         }
         if let Some(tag) = listed.difference(&known).next() {
             wrong(format!(
-                "it names the tag `{}`, which the catalogue lacks",
+                "the tag `{}` is not in the catalogue",
                 escaped(tag)
             ));
         }
     }
 
-    /// A manifest by tag or digest: body, type, digest, and the same by HEAD.
+    /// Checks a manifest by tag or digest: its body, type, digest, and the same by HEAD.
     fn manifest(&self, reference: &str, expected: Option<Digest>) -> Option<Points> {
         let path = format!("/v2/{}/manifests/{reference}", self.name);
         let probe = self.probe;
@@ -166,7 +166,7 @@ impl Named<'_> {
             let what = format!("its digest is {}, not {expected}", manifest.digest);
             probe.add(kind, &path, what);
         }
-        // Of damaged content the headers may be right, those of another manifest must fit it.
+        // Damaged content may have the right headers; another manifest must have its own.
         if wrong.is_none() || by_tag {
             said.judge(probe, &path, &manifest);
             self.head(&path, &manifest, length);
@@ -202,7 +202,7 @@ impl Named<'_> {
             probe.add(
                 &kinds::HEAD_REFUSED,
                 path,
-                format!("HEAD has the status {}", answer.status),
+                format!("the status for HEAD is {}", answer.status),
             );
             return;
         }
@@ -210,13 +210,21 @@ impl Named<'_> {
         said.judge(probe, path, manifest);
         match answer.length() {
             None if said.digest.is_some() => {
-                probe.add(&kinds::HEAD_LENGTH, path, "HEAD says no Content-Length");
+                probe.add(
+                    &kinds::HEAD_LENGTH,
+                    path,
+                    "the HEAD response has no Content-Length",
+                );
             }
-            None => probe.add(&kinds::NO_LENGTH, path, "HEAD says no Content-Length"),
+            None => probe.add(
+                &kinds::NO_LENGTH,
+                path,
+                "the HEAD response has no Content-Length",
+            ),
             Some(said) if said != length => probe.add(
                 &kinds::WRONG_LENGTH,
                 path,
-                format!("HEAD says {said} bytes, the manifest has {length}"),
+                format!("HEAD says {said} bytes, but the manifest has {length}"),
             ),
             Some(_) => {}
         }
@@ -240,7 +248,7 @@ impl Named<'_> {
         if let (Some(size), Some(length)) = (blob.size, answer.length())
             && size != length
         {
-            let what = format!("it has {length} bytes, the manifest says {size}");
+            let what = format!("it has {length} bytes, but the manifest says {size}");
             self.probe.add(&kinds::WRONG_LENGTH, &path, what);
         } else if self.probe.options.deep && blob.kind.is_some() {
             let hashed = hash(
@@ -277,7 +285,7 @@ impl Named<'_> {
         }
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let Some(list) = value["manifests"].as_array() else {
-            return wrong("it is no index".into());
+            return wrong("it is not an index".into());
         };
         let mut digests = list.iter().filter_map(|item| item["digest"].as_str());
         let attached = all
@@ -286,17 +294,20 @@ impl Named<'_> {
         for other in attached {
             let digest = other.digest.to_string();
             if !digests.clone().any(|listed| listed == digest) {
-                wrong(format!("{digest}, which is attached, is missing in it"));
+                wrong(format!("the attached {digest} is missing"));
             }
         }
         if let Some(digest) = digests.find(|digest| digest.parse::<Digest>().is_err()) {
-            wrong(format!("it lists `{}`", escaped(digest)));
+            wrong(format!(
+                "it lists `{}`, which is not a digest",
+                escaped(digest)
+            ));
         }
     }
 }
 
-/// The headers of something long that must be there, by HEAD; where the server refuses that, no client
-/// minds, of what is no manifest, and GET says the same.
+/// The headers of something long that must exist, by HEAD. If the server refuses HEAD, by GET: only for
+/// manifests do clients need HEAD.
 pub(super) fn there(probe: &Probe<'_>, path: &str) -> Option<Answer> {
     let answer = probe
         .ask(Ask::head(path))
@@ -305,12 +316,16 @@ pub(super) fn there(probe: &Probe<'_>, path: &str) -> Option<Answer> {
         return probe.get(path);
     }
     if answer.length().is_none() {
-        probe.add(&kinds::NO_LENGTH, path, "HEAD says no Content-Length");
+        probe.add(
+            &kinds::NO_LENGTH,
+            path,
+            "the HEAD response has no Content-Length",
+        );
     }
     Some(answer)
 }
 
-/// Downloads something of a length in bytes, where that is known, and gives its digest.
+/// Downloads something and returns its digest. `length` is its expected length in bytes, if known.
 pub(super) fn hash(
     probe: &Probe<'_>,
     path: &str,
@@ -336,7 +351,7 @@ pub(super) fn hash(
     }
 }
 
-/// What the headers of an answer say of a manifest.
+/// What the headers of an answer say about a manifest.
 struct Said {
     media_type: Option<String>,
     digest: Option<String>,
@@ -373,7 +388,10 @@ impl Said {
         if let Some(digest) = &self.digest
             && *digest != manifest.digest.to_string()
         {
-            let what = format!("it is `{digest}`, that of the body is {}", manifest.digest);
+            let what = format!(
+                "Docker-Content-Digest is `{digest}`, but the digest of the body is {}",
+                manifest.digest
+            );
             probe.add(&kinds::WRONG_DIGEST, path, what);
         }
     }

@@ -28,64 +28,64 @@ use crate::spec::descriptor::Platform;
     reason = "each is a flag of the command line"
 )]
 pub(super) struct BuildArgs {
-    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]], or - for a tar on the standard input; see --help
+    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see --help
     /// for the formats
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
-    /// The folder of the site; created if need be
+    /// The folder of the site; created if it does not exist
     #[arg(short, long, value_name = "SITE")]
     output: PathBuf,
-    /// List exactly what the sources say: other names are dropped, their content stays; what a source lacks
-    /// because it is damaged is kept
+    /// List only what the sources have: other names are dropped (their content stays), except those missing
+    /// because a source is damaged
     #[arg(long)]
     mirror: bool,
-    /// Take only repositories, or images REPO:TAG, that match a glob; `*` stays within a part of a name,
-    /// `**` does not
+    /// Take only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`,
+    /// `**` does
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
     /// Leave out repositories, or images REPO:TAG, that match a glob
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Take only these platforms of indexes, as in linux/arm64 or linux/arm/v7
+    /// Take only these platforms from indexes, such as linux/arm64 or linux/arm/v7
     #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
-    /// Fail where something in a source is damaged, missing or unknown, instead of leaving it out
+    /// Fail if anything in a source is damaged, missing or unknown, instead of leaving it out
     #[arg(long)]
     strict: bool,
-    /// The platform that v1 clients get of an index [default: linux/amd64]
+    /// The platform that v1 clients get from an index [default: linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     v1_platform: Option<Platform>,
-    /// Where sources give one tag to different manifests, let the last source have it
+    /// If sources give a tag to different manifests, use the last source
     #[arg(long)]
     last_wins: bool,
     /// Keep the host in names, without its port
     #[arg(long)]
     keep_host: bool,
-    /// Serve the plain-layer manifests of Docker 25 and later as they are
+    /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged
     #[arg(long)]
     keep_manifests: bool,
-    /// Take repositories that an old registry calls private
+    /// Include repositories that an old registry marks as private
     #[arg(long)]
     include_private: bool,
-    /// Hard-link files of sources into the site instead of copying them
+    /// Hard-link source files into the site instead of copying them
     #[arg(long)]
     link: bool,
     /// Leave out the v1 API, which Docker up to 1.9 pulls from
     #[arg(long)]
     no_v1: bool,
-    /// Leave out the v2 API, which everything newer pulls from
+    /// Leave out the v2 API, which all newer clients pull from
     #[arg(long, conflicts_with = "no_v1")]
     no_v2: bool,
-    /// Keep files in the site that this server reads: `apache`; the site remembers it
+    /// Write configuration files for this server into the site: `apache`; the site remembers it
     #[arg(long, value_name = "SERVER")]
     server: Vec<ServedBy>,
-    /// Read all sources again, even where their files have not changed since an earlier run
+    /// Read all sources again, even if their files have not changed since an earlier run
     #[arg(long)]
     no_cache: bool,
-    /// Fail at once where another run is writing to the site, instead of waiting for it
+    /// Fail at once if another run is writing to the site, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
-    /// Threads to use
+    /// Number of threads to use
     #[arg(
         short,
         long,
@@ -94,11 +94,11 @@ pub(super) struct BuildArgs {
         hide_default_value = true
     )]
     jobs: usize,
-    /// Serve the site when it is built
+    /// Serve the site after building it
     #[cfg(feature = "serve")]
     #[arg(long, conflicts_with = "dry_run")]
     serve: bool,
-    /// Where to serve it; on 127.0.0.1 alone unless a host is named
+    /// The address to serve it on; 127.0.0.1 unless a host is given
     #[cfg(feature = "serve")]
     #[arg(
         long,
@@ -152,7 +152,7 @@ impl BuildArgs {
             cache: !self.no_cache,
             dry_run: self.dry_run,
         };
-        // A port that is in use is no news to wait for.
+        // Binding first reports a port in use before a long build.
         #[cfg(feature = "serve")]
         let listener = self.serve.then(|| serve::bind(&self.listen)).transpose()?;
         let pool = rayon::ThreadPoolBuilder::new()
@@ -176,7 +176,7 @@ impl BuildArgs {
 }
 
 pub(super) fn sources_help() -> String {
-    let mut help = String::from("Sources, found by their content or named by a prefix:\n");
+    let mut help = String::from("Source formats, detected by content or selected by a prefix:\n");
     for (prefix, about) in crate::source::prefixes_with_about() {
         let prefix = format!("{prefix}:");
         let _ = writeln!(help, "  {prefix:16} {about}");

@@ -19,13 +19,13 @@ pub(super) struct ConfigArgs {
     server: String,
     /// The folder of the site
     site: PathBuf,
-    /// Write to a file instead of the standard output
+    /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Where the server listens; on all addresses unless a host is named
+    /// The address the server listens on; all addresses unless a host is given
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
-    /// nginx: name every tag and layer, for exact headers; to be written anew at each publish
+    /// nginx: name every tag and layer, for exact headers; run this again after each publish
     #[arg(long)]
     exact: bool,
 }

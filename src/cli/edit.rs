@@ -11,17 +11,17 @@ use crate::cli::{parsed, report};
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
 
-/// What all three take.
+// The options that all three commands share.
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
 struct Common {
-    /// Change nothing, say what would change
+    /// Change nothing, only print what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Fail at once where another run is writing to the site, instead of waiting for it
+    /// Fail at once if another run is writing to the site, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
     /// Print JSON
@@ -36,10 +36,10 @@ struct Common {
 pub(super) struct TagArgs {
     /// The folder of the site
     site: PathBuf,
-    /// What gets the tags: NAME[:TAG] or NAME@DIGEST
+    /// The image to tag: NAME[:TAG] or NAME@DIGEST
     #[arg(value_name = "REF", value_parser = parsed::<Reference>)]
     reference: Reference,
-    /// Its new tags
+    /// The tags to add
     #[arg(required = true, value_name = "TAG", value_parser = parsed::<Tag>)]
     tags: Vec<Tag>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(super) struct RemoveArgs {
     /// A tag NAME:TAG, a manifest NAME@DIGEST with all its tags, or a whole repository NAME
     #[arg(required = true, value_name = "REF", value_parser = parsed::<Reference>)]
     references: Vec<Reference>,
-    /// Pass over references that the site does not have
+    /// Skip references that the site does not have
     #[arg(long)]
     ignore_missing: bool,
     #[command(flatten)]
@@ -64,10 +64,10 @@ pub(super) struct RemoveArgs {
 pub(super) struct PruneArgs {
     /// The folder of the site
     site: PathBuf,
-    /// How long content must have been unused, as in 90m, 24h or 7d; a prune has to have seen it then
+    /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     grace: Duration,
-    /// Also take out manifests that no tag leads to any more
+    /// Also remove manifests that no tag leads to any more
     #[arg(long)]
     untagged: bool,
     #[command(flatten)]

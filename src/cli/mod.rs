@@ -1,4 +1,4 @@
-//! The command line: arguments, and which operation they mean.
+//! Parses the command line and runs the operation it names.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,14 +48,14 @@ enum Command {
     List(SiteArgs),
     /// Check every file of a site against its catalogue, or a server from outside
     Verify(VerifyArgs),
-    /// Give an image of a site more tags
+    /// Add tags to an image of a site
     Tag(TagArgs),
-    /// Take images out of a site; their content stays until prune
+    /// Remove images from a site; their content stays until prune
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
-    /// Delete content that nothing in a site names any more
+    /// Delete content that nothing in a site refers to any more
     Prune(PruneArgs),
-    /// Print the configuration with which a web server serves a site
+    /// Print a web server configuration that serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
     /// Serve a site over HTTP
@@ -72,7 +72,7 @@ struct SiteArgs {
     json: bool,
 }
 
-/// Runs the command that the arguments of the process name.
+/// Parses the arguments of the process and runs the command.
 pub fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
@@ -109,7 +109,7 @@ impl Command {
     }
 }
 
-/// Parses an argument, for messages of one line with what the user can do.
+/// Parses an argument. Clap prints one line, so the causes and the hint of an error are joined.
 fn parsed<T: FromStr<Err = anyhow::Error>>(text: &str) -> Result<T, String> {
     text.parse::<T>().map_err(|error| {
         let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();

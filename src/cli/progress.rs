@@ -1,4 +1,4 @@
-//! How far a long run is, on stderr: a line that changes on a terminal, else a new line now and then.
+//! Progress on stderr: one updated line on a terminal, otherwise a new line at intervals.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::report;
 use crate::progress::{Progress, State};
 
-/// The time between two states of the line on a terminal.
+/// How often the line on a terminal is updated.
 const FRAME: Duration = Duration::from_millis(100);
-/// The time between two lines in a log. A run that is over sooner has none.
+/// The time between two lines in a log. A shorter run prints none.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Does work and shows meanwhile how far it is. Once this returns the terminal is as it was. Nothing is
-/// shown before something was read: until then the work may have messages of its own.
+/// Shows progress while `work` runs, and clears it before returning. Nothing is shown until the first bytes
+/// are read, because `work` may print messages of its own before that.
 pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) -> T) -> T {
     let progress = &Arc::default();
     if quiet {
@@ -25,7 +25,7 @@ pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) ->
     }
     let (ends, end) = mpsc::channel();
     thread::scope(|scope| {
-        // Dropped when the work is done or panics, which ends the other thread.
+        // Dropped when `work` returns or panics, which ends the other thread.
         let _ends: mpsc::Sender<()> = ends;
         scope.spawn(move || show(progress, &end));
         work(progress)
@@ -36,7 +36,7 @@ fn show(progress: &Progress, end: &Receiver<()>) {
     let style = |template| ProgressStyle::with_template(template).expect("the template is right");
     let known = style("[{bar:10}] {wide_msg}").progress_chars("=> ");
     let unknown = style("{wide_msg}");
-    // Hidden where stderr is no terminal, or one that cannot move its cursor.
+    // Hidden if stderr is not a terminal or cannot move its cursor.
     let bar = ProgressBar::new(0).with_style(unknown.clone());
     if bar.is_hidden() {
         every(PAUSE, end, || {
@@ -56,14 +56,14 @@ fn show(progress: &Progress, end: &Receiver<()>) {
     bar.finish_and_clear();
 }
 
-/// Shows something again and again until the other side of the channel is gone.
+/// Calls `show` after every `pause` until the sender is dropped.
 fn every(pause: Duration, end: &Receiver<()>, mut show: impl FnMut()) {
     while end.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         show();
     }
 }
 
-/// What there is to show; the bar estimates the speed.
+/// The line to show, if any bytes were read. The bar estimates the speed.
 fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
     let state = progress.state();
     if state.bytes == 0 {
@@ -76,7 +76,7 @@ fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
     Some(line(state, bar.per_sec(), bar.eta()))
 }
 
-/// What is known: where no more bytes are expected than were read, their number may not be.
+/// Describes a state. The total is left out unless more bytes are expected than were read: it may be unknown.
 fn line(state: State, per_second: f64, left: Duration) -> String {
     let has_end = state.all_bytes > state.bytes;
     let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
@@ -94,13 +94,13 @@ fn line(state: State, per_second: f64, left: Duration) -> String {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a speed is a length that is not negative"
+            reason = "a speed is not negative, and a fraction of a byte does not matter"
         )]
         let speed = report::bytes(per_second as u64);
         parts.push(format!("{speed}/s"));
     }
     let left = left.as_secs();
-    // Before anything is known of the speed, the estimate is of centuries.
+    // Before the speed is known, the estimate is centuries.
     if has_end && left < 30 * 24 * 3600 {
         let shown = if left < 3600 { left } else { left - left % 60 };
         let shown = humantime::format_duration(Duration::from_secs(shown));

@@ -1,4 +1,4 @@
-//! Results as text for people and as JSON for machines.
+//! Formats results as text for people and as JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,12 +15,10 @@ use crate::ops::list::ListedReference;
 use crate::ops::prune::Pruned;
 use crate::ops::verify::{Finding, Kind};
 
-/// One JSON document.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// What was built, in lines.
 pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
     let line = |reference: &Named| format!("{reference} {}", reference.digest);
     let mut lines: Vec<String> = summary.references.iter().map(line).collect();
@@ -60,7 +58,7 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
     lines
 }
 
-/// What `tag` and `remove` did, in lines.
+/// What `tag` or `remove` did.
 pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
     let [tag, moves, remove] = if dry_run {
         ["would tag", "would move", "would remove"]
@@ -89,7 +87,6 @@ fn note(note: &Note) -> String {
     format!("note: {}", note.message)
 }
 
-/// What `prune` did, in lines.
 pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
     let (remove, delete) = if dry_run {
         ("would remove", "would delete")
@@ -120,16 +117,19 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
     lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
     if pruned.waiting > 0 {
         let waiting = count(pruned.waiting, "file");
-        lines.push(format!("{waiting} unused, not for long enough yet"));
+        lines.push(format!(
+            "{waiting} unused, kept until the grace period ends"
+        ));
     }
     if pruned.untagged > 0 {
         let waiting = count(pruned.untagged, "manifest");
-        lines.push(format!("{waiting} without a tag, not for long enough yet"));
+        lines.push(format!(
+            "{waiting} without a tag, kept until the grace period ends"
+        ));
     }
     lines
 }
 
-/// A table of references.
 pub(super) fn list(listed: &[ListedReference]) -> String {
     let rows: Vec<[String; 5]> = listed
         .iter()
@@ -156,7 +156,6 @@ pub(super) fn list(listed: &[ListedReference]) -> String {
     )
 }
 
-/// Findings in lines.
 pub(super) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -165,7 +164,7 @@ pub(super) fn findings(findings: &[Finding]) -> String {
     text
 }
 
-/// What mends what was found in a site, in lines.
+/// Hints on how to repair a site, one for each kind of finding.
 pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
     let site = escaped_path(site);
     let remedies = [
@@ -180,12 +179,12 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         (
             Kind::Stale,
             format!(
-                "`stillage prune {site}` deletes stale files; content goes after the grace period"
+                "`stillage prune {site}` deletes stale files now, and unused content after the grace period"
             ),
         ),
         (
             Kind::Foreign,
-            "files that are not the site's stay until you delete them".to_owned(),
+            "files that do not belong to the site stay until you delete them".to_owned(),
         ),
     ];
     remedies
@@ -195,7 +194,6 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What was found at a server, in lines.
 #[cfg(feature = "verify-url")]
 pub(super) fn server_findings(findings: &[crate::check_url::ServerProblem]) -> String {
     let mut text = String::new();
@@ -245,7 +243,7 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A length for people.
+/// Formats a number of bytes for people.
 #[expect(
     clippy::cast_precision_loss,
     reason = "one digit after the point is shown"

@@ -16,7 +16,7 @@ use crate::server_config::Listen;
 pub(super) struct ServeArgs {
     /// The folder of the site
     site: PathBuf,
-    /// Where to listen; on 127.0.0.1 alone unless a host is named, 0.0.0.0 for all
+    /// The address to listen on; 127.0.0.1 unless a host is given, 0.0.0.0 for all
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
     /// Print nothing but errors
@@ -30,7 +30,7 @@ impl ServeArgs {
     }
 }
 
-/// Serves until the process is told to end.
+/// Serves until the process is interrupted.
 pub(super) fn serve(site: &Path, listener: TcpListener, ui: &Ui) -> anyhow::Result<ExitCode> {
     let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
     serve::serve(site, listener, log, |address| {

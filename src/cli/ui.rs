@@ -1,4 +1,4 @@
-//! All that is printed: data on stdout, everything else on stderr.
+//! Output: data on stdout, everything else on stderr.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -9,15 +9,14 @@ use anyhow::Context as _;
 use crate::error::{Hint, WithHint as _, is_bad};
 use crate::fsx::escaped_path;
 
-/// How the command talks.
 #[derive(Debug)]
 pub(super) struct Ui {
-    /// Print errors only.
+    /// Print only errors.
     pub(super) quiet: bool,
 }
 
 impl Ui {
-    /// Prints what was asked for.
+    /// Prints the result of a command on stdout.
     pub(super) fn data(text: &str) -> anyhow::Result<()> {
         Self::stream(|out| {
             out.write_all(text.as_bytes())
@@ -25,7 +24,7 @@ impl Ui {
         })
     }
 
-    /// Prints what `write` writes. A reader that closed early has what it wanted.
+    /// Gives `write` a buffered stdout. A broken pipe is not an error: the reader has what it wanted.
     pub(super) fn stream<T: Default>(
         write: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -43,41 +42,40 @@ impl Ui {
         }
     }
 
-    /// Prints a message.
+    /// Prints a line on stderr, unless quiet.
     pub(super) fn message(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
-    /// Prints messages, a line each.
     pub(super) fn messages(&self, lines: Vec<String>) {
         for line in lines {
             self.message(&line);
         }
     }
 
-    /// Another run writes to the site: says that this one waits, or refuses to.
+    /// Another run is writing to the site: prints that this one waits, or fails with `no_wait`.
     pub(super) fn busy(&self, site: &Path, no_wait: bool) -> anyhow::Result<()> {
         if no_wait {
             return Err(anyhow::anyhow!(
                 "another run is writing to the site `{}`",
                 escaped_path(site)
             ))
-            .hint("try again later; without `--no-wait` it is waited for");
+            .hint("try again later, or leave out `--no-wait` to wait for it");
         }
         self.message("waiting for another run on this site to finish");
         Ok(())
     }
 
-    /// Prints what went wrong while the command goes on.
+    /// Prints an error that does not end the command.
     #[cfg(feature = "serve")]
     pub(super) fn problem(text: &str) {
         let _ = writeln!(io::stderr(), "error: {text}");
     }
 
-    /// Prints an error: what failed, one line for each cause, and what can be done. Gives the exit
-    /// code: 1 when the data is wrong, 2 when the command could not run.
+    /// Prints an error, one line for each cause, and its hint. Returns the exit code: 1 if the data is wrong,
+    /// 2 if the command could not run.
     pub(super) fn error(error: &anyhow::Error) -> ExitCode {
         let hint = error.downcast_ref::<Hint>().map(|hint| hint.0.as_str());
         let causes = error

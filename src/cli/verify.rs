@@ -1,4 +1,4 @@
-//! `stillage verify`: of a folder, or of a URL.
+//! `stillage verify`, for a folder or a URL.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,22 +22,22 @@ pub(super) struct VerifyArgs {
     /// The folder of the site, or the `http://` or `https://` address of its server
     #[arg(value_name = "SITE|URL")]
     site: PathBuf,
-    /// Check which files there are and their lengths; of a URL, one reference of each repository
+    /// Check only the names and lengths of files; for a URL, only one reference of each repository
     #[arg(long)]
     fast: bool,
-    /// Unpack the layers too and check their diff IDs; of a URL, download and hash everything
+    /// Also unpack the layers and check their diff IDs; for a URL, download and hash everything
     #[arg(long, conflicts_with = "fast")]
     deep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print nothing but problems
+    /// Print only problems
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// URL: requests at a time
+    /// URL: number of concurrent requests
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// URL: trust the certificates in this PEM file, instead of the public ones
+    /// URL: trust the certificates in this PEM file, instead of the public roots
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
@@ -49,7 +49,7 @@ impl VerifyArgs {
             return self.run_url(ui);
         }
         if self.jobs.is_some() || self.ca.is_some() {
-            bail!("`--jobs` and `--ca` are for a URL");
+            bail!("`--jobs` and `--ca` only apply to a URL");
         }
         let depth = match (self.fast, self.deep) {
             (true, _) => Depth::Fast,
@@ -69,7 +69,7 @@ impl VerifyArgs {
             if verified.unused > 0 {
                 let files = report::count(verified.unused, "unused file");
                 ui.message(&format!(
-                    "{files}: `stillage prune` deletes what stays unused"
+                    "{files}: `stillage prune` deletes them after the grace period"
                 ));
             }
             ui.message("no problems found");
@@ -87,7 +87,7 @@ impl VerifyArgs {
             "cannot check `{}`: this stillage was built without the feature `verify-url`",
             crate::fsx::escaped_path(&self.site)
         ))
-        .hint("give it the folder of a site, or install it with its default features")
+        .hint("pass the folder of a site, or install stillage with its default features")
     }
 
     #[cfg(feature = "verify-url")]
@@ -95,7 +95,7 @@ impl VerifyArgs {
         use crate::check_url;
         use crate::note::Severity;
 
-        /// Requests wait more than they work, so the number of cores says nothing.
+        /// Requests mostly wait, so this does not depend on the number of cores.
         const JOBS: u16 = 8;
         let options = check_url::CheckOptions {
             deep: self.deep,

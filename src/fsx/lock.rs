@@ -6,12 +6,9 @@ use std::path::Path;
 
 use super::{create_dirs, meta, meta_of, with_path};
 
-/// Takes the one lock on a file, which is created if need be, with its folder. It goes with the file
-/// that is returned, so with the process, whatever ends it. When another process holds it, `on_contention` is
-/// called once; unless that fails, the lock is waited for.
-///
-/// # Errors
-/// When the file cannot be locked, or what `on_contention` says.
+/// Takes the exclusive lock on a file, creating the file and its folder if needed. The lock lasts until the
+/// returned file is closed, at the latest when the process ends. If another process holds the lock, this
+/// calls `on_contention` once, returns its error if it fails, and waits otherwise.
 pub fn lock(
     path: &Path,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
@@ -26,7 +23,7 @@ pub fn lock(
             .append(true)
             .mode(0o644)
             .open(path);
-        // A holder that made nothing takes its folder away again.
+        // A previous holder that published nothing may have just removed the folder.
         if matches!(&opened, Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
             continue;
         }
@@ -41,6 +38,7 @@ pub fn lock(
             }
             Err(fs::TryLockError::Error(error)) => return with_path("lock", path, Err(error)),
         }
+        // The previous holder may have removed the file after this process opened it.
         let own = meta_of(&file, path)?.inode;
         if meta(path)?.is_some_and(|there| there.inode == own) {
             return Ok(file);

@@ -1,4 +1,4 @@
-//! Files of much content, written by others, who do not know the path.
+//! Large output files, whose write errors carry the path.
 
 use std::fmt;
 use std::fs::File;
@@ -11,27 +11,25 @@ use rustix::fs::Advice;
 
 use super::{create, escaped_path};
 
-/// A new file whose errors name it. Writing fails before it leaves too little of its file system: others
-/// need that too, and what a source unpacks to is known only when it has been.
+/// A new file whose write errors name its path. Writing fails before the file system is full: other programs
+/// need space too, and the unpacked size of a source is not known beforehand.
 #[derive(Debug)]
 pub struct NewFile {
     file: File,
     path: PathBuf,
-    /// Bytes written, and how many of them are on their way to the disk.
+    /// Bytes written.
     written: u64,
+    /// How many of these the kernel was told to write to disk.
     sent: u64,
 }
 
 impl NewFile {
-    /// Creates it; what was there is lost.
-    ///
-    /// # Errors
-    /// When it cannot be created.
+    /// Creates a file, or truncates an existing one.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         Ok(Self::new(create(path)?, path))
     }
 
-    /// A file that lies at a path, or has no name and lies in it.
+    /// Wraps the open file at `path`, or an unnamed file in the folder `path`.
     pub fn new(file: File, path: &Path) -> Self {
         let path = path.to_owned();
         Self {
@@ -42,12 +40,11 @@ impl NewFile {
         }
     }
 
-    /// The file.
     pub fn into_inner(self) -> File {
         self.file
     }
 
-    /// Writes, if there is room for it.
+    /// Writes, unless the file system is almost full.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let count = bytes.len() as u64;
@@ -55,7 +52,7 @@ impl NewFile {
         if before / STEP != (before + count) / STEP {
             let space = rustix::fs::fstatvfs(&self.file)?;
             if is_short(space.f_bavail, space.f_blocks, space.f_frsize) {
-                return Err(io::Error::other("its file system is almost full"));
+                return Err(io::Error::other("the file system is almost full"));
             }
         }
         let count = self.file.write(bytes)?;
@@ -66,8 +63,8 @@ impl NewFile {
         Ok(count)
     }
 
-    /// Has the kernel start to write to the disk what was written last, so that a stage that is made durable
-    /// has not to wait for all of it. Linux takes this advice so; pages it has not written yet stay in memory.
+    /// Makes the kernel start writing the latest bytes to disk, so that the final sync has less to wait for.
+    /// Linux does so on this advice, and keeps pages that it has not written yet in memory.
     fn send(&mut self) {
         let len = NonZeroU64::new(self.written - self.sent);
         let _ = rustix::fs::fadvise(&self.file, self.sent, len, Advice::DontNeed);
@@ -75,17 +72,17 @@ impl NewFile {
     }
 }
 
-/// Of one file: so many bytes are written before they are sent to the disk.
+/// Bytes written to one file between two calls of [`NewFile::send`].
 const SEND: u64 = 8 << 20;
 
-/// Of all files together: so many bytes are written before the next look for room.
+/// Bytes written to all files together between two checks of the free space.
 const STEP: u64 = 64 << 20;
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write(bytes).map_err(|error| {
             let path = self.path.clone();
-            // One that is tried again is not for people.
+            // The caller retries this error, so it keeps its kind and gets no context.
             if error.kind() == io::ErrorKind::Interrupted {
                 return error;
             }
@@ -98,7 +95,8 @@ impl Write for NewFile {
     }
 }
 
-/// An error of writing as what it is: no fault of what was read meanwhile.
+/// Converts an error of copying to a [`NewFile`]. A write error keeps its path, so that it is not blamed on
+/// the input that was being read.
 pub fn cannot_write(error: io::Error) -> anyhow::Error {
     match error.downcast::<CannotWrite>() {
         Ok(named) => named.into(),
@@ -124,7 +122,7 @@ impl std::error::Error for CannotWrite {
     }
 }
 
-/// Whether less than a hundredth is left, or less than a gibibyte of a large file system.
+/// Whether less than 1 % of the file system is free, or less than 1 GiB if that is smaller.
 fn is_short(free: u64, all: u64, block: u64) -> bool {
     let reserve = (all / 100).min((1 << 30) / block.max(1));
     free < reserve

@@ -1,4 +1,4 @@
-//! Making and checking the manifests of a draft, once its content is imported.
+//! Makes and checks the manifests of a draft once its content is imported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::spec::remake::{self, MadeBlob};
 use crate::spec::v1;
 
 impl Images {
-    /// The manifest as the site serves it; its blobs are added.
+    /// Adds the blobs of a manifest. Returns the manifest as the site serves it.
     pub(super) fn finish(
         &mut self,
         draft: &Draft,
@@ -50,21 +50,15 @@ impl Images {
         }
     }
 
-    /// Compares the layers of all images with their configs.
-    ///
-    /// # Errors
-    /// Names a layer that is not what its config says.
+    /// Compares the diff IDs of all images with their configs. The error names the first layer that differs.
     pub fn check_diff_ids(&self) -> anyhow::Result<()> {
         self.manifests
             .values()
             .try_for_each(|manifest| self.check_diff_ids_of(manifest))
     }
 
-    /// Compares the layers of an image with its config, as far as they have been measured; what is
-    /// no image has none.
-    ///
-    /// # Errors
-    /// Names a layer that is not what its config says.
+    /// Compares the diff IDs of an image with its config, for the layers that have been measured. Does
+    /// nothing for a manifest that is not an image.
     pub fn check_diff_ids_of(&self, manifest: &Manifest) -> anyhow::Result<()> {
         if !manifest.is_image() {
             return Ok(());
@@ -114,8 +108,8 @@ impl Images {
     }
 }
 
-/// Compares the layers of an image with its config, given its config and layers. Layers that are not
-/// in the site, which a registry must not distribute, cannot be compared.
+/// Compares the diff IDs of an image with its config; `blobs` is the config, then the layers. If some layers
+/// are not distributable, the site does not have them, and only the number of layers is compared.
 fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> {
     let ManifestKind::Image { layers, .. } = &manifest.kind else {
         return Ok(());
@@ -128,7 +122,7 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> 
         .diff_ids;
     if claimed.len() != layers.len() {
         bail_invalid!(
-            "the manifest {} has {} layers, its config {} diff IDs",
+            "the manifest {} has {} layers, but its config has {} diff IDs",
             manifest.digest,
             layers.len(),
             claimed.len()
@@ -207,7 +201,7 @@ fn remake_index(
     )
 }
 
-/// Reads a manifest that was made. What is too long for a registry is refused before it is written.
+/// Parses a manifest that was made here. Refuses it if it is too long for a registry.
 fn parse_made(bytes: Vec<u8>, media_type: Option<&str>) -> anyhow::Result<Manifest> {
     Manifest::parse(checked(bytes, "manifest")?.into(), media_type)
 }
@@ -215,7 +209,7 @@ fn parse_made(bytes: Vec<u8>, media_type: Option<&str>) -> anyhow::Result<Manife
 fn checked(bytes: Vec<u8>, what: &str) -> anyhow::Result<Vec<u8>> {
     if bytes.len() as u64 > MAX_JSON {
         bail_invalid!(
-            "the {what} that has to be made has {} bytes, more than the {MAX_JSON} that are allowed",
+            "the new {what} would have {} bytes, more than the allowed {MAX_JSON}",
             bytes.len()
         );
     }

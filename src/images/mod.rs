@@ -1,5 +1,5 @@
-//! The images of all sources, with their content imported: repositories, tags, manifests, blobs and
-//! v1 forms. What two sources say of one name must agree.
+//! The images of all sources, with their content imported: repositories, tags, manifests, blobs and v1
+//! forms. Two sources must not give one tag to different manifests.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub mod v1_claims;
 mod v1_files;
 pub mod v1_images;
 
-/// The content of a draft, by job.
+/// The imported content of a draft, by job.
 pub type Imported = BTreeMap<JobId, Stored>;
 /// The manifests of a draft as the site serves them.
 type Finished = BTreeMap<ManifestId, Arc<Manifest>>;
@@ -32,36 +32,33 @@ type Finished = BTreeMap<ManifestId, Arc<Manifest>>;
 /// Images ready to be planned.
 #[derive(Debug, Default)]
 pub struct Images {
-    /// What each repository serves.
     pub repositories: BTreeMap<Repository, Repo>,
-    /// The manifests by digest.
     pub manifests: BTreeMap<Digest, Arc<Manifest>>,
-    /// The blobs by digest, and v1 layers that are no blobs.
+    /// The blobs, and v1 layers that no manifest lists.
     pub blobs: BTreeMap<Digest, Stored>,
-    /// v1 images that came with a form of their own.
+    /// v1 images whose JSON and layer came with a source.
     pub v1: BTreeMap<V1Id, V1Form>,
-    /// What was decided and ought to be known.
+    /// What the user should know about the images.
     pub notes: BTreeSet<Note>,
     tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
 }
 
-/// A v1 image's own form.
+/// The form in which a v1 image came with a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct V1Form {
-    /// The JSON, byte for byte.
+    /// Kept byte for byte.
     pub json: Arc<[u8]>,
-    /// The image below.
     pub parent: Option<V1Id>,
-    /// The layer's digest; `None` for one that only lies in the site.
+    /// `None` for an image that was loaded from the site, whose layer stays where it is.
     pub layer: Option<Digest>,
 }
 
 impl Images {
-    /// Adds the images of a draft, given its content. `diff_ids` says
-    /// whether every layer is checked against its config.
+    /// Adds the images of a draft, given its content. With `diff_ids` every layer is checked against its
+    /// config.
     ///
     /// # Errors
-    /// When a config does not fit its layers, or a tag is given to two manifests.
+    /// When a config does not match its layers, or two manifests have one tag.
     pub fn add(
         &mut self,
         draft: &Draft,
@@ -102,14 +99,14 @@ impl Images {
         Ok(())
     }
 
-    /// The source of each repository that one gave a tag in; of several the one with the last tag.
+    /// For each repository with tags from sources, one of these sources: that of the last tag in order.
     pub fn origins(&self) -> BTreeMap<Repository, Arc<str>> {
         let all = self.tag_origins.iter();
         all.map(|((repository, _), origin)| (repository.clone(), origin.clone()))
             .collect()
     }
 
-    /// Adds content. What is known of it stays known, whatever order the sources come in.
+    /// Adds content, and keeps what earlier sources found out about the same blob.
     pub fn add_blob(&mut self, mut stored: Stored) {
         if let Some(known) = self.blobs.get(&stored.digest) {
             stored.tar = stored.tar.or(known.tar);
@@ -122,7 +119,7 @@ impl Images {
         let other = self.v1.entry(id).or_insert_with(|| form.clone());
         if *other != form {
             self.notes.insert(NoteKind::Choice.note(format!(
-                "v1 image {id}: two sources have different content, one is kept"
+                "v1 image {id}: two sources have different content; one of them is kept"
             )));
             if form < *other {
                 *other = form;
@@ -177,12 +174,11 @@ impl Images {
             return Err(invalid_input(format!(
                 "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
             )))
-            .hint("give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source have it with `--last-wins`");
+            .hint("give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source win with `--last-wins`");
         }
         Ok(())
     }
 
-    /// Adds a manifest to a repository.
     pub fn add_manifest(
         &mut self,
         repository: &Repository,
@@ -196,7 +192,7 @@ impl Images {
             v1,
         };
         let known = repo.manifests.entry(manifest.digest).or_insert(entry);
-        // Whatever order the sources come in, one v1 form stays.
+        // Independent of the order of the sources.
         known.v1 = match (known.v1, v1) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -205,7 +201,8 @@ impl Images {
             btree_map::Entry::Vacant(place) => {
                 place.insert(manifest);
             }
-            // Schema 1 has one digest with and without signatures. The signed form is the better one.
+            // A schema 1 manifest has the same digest with and without signatures. The signed one is
+            // preferred.
             btree_map::Entry::Occupied(mut place) => {
                 let rank = |manifest: &Manifest| {
                     (
@@ -220,7 +217,7 @@ impl Images {
         }
     }
 
-    /// The blobs that manifests point to.
+    /// The blobs that manifests list.
     pub fn registry_blobs(&self) -> BTreeSet<Digest> {
         self.manifests
             .values()
@@ -229,7 +226,7 @@ impl Images {
             .collect()
     }
 
-    /// The layers of all images that can run.
+    /// The layers of all images, without those of artifacts.
     pub fn layers(&self) -> BTreeSet<Digest> {
         self.manifests
             .values()
@@ -240,17 +237,13 @@ impl Images {
             .collect()
     }
 
-    /// Says what was measured of a layer.
     pub fn set_tar(&mut self, layer: &Digest, tar: Tar) {
         if let Some(stored) = self.blobs.get_mut(layer) {
             stored.tar = Some(tar);
         }
     }
 
-    /// The config of an image, read.
-    ///
-    /// # Errors
-    /// When it is missing or no config.
+    /// The config of an image, as bytes and parsed.
     pub fn config(&self, digest: &Digest) -> anyhow::Result<(Arc<[u8]>, v1::Config)> {
         let stored = self
             .blobs
@@ -263,7 +256,6 @@ impl Images {
     }
 }
 
-/// A blob that was made in memory.
 pub fn memory_blob(bytes: Vec<u8>) -> Stored {
     let digest = Digest::of(&bytes);
     let content = Content::memory(bytes, format!("{digest}"));
@@ -278,7 +270,7 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
 }
 
 impl Images {
-    /// Makes every entry say what its manifest is.
+    /// Updates the media type and size of every entry from its manifest.
     pub fn settle_entries(&mut self) {
         for (digest, entry) in self
             .repositories
@@ -291,8 +283,8 @@ impl Images {
         }
     }
 
-    /// Puts newer images over these: a tag that both have moves to the newer manifest, the older
-    /// one stays without it.
+    /// Adds newer images. A tag that both have moves to the newer manifest; the older manifest stays, without
+    /// that tag.
     pub fn overlay(&mut self, newer: Self) {
         for (repository, newer) in newer.repositories {
             let repo = self.repositories.entry(repository).or_default();

@@ -1,4 +1,4 @@
-//! Who may have a v1 id: images that derive it, images that came with it, and what the site has.
+//! Which images claim a v1 id: those whose id is derived, those that came with it, and those in the site.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,55 +17,51 @@ use crate::spec::v1::{self, ChainLink, V1Id};
 /// Where the JSON of a v1 image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonSource {
-    /// It only says id and parent.
+    /// Derived: it has only an id and a parent.
     Dependency,
-    /// It is derived from this config.
+    /// Derived from this config.
     Top(Digest),
-    /// It came with a source.
+    /// Came with a source.
     Stored(Arc<[u8]>),
-    /// The site has it, and keeps it.
+    /// In the site, which keeps it.
     InSite,
 }
 
 /// Where the layer of a v1 image comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerSource {
-    /// A blob that v2 serves too.
+    /// A blob that manifests list too.
     Blob(Digest),
-    /// A file of its own.
+    /// A separate file.
     Own(Digest),
-    /// The site has it, and keeps it.
+    /// In the site, which keeps it.
     InSite,
 }
 
-/// Turns a layer that v1 clients cannot use into one that they can, given the layers below it, the
-/// base first.
+/// Makes a layer that v1 clients can use from the layers below it (base first) and one that they cannot use.
 pub type Encode<'a> = dyn Fn(&[Stored], &Stored) -> anyhow::Result<Stored> + 'a;
 
-/// Claims by the id that they are for.
 pub(super) type Claims = BTreeMap<V1Id, Claim>;
 
-/// An image that could get an id; its layers with whether v1 clients cannot use them as they
-/// are, the best first.
+/// An image that could get a v1 id.
 pub(super) struct Claim {
-    /// The image below.
     pub(super) parent: Option<V1Id>,
-    /// Its JSON.
     pub(super) form: JsonSource,
+    /// Blobs that could be the layer, best first. `true` means that v1 clients cannot use the blob as it is.
     layers: BTreeSet<(bool, Digest)>,
 }
 
-/// What became of the layer of an image that the site has.
+/// The state of a layer in the site, compared with the claim for its id.
 pub(super) enum SiteLayer {
-    /// It is one that the image may have.
+    /// One of the layers that the image may have.
     Candidate,
-    /// It is another compression of the same tar; a checksum has to vouch for it.
+    /// Another compression of the same tar, with the checksum that the site must store for it.
     Older(Digest),
-    /// It is missing or something else.
+    /// Missing, or different content.
     Damaged,
 }
 
-/// A claim for an image that a source or the site has.
+/// The claim of an image that came with a source or is in the site.
 pub(super) fn stored_claim(
     images: &Images,
     site: Option<&SiteFiles>,
@@ -94,7 +90,6 @@ pub(super) fn stored_claim(
 }
 
 impl Claim {
-    /// Whether this is its JSON.
     pub(super) fn has_json(&self, images: &Images, id: V1Id, json: &[u8]) -> anyhow::Result<bool> {
         Ok(match &self.form {
             JsonSource::Dependency => json == v1::dependency_json(id, self.parent),
@@ -106,12 +101,12 @@ impl Claim {
         })
     }
 
-    /// Whether this is one of its layers.
+    /// Whether `layer` is one of the claim's layers, or `None`.
     pub(super) fn has_layer(&self, layer: Option<Digest>) -> bool {
         layer.is_none_or(|layer| self.layers.iter().any(|(_, digest)| *digest == layer))
     }
 
-    /// The blobs that v1 clients can read, the best first.
+    /// The blobs that v1 clients can use, best first.
     pub(super) fn candidates(&self) -> Vec<Digest> {
         self.layers
             .iter()
@@ -120,8 +115,7 @@ impl Claim {
             .collect()
     }
 
-    /// What the layer of an image is that the site has: one of the blobs that it may be, another
-    /// compression of the same tar, whose image is gone, or damaged.
+    /// Compares the layer in the site with the claim.
     pub(super) fn kept_layer(
         &self,
         images: &Images,
@@ -135,7 +129,7 @@ impl Claim {
         if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
             return Ok(SiteLayer::Candidate);
         }
-        // It came with a source, which has it still, and lost what vouches for it.
+        // It came with a source, so it needs a checksum, which is lost. The source still has the image.
         if matches!(&self.form, JsonSource::Stored(stored) if **stored == *json) {
             return Ok(SiteLayer::Damaged);
         }
@@ -144,7 +138,7 @@ impl Claim {
             .clone()
             .filter(|stored| stored.size == layer.len())
             .peekable();
-        // A long one of equal length is a link or a copy, which `verify` compares.
+        // A long layer of equal length is taken for a link or copy of the blob; `verify` compares them.
         if of_length.peek().is_some() {
             let digest = if layer.len() < LINK_FROM {
                 Some(Digest::of(&layer.read(LINK_FROM)?))
@@ -167,7 +161,7 @@ impl Claim {
         })
     }
 
-    /// Decides on a layer; one that v1 clients cannot use is made anew.
+    /// Chooses the layer. Makes a new one if v1 clients cannot use any of the blobs.
     pub(super) fn layer(
         &self,
         images: &mut Images,
@@ -190,7 +184,7 @@ impl Claim {
         Ok(LayerSource::Own(digest))
     }
 
-    /// The layers below, the base first.
+    /// The layers below, base first.
     fn below(&self, images: &Images, claims: &Claims) -> Vec<Stored> {
         let mut below = Vec::new();
         let mut next = self.parent;
@@ -208,11 +202,11 @@ impl Claim {
     }
 }
 
-/// What `docker push` would give each image, with or without a tag: an image that lost its tag
-/// still is where a layer in the site may have come from.
+/// The v1 ids that `docker push` would derive for all images. Untagged images are included, since layers of
+/// v1 images in the site may come from them.
 pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
     let mut claims = Claims::new();
-    // An image that came with a v1 form of its own has that one only.
+    // Images that came with a v1 form have only that one.
     let entries = images
         .repositories
         .values()
@@ -258,14 +252,14 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
 fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
     let (config, layers) = match &manifest.kind {
         ManifestKind::Image { config, layers } => (config, layers),
-        ManifestKind::Schema1(_) => return Err("its manifest is of schema 1"),
-        ManifestKind::Index(_) => return Err("it is no image"),
+        ManifestKind::Schema1(_) => return Err("it has a schema 1 manifest"),
+        ManifestKind::Index(_) => return Err("it is not an image"),
     };
     if !manifest.is_image() {
-        return Err("it is no image");
+        return Err("it is not an image");
     }
     if manifest.blobs().len() != layers.len() + 1 {
-        return Err("some of its layers must not be distributed");
+        return Err("some of its layers are not distributable");
     }
     Ok(config.digest)
 }
@@ -281,18 +275,18 @@ pub(super) fn top_of(
         return Ok(Ok(top));
     }
     let Some(manifest) = choose(images, digest, platform)? else {
-        return Ok(Err("it is no image"));
+        return Ok(Err("it is not an image"));
     };
     let config = match v1_config(&manifest) {
         Ok(config) => config,
         Err(reason) => return Ok(Err(reason)),
     };
     let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
-    Ok(ids.last().copied().ok_or("it is no image"))
+    Ok(ids.last().copied().ok_or("it is not an image"))
 }
 
-/// The image that v1 clients get of an index: the one for the platform that was asked for, else for
-/// linux/amd64, else the first one listed.
+/// The image of an index that v1 clients get: the one for the wanted platform, otherwise the one for
+/// linux/amd64, otherwise the first one.
 fn choose(
     images: &Images,
     digest: &Digest,

@@ -1,4 +1,4 @@
-//! The files of v1 images beside their layers: what follows from the images, read when it is written.
+//! The JSON and checksum files of v1 images, made when they are written.
 
 use anyhow::Context as _;
 
@@ -11,17 +11,14 @@ use crate::spec::digest::Digest;
 use crate::spec::v1::{self, V1Id};
 
 impl V1Image {
-    /// Whether the catalogue and the blobs are enough to make the image again.
+    /// Whether the image can be made again from the catalogue and the blobs.
     pub fn is_derived(&self) -> bool {
         !matches!(self.form, JsonSource::Stored(_)) && !matches!(self.layer, LayerSource::Own(_))
     }
 }
 
 impl V1Images {
-    /// The JSON of an image.
-    ///
-    /// # Errors
-    /// When its config cannot be read, or the image is in the site already.
+    /// The JSON of an image. Fails if the image is [in the site](JsonSource::InSite).
     pub fn json(&self, images: &Images, id: V1Id) -> anyhow::Result<Vec<u8>> {
         let image = &self.images[&id];
         match &image.form {
@@ -32,10 +29,7 @@ impl V1Images {
         }
     }
 
-    /// The sha256 of the JSON and the layer of an image; see [`v1::checksum`].
-    ///
-    /// # Errors
-    /// When one of them cannot be read.
+    /// The checksum of an image; see [`v1::checksum`].
     pub fn checksum(&self, images: &Images, id: V1Id) -> anyhow::Result<Digest> {
         let image = &self.images[&id];
         if let Some(vouched) = image.vouched {

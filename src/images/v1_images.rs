@@ -1,9 +1,9 @@
-//! Which v1 images a site has: for each tag the chain of an image's layers, with ids that came with
-//! the source or that `docker push` gave it.
+//! Which v1 images a site has: for each tag the chain of an image's layers. Their ids came with the source,
+//! or are derived as by `docker push`.
 //!
-//! An id is never given other content, since clients cache it for ever. Where several images claim
-//! one id, what the site has stays; else the derived form goes before a stored one, a blob before
-//! a layer made anew, and the lower digest first.
+//! The content of an id never changes, since clients cache it forever. If several images claim an id, the one
+//! in the site wins. Otherwise a derived form precedes a stored one, a blob precedes a new layer, and a
+//! lower digest precedes a higher one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,40 +21,31 @@ use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{ChainLink, V1Id};
 
-/// The v1 images of some repositories.
 #[derive(Debug, Default)]
 pub struct V1Images {
-    /// The images by id.
     pub images: BTreeMap<V1Id, V1Image>,
-    /// The top of each tag.
+    /// The top image of each tag.
     pub tags: BTreeMap<Repository, BTreeMap<Tag, V1Id>>,
-    /// References without a v1 form, with the reason, and conflicts that were decided.
+    /// Why references have no v1 form, and which image won a conflict.
     pub notes: BTreeSet<Note>,
 }
 
-/// A v1 image.
 #[derive(Debug)]
 pub struct V1Image {
-    /// The image below.
     pub parent: Option<V1Id>,
-    /// Where its JSON comes from.
     pub form: JsonSource,
-    /// Where its layer comes from.
     pub layer: LayerSource,
-    /// All blobs that could be its layer, the best first.
+    /// All blobs that could be its layer, best first.
     pub candidates: Vec<Digest>,
-    /// The checksum of an image that the site has and that nothing else vouches for any more.
+    /// The checksum, if the layer in the site is no longer equal to any blob.
     pub vouched: Option<Digest>,
 }
 
-/// Docker 1.4.1 cannot mount more.
+/// The most layers that Docker 1.4.1 can mount.
 const MAX_LAYERS: usize = 125;
 
 impl V1Images {
-    /// Finds the v1 images of all tags. What `site` has stays.
-    ///
-    /// # Errors
-    /// When a config or the site cannot be read.
+    /// Finds the v1 images of all tags. Images in `site` stay as they are.
     pub fn find(
         images: &mut Images,
         site: Option<&SiteFiles>,
@@ -108,7 +99,7 @@ impl V1Images {
         Ok(found)
     }
 
-    /// The claims that count: of the tops and all below them, derived before stored.
+    /// The claims for the top images and all images below them. Derived claims precede stored ones.
     fn claims(
         &mut self,
         images: &Images,
@@ -137,7 +128,7 @@ impl V1Images {
                                 && claim.has_layer(other.layer))
                         {
                             self.notes.insert(NoteKind::Choice.note(format!(
-                                "v1 image {id}: the derived form is served, not the one of a source"
+                                "v1 image {id}: the derived form is served, not the one from a source"
                             )));
                         }
                         claim
@@ -151,7 +142,7 @@ impl V1Images {
         Ok(claims)
     }
 
-    /// Keeps an image that the site has, unless its layer is damaged.
+    /// Keeps an image of the site unless its layer is damaged. Returns whether it is kept.
     fn keep(
         &mut self,
         images: &Images,
@@ -189,7 +180,7 @@ impl V1Images {
         Ok(true)
     }
 
-    /// Says what old clients cannot pull all the same.
+    /// Notes which images and names old clients refuse.
     fn note_limits(&mut self) -> anyhow::Result<()> {
         let mut long = BTreeSet::new();
         for (repository, tags) in &self.tags {
@@ -198,7 +189,7 @@ impl V1Images {
                 if layers > MAX_LAYERS {
                     let name = format!("{repository}:{tag}");
                     let note = NoteKind::Client.note(format!(
-                        "{name} has {layers} layers, Docker 1.4 takes {MAX_LAYERS}"
+                        "{name} has {layers} layers, Docker 1.4 can use at most {MAX_LAYERS}"
                     ));
                     long.insert(note.about(name));
                 }
@@ -231,7 +222,7 @@ impl V1Images {
         Ok(())
     }
 
-    /// Adds what the site has below its images, for ancestries.
+    /// Adds the images of the site that are below others, for ancestries.
     fn add_below(&mut self, site: Option<&SiteFiles>) -> anyhow::Result<()> {
         let Some(site) = site else { return Ok(()) };
         let parents: Vec<V1Id> = self
@@ -260,10 +251,8 @@ impl V1Images {
         Ok(())
     }
 
-    /// An image and all below it, the base last.
-    ///
-    /// # Errors
-    /// When one is missing, or the parents form a cycle.
+    /// The ancestry of an image: itself and all images below it, base last. Fails if one is missing, or if
+    /// the parents form a cycle.
     pub fn ancestry(&self, top: V1Id) -> anyhow::Result<Vec<V1Id>> {
         let mut ids = Vec::new();
         let mut next = Some(top);

@@ -1,5 +1,5 @@
-//! What a source holds, before its layers were read: manifests that are kept, manifests that will
-//! be made once the compressed layers are known, and the content to take in.
+//! What a source holds, before its layers are read: manifests to keep, manifests to make once the compressed
+//! layers are known, and the content to import.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,86 +24,75 @@ pub type JobId = usize;
 /// The index of a manifest in its draft.
 pub type ManifestId = usize;
 
-/// One source's images.
+/// The images of one source.
 #[derive(Debug, Default)]
 pub struct Draft {
-    /// What the source is called in messages, with its backticks.
+    /// The name of the source in messages, in backticks.
     pub origin: Arc<str>,
-    /// What was left out, and why.
     pub notes: Vec<Note>,
-    /// The images by name.
     pub roots: Vec<RootManifest>,
-    /// Manifests without a name, by what they are attached to.
+    /// Manifests without a name, by the digest of their subject.
     pub referrers: BTreeMap<Digest, Vec<ManifestId>>,
-    /// The manifests, children before their index.
+    /// Children come before their index.
     pub manifests: Vec<ManifestSource>,
-    /// The content to take in.
     pub jobs: Vec<Job>,
-    /// v1 images that come with a form of their own.
+    /// v1 images that the source has.
     pub v1: BTreeMap<V1Id, StoredV1>,
     kept_jobs: HashMap<Digest, JobId>,
     tar_jobs: HashMap<Digest, JobId>,
     kept_manifests: HashMap<Digest, ManifestId>,
-    /// Bytes of JSON that is longer than any honest one needs to be.
+    /// The bytes of all JSON longer than [`SHORT_JSON`] so far.
     long_json: u64,
 }
 
-/// JSON up to this length is read however much there is of it.
+/// JSON up to this length in bytes is read without limit.
 const SHORT_JSON: u64 = 64 << 10;
-/// What is longer may have so many bytes together: all manifests of a source lie in memory.
+/// The most bytes that all longer JSON of a source may have together, since its manifests are kept in memory.
 const MAX_LONG_JSON: u64 = 64 << 20;
 
-/// A manifest that the source names, or that goes along with one.
+/// A manifest that the source names, or that belongs to one it names.
 #[derive(Debug)]
 pub struct RootManifest {
-    /// The repository, where the source names one.
+    /// `None` if the source gives no name.
     pub repository: Option<Repository>,
-    /// The tag, where the source names one.
     pub tag: Option<Tag>,
-    /// The manifest.
     pub manifest: ManifestId,
-    /// The top v1 id, where the v1 form comes with the source.
+    /// The top v1 image, if the source has the v1 form.
     pub v1: Option<V1Id>,
-    /// What the source calls it, for messages; with its backticks.
+    /// The name in the source, for messages, in backticks.
     pub called: String,
 }
 
-/// A v1 image of a source: its own JSON and layer.
+/// A v1 image that a source has.
 #[derive(Clone, Debug)]
 pub struct StoredV1 {
-    /// The JSON, byte for byte.
+    /// Kept byte for byte.
     pub json: Arc<[u8]>,
-    /// The image below.
     pub parent: Option<V1Id>,
-    /// The layer.
     pub layer: JobId,
 }
 
-/// A manifest of a draft.
 #[derive(Debug)]
 pub enum ManifestSource {
-    /// Served byte for byte, or made anew as little as needed.
+    /// A manifest of the source. It is served byte for byte unless `remade`.
     Kept {
-        /// The manifest as it came.
         manifest: Arc<Manifest>,
-        /// Config and layers; nothing of an index.
+        /// Config and layers; empty for an index.
         blobs: Vec<JobId>,
-        /// The children of an index that the source has.
+        /// The children of an index, those that the source has.
         children: Vec<ManifestId>,
-        /// Its plain layers get compressed, or a child was made anew.
+        /// Whether plain layers are compressed, or a child is remade. Nothing else changes then.
         remade: bool,
     },
     /// A schema 2 manifest to be made for an image of a `docker save` archive.
     Made {
-        /// The config.
         config: ConfigSource,
-        /// The layers, base first.
+        /// Base first.
         layers: Vec<JobId>,
     },
 }
 
 impl ManifestSource {
-    /// The children of an index that the source has.
     pub fn children(&self) -> &[ManifestId] {
         if let Self::Kept { children, .. } = self {
             children
@@ -112,7 +101,6 @@ impl ManifestSource {
         }
     }
 
-    /// What the manifest is attached to.
     pub fn subject(&self) -> Option<Digest> {
         if let Self::Kept { manifest, .. } = self {
             manifest.subject
@@ -121,7 +109,7 @@ impl ManifestSource {
         }
     }
 
-    /// The digest that it came with.
+    /// The digest in the source; `None` for a manifest to be made.
     pub fn digest(&self) -> Option<Digest> {
         if let Self::Kept { manifest, .. } = self {
             Some(manifest.digest)
@@ -130,7 +118,6 @@ impl ManifestSource {
         }
     }
 
-    /// The content that it needs.
     pub fn jobs(&self) -> Vec<JobId> {
         match self {
             Self::Kept { blobs, .. } => blobs.clone(),
@@ -151,35 +138,32 @@ impl ManifestSource {
 /// Where the config of a made manifest comes from.
 #[derive(Debug)]
 pub enum ConfigSource {
-    /// The archive has it.
+    /// From the archive, with its diff IDs.
     Kept(JobId, Vec<Digest>),
-    /// It is made from the v1 JSON of each image, base first.
+    /// Made from the v1 JSON of each image, base first.
     Legacy(Vec<Arc<[u8]>>),
 }
 
-/// How sources are to be taken.
+/// How to import images.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct ImportOptions {
-    /// The v1 API is wanted: diff IDs are needed, and v1 forms that a source has.
+    /// Whether the site offers the v1 API, which needs diff IDs and the v1 forms of sources.
     pub v1: bool,
-    /// Plain layers of kept manifests are compressed.
+    /// Whether to compress the plain layers of kept manifests.
     pub compress: bool,
-    /// Names keep their host.
+    /// Whether names keep their host.
     pub keep_host: bool,
-    /// The manifests of Docker 25 and later for plain layers are kept.
+    /// Whether to keep the manifests for plain layers that Docker 25 and later save.
     pub keep_manifests: bool,
-    /// Repositories that their registry calls private are taken too.
+    /// Whether to import repositories that a v1 registry marks as private.
     pub private: bool,
-    /// Of an index only the children for these platforms are taken; all where there are none.
+    /// The platforms to import from an index; all if empty.
     pub platforms: Vec<Platform>,
 }
 
 impl ImportOptions {
-    /// A name as a source has it: its host is dropped unless it is to be kept.
-    ///
-    /// # Errors
-    /// When it is no reference.
+    /// Parses a name of a source. Drops its host unless `keep_host` is set.
     pub fn reference(&self, text: &str) -> anyhow::Result<Reference> {
         if self.keep_host {
             Reference::with_host(text)
@@ -190,7 +174,6 @@ impl ImportOptions {
 }
 
 impl Draft {
-    /// An empty draft of a source.
     pub fn new(origin: impl Into<Arc<str>>) -> Self {
         Self {
             origin: origin.into(),
@@ -198,10 +181,8 @@ impl Draft {
         }
     }
 
-    /// Reads a manifest, a config or the JSON of a v1 image.
-    ///
-    /// # Errors
-    /// When it is too long, alone or with all others of the source.
+    /// Reads a manifest, a config or the JSON of a v1 image. Fails if it is too long, by itself or together
+    /// with the JSON read before.
     pub fn read_json(&mut self, content: &Content) -> anyhow::Result<Arc<[u8]>> {
         if content.len() > SHORT_JSON {
             self.long_json = self.long_json.saturating_add(content.len());
@@ -209,7 +190,7 @@ impl Draft {
         let bytes = content.read(MAX_JSON)?;
         if self.long_json > MAX_LONG_JSON {
             bail_invalid!(
-                "{} has too much JSON: what is longer than {} KiB has more than {} MiB together",
+                "{} has too much JSON: files longer than {} KiB have more than {} MiB together",
                 self.origin,
                 SHORT_JSON >> 10,
                 MAX_LONG_JSON >> 20
@@ -218,7 +199,6 @@ impl Draft {
         Ok(bytes)
     }
 
-    /// Adds content to take in.
     pub fn add_job(&mut self, content: Content, work: Work) -> JobId {
         self.jobs.push(Job {
             content,
@@ -230,7 +210,7 @@ impl Draft {
         self.jobs.len() - 1
     }
 
-    /// Adds a plain layer to compress, once for each digest.
+    /// Adds a plain layer to compress, once per diff ID.
     pub fn add_tar(&mut self, content: Content, diff_id: Digest) -> JobId {
         if let Some(id) = self.tar_jobs.get(&diff_id) {
             return *id;
@@ -245,7 +225,7 @@ impl Draft {
         id
     }
 
-    /// Adds a blob to keep, once for each digest.
+    /// Adds a blob to keep, once per digest. `size` is in bytes; `diff_id` says whether to measure its tar.
     pub fn add_blob(
         &mut self,
         content: Content,
@@ -270,20 +250,19 @@ impl Draft {
         self.jobs.len() - 1
     }
 
-    /// Whether the source has a manifest of this digest.
+    /// Whether the draft has a manifest with this digest.
     pub fn has(&self, digest: &Digest) -> bool {
         self.kept_manifests.contains_key(digest)
     }
 
-    /// The manifests that are children of an index.
+    /// The manifests that are children of any index.
     pub fn children(&self) -> impl Iterator<Item = ManifestId> {
         self.manifests
             .iter()
             .flat_map(|planned| planned.children().iter().copied())
     }
 
-    /// The manifests that a root brings along: itself, the children of an index, and what is
-    /// attached to one of these.
+    /// The manifests that belong to a root: itself, the children of an index, and the referrers of these.
     pub fn members(&self, root: &RootManifest) -> BTreeSet<ManifestId> {
         let mut members = BTreeSet::new();
         let mut next = vec![root.manifest];
@@ -304,7 +283,7 @@ impl Draft {
         members
     }
 
-    /// The jobs that the roots need; the source may hold more.
+    /// The jobs that the roots need. The draft may have more.
     pub fn needed(&self) -> BTreeSet<JobId> {
         let members: BTreeSet<ManifestId> = self
             .roots

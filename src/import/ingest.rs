@@ -1,5 +1,4 @@
-//! Reading what the sources offer: every blob is read once, checked, and put into staging, layers
-//! in parallel.
+//! Imports content: reads every blob once, checks it, and puts it into staging. Layers are read in parallel.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -13,71 +12,64 @@ use crate::import::staging::Staging;
 use crate::layer::{self, Compression, Measured, Tar};
 use crate::spec::digest::Digest;
 
-/// What is to be done with content.
+/// What to do with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Keep it byte for byte, if asked also measure the tar that is packed in it.
+    /// Keep it byte for byte.
     Verbatim {
-        /// Whether the diff ID is needed.
+        /// Whether to measure the tar in it too.
         diff_id: bool,
     },
-    /// Compress a tar. `claimed` is the diff ID that its config gives.
+    /// Compress a tar.
     Compress {
-        /// The diff ID that it must have, where that is cache.
+        /// The diff ID that its config claims, if it is known.
         claimed: Option<Digest>,
     },
 }
 
-/// One content to take in.
+/// Content to import.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Where it lies.
     pub content: Content,
-    /// What is to be done.
     pub work: Work,
-    /// The digest of the bytes, where something promised one.
+    /// The digest that the bytes must have, if known.
     pub digest: Option<Digest>,
-    /// The number of bytes that was promised with the digest.
+    /// The length in bytes that the content must have, if known.
     pub size: Option<u64>,
-    /// The result, where the content was compressed while its archive passed by, or in an earlier run.
+    /// The result, if the content was compressed while its archive was read, or in an earlier run.
     pub ready: Option<Stored>,
 }
 
-/// Content that was taken in.
+/// Imported content.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Digest of the bytes that the site gets.
+    /// Of the bytes that the site serves.
     pub digest: Digest,
-    /// Their number.
+    /// In bytes.
     pub size: u64,
-    /// What the uncompressed tar is, where it was asked for.
+    /// The uncompressed tar, if it was measured.
     pub tar: Option<Tar>,
-    /// How the bytes are packed.
     pub compression: Compression,
-    /// Whether it was compressed here, so that its bytes follow from its diff ID.
+    /// Whether Stillage compressed it, so that its bytes follow from its diff ID.
     pub compressed_here: bool,
-    /// Where the bytes are now.
     pub content: Content,
 }
 
-/// What the site holds already.
+/// The content that the site already has.
 pub trait BlobCache: Sync {
-    /// A blob of the site.
     fn blob(&self, digest: &Digest) -> Option<Content>;
-    /// The tar in a blob, remembered from when it was measured.
+    /// The tar in a blob, if it was measured before.
     fn tar(&self, blob: &Digest) -> Option<Tar>;
-    /// The blob that this tar was compressed to before, as long as it has its length.
+    /// The blob that this tar was compressed to before, if the site still has it at its full length.
     fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)>;
 }
 
-/// Takes in content. The results are in the order of the jobs.
-///
-/// # Errors
-/// When content cannot be read or is not what was promised.
+/// Imports content. The results are in the order of the jobs. Fails if content cannot be read, or does not
+/// have the digest, length or diff ID that it must have.
 pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<Vec<Stored>> {
     let mut first: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
-    // A blob that several sources hold is read from one; a tar with a claimed diff ID is compressed
-    // once and else only checked.
+    // A blob that several sources have is read from one of them. A tar with a claimed diff ID is compressed
+    // once; its duplicates are only checked.
     let duplicate: Vec<Option<usize>> = jobs
         .iter()
         .enumerate()
@@ -110,7 +102,7 @@ pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::R
         .filter(|index| duplicate[*index].is_none() && done[*index].is_none())
         .collect();
     small.sort_by_key(|index| std::cmp::Reverse(jobs[*index].content.len()));
-    // In this order: else a thread would have the longest ones to itself.
+    // `par_bridge` hands them out in this order. `par_iter` would give all of the longest to one thread.
     let stored: Vec<(usize, Stored)> = small
         .iter()
         .par_bridge()
@@ -132,7 +124,7 @@ pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::R
         .collect()
 }
 
-/// Whether the result of `first` also is the result of `job`.
+/// Whether the result of `first` is also the result of `job`.
 fn covers(first: &Job, job: &Job) -> bool {
     match (first.work, job.work) {
         (Work::Verbatim { diff_id: have }, Work::Verbatim { diff_id: want }) => {
@@ -142,7 +134,7 @@ fn covers(first: &Job, job: &Job) -> bool {
     }
 }
 
-/// A tar that was compressed from elsewhere must still be what its config says.
+/// A tar whose duplicate was compressed must still have the diff ID that its config claims.
 fn check_duplicate(job: &Job) -> anyhow::Result<()> {
     match job.work {
         Work::Compress {
@@ -164,7 +156,8 @@ fn take(job: &Job, staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<S
     Ok(stored)
 }
 
-/// The result that there is already, if it is what was promised.
+/// The result that the job came with, if it is what the job asks for. Fails if it shows that the content is
+/// wrong.
 fn ready(job: &Job) -> anyhow::Result<Option<Stored>> {
     let Some(ready) = &job.ready else {
         return Ok(None);
@@ -195,7 +188,7 @@ fn keep(
     staging: &Staging,
     cache: &dyn BlobCache,
 ) -> anyhow::Result<Stored> {
-    // A blob of another length is damaged: the source mends it.
+    // A blob of the site with another length is damaged. It is replaced from the source.
     let whole = |digest: Digest| {
         cache
             .blob(&digest)
@@ -220,7 +213,7 @@ fn keep(
     let (measured, content) = staged(&job.content, staging, |content, sink| {
         layer::keep(content, sink, want_tar)
     })?;
-    // Of the copy: the source may have changed since.
+    // Read from the copy, since the source may have changed.
     let compression = Compression::of(&content)?;
     if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
         bail_invalid!(
@@ -296,8 +289,8 @@ fn check_diff_id(content: &Content, claimed: Digest, actual: Digest) -> anyhow::
     Ok(())
 }
 
-/// Brings a copy into staging and measures it. Where the file need not be copied, that comes first and its
-/// result is what is measured: a source that changes meanwhile cannot slip through.
+/// Brings content into staging and measures it. If the file can be linked or cloned, that is done first and
+/// the result is measured, so that a source that changes meanwhile is noticed.
 fn staged(
     content: &Content,
     staging: &Staging,

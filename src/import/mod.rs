@@ -1,10 +1,10 @@
-//! What the sources offer, on its way into a site.
+//! Takes images from sources, on their way into a site.
 //! ```text
-//! request   which images are asked for, and their names
+//! request   which images to take from a source, and their names
 //! selection --only and --exclude
-//! draft     what a source says: manifests, names, and the content to take in
-//! ingest    content taken in: read once, checked, compressed, put into staging
-//! staging   where content goes until it gets its name
+//! draft     what a source holds: manifests, names, and the content to import
+//! ingest    imports content: reads it once, checks it, compresses it, puts it into staging
+//! staging   where content is until it gets its name in the site
 //! ```
 
 pub mod draft;

@@ -1,4 +1,4 @@
-//! What is asked of a source: which of its images, under which names, taken how.
+//! Which images to take from a source, under which names, and how.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,25 +8,25 @@ use crate::import::selection::Selection;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
 
-/// What is asked of a source. A format asks it of each image that it finds, before it reads anything else of it.
+/// Decides which images of a source are imported. Every format asks it about each image that it finds, before
+/// it reads the image.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// How the images are taken.
     pub rules: &'a ImportOptions,
-    /// Which images the user selects, by the names that the site gives them.
+    /// Applies to the names that the images get in the site.
     pub selection: &'a Selection,
-    /// The one image that is meant, as in `oci:PATH:REF`.
+    /// A single image of the source, as in `oci:PATH:REF`.
     pub one: Option<&'a str>,
-    /// The name that the user gives the images.
+    /// The new name for the images, as in `SOURCE=NAME[:TAG]`.
     pub name: Option<&'a Reference>,
-    /// The name of images that have none: the path of a folder that was found in another.
+    /// The name for images without one: the path of a folder that was found in another folder.
     pub path_name: Option<&'a Reference>,
-    /// Whether an image was passed over, since it was not asked for.
+    /// Whether an image was left out because it is not wanted.
     pub passed_over: Rc<Cell<bool>>,
 }
 
 impl<'a> Request<'a> {
-    /// Asks for all that is selected.
+    /// A request for all selected images.
     pub fn new(rules: &'a ImportOptions, selection: &'a Selection) -> Self {
         Self {
             rules,
@@ -38,21 +38,18 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether not everything is asked for.
+    /// Whether only some of the images may be wanted.
     pub fn is_selective(&self) -> bool {
         self.one.is_some() || self.selection.is_any()
     }
 
-    /// Whether an image whose name is illegal cannot be what is asked for.
+    /// Whether images are requested by name. Images with an invalid name are then not wanted.
     pub fn is_by_name(&self) -> bool {
         self.one.is_some() || self.selection.has_only()
     }
 
-    /// Reads the name of an image, as the source has it. `None` where it is illegal and the image cannot be
-    /// what is asked for.
-    ///
-    /// # Errors
-    /// When it is illegal and the image may be asked for.
+    /// Parses the name of an image in the source. For an invalid name the result is `None` if the image is
+    /// not wanted, and an error if it may be.
     pub fn reference(&self, text: &str) -> anyhow::Result<Option<Reference>> {
         match self.rules.reference(text) {
             Ok(reference) => Ok(Some(reference)),
@@ -62,7 +59,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether an image is asked for, by what the source calls it: `text` is its whole name, if it has one.
+    /// Whether an image is wanted, by its name in the source. `text` is the whole name, if it has one.
     pub fn takes(
         &self,
         text: Option<&str>,
@@ -74,7 +71,7 @@ impl<'a> Request<'a> {
             .one
             .is_none_or(|one| text == Some(one) || self.is_one(repository, tag, digest));
         let (repository, tag) = self.named(repository, tag);
-        // What has no name is an error later, unless only some names are wanted.
+        // An image without a name causes an error later, unless `--only` leaves it out.
         let is_wanted = is_one
             && repository.map_or(!self.selection.has_only(), |repository| {
                 self.selection.wants(repository, tag.as_ref())
@@ -89,13 +86,13 @@ impl<'a> Request<'a> {
         is_wanted
     }
 
-    /// Whether something that is attached to an image comes along with it.
+    /// Whether an attached image is imported along with its subject.
     pub fn takes_along(&self, repository: Option<&Repository>, tag: Option<&Tag>) -> bool {
         let (repository, tag) = self.named(repository, tag);
         repository.is_none_or(|repository| !self.selection.excludes(repository, tag.as_ref()))
     }
 
-    /// Whether any image of a repository may be asked for.
+    /// Whether any image of a repository may be wanted.
     pub fn may_take(&self, repository: &Repository) -> bool {
         let wanted = self.one.map(|one| self.rules.reference(one));
         let is_one = wanted
@@ -128,7 +125,7 @@ impl<'a> Request<'a> {
         tag: Option<&Tag>,
     ) -> (Option<&'b Repository>, Option<Tag>) {
         if let Some(name) = self.name {
-            // What is attached keeps its tag, and what has none but a repository gets none.
+            // Attached images keep their tag; an image with a repository but no tag gets none.
             if tag.map_or(repository.is_some(), |tag| tag.attached_to().is_some()) {
                 return (Some(&name.repository), tag.cloned());
             }

@@ -1,4 +1,4 @@
-//! Which images the user selects by `--only` and `--exclude`, before anything of the others is read.
+//! Selects images by `--only` and `--exclude`, so that the others need not be read.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -9,21 +9,21 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::note::{Note, NoteKind};
 use crate::spec::name::{Repository, Tag};
 
-/// Images by globs of repositories or `REPOSITORY:TAG`: `*` stays within a part of a name, `**` does not.
+/// Globs of `REPOSITORY` or `REPOSITORY:TAG`. `*` does not match `/`, `**` does.
 #[derive(Debug, Default)]
 pub struct Selection {
     only: Vec<Glob>,
     exclude: Vec<Glob>,
-    /// The first repositories that were asked about, for messages.
+    /// The first repositories in order that were checked, for messages.
     seen: Mutex<BTreeSet<Repository>>,
 }
 
-/// How many names a message has.
+/// The most names in a message.
 const SHOWN: usize = 10;
 
 #[derive(Debug)]
 struct Glob {
-    /// The option and its value.
+    /// The option and its value, in backticks.
     text: String,
     repository: GlobMatcher,
     tag: Option<GlobMatcher>,
@@ -62,10 +62,7 @@ impl Glob {
 }
 
 impl Selection {
-    /// Compiles the globs; without any `only` all are wanted.
-    ///
-    /// # Errors
-    /// When one is not a glob.
+    /// Compiles the globs. If `only` is empty, all images are wanted that `exclude` does not match.
     pub fn new(only: &[String], exclude: &[String]) -> anyhow::Result<Self> {
         let compile = |option: &str, globs: &[String]| -> anyhow::Result<Vec<Glob>> {
             globs.iter().map(|text| Glob::new(option, text)).collect()
@@ -77,26 +74,24 @@ impl Selection {
         })
     }
 
-    /// Whether there is anything to select by.
     pub fn is_any(&self) -> bool {
         !self.only.is_empty() || !self.exclude.is_empty()
     }
 
-    /// Whether only what matches a glob is wanted.
     pub fn has_only(&self) -> bool {
         !self.only.is_empty()
     }
 
-    /// Whether an image is wanted. One without a tag is not wanted by globs of tags.
+    /// Whether an image is wanted. Globs with a tag do not match an image without one.
     pub fn wants(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
         self.see(repository);
         let is_only = |glob: &Glob| glob.matches(repository, tag);
-        // Each glob is asked, so that it is known which match nothing.
+        // Tries every glob, to know in the end which match nothing.
         let is_wanted = self.only.iter().filter(|glob| is_only(glob)).count() > 0;
         (self.only.is_empty() || is_wanted) && !self.excludes(repository, tag)
     }
 
-    /// Whether an image is excluded, also where it comes along with another.
+    /// Whether an image is excluded, even if it belongs to one that is wanted.
     pub fn excludes(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
         let excluding = self.exclude.iter();
         excluding
@@ -121,7 +116,7 @@ impl Selection {
         globs.map(|glob| NoteKind::Choice.note(format!("{} matches nothing", glob.text)))
     }
 
-    /// The first names that were asked about, with their backticks.
+    /// The first repositories in order that were checked, in backticks.
     pub fn some_seen(&self) -> String {
         let seen = self
             .seen

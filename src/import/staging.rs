@@ -1,4 +1,4 @@
-//! Where content goes until it gets its name in the site. A dry run has a staging area that keeps nothing.
+//! Where content is until it gets its name in the site. A dry run has a staging area that keeps nothing.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,21 +9,20 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::fsx;
 
-/// Where content goes until it gets its name.
+/// A folder for new content, or none for a dry run.
 #[derive(Debug)]
 pub struct Staging(Option<Folder>);
 
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// The number of the next file.
+    /// The name of the next file.
     next: AtomicU64,
-    /// Files of sources may be linked rather than copied.
+    /// Whether files of sources may be linked instead of copied.
     link: bool,
 }
 
 impl Folder {
-    /// A name that nothing in it has.
     fn free_name(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.path.join(number.to_string())
@@ -37,26 +36,24 @@ impl Folder {
 }
 
 impl Staging {
-    /// A folder that exists, on the file system of the site. With `link` files of sources may be linked into it.
+    /// `path` is an existing folder on the file system of the site. With `link`, files of sources may be
+    /// linked into it.
     pub fn folder(path: PathBuf, link: bool) -> Self {
         let next = AtomicU64::new(0);
         Self(Some(Folder { path, next, link }))
     }
 
-    /// Nowhere: what is written is gone.
+    /// Discards what is written.
     pub fn nowhere() -> Self {
         Self(None)
     }
 
-    /// The folder; `None` where nothing is kept.
+    /// The folder; `None` in a dry run.
     pub fn path(&self) -> Option<&Path> {
         self.0.as_ref().map(|folder| folder.path.as_path())
     }
 
-    /// The path of a new file that `fill` writes.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// The path of a new file that `fill` writes. In a dry run `fill` is not called, and the path is empty.
     pub fn stage(&self, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
         let Some(folder) = &self.0 else {
             return Ok(PathBuf::new());
@@ -67,26 +64,20 @@ impl Staging {
     }
 
     /// A new file for content that is written piece by piece.
-    ///
-    /// # Errors
-    /// When it cannot be created.
     pub fn sink(&self) -> anyhow::Result<Sink> {
         self.0.as_ref().map(Folder::create).transpose().map(Sink)
     }
 
-    /// A new file in the folder, and its path.
-    ///
-    /// # Errors
-    /// When it cannot be created, or nothing is kept.
+    /// A new file in the folder, and its path. Fails in a dry run.
     pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::NewFile)> {
-        self.0.as_ref().context("a dry run keeps nothing")?.create()
+        self.0
+            .as_ref()
+            .context("a dry run has no staging folder")?
+            .create()
     }
 
-    /// Content of a file that need not be copied, since it is here already, may be linked, or shares its
-    /// extents; `None` for any other.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
+    /// Brings a file into staging without copying its bytes: it is there already, is linked, or shares its
+    /// extents with the source. `None` if none of these is possible.
     pub fn adopt(&self, content: &Content) -> anyhow::Result<Option<Content>> {
         let (Some(folder), Some(source)) = (&self.0, content.path()) else {
             return Ok(None);
@@ -100,22 +91,19 @@ impl Staging {
         Ok(is_shared.then(|| Content::file_of_len(copy, content.len()).renamed(content)))
     }
 
-    /// A file without a name for what has to be looked up again, such as an archive unpacked.
-    ///
-    /// # Errors
-    /// When it cannot be created.
+    /// A file without a name for data that is read again during this run, such as an unpacked archive.
     pub fn scratch(&self) -> anyhow::Result<fsx::NewFile> {
         let folder = self.path().map_or_else(fsx::temp_dir, Path::to_owned);
         Ok(fsx::NewFile::new(fsx::create_nameless(&folder)?, &folder))
     }
 }
 
-/// A new file in staging; where nothing is kept, what is written is gone.
+/// A new file in staging. In a dry run it discards what is written.
 #[derive(Debug)]
 pub struct Sink(Option<(PathBuf, fsx::NewFile)>);
 
 impl Sink {
-    /// What was written, so many bytes; where nothing is kept, what it was made of.
+    /// The content of the file, which has `size` bytes; in a dry run, `source` itself.
     pub fn content(self, source: &Content, size: u64) -> Content {
         self.0.map_or_else(
             || source.clone(),

@@ -1,8 +1,11 @@
-//! Compressing plain layers: part of the site's format, since the digests of made layers depend on it.
+//! Compresses plain layers. The output is part of the site's format: the digests of compressed layers
+//! depend on it.
 //!
-//! gzip members of 1 MiB of input each, concatenated, no name and no time in the header: of five members
-//! two by libdeflate's level 1, three by its level 2. Level 1 takes a quarter less time for 4 % more bytes;
-//! the mixture makes about as many as skopeo does, which needs twice the time (`tests/bench.sh build`). Members make one layer compressible by all cores; every client reads them as one file.
+//! A layer becomes concatenated gzip members of 1 MiB of input each, with no name or time in their headers.
+//! Of every five members, two use libdeflate level 1 and three level 2. Level 1 takes a quarter less time
+//! for 4 % more bytes; the mix is about as small as skopeo's output in half the time
+//! (`tests/bench.sh build`). Separate members let all cores work on one layer, and every client reads them
+//! as one file.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,19 +19,17 @@ use crate::layer::v1_scan::Scanner;
 use crate::layer::{CHUNK, Compression, Measured, Tar};
 use crate::spec::digest::Hasher;
 
-/// From this length on a layer is compressed by all cores; smaller ones share the cores.
+/// Layers of this many bytes or more are compressed by all cores, one at a time. Smaller ones take one core
+/// each.
 pub const LARGE: u64 = 4 << 20;
-/// Members under way for each core: enough that none waits, little to hold.
+/// Members in flight per core: enough to keep every core busy, few enough to hold in memory.
 const CHUNKS_PER_CORE: usize = 4;
-/// libdeflate's levels; see the module's documentation.
+/// The libdeflate level of each of five members; see the module docs.
 const LEVELS: [i32; 5] = [1, 2, 1, 2, 2];
 
-/// Compresses the tar in a layer (plain, or packed otherwise) to the site's gzip: one pass gives
-/// the diff ID, the compressed bytes and their digest. A layer of [`LARGE`] bytes or more is shared
-/// by all cores of the current pool; memory is a fixed buffer for each.
-///
-/// # Errors
-/// When it cannot be read, unpacked or written.
+/// Compresses the tar of a layer, which may be compressed in another format, to the site's gzip. One pass
+/// yields the diff ID, the compressed bytes and their digest. Layers of [`LARGE`] bytes or more use all
+/// threads of the current pool. Memory use is a fixed number of buffers per thread.
 pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
     let compression = Compression::of(content)?;
     let plain = compression
@@ -46,16 +47,11 @@ pub fn compress(content: &Content, sink: &mut (dyn Write + Send)) -> anyhow::Res
 /// Which side of a copy failed.
 #[derive(Debug)]
 pub enum CopyError {
-    /// What was read.
     Read(io::Error),
-    /// What was written.
     Write(io::Error),
 }
 
-/// Compresses a tar that is read once; see [`compress`].
-///
-/// # Errors
-/// When it cannot be read or written.
+/// Compresses a tar that can be read only once; see [`compress`]. `large` makes all threads work on it.
 pub fn compress_stream(
     plain: impl Read,
     large: bool,
@@ -73,8 +69,8 @@ pub fn compress_stream(
     if large {
         compress_parallel(&mut input, &mut output)?;
     } else {
-        // Small layers are many at once already. Waiting for other threads here would let this one
-        // take up further layers meanwhile, each with its buffers.
+        // Many small layers are compressed at once. Waiting for other threads here would let this thread
+        // start further layers meanwhile, each with its own buffers.
         let mut chunk = input.chunk().map_err(CopyError::Read)?;
         for number in 0.. {
             output
@@ -98,7 +94,7 @@ pub fn compress_stream(
     })
 }
 
-/// While some members are compressed, the next are read, and those that are done are written in order.
+/// Reads the next members while others are being compressed, and writes finished ones in order.
 fn compress_parallel(
     input: &mut Input<impl Read>,
     output: &mut Output<'_>,
@@ -110,7 +106,7 @@ fn compress_parallel(
         for number in 0.. {
             let (done, result) = sync_channel(1);
             under_way.push_back(result);
-            // Nobody waits for it when this has failed meanwhile.
+            // The receiver is gone if reading or writing has failed meanwhile.
             scope.spawn_fifo(move |_| drop(done.send(member(number, &chunk))));
             chunk = input.chunk().map_err(CopyError::Read)?;
             while under_way.len() >= ahead || chunk.is_empty() {
@@ -124,14 +120,14 @@ fn compress_parallel(
     })
 }
 
-/// The member, once it is compressed; until then this thread of the pool does what there is to do.
+/// Waits for a compressed member. Meanwhile this thread runs other jobs of the pool.
 fn wait(result: &Receiver<Vec<u8>>) -> Vec<u8> {
     loop {
         if let Ok(member) = result.try_recv() {
             return member;
         }
         if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            return result.recv().expect("its thread ends with the process");
+            return result.recv().expect("every job sends its member");
         }
     }
 }
@@ -143,7 +139,7 @@ struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    /// The next chunk, full but for the last one; empty at the end.
+    /// The next chunk. Only the last one is shorter than [`CHUNK`]; an empty one marks the end.
     fn chunk(&mut self) -> io::Result<Vec<u8>> {
         let mut chunk = Vec::with_capacity(CHUNK);
         self.plain
@@ -192,7 +188,7 @@ pub(super) mod tests {
     use super::*;
     use crate::spec::digest::Digest;
 
-    /// Words in an order that depends on nothing but this function.
+    /// Pseudo-random words, the same on every run.
     pub(in crate::layer) fn text(len: usize) -> Vec<u8> {
         let mut state = 1_u32;
         let words = std::iter::repeat_with(|| {
@@ -213,7 +209,7 @@ pub(super) mod tests {
         (out, measured)
     }
 
-    /// The golden digest: a change here is a change of the site's format number.
+    /// The golden digest: changing it requires a new format number.
     #[test]
     fn compressed_bytes_never_change() {
         let (bytes, measured) = compressed(&text(3_500_000), 2);

@@ -1,23 +1,23 @@
-//! How much packed content may unpack to, so that a small file cannot keep a machine busy for hours
+//! Limits how far compressed content may expand, so that a small file cannot keep a machine busy for hours
 //! or fill its disk.
 //!
-//! Real layers unpack to two to four times their length; a sparse disk image in a layer may reach a
-//! thousand times, and no more where anything is in it. gzip cannot pass 1,032 to 1, zstd and bzip2
-//! reach tens of thousands: for those it is the ratio that counts, for gzip the total.
+//! Real layers expand two to four times. A layer with a sparse disk image may expand a thousand times, but
+//! not more if the disk image holds any data. gzip cannot exceed 1,032 to 1, so the total limits it; zstd
+//! and bzip2 can reach tens of thousands to 1, so the ratio limits them.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What content may unpack to, in bytes.
+/// Limits of the uncompressed length, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// Up to here the ratio does not matter.
+    /// The ratio applies only beyond this length.
     free: u64,
-    /// Beyond that it is at most so many times the packed length.
+    /// The highest ratio of uncompressed to compressed length.
     ratio: u64,
-    /// More than this is too much in any case.
+    /// The highest length at any ratio.
     total: u64,
 }
 
@@ -27,7 +27,7 @@ pub(super) const LIMITS: Limits = Limits {
     total: 1 << 40,
 };
 
-/// Something unpacks to more than its limits.
+/// The error for content that unpacks to more than its limits.
 #[derive(Debug)]
 pub struct Expansion(String);
 
@@ -36,7 +36,7 @@ impl Expansion {
         io::Error::other(Self(text))
     }
 
-    /// Whether that is what went wrong.
+    /// Whether this is the cause of an I/O error.
     pub fn caused(error: &io::Error) -> bool {
         error
             .get_ref()
@@ -52,7 +52,7 @@ impl fmt::Display for Expansion {
 
 impl std::error::Error for Expansion {}
 
-/// Counts what goes into a decoder.
+/// Counts the bytes that go into a decoder.
 pub(super) struct Packed<R> {
     reader: R,
     taken: Arc<AtomicU64>,
@@ -66,16 +66,16 @@ impl<R: Read> Read for Packed<R> {
     }
 }
 
-/// The bound of what comes out of a decoder.
+/// Limits what comes out of a decoder.
 pub(super) struct Bound {
-    /// The packed length, where it is known before.
+    /// The compressed length in bytes if known in advance, otherwise 0.
     len: u64,
     taken: Arc<AtomicU64>,
     limits: Limits,
 }
 
 impl Bound {
-    /// The reader that a decoder must take, and the bound of that decoder.
+    /// Wraps the reader for a decoder; the bound then goes [over](Self::over) that decoder.
     pub(super) fn new<R: Read>(reader: R, len: u64, limits: Limits) -> (Packed<R>, Self) {
         let taken = Arc::new(AtomicU64::new(0));
         let packed = Packed {
@@ -85,7 +85,6 @@ impl Bound {
         (packed, Self { len, taken, limits })
     }
 
-    /// The decoder with its bound.
     pub(super) fn over<R: Read>(self, decoder: R) -> Unpacked<R> {
         Unpacked {
             decoder,
@@ -117,7 +116,7 @@ fn gibibytes(bytes: u64) -> String {
     format!("{} GiB", bytes >> 30)
 }
 
-/// What comes out of a decoder.
+/// A decoder with a bound.
 pub(super) struct Unpacked<R> {
     decoder: R,
     bound: Bound,
@@ -137,7 +136,7 @@ impl<R: Read> Read for Unpacked<R> {
 mod tests {
     use super::*;
 
-    /// How many bytes come out of 1,000 that are read 10 at a time and become `ratio` times as many.
+    /// Reads 1,000 bytes, 10 at a time, which expand `ratio` times. Returns the expanded length.
     fn unpacked(len: u64, ratio: u64) -> Result<u64, String> {
         let limits = Limits {
             free: 500,
@@ -172,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_file_may_begin_with_a_hole() {
-        // As much as all of it may become, before much of it was read.
+        // If the length is known, all of it may come out before much has been read.
         assert!(unpacked(1000, 14).is_ok());
         let limits = Limits {
             free: 100,

@@ -1,4 +1,4 @@
-//! Layers: how they are packed, what their tar hashes to, and how a plain one is compressed
+//! Layers: detecting their compression, computing diff IDs, and compressing plain ones
 //! ([`compress`](mod@compress)).
 
 use std::io::{self, BufReader, Read, Write};
@@ -21,10 +21,9 @@ pub use v1_layer::Completion;
 use decompression_limit::Bound;
 use v1_scan::Scanner;
 
-/// How a layer is packed, told by its first bytes.
+/// The compression of a layer, detected by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not compressed.
     Plain,
     /// RFC 1952.
     Gzip,
@@ -37,10 +36,6 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Looks at the first bytes.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn of(content: &Content) -> anyhow::Result<Self> {
         let mut start = Vec::new();
         content
@@ -51,7 +46,7 @@ impl Compression {
         Ok(Self::of_start(&start))
     }
 
-    /// Looks at the first 6 bytes, or fewer where there are no more.
+    /// `start` is the first 6 bytes, or all of a shorter file.
     pub fn of_start(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -63,11 +58,8 @@ impl Compression {
         }
     }
 
-    /// A reader of what was packed, which fails where that unpacks to more than any honest content
-    /// does. `len` is how much is packed; of a pipe, where nobody knows, it is 0.
-    ///
-    /// # Errors
-    /// When the decoder cannot be set up.
+    /// A reader of the uncompressed bytes. It fails with [`Expansion`] if there are far more of them than
+    /// any real content has. `len` is the compressed length in bytes; 0 if unknown, as for a pipe.
     pub fn decoder<'a>(
         self,
         packed: impl Read + Send + 'a,
@@ -99,36 +91,31 @@ impl Compression {
     }
 }
 
-/// What was learnt of content while it was read.
+/// What was measured while content was copied or compressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// The digest of the bytes written.
+    /// Of the bytes written.
     pub digest: Digest,
-    /// The number of bytes written.
+    /// The bytes written.
     pub size: u64,
-    /// What the uncompressed tar is, where it was asked for.
+    /// The uncompressed tar, if it was measured.
     pub tar: Option<Tar>,
 }
 
-/// What an uncompressed tar is.
+/// What is known about an uncompressed tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tar {
-    /// Its digest.
     pub diff_id: Digest,
-    /// Whether Docker 1.x would make something else of it; see [`Completion`].
+    /// Whether Docker 1.x would unpack it differently; see [`Completion`].
     pub incomplete_for_v1: bool,
 }
 
-/// Bytes that unpacking xz may use: `xz -9` needs 65 MiB.
+/// Memory for unpacking xz, in bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 /// Input bytes in each gzip member.
 const CHUNK: usize = 1 << 20;
 
-/// Copies content byte for byte, on the way hashing it and, if asked, measuring the tar that is
-/// packed in it.
-///
-/// # Errors
-/// When it cannot be read, unpacked or written.
+/// Copies content byte for byte and hashes it. With `want_tar` it also unpacks and measures the tar in it.
 pub fn keep(
     content: &Content,
     sink: &mut (dyn Write + Send),
@@ -160,10 +147,7 @@ pub fn keep(
     Ok(Measured { digest, size, tar })
 }
 
-/// Measures the uncompressed tar in a layer.
-///
-/// # Errors
-/// When it cannot be read or unpacked.
+/// Unpacks a layer and measures its tar.
 pub fn tar(content: &Content) -> anyhow::Result<Tar> {
     let compression = Compression::of(content)?;
     compression
@@ -192,8 +176,8 @@ fn measure(mut reader: impl Read) -> io::Result<Tar> {
     }
 }
 
-/// Passes on what it reads to a sink and a hasher. A sink that fails is remembered, so that a full
-/// disk is not taken for a broken source.
+/// Copies what is read to a sink and a hasher. It keeps an error of the sink apart, so that a full disk is
+/// not reported as a broken source.
 struct Tee<'a> {
     reader: Reader,
     sink: &'a mut (dyn Write + Send),

@@ -1,5 +1,5 @@
-//! Reading the headers of a tar in bounded memory: names and attributes in extension headers come
-//! whole into memory, however long they are.
+//! Limits the memory that the headers of a tar take. The tar reader holds whole extension headers (long
+//! names, attributes) in memory, however long they are.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,28 +7,25 @@ use std::rc::Rc;
 
 const BLOCK: u64 = 512;
 
-/// How far a tar may be read before its next member is known.
+/// How far a tar may be read before the headers of the next member are complete.
 #[derive(Clone, Default)]
 pub struct TarLimit(Rc<Cell<Position>>);
 
 #[derive(Clone, Copy, Default)]
 struct Position {
-    /// Where the members that are known end.
+    /// The offset where the last known member ends.
     end: u64,
     is_lifted: bool,
 }
 
 impl TarLimit {
-    /// What all headers of a member may take together.
+    /// The most bytes that all headers of one member may take together.
     const BYTES: u64 = 1 << 20;
 
-    /// The content of a member follows, and then the headers of the next.
-    ///
-    /// # Errors
-    /// When it is longer than anything.
+    /// Allows reading the content of a member and the headers of the next.
     pub fn pass(&self, entry: &tar::Entry<'_, impl Read>) -> io::Result<()> {
         let header = entry.header();
-        // What is sparse takes less in the tar than it says of itself.
+        // A sparse file takes fewer bytes in the tar than its size.
         let size = if header.entry_type().is_gnu_sparse() {
             header.entry_size()?
         } else {
@@ -43,7 +40,7 @@ impl TarLimit {
         Ok(())
     }
 
-    /// No member follows.
+    /// Allows reading to the end, after the last member.
     pub fn lift(&self) {
         self.0.set(Position {
             is_lifted: true,
@@ -52,7 +49,7 @@ impl TarLimit {
     }
 }
 
-/// A tar whose headers are bounded.
+/// A tar whose headers are limited by a [`TarLimit`].
 pub struct LimitedTar<R> {
     reader: R,
     budget: TarLimit,
@@ -60,7 +57,7 @@ pub struct LimitedTar<R> {
 }
 
 impl<R> LimitedTar<R> {
-    /// A tar from its start.
+    /// `reader` is at the start of the tar.
     pub fn new(reader: R, budget: &TarLimit) -> Self {
         Self {
             reader,
@@ -71,7 +68,7 @@ impl<R> LimitedTar<R> {
 }
 
 impl<R> LimitedTar<R> {
-    /// Whether a block of zeros, which ends a tar, was read after the last member.
+    /// Whether a block was read after the last member: a complete tar ends with blocks of zeros.
     pub fn has_end(&self) -> bool {
         self.at >= self.budget.0.get().end.saturating_add(BLOCK)
     }

@@ -1,4 +1,4 @@
-//! What is in a layer, as far as completing it needs to know; in bounded memory.
+//! Reads the paths, whiteouts and folder metadata of a layer, as needed to complete it, in limited memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -8,17 +8,16 @@ use crate::layer::Compression;
 use crate::layer::tar_limits::{LimitedTar, TarLimit};
 use crate::layer::v1_scan::{normal, parent};
 
-/// No Linux takes a longer path, in bytes.
+/// The longest path of Linux, in bytes.
 const MAX_PATH: usize = 4096;
 
-/// A member of a layer, by its normal path.
 pub(super) struct Entry {
-    /// Only of a folder: nobody asks how anything else looks.
+    /// Only folders have it: nothing else is written again.
     pub(super) look: Option<Metadata>,
     pub(super) is_folder: bool,
 }
 
-/// What a folder looks like: owner, mode and time in its header, extended attributes beside it.
+/// The metadata of a folder. `attributes` are the pax records of its extended attributes.
 #[derive(Clone)]
 pub(super) struct Metadata {
     pub(super) mode: u32,
@@ -39,7 +38,7 @@ impl Metadata {
                 attributes.push((key, extension.value_bytes().to_vec()));
             }
         }
-        // What a header leaves blank is taken for nothing, as Go does.
+        // A blank field counts as zero, as in Go.
         let header = entry.header();
         Ok(Self {
             mode: header.mode().unwrap_or(0o755),
@@ -50,15 +49,15 @@ impl Metadata {
         })
     }
 
-    /// What it takes in memory.
+    /// The memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let one = |(key, value): &(String, Vec<u8>)| key.len() + value.len() + 48;
         48 + self.attributes.iter().map(one).sum::<usize>()
     }
 }
 
-/// Memory that is left for paths and what belongs to them: enough for 700,000 files of an image. A
-/// layer with more is left as it is.
+/// The bytes of memory left for paths and metadata: enough for an image with 700,000 files. Layers with more
+/// are not completed.
 pub(super) struct Room(usize);
 
 impl Default for Room {
@@ -68,7 +67,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// What a map needs for an entry, beside its path.
+    /// The memory for a map entry besides its path, in bytes.
     const ENTRY: usize = 96;
 
     pub(super) fn take(&mut self, bytes: usize) -> io::Result<()> {
@@ -77,19 +76,18 @@ impl Room {
         Ok(())
     }
 
-    /// What was taken is free again.
     pub(super) fn give(&mut self, bytes: usize) {
         self.0 += bytes + Self::ENTRY;
     }
 }
 
-/// What is in a layer.
 #[derive(Default)]
 pub(super) struct Entries {
+    /// By path, without `.` and empty parts.
     pub(super) members: BTreeMap<Vec<u8>, Entry>,
     /// Paths that a whiteout removes.
     pub(super) gone: BTreeSet<Vec<u8>>,
-    /// Folders whose content below is hidden.
+    /// Folders whose content in lower layers is hidden.
     pub(super) opaque: BTreeSet<Vec<u8>>,
 }
 
@@ -105,7 +103,7 @@ impl Entries {
         let mut found = Self::default();
         let mut room = Room::default();
         let budget = TarLimit::default();
-        // Some tools leave out the blocks that end a tar.
+        // Some tools omit the zero blocks at the end of a tar.
         let padded = plain.chain(io::repeat(0).take(1024));
         let mut archive = tar::Archive::new(LimitedTar::new(padded, &budget));
         for entry in archive.entries()? {
@@ -122,7 +120,7 @@ impl Entries {
                 Some(b".wh..opq") => {
                     found.opaque.insert(folder);
                 }
-                // Other names of this kind belong to the file system of the builder.
+                // Other `.wh..wh.` names are metadata of AUFS.
                 Some(hidden) if hidden.starts_with(b".wh.") => {}
                 Some(hidden) => {
                     found.gone.insert(joined(&folder, hidden));
@@ -138,7 +136,7 @@ impl Entries {
         Ok(found)
     }
 
-    /// All folders that something in the layer lies in.
+    /// All ancestor folders of anything in the layer.
     pub(super) fn implied(&self) -> io::Result<BTreeSet<Vec<u8>>> {
         let mut implied = BTreeSet::new();
         let mut room = Room::default();

@@ -1,7 +1,7 @@
-//! A layer with what Docker 1.x misses in it: the folders that it only implies, as the layers below
-//! have them, and a whiteout for each thing that an opaque one hides.
+//! Completes a layer for Docker 1.x. Adds entries for the folders that the layer only implies, with the
+//! metadata they have in the layers below, and a whiteout for each path that an opaque whiteout hides.
 //!
-//! All of that goes before the layer, whose own tar stays byte for byte.
+//! The new entries go before the layer, whose own tar stays unchanged.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -16,22 +16,19 @@ use crate::layer::v1_entries::{Entries, Metadata, Room, joined};
 use crate::layer::v1_scan::parent;
 use crate::layer::{Compression, CopyError, LARGE, Measured, compress_stream};
 
-/// A layer that can be completed.
+/// A layer, and the tar entries that complete it.
 #[derive(Debug)]
 pub struct Completion<'a> {
     layer: &'a Content,
     prefix: Vec<u8>,
 }
 
-/// Docker 1.x mounts no more layers, so nobody misses anything in those above.
+/// Docker 1.x cannot mount more layers, so those above need no completion.
 const MAX_BELOW: usize = 127;
 
 impl<'a> Completion<'a> {
-    /// Finds what a layer misses; `below` are the layers under it, base first. `None` when one of
-    /// them is no tar that can be read to its end: then nothing is known to be missing.
-    ///
-    /// # Errors
-    /// When a layer cannot be read.
+    /// Finds what a layer lacks; `below` are the layers under it, base first. `None` if there are too many
+    /// of them, or if a layer is not a valid tar or has too many paths: then the layer is served as it is.
     pub fn of(below: &[Content], layer: &'a Content) -> anyhow::Result<Option<Self>> {
         if below.len() > MAX_BELOW {
             return Ok(None);
@@ -52,9 +49,6 @@ impl<'a> Completion<'a> {
     }
 
     /// Compresses the completed layer.
-    ///
-    /// # Errors
-    /// When it cannot be read or the result cannot be written.
     pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
         let plain = Compression::of(self.layer)?
             .decoder(self.layer.open()?, self.layer.len())
@@ -69,7 +63,7 @@ impl<'a> Completion<'a> {
     }
 }
 
-/// The layers below as a client sees them.
+/// The file tree of the layers below, with the metadata of folders and whether a path is a folder.
 #[derive(Default)]
 struct View {
     paths: BTreeMap<Vec<u8>, (Option<Metadata>, bool)>,
@@ -77,7 +71,7 @@ struct View {
 }
 
 impl View {
-    /// Removes what a layer hides.
+    /// Removes the paths that the whiteouts of a layer hide.
     fn hide(&mut self, layer: &Entries) {
         for folder in &layer.opaque {
             self.remove_within(folder);
@@ -133,16 +127,16 @@ impl View {
         }
     }
 
-    /// Whether a path is there and no folder, as a link to one: a folder entry would replace it, the
-    /// members below it only go through it.
+    /// Whether a path exists and is not a folder, such as a link to one: a folder entry would replace the
+    /// link, while the members below it are unpacked through it.
     fn is_no_folder(&self, path: &[u8]) -> bool {
         self.paths
             .get(path)
             .is_some_and(|(_, is_folder)| !is_folder)
     }
 
-    /// What is directly in a folder. What lies deeper is leapt over: folders in folders would make it
-    /// the square of their number.
+    /// The paths directly in a folder, and whether they are folders. Deeper paths are skipped, not visited:
+    /// otherwise nested folders would take quadratic time.
     fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
         let start = joined(folder, b"");
         let mut children = Vec::new();
@@ -152,7 +146,7 @@ impl View {
                 break;
             };
             from = if let Some(slash) = rest.iter().position(|byte| *byte == b'/') {
-                // The byte after the slash begins what is behind all that is within.
+                // `0` is the byte after `/`, so this sorts behind everything in that folder.
                 let behind = [&path[..start.len() + slash], b"0"].concat();
                 Bound::Included(behind)
             } else {
@@ -170,7 +164,7 @@ fn size(path: &[u8], look: Option<&Metadata>) -> usize {
     path.len() + look.map_or(0, Metadata::bytes)
 }
 
-/// What an entry takes in a tar beside its names.
+/// The bytes of a tar entry besides its path and metadata.
 const ENTRY: usize = 1024;
 
 /// The entries that go before a layer: folders from the root down, then whiteouts.
@@ -180,7 +174,7 @@ fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
     view.hide(layer);
     let mut builder = tar::Builder::new(Vec::new());
     let mut room = Room::default();
-    // A folder comes after the one that it lies in.
+    // Sorted, so every folder comes after its parent.
     let mut blocked = HashSet::new();
     for folder in implied {
         let within = parent(&folder).is_some_and(|above| blocked.contains(above));
@@ -205,11 +199,11 @@ fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
         header.set_size(0);
         builder.append_data(&mut header, as_path(&path), io::empty())?;
     }
-    // Without the blocks that would end the tar here.
+    // Not `into_inner`, which would add the blocks that end a tar.
     Ok(std::mem::take(builder.get_mut()))
 }
 
-/// The whiteouts that hide what opaque folders have below, but for what the layer has there itself.
+/// A whiteout for each path that opaque folders hide, except for paths that the layer itself has.
 fn whiteouts(view: &View, layer: &Entries, implied: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut whiteouts = BTreeSet::new();
     let mut folders: Vec<Vec<u8>> = layer.opaque.iter().cloned().collect();

@@ -1,24 +1,23 @@
-//! What Docker 1.x misses in a layer, found while the layer passes by.
+//! Finds out, while a layer is read, whether Docker 1.x would unpack it wrongly.
 //!
-//! Docker up to 1.8 ignores opaque whiteouts (`.wh..wh..opq`), and gives a folder that a layer only
-//! implies mode 0600 even where a layer below has it (observed with 1.4.1; protocol of
-//! `archive.ApplyLayer`). A layer with either gets a v1 form of its own
-//! ([`Completion`](super::Completion)).
+//! Docker up to 1.8 ignores opaque whiteouts (`.wh..wh..opq`). It also gives folders that a layer only
+//! implies the mode 0600, even if a layer below has them (`archive.ApplyLayer`, observed with 1.4.1). A layer
+//! with either gets a v1 form of its own ([`Completion`](super::Completion)).
 
 use std::collections::HashSet;
 
-/// Reads the headers of a tar that is pushed through it, in pieces of any size.
+/// Reads the headers of a tar that is fed to it in pieces of any size.
 #[derive(Default)]
 pub(super) struct Scanner {
     state: State,
-    /// Bytes of the header or extension that is being collected.
+    /// The header or extension read so far.
     collected: Vec<u8>,
     long_name: Option<Vec<u8>>,
     pax: Vec<u8>,
     opaque: bool,
     folders: HashSet<Vec<u8>>,
     parents: HashSet<Vec<u8>>,
-    /// Bytes of the paths in both.
+    /// The bytes of the paths in `folders` and `parents`.
     path_bytes: usize,
 }
 
@@ -28,21 +27,21 @@ enum State {
     Header,
     /// Bytes to skip, padding included.
     Skip(u64),
-    /// Bytes to collect, padding included, their number without it, and the type of the extension.
+    /// The bytes to collect, padding included; their number without padding; and the type of extension.
     Collect(u64, usize, u8),
-    /// At the end, or lost: whoever reads the layer decides what that means.
+    /// At the end of the tar, or at something that is not a header. Reporting that is up to the reader of
+    /// the layer.
     Done,
 }
 
-/// Folders beyond this are not remembered; a layer with more is taken as it is.
+/// The most folders that are remembered. The scan stops beyond them.
 const MAX_FOLDERS: usize = 1 << 20;
-/// All paths of a layer that are remembered together, in bytes.
+/// The most bytes of paths that are remembered together. The scan stops beyond them.
 const MAX_PATHS: usize = 1 << 26;
-/// Longer extensions hold no names.
+/// The longest extension header that is read, in bytes. Longer ones hold no names.
 const MAX_EXTENSION: u64 = 1 << 16;
 
 impl Scanner {
-    /// Takes the next bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.state {
@@ -163,7 +162,7 @@ impl Scanner {
         }
     }
 
-    /// Whether Docker 1.x would make something else of the layer.
+    /// Whether Docker 1.x would unpack the layer wrongly, as far as it was scanned.
     pub(super) fn is_lacking(&self) -> bool {
         self.opaque
             || self
@@ -173,7 +172,7 @@ impl Scanner {
     }
 }
 
-/// A path without `.`, empty parts and slashes at either end.
+/// A path without `.`, empty parts, and slashes at either end.
 pub(super) fn normal(name: &[u8]) -> Vec<u8> {
     let parts: Vec<&[u8]> = name
         .split(|byte| *byte == b'/')
@@ -182,7 +181,7 @@ pub(super) fn normal(name: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// The folder that a path lies in; `None` for what lies in the root.
+/// The folder that contains a path; `None` if that is the root.
 pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     path.iter()
         .rposition(|byte| *byte == b'/')

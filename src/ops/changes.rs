@@ -1,4 +1,4 @@
-//! What commands say they did, in the shapes that `--json` prints.
+//! What a command changed, in the form that `--json` prints.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +13,12 @@ use crate::writer::write;
 /// A reference: a tag, or a manifest without one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Named {
-    /// The repository.
     pub repository: Repository,
-    /// The tag, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
-    /// The manifest.
+    /// The manifest digest.
     pub digest: Digest,
-    /// The top v1 id, if it has a v1 form.
+    /// The id of its top v1 image, if it has a v1 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub v1_id: Option<String>,
 }
@@ -35,32 +33,29 @@ impl fmt::Display for Named {
     }
 }
 
-/// A tag that another manifest had before.
+/// A tag that moved from one manifest to another.
 #[derive(Debug, Serialize)]
 pub struct MovedTag {
-    /// The tag, with the manifest that it has.
+    /// The tag with its new manifest.
     #[serde(flatten)]
     pub to: Named,
-    /// The manifest that it had.
+    /// The digest of its old manifest.
     pub from: Digest,
 }
 
 /// What a command changed, or would change.
 #[derive(Debug, Default, Serialize)]
 pub struct Changes {
-    /// Tags that are new.
     pub added: Vec<Named>,
-    /// Tags that moved.
     pub moved: Vec<MovedTag>,
-    /// References that are gone.
+    /// Tags and manifests that are gone.
     pub removed: Vec<Named>,
-    /// What changed on disk.
     #[serde(flatten)]
     pub files: write::FileChanges,
 }
 
 impl Changes {
-    /// The tags in which two catalogues differ.
+    /// Compares the tags of two catalogues.
     pub(super) fn of_tags(
         before: &BTreeMap<Repository, Repo>,
         after: &BTreeMap<Repository, Repo>,
@@ -92,7 +87,7 @@ impl Changes {
         changes
     }
 
-    /// Adds the manifests that are gone.
+    /// Adds the manifests that are gone to `removed`.
     pub(super) fn with_manifests(
         mut self,
         before: &BTreeMap<Repository, Repo>,
@@ -110,7 +105,7 @@ impl Changes {
     }
 }
 
-/// A reference without what v1 calls it.
+/// A reference without a v1 id.
 pub(super) fn named(repository: &Repository, tag: Option<&Tag>, digest: Digest) -> Named {
     Named {
         repository: repository.clone(),

@@ -1,4 +1,4 @@
-//! What `build`, `tag`, `remove` and `prune` end with: images become the files of the site.
+//! The last step of `build`, `tag`, `remove` and `prune`: writes the files of the site.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,24 +20,23 @@ use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 use crate::writer::{Site, write};
 
-/// What a site is brought to.
+/// The new state of a site.
 pub(super) struct Commit<'a> {
-    /// The site.
     pub(super) site: &'a Site,
-    /// All that it lists.
+    /// Everything that the site is to list.
     pub(super) catalogue: &'a Catalogue,
-    /// The repositories that are looked at, also those that the catalogue no longer has.
+    /// The repositories to compare with the disk, including those that the catalogue no longer has.
     pub(super) touched: &'a BTreeSet<Repository>,
-    /// These are all repositories, so that names which the catalogue does not have can be told.
+    /// Whether `touched` has all repositories, so that names missing from the catalogue can be found.
     pub(super) is_whole: bool,
 }
 
 impl Commit<'_> {
-    /// Finds the v1 images of the repositories that are looked at, and brings their files to the plan.
-    /// `progress` counts what is read.
+    /// Finds the v1 images of the `touched` repositories and writes the files of these repositories.
+    /// `progress` counts the bytes that are read.
     ///
     /// # Errors
-    /// When a layer cannot be read, or a file not written; what was listed before is whole all the same.
+    /// When a layer cannot be read or a file cannot be written. Everything listed before remains complete.
     pub(super) fn apply(
         &self,
         images: &mut Images,
@@ -71,10 +70,10 @@ impl Commit<'_> {
     }
 }
 
-/// Makes a layer anew for v1: with what old clients miss in it, packed as they can read it.
+/// Encodes a layer for v1: as gzip, with the entries added that old clients need.
 fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
     let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
-    // A tar that cannot be taken apart is left as it is: v2 serves it all the same.
+    // A tar whose entries are unknown is left as it is: v2 serves it anyway.
     let completion = match stored.tar {
         Some(tar) if tar.incomplete_for_v1 => Completion::of(&below, &stored.content)?,
         _ => None,
@@ -94,8 +93,8 @@ fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Resul
     })
 }
 
-/// Tags that differ only by case: one file where the site's file system folds case, and a surprise
-/// on the next disk elsewhere.
+/// Finds tags that differ only by case. They are an error if the file system of the site folds case,
+/// otherwise a note: the site may be copied to a file system that does.
 pub(super) fn check_case(images: &Images, site: &Site) -> anyhow::Result<Vec<Note>> {
     let mut notes = Vec::new();
     for (repository, repo) in &images.repositories {

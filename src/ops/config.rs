@@ -1,4 +1,4 @@
-//! `config`: what a web server needs to be told to serve a site.
+//! `config`: writes the configuration with which a web server serves a site.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,28 +12,22 @@ use crate::server_config::{DependsOn, Listen, Server, Setup};
 use crate::site;
 use crate::site_files::SiteFiles;
 
-/// What to write.
 pub struct ConfigOptions {
-    /// The server.
     pub server: &'static Server,
-    /// The folder of the site.
     pub site: PathBuf,
-    /// Where it listens.
+    /// Where the server listens.
     pub listen: Listen,
-    /// Whether the configuration names what the site holds.
+    /// Name every tag and layer of the site.
     pub exact: bool,
-    /// The main file of the configuration; the standard output without one.
+    /// The main file of the configuration; `None` for standard output.
     pub output: Option<PathBuf>,
 }
 
-/// Writes the configuration to its files, or to `stdout`. Gives the files written.
-///
-/// # Errors
-/// When there is no site, or a file cannot be written.
+/// Writes the configuration to its files, or to `stdout`. Returns the files written.
 pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
     if options.exact && server.knows != DependsOn::ContentIfExact {
-        bail!("`--exact` means nothing to `{}`", server.name);
+        bail!("`{}` does not support `--exact`", server.name);
     }
     let needed = server.knows.content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
@@ -56,13 +50,13 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
                 "the configuration consists of {} files",
                 files.len()
             ))
-            .hint("name the first with `-o FILE`; the others lie beside it");
+            .hint("name the first with `-o FILE`; the others are written beside it");
         }
         files.iter().try_for_each(|file| file.write(stdout))?;
         return Ok(Vec::new());
     };
     let mut written = Vec::new();
-    // The main file names the others, so it comes last.
+    // The main file refers to the others, so it is written last.
     for file in files.iter().rev() {
         let mut path = output.clone().into_os_string();
         path.push(file.suffix);

@@ -1,5 +1,5 @@
-//! `tag` and `remove`: what the v1 API of the reference server did by PUT and DELETE of tags and
-//! repositories, on the folder.
+//! `tag` and `remove`: edit the catalogue of a site. The v1 reference server did this by PUT and DELETE of
+//! tags and repositories.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,28 +21,21 @@ use crate::spec::name::{Reference, Repository, Tag};
 use crate::writer::Site;
 use crate::writer::write;
 
-/// Which site is edited, and how.
 #[derive(Debug)]
 pub struct EditOptions {
-    /// The folder of the site.
     pub site: PathBuf,
-    /// Write nothing.
     pub dry_run: bool,
 }
 
-/// What was done, or would be.
+/// The result of an edit, or of its dry run.
 #[derive(Debug, Serialize)]
 pub struct Edited {
-    /// What changed.
     pub changes: Changes,
-    /// What ought to be known.
     pub notes: Vec<Note>,
 }
 
-/// Gives the manifest of a reference more tags in its repository. A tag that another manifest has moves.
-///
-/// # Errors
-/// When there is no such site or reference, or the site cannot be written.
+/// Adds tags to the manifest of a reference, in its repository. A tag that another manifest has moves.
+/// `on_contention` is called before waiting for another writer; its error ends the call.
 pub fn tag(
     options: &EditOptions,
     from: &Reference,
@@ -61,12 +54,10 @@ pub fn tag(
     })
 }
 
-/// Takes references out of a site: a tag, a manifest by its digest with all its tags, or a whole
-/// repository. What is attached to a manifest goes with it, and so do the manifests that only it
-/// pointed to. Their content stays until `prune`. With `ignore_missing`, what is not there is passed over.
-///
-/// # Errors
-/// When there is no such site or reference, or the site cannot be written.
+/// Removes references from a site: a tag, a manifest by digest with all its tags, or a whole repository. A
+/// manifest goes with its referrers and with the children that nothing else refers to. Their content stays
+/// until `prune`. With `ignore_missing`, references that the site does not have are skipped.
+/// `on_contention` is called before waiting for another writer; its error ends the call.
 pub fn remove(
     options: &EditOptions,
     references: &[Reference],
@@ -116,11 +107,11 @@ fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
     }
 }
 
-/// Takes a tag or a manifest out of a repository.
+/// Removes a tag or a manifest from a repository.
 fn remove_reference(images: &Images, repo: &mut Repo, reference: &Reference) -> anyhow::Result<()> {
     let digest = find(repo, reference)?;
     let before: BTreeSet<Digest> = repo.tags.values().copied().collect();
-    // What no tag leads to is listed by its digest, and stays so.
+    // Manifests that no tag leads to are listed by digest. They stay, unless reached from the one removed.
     let mut kept: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
     let reached = reachable(images, repo, before.into_iter().chain([digest]));
     kept.retain(|digest| !reached.contains(digest));
@@ -133,7 +124,7 @@ fn remove_reference(images: &Images, repo: &mut Repo, reference: &Reference) -> 
     loop {
         let roots = repo.tags.values().copied().chain(kept.iter().copied());
         let keep = reachable(images, repo, roots);
-        // Tags that attach something to a manifest go with it.
+        // Fallback tags that attach something to a removed manifest go with it.
         let tags = repo.tags.len();
         repo.tags.retain(|tag, _| {
             let to = tag.attached_to();
@@ -153,7 +144,7 @@ fn remove_reference(images: &Images, repo: &mut Repo, reference: &Reference) -> 
     }
 }
 
-/// What manifests lead to in a repository: children, and what is attached to any of them.
+/// The manifests of a repository reached from `roots`: children and referrers of any of them.
 pub(super) fn reachable(
     images: &Images,
     repo: &Repo,
@@ -178,7 +169,7 @@ pub(super) fn reachable(
     }
 }
 
-/// Changes some repositories of a site.
+/// Applies a change to the `touched` repositories of a site.
 fn edit(
     options: &EditOptions,
     mut touched: BTreeSet<Repository>,
@@ -206,7 +197,7 @@ fn edit(
     })
 }
 
-/// Opens a site that must be there, for writing.
+/// Opens an existing site for writing.
 pub(super) fn open(
     root: &Path,
     dry_run: bool,
@@ -228,14 +219,14 @@ fn load(
         None,
         &mut |_, error| {
             Err(error).hint(format!(
-                "`stillage verify {}` finds all that is damaged; a build from its source mends it",
+                "`stillage verify {}` lists all damage; rebuild from the sources to repair it",
                 fsx::escaped_path(site.files.root())
             ))
         },
     )
 }
 
-/// Brings the files of some repositories to a catalogue.
+/// Writes the files of the `touched` repositories as `catalogue` has them.
 pub(super) fn rebuild_repositories(
     site: &Site,
     catalogue: &Catalogue,
@@ -246,7 +237,7 @@ pub(super) fn rebuild_repositories(
     Ok(())
 }
 
-/// Brings a site to a catalogue, of which `images` are the repositories that changed.
+/// Writes a catalogue to a site. `images` are its `touched` repositories.
 fn apply(
     site: &Site,
     catalogue: &Catalogue,

@@ -11,30 +11,24 @@ use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Manifest, ManifestKind};
 
-/// A reference of a site.
 #[derive(Debug, Serialize)]
 pub struct ListedReference {
-    /// Its names.
     #[serde(flatten)]
     pub name: Named,
-    /// Its media type.
     pub media_type: &'static str,
-    /// What it runs on; of an index, each child that the site has.
+    /// The platform of an image; for an index, the platforms of the children that the site has.
     pub platforms: Vec<String>,
-    /// Bytes of the manifest and all that it points to.
+    /// The size in bytes of the manifest and everything that it points to.
     pub size: u64,
-    /// What it is, where it is no image.
+    /// The artifact type, if it is not an image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// What the manifest is attached to.
+    /// The manifest that it is attached to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
 }
 
-/// Lists a site. Children of an index are part of it and not listed.
-///
-/// # Errors
-/// When there is no site, or it is damaged.
+/// Lists the references of a site. Children of an index are not listed.
 pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
     let View { images, v1, .. } = View::load(root)?;
     let mut listed = Vec::new();

@@ -1,4 +1,4 @@
-//! What each command does, without printing anything.
+//! The operation behind each command. Nothing here prints.
 
 pub mod build;
 pub mod changes;

@@ -1,7 +1,7 @@
-//! `prune`: deletes content that nothing names any more, once it has been so for a while.
+//! `prune`: deletes content that the catalogue has not referred to for the grace period.
 //!
-//! `.stillage/unused` says since when, a line for each file or manifest, so that the grace of what is new
-//! begins with the run that finds it:
+//! The grace period starts with the first prune that finds something unused. `.stillage/unused` records when
+//! that was, one line for each file or manifest:
 //! ```text
 //! <seconds since 1970> <path, or repository@digest of a manifest without a tag>
 //! ```
@@ -23,50 +23,44 @@ use crate::spec::name::Repository;
 use crate::writer::Site;
 use crate::writer::unreferenced::{self, FileKind, Unreferenced};
 
-/// What to prune.
 #[derive(Debug)]
 pub struct PruneOptions {
-    /// The folder of the site.
     pub site: PathBuf,
-    /// How long content must have been unused.
+    /// How long content must have been unused before it is deleted.
     pub grace: Duration,
-    /// Also take manifests out of the catalogue that no tag leads to and nothing that stays refers to.
+    /// Also remove manifests from the catalogue that no tag and no remaining manifest leads to.
     pub untagged: bool,
-    /// Delete nothing.
     pub dry_run: bool,
 }
 
-/// What was deleted, or would be.
+/// The result of a prune, or of its dry run.
 #[derive(Debug, Default, Serialize)]
 pub struct Pruned {
-    /// Manifests that were taken out of the catalogue.
+    /// Manifests removed from the catalogue.
     pub removed: Vec<Named>,
-    /// Names of references that the catalogue does not have, which were deleted at once: paths relative
-    /// to the root of the site.
+    /// Stale tags and lists, which are deleted without a grace period: paths relative to the site.
     pub names: Vec<String>,
-    /// Unused content that was deleted: paths relative to the root of the site.
+    /// Unused content that was deleted: paths relative to the site.
     pub files: Vec<String>,
-    /// The bytes that they took on disk; a file with other names takes none.
+    /// The bytes freed by deleting `files`. A file with other hard links frees none.
     pub bytes: u64,
-    /// Files that stay because they have not been unused for long enough.
+    /// The number of unused files still in their grace period.
     pub waiting: u64,
-    /// Manifests without a tag that stay because they have not had none for long enough.
+    /// The number of untagged manifests still in their grace period.
     pub untagged: u64,
-    /// Files where a registry looks that are not the site's; they stay.
+    /// Files under `blobs/`, `v1/` and `v2/` that no build wrote. They are kept.
     pub foreign: Vec<String>,
 }
 
-/// Deletes what nothing names.
-///
-/// # Errors
-/// When there is no site, or it is damaged or cannot be written.
+/// Deletes stale tags and lists, and the content whose grace period has ended. `on_contention` is called
+/// before waiting for another writer; its error ends the call.
 pub fn prune(
     options: &PruneOptions,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Pruned> {
     let (site, mut catalogue) = edit::open(&options.site, options.dry_run, on_contention)?;
-    // A run that died may have left tags that the catalogue does not know, a copy of another site those of
-    // an older one.
+    // An interrupted run may have left tags that the catalogue does not have. So may copying a newer site
+    // over an older one.
     let mut touched = site.pending.clone();
     if !site.is_own() {
         touched.extend(catalogue.repositories.keys().cloned());
@@ -90,7 +84,7 @@ pub fn prune(
     };
     let known: BTreeSet<&Unreferenced> = before.iter().collect();
     let names: Vec<&Unreferenced> = before.iter().filter(|file| file.kind.is_name()).collect();
-    // What the manifests just taken out had to themselves has been unused for as long as they.
+    // Content that only the manifests just removed referred to has been unused for as long as they were.
     let (due, waiting): (Vec<&Unreferenced>, Vec<&Unreferenced>) = unused
         .iter()
         .filter(|file| file.kind.is_content())
@@ -120,8 +114,8 @@ pub fn prune(
     Ok(pruned)
 }
 
-/// Takes manifests out of the catalogue that have had no tag for long enough, and that nothing which
-/// stays leads to.
+/// Removes manifests from the catalogue that have had no tag for the grace period, unless a manifest that
+/// stays leads to them.
 fn take_untagged(
     images: &Images,
     catalogue: &mut Catalogue,
@@ -140,7 +134,7 @@ fn take_untagged(
                 due.insert(*digest);
             }
         }
-        // One that is not due keeps what it leads to.
+        // A manifest that is not due keeps everything that it leads to.
         let rest = repo.manifests.keys().filter(|digest| !due.contains(digest));
         let rest = reachable(images, repo, rest.copied().collect::<Vec<_>>());
         due.retain(|digest| !rest.contains(digest));
@@ -160,7 +154,7 @@ fn take_untagged(
     removed
 }
 
-/// The bytes that deletion frees: of a file with several names only if all of them go.
+/// The bytes that deletion frees. A file with several names counts only if all of them are deleted.
 fn bytes(site: &Site, due: &[&Unreferenced]) -> anyhow::Result<u64> {
     let mut names: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut bytes = 0;
@@ -176,13 +170,13 @@ fn bytes(site: &Site, due: &[&Unreferenced]) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// Since when things have been unused.
+/// When each file or manifest was first found unused.
 struct Since {
     grace: Duration,
     now: u64,
     known: BTreeMap<String, u64>,
     seen: BTreeMap<String, u64>,
-    /// Manifests that are not due.
+    /// The number of untagged manifests that stay.
     untagged: u64,
 }
 
@@ -208,9 +202,9 @@ impl Since {
         })
     }
 
-    /// Whether something has been unused for long enough; from now on it is known to be unused.
+    /// Whether the grace period of something unused has ended. The first call for it starts the period.
     fn is_due(&mut self, what: &str) -> bool {
-        // A clock that was set back makes nobody wait for ever.
+        // If the clock was set back, the recorded time may be in the future.
         let since = self
             .known
             .get(what)

@@ -1,4 +1,4 @@
-//! A whole site, loaded for reading.
+//! Loads a whole site for reading.
 
 use std::path::Path;
 
@@ -9,7 +9,6 @@ use crate::site::{self, load};
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::Catalogue;
 
-/// What a site serves.
 pub(super) struct View {
     pub(super) catalogue: Catalogue,
     pub(super) images: Images,
@@ -17,19 +16,12 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Loads a site.
-    ///
-    /// # Errors
-    /// When there is no site, or it is damaged.
     pub(super) fn load(root: &Path) -> anyhow::Result<Self> {
         let (files, catalogue) = site::read(root)?;
         Self::of(&files, catalogue)
     }
 
-    /// Loads what a catalogue lists of a site.
-    ///
-    /// # Errors
-    /// When the site is damaged.
+    /// Loads everything that `catalogue` lists.
     pub(super) fn of(files: &SiteFiles, catalogue: Catalogue) -> anyhow::Result<Self> {
         let all = catalogue.repositories.keys();
         let mut images = load::load(files, &catalogue, all, None, &mut |_, error| Err(error))?;
@@ -48,7 +40,6 @@ impl View {
         })
     }
 
-    /// The plan of the site as it is.
     pub(super) fn plan(&self) -> Plan<'_> {
         Plan {
             catalogue: &self.catalogue,

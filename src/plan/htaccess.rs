@@ -1,11 +1,11 @@
-//! What Apache needs in the site, where it is to be served without a configuration of its own.
+//! The files that let Apache serve the site without a configuration of its own.
 //! ```text
-//! .htaccess                       all rules that hold for every site: htaccess.conf
-//! _answers/<what>.json            errors, and what is attached to a manifest that nothing is attached to
+//! .htaccess                       the rules that are the same for every site: htaccess.conf
+//! _answers/<what>.json            errors, and the empty list of referrers
 //! v2/<name>/manifests/.htaccess   the manifest of each tag
 //! ```
-//! Apache reads `.htaccess` at each request, so a tag moves when the file that names its manifest is
-//! replaced. `_answers` is in nobody's way: no address of a registry begins so.
+//! Apache reads `.htaccess` on each request, so replacing the file moves a tag. No registry address starts
+//! with `_answers`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,12 +18,12 @@ use crate::routes::{NO_REFERRERS, not_found, read_only};
 use crate::site_files::catalogue::{Catalogue, Repo, ServedBy};
 use crate::spec::name::Repository;
 
-/// How errors are answered: for `.htaccess`, and for the server as a whole, where a request fails
-/// before Apache has looked for one.
+/// The error responses, for `.htaccess` and for the whole server: a request may fail before Apache reads
+/// `.htaccess`.
 pub const ERRORS: &str = include_str!("htaccess_errors.conf");
 const RULES: &str = include_str!("htaccess.conf");
 
-/// The name of a kind of error in [`ERRORS`], and an address where it comes up.
+/// The kinds of error in [`ERRORS`], each with an address that causes it.
 const MISSING: [(&str, &str); 8] = [
     ("not-found", "/x"),
     ("image", "/v1/images/x"),
@@ -41,7 +41,6 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-/// The answers that no other file of the site has, and the rules.
 fn lists(tree: &mut Tree, _: &Catalogue) -> anyhow::Result<()> {
     answers(tree)?;
     let text = RULES.replace("@ERRORS@\n", ERRORS);
@@ -64,7 +63,7 @@ fn answers(tree: &mut Tree) -> anyhow::Result<()> {
         })
 }
 
-/// The tags of one repository, under each of its names.
+/// The rules for the tags of one repository, under each of its names.
 fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let repo = &plan.images.repositories[repository];
     // Without v2 there are no manifests.
@@ -95,7 +94,7 @@ fn tags(images: &Images, repo: &Repo, name: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// New rules for the tags of a repository, and of the old ones those for other tags.
+/// The new rules, then the old rules for tags that have no new one.
 fn with_old(new: &[u8], old: &[u8]) -> Vec<u8> {
     let lines = |text| {
         String::from_utf8_lossy(text)
@@ -115,7 +114,7 @@ fn with_old(new: &[u8], old: &[u8]) -> Vec<u8> {
     all
 }
 
-/// A name as a regular expression: of what its grammar allows, only the dot means something else.
+/// A name as a regular expression. The dot is the only special character that a name can have.
 fn pattern(name: &str) -> String {
     name.replace('.', r"\.")
 }

@@ -17,7 +17,6 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-/// A blob or manifest.
 pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow::Result<()> {
     let stage = if images.manifests.contains_key(digest) {
         Stage::Manifest
@@ -27,7 +26,6 @@ pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow:
     tree.insert(blob_path(digest), stage, File::Blob(*digest))
 }
 
-/// The catalogue.
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     tree.bytes("index.json".into(), Stage::Catalogue, catalogue.to_json()?)?;
     tree.bytes(

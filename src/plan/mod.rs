@@ -1,14 +1,13 @@
-//! From images to files: what a site must hold, part by part, so that the plan of a big site never
-//! lies in memory as a whole.
+//! From images to the files of a site. They are planned part by part, so that the plan of a big site is never
+//! in memory as a whole.
 //!
-//! One file for each area of the site; together they are the site's layout. A new area, for people or for a
-//! server that reads files of its own, is one file here and one line in [`AREAS`].
+//! Each area of the site is planned by one file. A new area is one file here and one line in [`AREAS`].
 //! ```text
 //! index.json, oci-layout, blobs/   layout.rs
 //! v1/                              v1.rs
 //! v2/                              v2.rs
 //! index.html                       pages.rs
-//! .htaccess, _answers/             htaccess.rs, where Apache is to serve the site
+//! .htaccess, _answers/             htaccess.rs, if the site is for Apache
 //! ```
 
 use std::collections::BTreeSet;
@@ -30,41 +29,36 @@ pub mod tree;
 mod v1;
 mod v2;
 
-/// What a site must hold, or as much of it as is to be looked at.
+/// The input of planning: all repositories of a site, or some of them.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// Everything that the site serves.
+    /// Everything that the site serves, not only the planned repositories.
     pub catalogue: &'a Catalogue,
-    /// The repositories that are looked at, with all their content.
+    /// The planned repositories, with all their content.
     pub images: &'a Images,
-    /// Their v1 images.
+    /// The v1 images of these repositories.
     pub v1: &'a V1Images,
 }
 
-/// A part of the plan.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
-    /// A blob or manifest by digest.
+    /// A blob or manifest.
     Blob(Digest),
-    /// A v1 image.
     V1Image(V1Id),
-    /// The files of one repository.
     Repository(&'a Repository),
-    /// What lists all repositories; comes last.
+    /// What lists all repositories. Always the last part.
     Lists,
 }
 
-/// Part of a site's layout.
 struct Area {
-    /// Whether a site has it.
+    /// Whether a site has this area.
     is_in: fn(&Catalogue) -> bool,
-    /// Plans what one repository has of it.
+    /// Plans the files of one repository.
     repository: fn(&mut Tree, &Plan<'_>, &Repository) -> anyhow::Result<()>,
-    /// Plans what lists all repositories, or is the same in every site.
+    /// Plans the files that list all repositories, or are the same in every site.
     lists: fn(&mut Tree, &Catalogue) -> anyhow::Result<()>,
 }
 
-/// Every area.
 const AREAS: &[Area] = &[
     layout::AREA,
     v1::AREA,
@@ -74,9 +68,8 @@ const AREAS: &[Area] = &[
 ];
 
 impl<'a> Plan<'a> {
-    /// The parts, in order.
     pub fn parts(&self) -> Vec<Part<'a>> {
-        // A manifest may be listed as a blob of another one (an artifact that packs an image).
+        // A set, since a manifest may also be a blob of another one (an artifact that packs an image).
         let digests: BTreeSet<Digest> = self
             .images
             .registry_blobs()
@@ -95,7 +88,7 @@ impl<'a> Plan<'a> {
     /// The files of one part.
     ///
     /// # Errors
-    /// When two of them have one path, which is a mistake in the planning.
+    /// Only for a bug: two files with the same path.
     pub fn tree(&self, part: Part<'_>) -> anyhow::Result<Tree> {
         let mut tree = Tree::default();
         let areas = AREAS.iter().filter(|area| (area.is_in)(self.catalogue));

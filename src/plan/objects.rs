@@ -1,4 +1,4 @@
-//! What a site publishes, as data, in the order of publishing: content, manifests, tags, lists, the catalogue.
+//! The objects of a site in publishing order: content, manifests, tags, lists, catalogue.
 
 use std::collections::BTreeMap;
 
@@ -7,37 +7,32 @@ use crate::plan::{Part, Plan};
 use crate::routes::{Cache, Route};
 use crate::spec::digest::Digest;
 
-/// Something that clients ask for.
+/// Something that clients request.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The address, from the root of the host.
+    /// The URL path, from the root of the host.
     pub path: String,
-    /// The file that answers it, relative to the root of the site.
+    /// The file to serve, relative to the root of the site.
     pub file: String,
-    /// Its `Content-Type`.
+    /// The `Content-Type`.
     pub media_type: &'static str,
-    /// What `Docker-Content-Digest` would say, or the digest of the bytes; `None` where only reading the file
-    /// would tell.
+    /// The `Docker-Content-Digest`, or the digest of the bytes; `None` if that takes reading the file.
     pub digest: Option<Digest>,
-    /// How long what the address answers holds.
+    /// How long a response may be cached.
     pub cache: Cache,
-    /// When it becomes visible.
     pub stage: Stage,
 }
 
 impl Plan<'_> {
-    /// Visits all objects in the order of publishing. Of a v1 image those that it may have are visited: the
-    /// site says whether there is a `checksum`.
-    ///
-    /// # Errors
-    /// What `visit` returns.
+    /// Visits all objects in publishing order. For a v1 image this visits all the files it may have: only the
+    /// site tells whether there is a `checksum`.
     pub fn objects(
         &self,
         visit: &mut dyn FnMut(&Object) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let parts = self.parts();
         for stages in Stage::GROUPS {
-            // What comes later in a group is little: the lists.
+            // Objects of later stages in a group are few (lists), so they are collected.
             let mut later: BTreeMap<Stage, Vec<Object>> = BTreeMap::new();
             for part in &parts {
                 for object in self.objects_of(*part, stages)? {
@@ -74,7 +69,7 @@ impl Plan<'_> {
         Ok(objects.collect())
     }
 
-    /// The digest that clients know the content by: of a signed schema 1 manifest, not that of its bytes.
+    /// The digest that clients use. For a signed schema 1 manifest it is not that of the file's bytes.
     fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
         match content {
             File::Blob(digest) | File::Own(digest) => Some(*digest),
@@ -95,9 +90,9 @@ impl Plan<'_> {
     }
 }
 
-/// The object of a file, if clients ask for it.
+/// The object that a file answers, if clients request one.
 fn object(file: &str, stage: Stage, digest: Option<Digest>) -> Option<Object> {
-    // The second name of a manifest stands for the first, since it says the type.
+    // A manifest is listed by its file under `_types/`, whose name tells the media type.
     let (file, typed) = match file.split_once("/_types/") {
         Some((folder, name)) => {
             let reference = name

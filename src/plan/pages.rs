@@ -1,4 +1,4 @@
-//! `index.html`: what a person sees. It loads nothing from elsewhere.
+//! `index.html`: a page for people. It loads nothing else.
 
 use std::fmt::Write as _;
 
@@ -33,8 +33,7 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-/// The page that lists all references. Names need no escaping: their grammar has no special
-/// character of HTML.
+/// The page lists all tags. Names need no escaping: they cannot contain special characters of HTML.
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let mut page = HEAD.to_owned();
     for (repository, repo) in &catalogue.repositories {

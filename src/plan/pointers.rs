@@ -1,5 +1,5 @@
-//! Where the names of a repository lie: tags, what is attached, and lists. They are found by planning a
-//! repository that is empty, and one that has one of everything.
+//! The paths where a repository has names: tags, referrers and lists. They are found by planning an empty
+//! repository and one that has one of everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,22 +16,19 @@ use crate::spec::manifest::Manifest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
-/// Where the names of a repository lie; all paths are relative to the root of the site.
+/// The paths where a repository has names, relative to the root of the site.
 #[derive(Debug)]
 pub struct Pointers {
-    /// Files that every repository has.
+    /// Files that every repository has, even an empty one.
     pub lists: BTreeMap<String, Stage>,
-    /// Folders of which each file is a name.
+    /// Folders with one file per name.
     pub folders: BTreeSet<String>,
-    /// Folders where manifests lie by their digests, beside names or not.
+    /// Folders with manifests by digest, which may also be in `folders`.
     pub manifests: BTreeSet<String>,
 }
 
 impl Pointers {
-    /// Where the names of a repository lie in any site.
-    ///
-    /// # Errors
-    /// None, but for mistakes in the planning.
+    /// The paths for a repository, in a site with all APIs and servers.
     pub fn of(repository: &Repository) -> anyhow::Result<Self> {
         let empty = sample(repository, false)?;
         let full = sample(repository, true)?;
@@ -56,7 +53,7 @@ impl Pointers {
     }
 }
 
-/// The files of a repository; a full one has a tag, which something may be attached to.
+/// Plans a sample repository: an empty one, or one with a tag in both APIs.
 fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
     let mut catalogue = Catalogue::empty(Apis { v1: true, v2: true });
     catalogue.servers = BTreeSet::from(ServedBy::ALL);

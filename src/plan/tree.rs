@@ -1,4 +1,4 @@
-//! Planned files: where each goes and what is in it.
+//! Planned files: their paths and contents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,20 +8,21 @@ use anyhow::bail;
 use crate::spec::digest::Digest;
 use crate::spec::v1::V1Id;
 
-/// The order in which files become visible: what names others comes after them. Deletion goes the other way.
+/// The order in which files become visible: a file comes after the files that it names.
+/// Deletion goes in reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Blobs and v1 layers: nothing refers to them yet.
     Content,
-    /// Manifests by digest, and what a v1 image has beside JSON and layer: they refer to content only.
+    /// Manifests by digest, and the ancestry and checksum of v1 images: they refer to content only.
     Manifest,
-    /// The JSON of a v1 image, which says that the rest of it is there.
+    /// The JSON of a v1 image, whose existence means that the image is complete.
     V1Json,
-    /// Tags, what is attached to a manifest, and answers that are the same in every site.
+    /// Tags, referrers, and responses that are the same in every site.
     Pointer,
-    /// What lists the tags of a repository.
+    /// Lists of the tags of a repository.
     TagList,
-    /// What lists repositories, and rules of a server that need those of each repository.
+    /// Lists of repositories, and server rules that need those of each repository.
     List,
     /// `index.json`.
     Catalogue,
@@ -37,37 +38,33 @@ impl Stage {
     ];
 }
 
-/// What a planned file holds.
 #[derive(Clone, Debug)]
 pub enum File {
     /// These bytes, in a file of its own.
     Bytes(Arc<[u8]>),
-    /// Lines about each tag of a repository, for a server. What `join` makes of them and of the lines that
-    /// are there holds as long as tags that go are listed.
+    /// One line per tag of a repository, for a server. While tag lists may still show removed tags, the file
+    /// holds what `join` returns for the new lines and those in the file.
     TagLines {
-        /// The lines.
         new: Arc<[u8]>,
-        /// Joins new and old lines, in this order.
+        /// Takes the new and the old lines, in this order.
         join: fn(&[u8], &[u8]) -> Vec<u8>,
     },
     /// A blob: the file under `blobs/`, or a link to it.
     Blob(Digest),
-    /// Content that is no blob: a v1 layer that differs from that of v2.
+    /// Content that is not a blob: a v1 layer that differs from the v2 layer.
     Own(Digest),
-    /// What follows from a v1 image, made when it is written.
+    /// Derived from a v1 image at the time of writing.
     V1(V1Id, Derived),
 }
 
-/// The files of a v1 image beside its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derived {
-    /// Its JSON.
     Json,
-    /// The sha256 of its JSON and layer.
+    /// The sha256 of JSON and layer.
     Checksum,
 }
 
-/// The one hidden file that a site may serve by; no server hands it out.
+/// The only hidden file that may be planned; no server serves it to clients.
 const HTACCESS: &str = ".htaccess";
 
 /// Planned files by their path relative to the root of the site, each with its stage.
@@ -78,8 +75,8 @@ impl Tree {
     /// Plans a file.
     ///
     /// # Errors
-    /// When the path is planned already, or could lie outside the site. Both would be mistakes of
-    /// the planning code: names are checked where they come in.
+    /// If the path is already planned, or could lie outside the site. Both would be bugs: names are checked
+    /// when they are parsed.
     pub fn insert(&mut self, path: String, stage: Stage, file: File) -> anyhow::Result<()> {
         let safe = path.split('/').rev().enumerate().all(|(from_end, part)| {
             let allowed = from_end == 0 && part == HTACCESS;
@@ -94,10 +91,6 @@ impl Tree {
         Ok(())
     }
 
-    /// Plans a file of these bytes.
-    ///
-    /// # Errors
-    /// As [`Tree::insert`].
     pub fn bytes(
         &mut self,
         path: String,
@@ -107,13 +100,12 @@ impl Tree {
         self.insert(path, stage, File::Bytes(bytes.into()))
     }
 
-    /// The files in the order of their paths.
+    /// The files, sorted by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, Stage, &File)> {
         let files = self.0.iter();
         files.map(|(path, (stage, file))| (path.as_str(), *stage, file))
     }
 
-    /// Whether a path is planned.
     pub fn has(&self, path: &str) -> bool {
         self.0.contains_key(path)
     }

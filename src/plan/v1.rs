@@ -1,4 +1,4 @@
-//! The v1 API (Docker Registry API v1, and what clients ask for beside it).
+//! The v1 API (Docker Registry API v1, and other paths that clients request).
 //! ```text
 //! v1/_ping                                     {}
 //! v1/search                                    all repositories
@@ -25,7 +25,8 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-/// The files of one v1 image. One that the site has gets no more than what may be lost of it.
+/// The files of one v1 image. For an image that the site keeps, only `ancestry` and, if the layer needs it,
+/// `checksum` are planned.
 pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Result<()> {
     let image = &plan.v1.images[&id];
     let path = |name: &str| format!("v1/images/{id}/{name}");
@@ -77,7 +78,7 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
     Ok(())
 }
 
-/// What lists all repositories; the `PyPI` client needs the namespace in each name.
+/// The client `docker-registry-client` from `PyPI` needs a namespace in each name.
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let results: Vec<_> = catalogue
         .repositories

@@ -4,10 +4,10 @@
 //! v2/_catalog                                  {"repositories":[..]}
 //! v2/<name>/tags/list                          {"name":..,"tags":[..]}
 //! v2/<name>/manifests/<tag|digest>
-//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1|s0>   the same, for servers that type by extension
+//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1|s0>   the same, for servers that set the type by extension
 //! v2/<name>/blobs/<digest>
-//! v2/<name>/referrers/<digest>                 an index, maybe empty, for every manifest, and for what is
-//!                                              named as a subject and is not there
+//! v2/<name>/referrers/<digest>                 an index, possibly empty, for every manifest and for every
+//!                                              missing subject
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
     }
     let attached = attached(images, repo);
     let none = BTreeSet::new();
-    // A subject need not be there (distribution-spec, "Pushing Manifests with Subject").
+    // A subject may be missing (distribution-spec, "Pushing Manifests with Subject").
     let named = attached.iter().filter(|(_, by)| !by.is_empty());
     let named = named.map(|(subject, _)| subject);
     let subjects: BTreeSet<&Digest> = repo.manifests.keys().chain(named).collect();
@@ -110,7 +110,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
     )
 }
 
-/// What is attached to each manifest: what says so itself, and what a fallback tag lists.
+/// The referrers of each manifest: those with a `subject`, and those that a fallback tag lists.
 fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> {
     let mut attached: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
     for digest in repo.manifests.keys() {
@@ -131,12 +131,11 @@ fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> 
     attached
 }
 
-/// The extension of a manifest's second name.
+/// The file extension of a manifest under `_types/`.
 pub(super) fn extension(images: &Images, digest: &Digest) -> &'static str {
     media_type::extension(images.manifests[digest].media_type).unwrap_or("om")
 }
 
-/// What lists all repositories.
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     let names: Vec<&str> = catalogue
         .repositories

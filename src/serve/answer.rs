@@ -1,4 +1,4 @@
-//! A request to an answer.
+//! From a request to an answer.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -62,8 +62,8 @@ fn log<T>(server: &Server, request: &Request<T>, peer: SocketAddr, response: &Re
     ));
 }
 
-/// The path as clients mean it: escapes decoded, one slash between components, none that is a dot.
-/// `None` leads out of the site.
+/// Normalises a path: decodes escapes, merges slashes, resolves `.` and `..`. `None` if it leads out of the
+/// site.
 fn decoded(path: &str) -> Option<String> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let mut parts: Vec<&str> = Vec::new();
@@ -113,11 +113,11 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
     }
 }
 
-/// The first of a route's files that is there. One that cannot be read is not there for clients.
+/// The first file of a route that exists. To clients a file that cannot be read is missing.
 fn find(server: &Server, route: &Route<'_>) -> Option<Found> {
     let mut files = route.files();
-    // A tag that gets another type may lose the old name before it is looked at, and have got the new
-    // one after that was.
+    // If a tag changes its type meanwhile, the old name may be gone when it is looked up, and the new one may
+    // have appeared after its own lookup. So look twice.
     if let Route::Tagged(..) = route {
         files.extend(route.files());
     }
@@ -145,10 +145,10 @@ fn respond<T>(
     }
     match route {
         Route::Tagged(..) => {
-            // Read as a whole, so that the digest is the one of these very bytes.
+            // Read it whole, so that the digest is that of the bytes that are sent.
             let bytes = found.read(MAX_JSON)?;
             let media_type = route.media_type(&found.name);
-            // A signed schema 1 manifest is known by the digest of what is signed.
+            // The digest of a signed schema 1 manifest is that of its payload, without the signatures.
             let digest = if media_type == DOCKER_SCHEMA1 {
                 let parsed = Manifest::parse(bytes.as_slice().into(), Some(media_type));
                 parsed.ok().map(|manifest| manifest.digest)
@@ -167,7 +167,7 @@ fn respond<T>(
                 _ => fsx::meta(&server.site.path(&format!("v1/images/{id}/layer")))?,
             };
             let mut response = file::immutable(request.headers(), &route, found);
-            // Docker 1.4 resumes a transfer that was cut when it knows the length of the layer.
+            // Docker 1.4 resumes an interrupted transfer only if it knows the length of the layer.
             if let (Some(layer), true) = (layer, response.status().is_success()) {
                 response
                     .headers_mut()

@@ -1,4 +1,4 @@
-//! A file as an answer: conditions and ranges (RFC 9110, sections 13 and 14).
+//! Answers with files: conditions and ranges (RFC 9110, sections 13 and 14).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,17 +17,21 @@ use crate::serve::reply::{Body, error, plain};
 
 /// A file of the site.
 pub(super) struct Found {
-    /// Its path in the site.
+    /// The path in the site.
     pub(super) name: String,
     pub(super) file: File,
     pub(super) meta: Meta,
 }
 
 impl Found {
-    /// All of it.
+    /// The whole file, at most `limit` bytes.
     pub(super) fn read(&self, limit: u64) -> anyhow::Result<Vec<u8>> {
         let length = self.meta.len;
-        anyhow::ensure!(length <= limit, "`{}` has {length} bytes", self.name);
+        anyhow::ensure!(
+            length <= limit,
+            "`{}` is too long: {length} bytes",
+            self.name
+        );
         let mut bytes = vec![0; usize::try_from(length)?];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
@@ -39,8 +43,7 @@ impl Found {
     }
 }
 
-/// Answers with content that never changes, or with a part of it, or with the word that the client
-/// has it.
+/// Answers with content that never changes: all of it, a range, or 304 if the client has it.
 pub(super) fn immutable(asked: &HeaderMap, route: &Route<'_>, found: Found) -> Response<Body> {
     let mut response = plain(route, &found.name, Bytes::new());
     let length = found.meta.len;
@@ -79,7 +82,7 @@ pub(super) fn immutable(asked: &HeaderMap, route: &Route<'_>, found: Found) -> R
     response
 }
 
-/// Each API has its form; distribution-spec has no better code, and allows no other.
+/// The error in the form of the API. `UNSUPPORTED` is the closest of the codes that distribution-spec allows.
 fn no_such_range(route: &Route<'_>) -> &'static str {
     match route {
         Route::Blob(..) | Route::Manifest(..) => {
@@ -103,8 +106,8 @@ fn has_it(asked: &HeaderMap, etag: Option<&ETag>, meta: &Meta) -> bool {
     since.is_some_and(|since| meta.modified.is_some_and(|time| !since.is_modified(time)))
 }
 
-/// A header with validators, if they are such: what has a space in its quotes is not looked at. `headers`
-/// would, and fail an assertion where those are compiled in.
+/// A header with validators; `None` if one has a space within its quotes, which is not legal. The `headers`
+/// crate would parse it, and panic in builds with debug assertions.
 fn typed<H: Header>(asked: &HeaderMap) -> Option<H> {
     let is_one = |tag: &[u8]| !tag.contains(&b' ') && !tag.contains(&b'\t');
     let mut values = asked.get_all(H::name()).iter();
@@ -115,7 +118,7 @@ fn typed<H: Header>(asked: &HeaderMap) -> Option<H> {
     if legal { asked.typed_get() } else { None }
 }
 
-/// Time and length, as nginx has it: enough for content that its address identifies.
+/// Time and length, as in nginx. That is enough for content whose address identifies it.
 fn etag(meta: &Meta) -> Option<ETag> {
     let time = meta.modified?.duration_since(UNIX_EPOCH).ok()?;
     format!("\"{:x}-{:x}\"", time.as_secs(), meta.len)
@@ -123,14 +126,14 @@ fn etag(meta: &Meta) -> Option<ETag> {
         .ok()
 }
 
-/// The part of a file that is asked for.
+/// The part of a file that a `Range` asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
-    /// Also the answer to several ranges at once, and to what is no range: both are legal.
+    /// Also the answer to several ranges and to an invalid one, as the RFC allows.
     Whole,
-    /// The first byte and the last.
+    /// From the first byte to the last, both included.
     FromTo(u64, u64),
-    /// Nothing of the file.
+    /// The range is beyond the end of the file.
     Beyond,
 }
 

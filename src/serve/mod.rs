@@ -1,12 +1,12 @@
-//! The built-in server: a site over HTTP/1.1, as [`crate::routes`] says it.
+//! The built-in server: a site over HTTP/1.1, by the rules of [`crate::routes`].
 //!
-//! Files are looked up at each request, so what a build publishes is served at once. Memory is bounded:
-//! so many connections, each with one buffer.
+//! Files are looked up at each request, so what a build publishes is served at once. Memory is bounded by the
+//! number of connections, each with one buffer.
 //! ```text
-//! mod.rs      connections: accepting, limits, the end
-//! answer.rs   a request to an answer
-//! file.rs     a file as an answer: conditions, ranges
-//! query.rs    what a query asks of a list: search, pages, filters
+//! mod.rs      connections: accepting, limits, shutdown
+//! answer.rs   from a request to an answer
+//! file.rs     answers with files: conditions, ranges
+//! query.rs    queries on lists: search, pages, filters
 //! reply.rs    headers and body
 //! ```
 
@@ -37,23 +37,23 @@ mod file;
 mod query;
 mod reply;
 
-/// At most so many connections are open; more wait to be accepted.
+/// The limit of open connections; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may keep a connection without asking anything.
+/// How long a client may take to send the headers of its next request.
 const IDLE: Duration = Duration::from_secs(75);
-/// How long a client may leave what was sent unread.
+/// How long a client may read nothing of an answer before its connection is closed.
 const STALLED: Duration = Duration::from_mins(1);
-/// Bytes that the kernel keeps of a connection before they may be sent. It would take megabytes for a client
-/// that reads nothing, and when it has no more memory for sockets it resets those of other programs.
+/// How many unsent bytes the kernel buffers for a connection. Without a limit it buffers megabytes for a
+/// client that reads nothing, and once its memory for sockets is used up it resets those of other programs.
 const UNSENT: u32 = 128 << 10;
-/// How long transfers may go on when the server is told to end.
+/// How long transfers may continue after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What the server says while it runs.
+/// Receives the messages of a running server.
 pub trait Log: Send + Sync {
-    /// A request was answered; one line.
+    /// A request was answered: one line for the access log.
     fn access(&self, line: &str);
-    /// Something went wrong that is no client's fault.
+    /// Something went wrong on the side of the server.
     fn problem(&self, text: &str);
 }
 
@@ -62,11 +62,8 @@ struct Server {
     log: Arc<dyn Log>,
 }
 
-/// Takes an address, on loopback unless `listen` names a host. Clients that connect before [`serve`] runs
+/// Binds an address, on loopback unless `listen` names a host. Clients that connect before [`serve`] runs
 /// wait for it.
-///
-/// # Errors
-/// When the address cannot be listened on.
 pub fn bind(listen: &Listen) -> anyhow::Result<std::net::TcpListener> {
     let host = listen.host.as_deref().unwrap_or("127.0.0.1");
     let address = format!("{host}:{}", listen.port);
@@ -75,11 +72,8 @@ pub fn bind(listen: &Listen) -> anyhow::Result<std::net::TcpListener> {
         .hint("choose another address with `--listen [HOST:]PORT`")
 }
 
-/// Serves a site until the process is told to end (SIGINT or SIGTERM): transfers that run then have
-/// ten seconds left. `ready` learns the address.
-///
-/// # Errors
-/// When there is no site, or the server cannot start.
+/// Serves a site until SIGINT or SIGTERM; transfers under way then have ten seconds to finish. Calls `ready`
+/// with the address once the server accepts connections.
 pub fn serve(
     root: &Path,
     listener: std::net::TcpListener,
@@ -112,7 +106,7 @@ pub fn serve(
     })
 }
 
-/// Completes when the process is told to end.
+/// Completes on SIGINT or SIGTERM.
 fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("cannot listen for signals");
@@ -142,7 +136,7 @@ async fn accept(
                 .watcher()
                 .watch(connection(stream, peer, server.clone()));
             tokio::spawn(async move {
-                // A client that goes away, or that speaks no HTTP, is its own affair.
+                // Ignore clients that disconnect or do not speak HTTP.
                 let _ = connection.await;
                 drop(room);
             });
@@ -151,14 +145,14 @@ async fn accept(
             server
                 .log
                 .problem(&format!("cannot accept a connection: {error}"));
-            // Out of file descriptors, most likely: some will be free soon.
+            // Most likely out of file descriptors: wait until some are free.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }
 
-/// The status and the body of one GET, without a connection; `None` for what is no request. For tests
-/// that try many.
+/// The status and body of one GET, without a connection; `None` if it is not a valid request. For tests that
+/// make many requests.
 #[doc(hidden)]
 pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
     struct Silent;
@@ -212,7 +206,7 @@ fn connection(
         )
 }
 
-/// Each transfer needs two file descriptors; many systems allow 1,024 unless more are asked for.
+/// Raises the limit of open files: each transfer needs two, and many systems allow only 1,024 by default.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! What a query asks of a list: a search, a page, a kind of referrers.
+//! Queries on lists: search, pages, and filters of referrers.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The answer to a query; `None` where it asks for nothing that the file alone does not say.
+/// The answer to a query; `None` if the file answers it as it is.
 pub(super) fn answer(
     route: &Route<'_>,
     query: &str,
@@ -53,7 +53,7 @@ pub(super) fn answer(
             "/v2/_catalog",
         )),
         Route::Referrers(..) if asks(&["artifactType"]) => {
-            // No type has a space in it, many have a plus, and not every client escapes it.
+            // Types have no spaces, but many have a plus, which not every client escapes.
             let kind = query.get("artifactType").unwrap_or_default();
             let kind = kind.replace(' ', "+");
             let mut response = send(route, &of_kind(value()?, &kind));
@@ -71,8 +71,8 @@ fn send(route: &Route<'_>, value: &Value) -> Response<Body> {
     plain(route, "", Bytes::from(value.to_string()))
 }
 
-/// Repositories whose name contains the term (Docker Registry API v1, "Search"): 25 a page unless
-/// `n` says otherwise, at most 100.
+/// Repositories whose name contains the term (Docker Registry API v1, "Search"): `n` to a page, 25 by default
+/// and at most 100.
 fn search(query: &Query<'_>, all: &Value) -> Value {
     let number = |name, default| {
         let given = query.get(name).and_then(|text| text.parse::<usize>().ok());
@@ -107,8 +107,7 @@ fn search(query: &Query<'_>, all: &Value) -> Value {
     })
 }
 
-/// The next `n` names after `last`, with a `Link` to those that follow (distribution-spec,
-/// "Content Discovery").
+/// The next `n` names after `last`, with a `Link` to the next page (distribution-spec, "Content Discovery").
 fn page(
     route: &Route<'_>,
     query: &Query<'_>,

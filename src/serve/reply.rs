@@ -1,4 +1,4 @@
-//! What answers are made of: headers and a body.
+//! The parts of answers: headers and a body.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 
 use crate::routes::{JSON, Route};
 
-/// What a connection holds of a file, in bytes.
+/// How much of a file a connection holds in memory, in bytes.
 const CHUNK: usize = 64 << 10;
 
 /// An answer with the headers of a route, without validators.
@@ -27,7 +27,7 @@ pub(super) fn plain(route: &Route<'_>, file: &str, bytes: Bytes) -> Response<Bod
     response
 }
 
-/// An error in JSON, which no cache keeps: what is missing now may be published next.
+/// An error in JSON. It is not cached: what is missing now may be published next.
 pub(super) fn error(status: StatusCode, json: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::bytes(Bytes::from_static(json.as_bytes())));
     *response.status_mut() = status;
@@ -69,7 +69,7 @@ impl Body {
         }
     }
 
-    /// Bytes left to send.
+    /// The bytes left to send.
     pub(super) fn len(&self) -> u64 {
         self.left
     }
@@ -79,8 +79,8 @@ impl hyper::body::Body for Body {
     type Data = Bytes;
     type Error = io::Error;
 
-    /// Reads as nginx does without `aio`: from the page cache, mostly, which costs less than the way
-    /// to another thread.
+    /// Reads in place, as nginx does without `aio`: mostly from the page cache, which costs less than handing
+    /// the read to another thread.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,

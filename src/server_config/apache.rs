@@ -1,4 +1,4 @@
-//! Apache httpd: what the `.htaccess` files of the site, see [`crate::plan`], cannot say.
+//! Apache httpd: the settings that cannot be made in the `.htaccess` files of the site (see [`crate::plan`]).
 
 use anyhow::anyhow;
 
@@ -26,12 +26,12 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     let root = files.root().to_string_lossy();
     if root.contains('?') {
         return Err(anyhow!(
-            "Apache takes the `?` in {} for a query",
+            "Apache reads the `?` in {} as the start of a query",
             files.origin()
         ))
         .hint("give the folder another name");
     }
-    // `<Directory>` takes wildcards, and escapes none of them: `?` stands for them too.
+    // `<Directory>` takes wildcards and has no escapes for them, but `?` matches them too.
     let folder = root.replace(['[', '\\'], "?");
     let text = CONFIG
         .replace("@LISTEN@", &setup.listen.to_string())

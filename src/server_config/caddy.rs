@@ -7,7 +7,8 @@ use crate::server_config::{DependsOn, Rendered, Server, Setup};
 
 const TEMPLATE: &str = include_str!("Caddyfile");
 
-/// What a path may not hold: Caddy looks files up as patterns and replaces what is in braces.
+/// Characters that the path of a site must not contain: Caddy uses it in patterns, and replaces what is in
+/// braces.
 const SPECIAL: [char; 6] = ['*', '?', '[', '\\', '{', '}'];
 
 pub(super) const SERVER: Server = Server {
@@ -21,7 +22,7 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     let root = setup.site.root().to_string_lossy();
     if let Some(special) = root.chars().find(|c| SPECIAL.contains(c)) {
         return Err(anyhow!(
-            "Caddy cannot serve {}, since there is a `{special}` in its path",
+            "Caddy cannot serve {}: its path contains `{special}`",
             setup.site.origin()
         ))
         .hint("give the folder another name");
@@ -33,7 +34,7 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
             "\nhttp://:5000",
             &format!("\nhttp://:{}", setup.listen.port),
         );
-    // A host in the address would be compared with the `Host` header.
+    // Caddy would compare a host in the address with the `Host` header.
     if let Some(host) = &setup.listen.host {
         text = text.replace("\t# bind 127.0.0.1", &format!("\tbind {host}"));
     }

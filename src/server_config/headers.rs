@@ -1,10 +1,11 @@
-//! What is to be said of each address, as data, for servers and uploaders that no other file here
-//! knows: one JSON object a line, in the order of publishing.
+//! The headers of each address as data, for any other server or uploader: one JSON object a line, in the
+//! order of publishing.
 //! ```text
 //! {"path":"/v2/app/manifests/1","file":"v2/app/manifests/1","type":"..","digest":"sha256:..","size":1,"cache":"pointer"}
 //! ```
-//! `path` is what clients ask for, `file` what answers it; `digest` is what `Docker-Content-Digest`
-//! would say, or that of the bytes, absent where only reading the file would tell; `size` is in bytes; `cache` is `immutable` or `pointer`.
+//! `path` is the path of a request and `file` the file that answers it. `digest` is `Docker-Content-Digest`
+//! or the digest of the bytes; it is absent if only reading the file would tell. `size` is in bytes. `cache`
+//! is `immutable` or `pointer`.
 
 use std::io::Write;
 
@@ -29,7 +30,7 @@ struct Line<'a> {
 
 pub(super) const SERVER: Server = Server {
     name: "headers",
-    about: "for any other: path, file, type, digest, size and cache class, one JSON object a line",
+    about: "any other server: path, file, type, digest, size and cache class, one JSON object a line",
     knows: DependsOn::Content,
     render,
 };
@@ -43,7 +44,7 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     }])
 }
 
-/// Writes the line of an object that is there.
+/// Writes the line of an object, if the object exists.
 fn line(setup: &Setup<'_>, object: &Object, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(meta) = fsx::meta(&setup.site.path(&object.file))? else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! lighttpd: a configuration with the folder and the port set, and the Lua script that it names.
+//! lighttpd: a configuration with the folder and the port set, and the Lua script that it runs.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup};
 const TEMPLATE: &str = include_str!("lighttpd.conf");
 const SCRIPT: &str = include_str!("lighttpd.lua");
 
-/// What is appended to the name of the main file to name the script.
+/// The suffix that makes the name of the script from that of the main file.
 const LUA: &str = ".lua";
 
 pub(super) const SERVER: Server = Server {
@@ -39,7 +39,7 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     ])
 }
 
-/// A path in quotes. A backslash stands for itself, save before a quote: so none may come last.
+/// A path in quotes. In lighttpd a backslash is literal except before a quote, so it must not come last.
 fn quoted(path: &str) -> String {
     let end = if path.ends_with('\\') { "/" } else { "" };
     format!("\"{}{end}\"", path.replace('"', "\\\""))

@@ -1,4 +1,4 @@
-//! Web servers: what [`crate::routes`] says, in the words of each server's configuration.
+//! Web servers: the rules of [`crate::routes`] as the configuration of each server.
 //!
 //! A new server is one file here and one line in [`SERVERS`].
 
@@ -19,35 +19,30 @@ mod lighttpd;
 mod nginx;
 mod rsync;
 
-/// A way to serve or carry a site that needs to be told about it.
+/// A web server, or another way to serve or copy a site, that needs a configuration.
 pub struct Server {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What it is and what it needs, in one line.
+    /// One line for the help: what the configuration is, and how to use it.
     pub about: &'static str,
-    /// What of the site it must know.
     pub knows: DependsOn,
-    /// The files of its configuration, the main one first; fails when it cannot serve the site.
+    /// Renders the files of the configuration, the main one first. Fails if the server cannot serve the site.
     pub render: for<'a> fn(&'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>>,
 }
 
 /// A file of a configuration.
 pub struct Rendered<'a> {
-    /// What is appended to the name of the main file, which the user gives; nothing for the main file itself.
+    /// Appended to the name of the main file, which the user gives; empty for the main file itself.
     pub suffix: &'static str,
-    /// What is in it.
     pub content: Contents<'a>,
 }
 
-/// What is in a file of a configuration.
 pub enum Contents<'a> {
-    /// This.
     Whole(String),
-    /// What this writes, of any length; fails when the site is damaged, or the writer fails.
+    /// Text of any length. Fails if the site is damaged, or writing fails.
     Lines(Box<Lines<'a>>),
 }
 
-/// Writes text of any length.
 pub type Lines<'a> = dyn Fn(&mut dyn Write) -> anyhow::Result<()> + 'a;
 
 impl Rendered<'_> {
@@ -59,10 +54,6 @@ impl Rendered<'_> {
         }
     }
 
-    /// Writes what is in it.
-    ///
-    /// # Errors
-    /// When the site is damaged, or `out` fails.
     pub fn write(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         match &self.content {
             Contents::Whole(text) => Ok(out.write_all(text.as_bytes())?),
@@ -74,22 +65,21 @@ impl Rendered<'_> {
 /// What of a site a configuration depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DependsOn {
-    /// Where it lies.
+    /// Only the folder it is in.
     Place,
-    /// What it holds.
+    /// What the site holds.
     Content,
-    /// Where it lies, and with `--exact` what it holds.
+    /// The folder; with `--exact`, also what the site holds.
     ContentIfExact,
 }
 
 impl DependsOn {
-    /// Whether it depends on what the site holds.
+    /// Whether the configuration depends on what the site holds.
     pub fn content(self, exact: bool) -> bool {
         self == Self::Content || (exact && self == Self::ContentIfExact)
     }
 }
 
-/// Every server.
 pub const SERVERS: &[Server] = &[
     nginx::SERVER,
     caddy::SERVER,
@@ -99,26 +89,24 @@ pub const SERVERS: &[Server] = &[
     headers::SERVER,
 ];
 
-/// What is to be served, and where.
+/// What to serve, and where.
 pub struct Setup<'a> {
-    /// The site, its root an absolute path.
+    /// The site; its root is an absolute path.
     pub site: SiteFiles,
-    /// Where the server listens.
     pub listen: Listen,
     /// Whether the configuration names what the site holds.
     pub exact: bool,
-    /// The absolute path of the main file, where it is written to one.
+    /// The absolute path of the main file; `None` for the standard output.
     pub output: Option<PathBuf>,
-    /// What the site holds, where the server depends on it.
+    /// What the site holds, if the configuration depends on it.
     pub plan: Option<Plan<'a>>,
 }
 
 /// An address to listen on: `[HOST:]PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// The host; `None` stands for the default of what listens.
+    /// `None` is the default of the server.
     pub host: Option<String>,
-    /// The port.
     pub port: u16,
 }
 
@@ -139,7 +127,7 @@ impl FromStr for Listen {
                 port,
             }),
             _ => {
-                bail!("`[HOST:]PORT` is what can be listened on, with an IPv6 address in brackets")
+                bail!("an address to listen on is `[HOST:]PORT`, with an IPv6 address in brackets")
             }
         }
     }
@@ -154,7 +142,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A path in double quotes, as nginx and Apache read it; in Caddy and lighttpd a backslash is itself.
+/// A path in double quotes, for nginx and Apache. (In Caddy and lighttpd a backslash is literal.)
 fn quoted(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,9 +1,9 @@
-//! nginx: `nginx.conf.example` with the folder and the port set; with `--exact`, maps beside it that
-//! name every tag and every layer.
+//! nginx: `nginx.conf.example` with the folder and the port set; with `--exact`, also a file with maps of
+//! every tag and every layer.
 //! ```text
 //! FILE        the configuration
-//! FILE.maps   map of a tag's address -> its spellings, each with the file of its manifest by digest
-//!             map of a v1 image's address -> the length of its layer in bytes
+//! FILE.maps   map: address of a tag -> its spellings, each with the file of its manifest by digest
+//!             map: address of a v1 image -> length of its layer in bytes
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup, quoted}
 use crate::site_files::SiteFiles;
 use crate::spec::media_type;
 
-/// The example that users edit by hand too.
+/// The example, which users may also edit by hand.
 const EXAMPLE: &str = include_str!("../../nginx.conf.example");
 const MAPS: &str = ".maps";
 
-/// What `--exact` changes in the example.
+/// Texts of the example, and what `--exact` replaces them with.
 const EXACT: [[&str; 2]; 4] = [
     [
         "# Nothing here depends on what the site holds: publishing needs no reload.",
@@ -50,8 +50,8 @@ const EXACT: [[&str; 2]; 4] = [
     ["\nhttp {", "\nhttp {\n    include MAPS;\n"],
 ];
 
-/// The maps that need no entry for each tag. nginx compares keys without regard to case, so all
-/// spellings of a tag share an entry, `tag=file` each, and the back reference finds the right one.
+/// The maps that do not grow with the site. nginx ignores case in keys, so all spellings of a tag share an
+/// entry with a `tag=file` for each; the back reference finds the right one.
 const SPELLINGS: &str = r#"
 map "$tag $spellings" $tag_file {
     default                                        none;
@@ -74,16 +74,16 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     let path = setup.site.root().to_string_lossy();
     if path.contains('$') {
         return Err(anyhow::anyhow!(
-            "nginx takes the `$` in `{}` for a variable",
+            "nginx reads the `$` in `{}` as a variable",
             fsx::escaped_path(setup.site.root())
         ))
-        .hint("give the folder another name, or a link without it");
+        .hint("give the folder another name");
     }
     let mut text = EXAMPLE.to_owned();
     if setup.exact {
         for [from, to] in EXACT {
             if text.matches(from).count() != 1 {
-                bail!("the example has changed where `--exact` changes it: {from}");
+                bail!("the example no longer contains what `--exact` replaces: {from}");
             }
             text = text.replace(from, to);
         }
@@ -114,8 +114,8 @@ fn maps(plan: &Plan<'_>, site: &SiteFiles, out: &mut dyn Write) -> anyhow::Resul
     let sizes = sizes(plan, site)?;
     let longest = tags.keys().map(String::len).max().unwrap_or(0).max(80);
     let entries = tags.len().max(sizes.len());
-    // nginx tries sizes one by one until no bucket overflows. Room for sixteen of the longest keys in
-    // a bucket, where one in two is used, lets the first one fit; what is not used costs nothing.
+    // nginx tries sizes one by one until no bucket overflows. With room for sixteen of the longest keys in a
+    // bucket, and twice as many buckets as keys, the first size fits. Unused room costs nothing.
     writeln!(
         out,
         "map_hash_max_size {};",
@@ -140,7 +140,7 @@ fn maps(plan: &Plan<'_>, site: &SiteFiles, out: &mut dyn Write) -> anyhow::Resul
     Ok(writeln!(out, "}}")?)
 }
 
-/// By the address in lower case: each spelling of the tag, with the file of its manifest.
+/// By the address of a tag in lower case: each spelling of the tag, with the file of its manifest.
 fn tags(plan: &Plan<'_>) -> BTreeMap<String, Vec<String>> {
     let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (repository, repo) in &plan.images.repositories {
@@ -157,7 +157,7 @@ fn tags(plan: &Plan<'_>) -> BTreeMap<String, Vec<String>> {
     tags
 }
 
-/// By the address of a v1 image's JSON and layer: the length of the layer, in bytes.
+/// By the address of the JSON and of the layer of a v1 image: the length of the layer in bytes.
 fn sizes(plan: &Plan<'_>, site: &SiteFiles) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut sizes = BTreeMap::new();
     for id in plan.v1.images.keys() {

@@ -1,4 +1,4 @@
-//! rsync: no server, but how a site gets to one: a shell script that copies it in the order of publishing.
+//! rsync: a shell script that copies the site to a server in the order of publishing.
 
 use crate::server_config::{DependsOn, Rendered, Server, Setup};
 

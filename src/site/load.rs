@@ -1,4 +1,4 @@
-//! Images out of a site: what the catalogue lists, with the content that lies in the site.
+//! Loads images from a site: what the catalogue lists, with the content that the site holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
-/// Loads some repositories. Digests are believed: `verify` is what checks them. What is in `fresh`,
-/// just taken in, need not be in the site. Of a manifest or v1 image that cannot be loaded `damaged` gets the
-/// path and the reason, and decides whether to go on without it.
+/// Loads some repositories. The digests of manifests are checked. Other blobs must only exist: `verify`
+/// checks their digests. Content in `fresh`, which was just imported, need not be in the site.
 ///
 /// # Errors
-/// What `damaged` returns.
+/// The first error that `damaged` returns.
 pub fn load<'a>(
     files: &SiteFiles,
     catalogue: &Catalogue,
@@ -44,7 +43,8 @@ pub fn load<'a>(
     Ok(images)
 }
 
-/// Decides whether to go on without something that cannot be loaded: its path in the site, and why.
+/// Called for each manifest or v1 image that cannot be loaded, with its path in the site and the reason;
+/// decides whether to go on without it.
 pub type Damaged<'a> = dyn FnMut(String, anyhow::Error) -> anyhow::Result<()> + 'a;
 
 struct Loading<'a> {
@@ -73,7 +73,7 @@ impl Loading<'_> {
             if let Some(top) = entry.v1.filter(|_| v1)
                 && let Err(error) = self.chain(top)
             {
-                // What was just taken in has all of the chain.
+                // A chain in `fresh` is complete.
                 if self.fresh.is_none_or(|fresh| !fresh.v1.contains_key(&top)) {
                     damaged(format!("v1/images/{}", self.files.v1_broken(top)), error)?;
                 }
@@ -95,7 +95,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// The path of what is wrong with a manifest: a blob that it lacks, or its own.
+    /// The path to blame for a damaged manifest: its first missing blob, otherwise the manifest itself.
     fn culprit(&self, digest: &Digest) -> String {
         let has = |digest: &Digest| self.files.blob(digest).ok().flatten();
         let bytes = has(digest).and_then(|content| content.read(MAX_JSON).ok());
@@ -155,7 +155,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// The images of a chain that came with a source: those with a checksum.
+    /// Loads the images of a chain that came with a source: those with a checksum.
     fn chain(&mut self, top: V1Id) -> anyhow::Result<()> {
         for (id, image) in self.files.v1_chain(top)? {
             if self.files.v1_checksum(id)?.is_some() {

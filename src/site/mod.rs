@@ -1,4 +1,4 @@
-//! A site that is there: opened for reading, and [loaded](load) as images.
+//! An existing site: opened for reading, and [loaded](load) as images.
 
 use std::path::Path;
 
@@ -11,24 +11,21 @@ use crate::site_files::catalogue::Catalogue;
 pub mod load;
 
 /// Opens a site for reading.
-///
-/// # Errors
-/// When there is no site at the path.
 pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     let files = SiteFiles::new(root);
     let Some(index) = files.index()? else {
         return Err(anyhow::anyhow!(
-            "{} is no site: it has no `index.json`",
+            "{} is not a site: it has no `index.json`",
             files.origin()
         ))
-        .hint("`stillage build SOURCE -o SITE` makes one");
+        .hint("create one with `stillage build SOURCE -o SITE`");
     };
     let is_site = ["v1/_ping", "v2/index.html"]
         .iter()
         .any(|path| files.path(path).exists());
     if !is_site && !Catalogue::is_one(&index) {
-        return Err(anyhow::anyhow!("{} is no site of stillage", files.origin()))
-            .hint("`stillage build SOURCE -o SITE` makes one");
+        return Err(anyhow::anyhow!("{} is not a stillage site", files.origin()))
+            .hint("create one with `stillage build SOURCE -o SITE`");
     }
     let catalogue = Catalogue::parse(&index)
         .with_context(|| format!("cannot read the site {}", files.origin()))?;

@@ -1,14 +1,14 @@
-//! The catalogue: `index.json` of the site, an OCI index with one entry for each manifest that a
-//! repository serves.
+//! The catalogue: `index.json` of the site, an OCI index. It has an entry for each tag, and for each untagged
+//! manifest of a repository.
 //! ```text
 //! {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",
 //!  "manifests":[
 //!   {"mediaType":..,"digest":..,"size":..,"annotations":{
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
-//!     "org.stillage.v1.id":"<64 hex>"}}],                   where the v1 form came with the source
+//!     "org.stillage.v1.id":"<64 hex>"}}],                   if the v1 form came with the source
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1",
-//!   "org.stillage.servers":"apache",                       where servers have files of their own in the site
-//!   "org.stillage.v1.platform":".."}}                     where v1 is not of linux/amd64
+//!   "org.stillage.servers":"apache",                       if servers have their own files in the site
+//!   "org.stillage.v1.platform":".."}}                     if v1 does not serve linux/amd64
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,18 +26,17 @@ use crate::spec::media_type::OCI_INDEX;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;
 
-/// The annotation that names an entry (OCI image-spec `annotations.md`).
+/// The annotation with the reference of an entry (OCI image-spec `annotations.md`).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// The annotation with the top v1 id of an image that came with a v1 form.
+/// The annotation with the top v1 image of an image that came with a v1 form.
 pub const V1_ID: &str = "org.stillage.v1.id";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
 const SERVERS: &str = "org.stillage.servers";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
-/// The number of the site's format: its layout, and the compression of made layers.
+/// The version of the site's format: its layout, and how layers are compressed.
 const FORMAT_NUMBER: &str = "1";
 
-/// The registry APIs that a site offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apis {
     /// Docker Registry API v1.
@@ -46,7 +45,7 @@ pub struct Apis {
     pub v2: bool,
 }
 
-/// A web server that reads files of its own in the site.
+/// A web server that needs its own files in the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServedBy {
     /// Apache httpd: `.htaccess` files.
@@ -54,7 +53,6 @@ pub enum ServedBy {
 }
 
 impl ServedBy {
-    /// Every such server.
     pub const ALL: [Self; 1] = [Self::Apache];
 
     fn name(self) -> &'static str {
@@ -72,7 +70,7 @@ impl FromStr for ServedBy {
             return Ok(Self::Apache);
         }
         bail_invalid!(
-            "`{}` is no server with files in a site, only `apache` is",
+            "`{}` is not a server with its own files in a site; only `apache` is",
             escaped(text)
         )
     }
@@ -81,33 +79,27 @@ impl FromStr for ServedBy {
 /// A manifest as a repository serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The type that it is served as.
+    /// The `Content-Type` it is served with.
     pub media_type: String,
-    /// Its length in bytes.
+    /// In bytes.
     pub size: u64,
-    /// Its top v1 id, where the v1 form came with the source.
+    /// The top v1 image, if the v1 form came with the source.
     pub v1: Option<V1Id>,
 }
 
-/// What a repository serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repo {
-    /// Its tags.
     pub tags: BTreeMap<Tag, Digest>,
-    /// All its manifests, with and without a tag.
+    /// All manifests, with and without a tag.
     pub manifests: BTreeMap<Digest, Entry>,
 }
 
-/// All that a site serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
-    /// The APIs that the site offers.
     pub apis: Apis,
-    /// The servers that have files of their own in the site.
     pub servers: BTreeSet<ServedBy>,
-    /// The platform whose image v1 clients get of an index, where it is not linux/amd64.
+    /// The platform of the images of an index that v1 clients get, if it is not linux/amd64.
     pub v1_platform: Option<Platform>,
-    /// The repositories.
     pub repositories: BTreeMap<Repository, Repo>,
 }
 
@@ -120,7 +112,7 @@ struct Index<M> {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The entries as they are read. They are many, and never all in memory as descriptors.
+/// The entries, for reading. There may be very many, so they are never all in memory as descriptors.
 struct Entries(BTreeMap<Repository, Repo>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -170,7 +162,7 @@ impl Entries {
     }
 }
 
-/// The entries in the order of repositories, then tags, then digests.
+/// The entries, for writing. They are ordered by repository; within it by tag, then the untagged by digest.
 struct Descriptors<'a>(&'a BTreeMap<Repository, Repo>);
 
 impl Serialize for Descriptors<'_> {
@@ -192,7 +184,6 @@ impl Serialize for Descriptors<'_> {
 }
 
 impl Catalogue {
-    /// One without any repository.
     pub fn empty(apis: Apis) -> Self {
         Self {
             apis,
@@ -202,7 +193,7 @@ impl Catalogue {
         }
     }
 
-    /// Whether an index is the catalogue of a site.
+    /// Whether an `index.json` is the catalogue of a site.
     pub fn is_one(bytes: &[u8]) -> bool {
         serde_json::from_slice::<Index<IgnoredAny>>(bytes).is_ok_and(|index| {
             index
@@ -211,13 +202,10 @@ impl Catalogue {
         })
     }
 
-    /// Reads a catalogue.
-    ///
-    /// # Errors
-    /// When it is none, or of another format.
+    /// Parses `index.json`. Fails if it is not a catalogue, or has another format version.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         let index: Index<Entries> = serde_json::from_slice(bytes)
-            .map_err(|error| invalid_input(format!("no catalogue: {error}")))?;
+            .map_err(|error| invalid_input(format!("not a catalogue: {error}")))?;
         let annotations = index.annotations.unwrap_or_default();
         match annotations.get(FORMAT).map(String::as_str) {
             Some(FORMAT_NUMBER) => {}
@@ -226,9 +214,9 @@ impl Catalogue {
                     "the site has format `{}`, not `{FORMAT_NUMBER}`",
                     escaped(other)
                 )))
-                .hint("build it anew with this version of stillage");
+                .hint("rebuild it with this version of stillage");
             }
-            None => bail_invalid!("no catalogue: the annotation `{FORMAT}` is missing"),
+            None => bail_invalid!("not a catalogue: the annotation `{FORMAT}` is missing"),
         }
         let offered = |api| {
             annotations
@@ -253,9 +241,6 @@ impl Catalogue {
     }
 
     /// The bytes of `index.json`.
-    ///
-    /// # Errors
-    /// Never, but for a mistake of this code.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         let apis: Vec<&str> = [("v1", self.apis.v1), ("v2", self.apis.v2)]
             .iter()

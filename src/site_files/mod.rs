@@ -1,4 +1,4 @@
-//! Reading a site; needs no lock and works on a read-only mount.
+//! Reads the files of a site. Needs no lock, and works on a read-only mount.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,79 +15,58 @@ use crate::{bail_invalid, fsx};
 
 pub mod catalogue;
 
-/// The files of a site.
 #[derive(Clone, Debug)]
 pub struct SiteFiles(PathBuf);
 
-/// A v1 image as a site has it.
+/// A v1 image of a site.
 #[derive(Clone, Debug)]
 pub struct V1File {
-    /// Its JSON.
     pub json: Arc<[u8]>,
-    /// The image below.
     pub parent: Option<V1Id>,
-    /// Its layer.
     pub layer: Content,
 }
 
-/// The longest catalogue that is read, in bytes: a million references.
+/// The longest catalogue that is read, in bytes: enough for a million references.
 const MAX_CATALOGUE: u64 = 512 << 20;
 
-/// Shorter files are copied rather than linked, in bytes: they cost less than a link can save.
+/// Files with fewer bytes are copied instead of linked, since a link would save nothing.
 pub const LINK_FROM: u64 = 4096;
-/// Chains of v1 images longer than this are refused; Docker makes at most 127.
+/// The longest chain of v1 images that is read. Docker makes at most 127.
 pub const MAX_CHAIN: usize = 1024;
 
 impl SiteFiles {
-    /// The site at a path.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self(root.into())
     }
 
-    /// Its root.
     pub fn root(&self) -> &Path {
         &self.0
     }
 
-    /// What it is called in messages, with its backticks.
+    /// The name of the site in messages, in backticks.
     pub fn origin(&self) -> String {
         format!("`{}`", fsx::escaped_path(&self.0))
     }
 
-    /// The path of a file.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.0.join(relative)
     }
 
     /// The bytes of `index.json`, if there is one.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn index(&self) -> anyhow::Result<Option<Vec<u8>>> {
         fsx::read(&self.path("index.json"), MAX_CATALOGUE)
     }
 
-    /// A blob.
-    ///
-    /// # Errors
-    /// When it is no regular file.
     pub fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
         Content::file(self.path(&blob_path(digest)))
     }
 
-    /// The JSON of a v1 image, if the site has it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Arc<[u8]>>> {
         let content = Content::file(self.path(&format!("v1/images/{id}/json")))?;
         content.map(|content| content.read(MAX_JSON)).transpose()
     }
 
-    /// The `checksum` of a v1 image, if the site has one.
-    ///
-    /// # Errors
-    /// When it cannot be read or is no digest.
+    /// The `checksum` file of a v1 image. Only images whose JSON or layer cannot be derived have one.
     pub fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Digest>> {
         let path = self.path(&format!("v1/images/{id}/checksum"));
         let Some(bytes) = fsx::read(&path, 1 << 10)? else {
@@ -100,18 +79,12 @@ impl SiteFiles {
             .with_context(|| format!("cannot read `{}`", fsx::escaped_path(&path)))
     }
 
-    /// The layer of a v1 image, if the site has it.
-    ///
-    /// # Errors
-    /// When it is no regular file.
     pub fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Content>> {
         Content::file(self.path(&format!("v1/images/{id}/layer")))
     }
 
-    /// A v1 image with all below it, the top first.
-    ///
-    /// # Errors
-    /// When one is missing or damaged, or the parents form a cycle.
+    /// A v1 image and all images below it, top first. Fails if one is missing or damaged, or if the parents
+    /// form a cycle.
     pub fn v1_chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
         let mut chain = Vec::new();
         let mut seen = BTreeSet::new();
@@ -130,7 +103,7 @@ impl SiteFiles {
         Ok(chain)
     }
 
-    /// The first image of a chain that is missing or damaged; the top where none is.
+    /// The first image of a chain that is missing or damaged; the top image if there is none.
     pub fn v1_broken(&self, top: V1Id) -> V1Id {
         let mut id = top;
         for _ in 0..MAX_CHAIN {
@@ -176,15 +149,12 @@ impl SiteFiles {
     }
 }
 
-/// The path of a blob in a site.
+/// Relative to the root of a site.
 pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
 /// The checksum of a v1 image; see [`v1::checksum`].
-///
-/// # Errors
-/// When the layer cannot be read.
 pub fn checksum(json: &[u8], layer: &Content) -> anyhow::Result<Digest> {
     let mut hasher = v1::checksum(json);
     let mut reader = layer.open()?;

@@ -1,7 +1,7 @@
-//! A tar archive, indexed once: each member's place, so that any of them can be read at any time.
+//! A tar archive, indexed once so that any member can be read at any time.
 //!
-//! Members are named as archives of Docker name them; a leading `./` is dropped, symbolic and hard
-//! links are followed inside the archive. Nothing is ever written under a name from an archive.
+//! A leading `./` in member names is dropped; symbolic and hard links are followed inside the archive.
+//! Nothing is ever written under a name from an archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,6 @@ use crate::source::stream;
 use crate::spec::manifest::MAX_JSON;
 use crate::{bail_invalid, fsx};
 
-/// An archive and where its members lie.
 #[derive(Debug)]
 pub struct Archive {
     origin: String,
@@ -31,17 +30,18 @@ pub struct Archive {
     is_cut: bool,
 }
 
-/// Links that lead to links are followed this far.
+/// The longest chain of links that is followed.
 const MAX_LINKS: usize = 40;
+
 impl Archive {
-    /// Opens an archive and indexes it. A compressed one is read once, as [`stream`] does; a dry
-    /// run has nowhere to keep what passes by and unpacks it.
+    /// Opens an archive and indexes it. A compressed archive is read only once and its large members are
+    /// staged; a dry run has no staging folder and unpacks the archive to a temporary file instead.
     ///
     /// # Errors
-    /// When it is no tar, is truncated, or has a member that no honest archive has.
+    /// If it is not a tar, is truncated, or has a duplicate member or a name or link that leads outside.
     pub fn open(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
         let origin = format!("`{}`", fsx::escaped_path(path));
-        // Before it is opened: opening a pipe waits for its writer.
+        // Checked before opening, since opening a named pipe waits for a writer.
         if fsx::meta(path)?.is_none_or(|meta| !meta.is_file) {
             bail_invalid!("{origin} is neither a file nor a folder");
         }
@@ -61,10 +61,7 @@ impl Archive {
         Self::of_stream(reader, staging, origin)
     }
 
-    /// Reads an archive from a pipe, once.
-    ///
-    /// # Errors
-    /// As [`Archive::open`].
+    /// Reads an archive from a pipe, like a compressed one in [`Archive::open`].
     pub fn read(
         mut pipe: impl Read + Send,
         staging: &Staging,
@@ -107,10 +104,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Whether a file begins like a tar, maybe compressed; reads no more than that takes.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// Whether a file starts like a tar, possibly compressed. Reads only its start.
     pub fn looks_like_one(path: &Path) -> anyhow::Result<bool> {
         let Some(content) = Content::file(path.to_path_buf())? else {
             return Ok(false);
@@ -121,45 +115,37 @@ impl Archive {
         Ok(read.is_ok() && is_tar_header(&start))
     }
 
-    /// Makes sure that it has its end, for whoever takes something of it: one that was cut between two
-    /// members looks like a whole one.
-    ///
-    /// # Errors
-    /// When the blocks that end a tar are missing.
+    /// Fails if the blocks that end a tar are missing. An archive that was cut between two members looks
+    /// complete otherwise, so this is called before images are read from it.
     pub fn check_end(&self) -> anyhow::Result<()> {
         if self.is_cut {
-            bail_invalid!("it is truncated: the blocks of zeros that end a tar are missing");
+            bail_invalid!("it is truncated: the end-of-archive blocks are missing");
         }
         Ok(())
     }
 
-    /// What it is called in messages, with its backticks.
+    /// The name for messages, with backticks.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The names of all members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(String::as_str)
     }
 
-    /// Whether there is a member of this name.
     pub fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
-    /// The content of a member, links followed; `None` when there is none.
+    /// The content of a member, following links; `None` if there is no such member.
     ///
     /// # Errors
-    /// When it is no file, or a link leads nowhere.
+    /// If it is not a regular file, or a link whose target is missing.
     pub fn member(&self, name: &str) -> anyhow::Result<Option<Content>> {
         Ok(self.find(name)?.map(|(content, _)| content.clone()))
     }
 
-    /// What was made of a member while the archive passed by.
-    ///
-    /// # Errors
-    /// As [`Archive::member`].
+    /// The compressed form of a member, if one was made while the archive was read.
     pub fn ready(&self, name: &str) -> anyhow::Result<Option<Stored>> {
         Ok(self.find(name)?.and_then(|(_, ready)| ready.clone()))
     }
@@ -176,7 +162,11 @@ impl Archive {
                     escaped(at)
                 ),
                 Some(Member::Other) => {
-                    bail_invalid!("the member `{}` of {} is no file", escaped(at), self.origin)
+                    bail_invalid!(
+                        "the member `{}` of {} is not a file",
+                        escaped(at),
+                        self.origin
+                    )
                 }
                 Some(Member::Link(target)) => at = target,
                 Some(Member::File(content, ready)) => return Ok(Some((content, ready))),
@@ -189,10 +179,7 @@ impl Archive {
         )
     }
 
-    /// A member that must be there.
-    ///
-    /// # Errors
-    /// When it is missing, no file, or a link that leads nowhere.
+    /// Like [`Archive::member`], but a missing member is an error.
     pub fn required(&self, name: &str) -> anyhow::Result<Content> {
         self.member(name)?.ok_or_else(|| {
             invalid_input(format!(
@@ -203,10 +190,7 @@ impl Archive {
         })
     }
 
-    /// A JSON member, parsed; `None` when there is none.
-    ///
-    /// # Errors
-    /// When it is too long or not what is expected.
+    /// Parses a JSON member of at most twice [`MAX_JSON`] bytes; `None` if there is no such member.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let Some(content) = self.member(name)? else {
             return Ok(None);
@@ -242,10 +226,10 @@ impl Archive {
     }
 }
 
-/// Reads the headers of a tar in a file. IO errors come back as they are.
+/// Indexes a tar in a file. I/O errors are returned as they are, for [`about_tar`].
 fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<Members> {
     if !begins_as_tar(file)? {
-        bail_invalid!("it is no tar archive");
+        bail_invalid!("it is not a tar archive");
     }
     let mut reader: &File = file;
     reader.seek(SeekFrom::Start(0))?;
@@ -275,7 +259,7 @@ fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<Members> {
     Ok(members)
 }
 
-/// Whether a file begins with the header of a tar, or with the end of one.
+/// Whether a file starts with a tar header, or with the zero blocks that end a tar.
 fn begins_as_tar(file: &File) -> io::Result<bool> {
     let mut start = [0; 512];
     match file.read_exact_at(&mut start, 0) {

@@ -1,4 +1,4 @@
-//! `dir:` an image as `skopeo copy` writes it to a folder.
+//! `dir:` a folder as `skopeo copy` writes it, with one image.
 //! ```text
 //! version                   Directory Transport Version: 1.1
 //! manifest.json             the manifest or index
@@ -22,7 +22,6 @@ use crate::spec::manifest::{MAX_JSON, Manifest};
 
 const VERSION: &[u8] = b"Directory Transport Version:";
 
-/// An image in a folder of skopeo.
 pub const FORMAT: Format = Format {
     prefix: "dir",
     about: "a folder as `skopeo copy` writes it",

@@ -1,13 +1,13 @@
-//! `docker-archive:` what `docker save` writes since Docker 1.10, and podman, buildah, crane and
-//! skopeo write likewise.
+//! `docker-archive:` the format of `docker save` since Docker 1.10, which podman, buildah, crane and
+//! skopeo write too.
 //! ```text
 //! manifest.json                [{"Config":..,"RepoTags":[..],"Layers":[..]}]
 //! <hex>.json                   configs; crane: sha256:<hex>; Docker 25 and later: blobs/sha256/<hex>
 //! <id>/layer.tar, <hex>.tar    layers, some of them links to others
 //! index.json, blobs/sha256/    Docker 25 and later: an OCI layout of the same images
 //! ```
-//! Plain layers are compressed and get a manifest made. Where an archive of Docker 25 and later
-//! holds compressed layers or several platforms, its index is taken instead, byte for byte.
+//! Plain layers are compressed and a schema 2 manifest is made. If an archive of Docker 25 or later holds
+//! compressed layers or several platforms, the manifests of its `index.json` are kept byte for byte instead.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -32,10 +32,9 @@ use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1;
 
-/// An archive with a `manifest.json`.
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
-    about: "what `docker save` writes, of every era, and podman, buildah, crane, skopeo",
+    about: "an archive of `docker save` (any version), podman, buildah, crane or skopeo",
     reads: Input::Archive { detect, load },
 };
 
@@ -64,7 +63,7 @@ struct Entry {
     layers: Option<Vec<String>>,
 }
 
-/// Jobs of layers by the member and the diff ID that it must have.
+/// Layer jobs by member name and the diff ID that the config gives.
 type Layers = HashMap<(String, Digest), JobId>;
 
 impl Entry {
@@ -115,7 +114,7 @@ impl Entry {
         let members = self.layers.as_deref().unwrap_or_default();
         if diff_ids.len() != members.len() {
             bail_invalid!(
-                "`manifest.json` of {} gives {} layers for {} diff IDs in {}",
+                "`manifest.json` of {} lists {} layers, but there are {} diff IDs in {}",
                 archive.origin(),
                 members.len(),
                 diff_ids.len(),
@@ -183,7 +182,7 @@ fn named(reference: &Reference, name: &str, manifest: ManifestId) -> RootManifes
     }
 }
 
-/// Adds a layer: a plain one to compress, a compressed one to keep.
+/// Adds a layer: gzip and zstd are kept byte for byte, anything else is compressed with gzip.
 pub(super) fn add_layer(
     draft: &mut Draft,
     archive: &Archive,
@@ -204,7 +203,7 @@ pub(super) fn add_layer(
     Ok(job)
 }
 
-/// The digest that the name of a config gives.
+/// The digest in the file name of a config, if there is one.
 fn digest_in(name: &str) -> Option<Digest> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let hex = file.strip_suffix(".json").unwrap_or(file);
@@ -216,7 +215,7 @@ fn key(reference: &Reference) -> String {
     format!("{}:{tag}", reference.repository)
 }
 
-/// The images that were taken by the index.
+/// The images that were added from `index.json`.
 #[derive(Default)]
 struct Imported {
     names: BTreeSet<String>,
@@ -272,8 +271,8 @@ fn add_by_index(
     Ok(taken)
 }
 
-/// Whether an entry of the index says more than `manifest.json` does: it is an index, an artifact,
-/// or has compressed layers.
+/// Whether an entry of `index.json` holds more than `manifest.json` can say: an index, an artifact, or
+/// compressed layers.
 fn is_better_by_index(
     draft: &mut Draft,
     archive: &Archive,

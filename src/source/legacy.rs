@@ -1,4 +1,4 @@
-//! `docker-archive:` what `docker save` wrote before Docker 1.10.
+//! `docker-archive:` the format of `docker save` before Docker 1.10.
 //! ```text
 //! repositories                        {"name":{"tag":"<id>"}}; missing when an id was saved
 //! <id>/VERSION  <id>/json  <id>/layer.tar
@@ -20,10 +20,9 @@ use crate::source::{Format, Input};
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1::V1Id;
 
-/// An archive of v1 images.
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
-    about: "what `docker save` wrote before Docker 1.10",
+    about: "an archive of `docker save` before Docker 1.10",
     reads: Input::Archive { detect, load },
 };
 
@@ -75,7 +74,7 @@ fn add_named(
         } = reference
         else {
             bail_invalid!(
-                "`repositories` of {} has the name `{}`, which is no repository",
+                "`repositories` of {} has the name `{}`, which is not a repository name",
                 archive.origin(),
                 escaped(name)
             );
@@ -99,7 +98,7 @@ fn add_named(
     Ok(())
 }
 
-/// Without names, the images are those that are below no other.
+/// Without `repositories`, every image that is not the parent of another is added.
 fn add_heads(chains: &mut V1Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
     let all: BTreeSet<V1Id> = ids(archive).collect();
     let mut heads = all.clone();
@@ -108,7 +107,7 @@ fn add_heads(chains: &mut V1Chains<'_>, archive: &Archive) -> anyhow::Result<()>
             heads.remove(&parent);
         }
     }
-    // Where each is below another they form a cycle, which the first of them runs into.
+    // If every image is a parent, they form a cycle, which `add_root` reports for the first one.
     let first = heads.is_empty().then(|| ids(archive).next()).flatten();
     heads
         .into_iter()

@@ -1,8 +1,8 @@
-//! Names in archives: none may lead out of the archive.
+//! Names in archives, none of which may lead outside.
 
 use crate::error::{escaped, invalid_input};
 
-/// The name of a member: relative, without `..` and without `.`.
+/// The normalized name of a member: relative, without `.` and `..`.
 pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<String> {
     let path = String::from_utf8_lossy(path);
     resolve(&[], &path)
@@ -12,14 +12,14 @@ pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<String> {
         .map(|parts| parts.join("/"))
         .ok_or_else(|| {
             invalid_input(format!(
-                "its member `{}` has a name that leads out of it",
+                "the name of its member `{}` leads outside the archive",
                 escaped(&path)
             ))
         })
 }
 
-/// Where a link in an archive leads. A symbolic link starts from the folder of its own name, a hard
-/// link from the root.
+/// The member that a link points to. A symbolic link is relative to its own folder, a hard link to the
+/// root of the archive.
 pub(super) fn link_target(name: &str, target: &[u8], symbolic: bool) -> anyhow::Result<String> {
     let target = String::from_utf8_lossy(target);
     let mut folder: Vec<&str> = name.split('/').collect();
@@ -30,14 +30,14 @@ pub(super) fn link_target(name: &str, target: &[u8], symbolic: bool) -> anyhow::
         .map(|parts| parts.join("/"))
         .ok_or_else(|| {
             invalid_input(format!(
-                "its member `{}` is a link to `{}`, out of the archive",
+                "its member `{}` links to `{}`, outside the archive",
                 escaped(name),
                 escaped(&target)
             ))
         })
 }
 
-/// Walks a relative path; `None` when it leaves the root.
+/// Resolves a relative path; `None` if it leaves the root.
 fn resolve<'a>(from: &[&'a str], path: &'a str) -> Option<Vec<&'a str>> {
     let mut parts = from.to_vec();
     for part in path.split('/') {

@@ -1,4 +1,4 @@
-//! The members of a tar, as both ways of reading one see them: indexed in a file, or passing by.
+//! The members of a tar, for both ways to read one: by an index of a file, or as a stream.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -10,44 +10,41 @@ use crate::import::ingest::Stored;
 use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name};
 
-/// A member of an archive.
 #[derive(Debug)]
 pub(super) enum Member {
-    /// A file, and what was made of it while it passed by.
+    /// A file, and its compressed form if one was made while the archive was read.
     File(Content, Option<Stored>),
-    /// A link to another member.
+    /// A symbolic or hard link, with the name of its target.
     Link(String),
-    /// What is neither, such as a device.
+    /// Anything else, such as a device.
     Other,
 }
 
 /// More members than this are refused.
 const MAX_MEMBERS: usize = 1 << 18;
-/// Their names and the targets of their links together, in bytes.
+/// The limit for all names and link targets together, in bytes.
 const MAX_NAMES: usize = 64 << 20;
 
-/// The members that were found, by name.
 #[derive(Default)]
 pub(super) struct Members {
     by_name: BTreeMap<String, Member>,
     name_bytes: usize,
-    /// The blocks that end a tar are missing.
+    /// Whether the blocks that end a tar are missing.
     pub(super) is_cut: bool,
 }
 
-/// What a member is called in messages.
+/// The name of a member for messages.
 pub(super) fn member_origin(name: &str, origin: &str) -> String {
     format!("`{}` in {origin}", escaped(name))
 }
 
-/// What the header of a member says.
 pub(super) enum MemberKind {
     File,
     Link(String),
     Other,
 }
 
-/// The name and kind of a member; `None` for folders, which hold nothing.
+/// The name and kind of a member; `None` for folders and global pax headers, which have no content.
 pub(super) fn kind_of(
     entry: &tar::Entry<'_, impl Read>,
 ) -> anyhow::Result<Option<(String, MemberKind)>> {
@@ -72,7 +69,7 @@ pub(super) fn kind_of(
 }
 
 impl Members {
-    /// Adds a member; `file` gives the content of a file.
+    /// Adds a member. `file` is called for a regular file only, with its name.
     pub(super) fn insert(
         &mut self,
         name: String,
@@ -90,7 +87,7 @@ impl Members {
             self.name_bytes += target.len();
         }
         if self.name_bytes > MAX_NAMES {
-            bail_invalid!("the names of its members have more than {MAX_NAMES} bytes together");
+            bail_invalid!("its member names have more than {MAX_NAMES} bytes in total");
         }
         let member = match kind {
             MemberKind::File => file(&name)?,
@@ -101,20 +98,20 @@ impl Members {
         Ok(())
     }
 
-    /// All of them.
     pub(super) fn by_name(self) -> BTreeMap<String, Member> {
         self.by_name
     }
 }
 
-/// Names the archive in an error of reading its headers.
+/// Adds the name of the archive to an error from reading it.
 pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     match error.downcast::<io::Error>() {
         Ok(error) => {
             let expands = Expansion::caused(&error);
             let failed = Content::memory([], origin).failed(error);
             if expands {
-                let hint = "if it is right, unpack it first: a plain tar has no such limit";
+                let hint =
+                    "if the archive is genuine, unpack it first: a plain tar has no such limit";
                 return failed.context(Hint(hint.into()));
             }
             failed
@@ -123,7 +120,7 @@ pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     }
 }
 
-/// Whether the first 512 bytes are a header of a tar, which its checksum tells, or zeros.
+/// Whether the first 512 bytes are a tar header with a valid checksum, or zeros (an empty tar).
 pub(super) fn is_tar_header(start: &[u8]) -> bool {
     let mut header = tar::Header::new_old();
     if start.len() < 512 {

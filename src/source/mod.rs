@@ -1,4 +1,4 @@
-//! Input formats: each is one file with a [`Format`], and one line in [`FORMATS`].
+//! Input formats. Each is one file with a [`Format`], and one line in [`FORMATS`].
 
 use std::path::{Path, PathBuf};
 
@@ -29,31 +29,24 @@ mod stream;
 pub mod v1_chain;
 mod walk;
 
-/// A way in which images are stored.
 pub struct Format {
-    /// The prefix that names it, as skopeo calls it where skopeo knows it.
+    /// The prefix in a source, the same as in skopeo for formats that skopeo has.
     pub prefix: &'static str,
-    /// What it is, for `--help`.
+    /// A description for `--help`.
     pub about: &'static str,
-    /// How it is recognised and read.
     pub reads: Input,
 }
 
-/// What a format reads, and how. `load` reads the images that are asked for, all but their layers, and fails
-/// when the source is damaged or not what its format demands.
+/// How a format is detected and read. `load` reads the requested images except for their layers, and fails if
+/// the source is damaged or violates its format.
 pub enum Input {
-    /// A folder.
     Folder {
-        /// Whether it is in this format.
         detect: fn(&Path) -> anyhow::Result<bool>,
-        /// Reads it.
         load: fn(&Path, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
     },
-    /// A tar, maybe compressed.
+    /// A tar, possibly compressed.
     Archive {
-        /// Whether it is in this format.
         detect: fn(&Archive) -> bool,
-        /// Reads it.
         load: fn(&Archive, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
     },
 }
@@ -70,24 +63,22 @@ pub const FORMATS: &[Format] = &[
     oci_archive::FORMAT,
 ];
 
-/// A source as the user wrote it.
+/// A source, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The format, where a prefix names it.
     pub prefix: Option<&'static str>,
-    /// Where it lies.
     pub path: PathBuf,
-    /// The one image that is meant, as in `oci:PATH:REF`.
+    /// The one image to read: `REF` in `oci:PATH:REF`.
     pub selected: Option<String>,
-    /// The name that its images get.
+    /// The new name of its images: `NAME` in `PATH=NAME`.
     pub name: Option<Reference>,
 }
 
 impl Source {
-    /// Reads `[PREFIX:]PATH[:REF][=NAME[:TAG]]`. A path that exists wins over every other reading.
+    /// Parses `[PREFIX:]PATH[:REF][=NAME[:TAG]]`. An existing path takes precedence over every other reading.
     ///
     /// # Errors
-    /// When there is nothing at the path, or the name is none.
+    /// If nothing exists at the path, or the name is invalid.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         if exists(text)? {
             return Ok(Self::plain(text));
@@ -95,13 +86,13 @@ impl Source {
         if let Some((located, name)) = text.rsplit_once('=')
             && let Some(source) = Self::located(located)?
         {
-            // A mistake on the command line, not in the data.
+            // Wrapped again: a mistake on the command line must not count as invalid input.
             let name: Reference = name
                 .parse()
                 .map_err(|error: anyhow::Error| anyhow::anyhow!("{error:#}"))?;
             anyhow::ensure!(
                 name.digest.is_none(),
-                "`{}` names a digest; a name is `NAME[:TAG]`",
+                "the name in `{}` has a digest; use `NAME[:TAG]`",
                 escaped(text)
             );
             return Ok(Self {
@@ -112,18 +103,22 @@ impl Source {
         if let Some(source) = Self::located(text)? {
             return Ok(source);
         }
-        let mut hint = format!("a source is a path, or one of {} with a path", prefixes());
+        let mut hint = format!(
+            "a source is a path, optionally with a prefix: {}",
+            prefixes()
+        );
         for (colon, _) in text.match_indices(':') {
             if exists(&text[..colon])? {
                 hint = format!(
-                    "one image of a source is `PREFIX:PATH:REF`, with one of {}",
+                    "to read one image, use `PREFIX:PATH:REF` with one of the prefixes {}",
                     prefixes()
                 );
             }
         }
         if text.starts_with("docker://") {
             hint =
-                "sources are local; `skopeo copy docker://.. oci:FOLDER:NAME` fetches one".into();
+                "sources are local; fetch the image with `skopeo copy docker://.. oci:FOLDER:NAME`"
+                    .into();
         }
         Err(anyhow::anyhow!("there is nothing at `{}`", escaped(text))).hint(hint)
     }
@@ -165,10 +160,11 @@ impl Source {
         Ok(None)
     }
 
-    /// Reads the images that are selected, all but their layers. A folder in no known format is walked.
+    /// Reads the selected images except for their layers. A folder in no known format is searched for
+    /// sources.
     ///
     /// # Errors
-    /// When the source is damaged, of no known format, or its images have no names.
+    /// If the source is damaged or in no known format, or if images have no name.
     pub fn load(
         &self,
         staging: &Staging,
@@ -178,7 +174,7 @@ impl Source {
         progress: &Progress,
     ) -> anyhow::Result<Vec<Draft>> {
         let origin = if self.is_stdin() {
-            "the standard input".into()
+            "standard input".into()
         } else {
             format!("`{}`", fsx::escaped_path(&self.path))
         };
@@ -232,7 +228,6 @@ impl Source {
         error.context(Hint(some_of(&notes)))
     }
 
-    /// Whether it is read from the standard input.
     pub fn is_stdin(&self) -> bool {
         self.path.as_os_str() == STDIN
     }
@@ -270,11 +265,11 @@ impl Format {
             }
             _ => Ok(Vec::new()),
         };
-        loaded.with_context(|| format!("cannot take images from {origin}"))
+        loaded.with_context(|| format!("cannot read images from {origin}"))
     }
 }
 
-/// The first of many notes.
+/// The first three notes, and the number of the others.
 fn some_of(notes: &[&str]) -> String {
     let some = notes[..notes.len().min(3)].join("; ");
     match notes.len().saturating_sub(3) {
@@ -283,7 +278,7 @@ fn some_of(notes: &[&str]) -> String {
     }
 }
 
-/// Each prefix once, with what it stands for.
+/// Each prefix once, with the description of its first format.
 pub fn prefixes_with_about() -> impl Iterator<Item = (&'static str, &'static str)> {
     let first = |index: &usize| {
         FORMATS[..*index]
@@ -302,14 +297,13 @@ fn prefixes() -> String {
     prefixes.join(", ")
 }
 
-/// The source that is a tar on the standard input.
+/// The path that stands for a tar on standard input.
 const STDIN: &str = "-";
 
 fn exists(path: &str) -> anyhow::Result<bool> {
     Ok(!path.is_empty() && fsx::meta(Path::new(path))?.is_some())
 }
 
-/// A source opened: a folder, or an archive with its members indexed.
 #[derive(Debug)]
 enum Opened {
     Folder(PathBuf),
@@ -324,7 +318,7 @@ impl Opened {
         }
     }
 
-    /// Its format, of those with a prefix if one is given.
+    /// The first format that is detected; with a prefix, only formats with that prefix are tried.
     fn format(&self, prefix: Option<&str>) -> anyhow::Result<Option<&'static Format>> {
         for format in FORMATS {
             if prefix.is_none_or(|prefix| prefix == format.prefix) && format.detect(self)? {

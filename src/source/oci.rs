@@ -24,7 +24,6 @@ use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Tag;
 
-/// An OCI image layout in a folder.
 pub const FORMAT: Format = Format {
     prefix: "oci",
     about: "an OCI image layout in a folder",
@@ -46,7 +45,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     Ok(vec![draft])
 }
 
-/// The blobs of a layout in a folder.
+/// The blobs of the layout in this folder.
 #[derive(Debug)]
 pub struct Folder<'a>(pub &'a Path);
 
@@ -59,31 +58,26 @@ impl Blobs for Folder<'_> {
 /// The `index.json` of a layout.
 #[derive(Debug, Deserialize)]
 pub struct Index {
-    /// Its entries.
     pub manifests: Vec<Descriptor>,
 }
 
-/// The annotation with the whole name of an image (containerd `images/annotations.go`).
+/// The annotation with the full name of an image (containerd `images/annotations.go`).
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// An index of many images may be longer than a manifest.
+/// In bytes. An index of many images may be longer than a manifest.
 const MAX_INDEX: u64 = 16 * MAX_JSON;
 
 impl Index {
-    /// Reads an `index.json`.
-    ///
-    /// # Errors
-    /// When it is none.
     pub fn parse(content: &Content) -> anyhow::Result<Self> {
         serde_json::from_slice(&content.read(MAX_INDEX)?).map_err(|error| {
             invalid_input(error.to_string()).context(format!("cannot read {}", content.origin()))
         })
     }
 
-    /// Adds the images that are asked for. What the index lists without a name goes along with what it
-    /// belongs to: the child of an index, or what is attached to a manifest.
+    /// Adds the requested images. An entry without a name is added with what it belongs to: the index that
+    /// lists it, or the manifest that it is attached to.
     ///
     /// # Errors
-    /// When a manifest is missing or broken.
+    /// If a manifest is missing or invalid.
     pub fn add_to(
         &self,
         draft: &mut Draft,
@@ -160,7 +154,7 @@ impl Index {
         Ok(())
     }
 
-    /// Adds what cosign saved beside an image, under the tag that attaches it.
+    /// Adds a manifest that cosign saved beside an image, under the tag that attaches it to the image.
     fn add_cosign(
         &self,
         draft: &mut Draft,
@@ -178,7 +172,7 @@ impl Index {
                 return Ok(());
             }
             draft.notes.push(NoteKind::Leftover.note(format!(
-                "the manifest {} is left out: there is no image that it is about",
+                "the manifest {} is left out: the image that it belongs to is missing",
                 descriptor.digest
             )));
             return Ok(());
@@ -198,7 +192,7 @@ impl Index {
     }
 }
 
-/// Whether an entry is asked for, by any of its names.
+/// Whether an entry is requested, by any of its names.
 pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootManifest) -> bool {
     let names = [CONTAINERD_NAME, REF_NAME].map(|key| descriptor.annotation(key));
     let is_one = |name: &&str| request.one == Some(*name);
@@ -207,7 +201,7 @@ pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootM
     request.takes(text, repository, tag, Some(descriptor.digest))
 }
 
-/// Adds a named entry with all that it points to.
+/// Adds a named entry with everything that it refers to.
 fn add(
     draft: &mut Draft,
     blobs: &dyn Blobs,
@@ -234,7 +228,7 @@ fn add_manifest(
     })
 }
 
-/// Adds an entry without a name, or whose name does not count.
+/// Adds an entry that has no name, or whose name is ignored.
 fn nameless_root(
     draft: &mut Draft,
     blobs: &dyn Blobs,
@@ -245,8 +239,8 @@ fn nameless_root(
     Ok(nameless(descriptor, manifest))
 }
 
-/// What has no name goes along with what it is attached to or is a child of; else it is an image that
-/// needs a name.
+/// Attaches nameless manifests to their subject. One that is neither attached nor the child of an index
+/// becomes a root, and needs a name.
 fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
     let children: BTreeSet<ManifestId> = draft.children().collect();
     for root in nameless {
@@ -257,7 +251,7 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
                 .or_default()
                 .push(root.manifest),
             Some(subject) => draft.notes.push(NoteKind::Leftover.note(format!(
-                "{} is left out: {subject}, which it is attached to, is not there",
+                "{} is left out: its subject {subject} is missing",
                 root.called
             ))),
             None if children.contains(&root.manifest) => {}
@@ -266,8 +260,7 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
     }
 }
 
-/// What cosign calls an entry that it saved beside an image, as the ending of its tag (cosign
-/// `pkg/oci/layout/write.go`).
+/// The tag suffix for an entry that cosign saved beside an image (cosign `pkg/oci/layout/write.go`).
 fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
     match descriptor
         .annotation("kind")?
@@ -280,10 +273,10 @@ fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
     }
 }
 
-/// The name of an entry: containerd's whole name, otherwise that of the layout.
+/// The name of an entry: containerd's full name, otherwise the reference name of the layout.
 fn name_of(descriptor: &Descriptor) -> Option<&str> {
-    let whole = descriptor.annotation(CONTAINERD_NAME);
-    whole.or_else(|| descriptor.annotation(REF_NAME))
+    let full = descriptor.annotation(CONTAINERD_NAME);
+    full.or_else(|| descriptor.annotation(REF_NAME))
 }
 
 fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootManifest {
@@ -296,11 +289,11 @@ fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootManifest {
     }
 }
 
-/// An entry by its name; in a layout a bare word is a tag (image-spec `annotations.md`). `None` where the name is
-/// illegal and was not asked for.
+/// The root manifest of an entry. A bare word as name is a tag (image-spec `annotations.md`). `None` if the
+/// name is illegal and was not requested.
 ///
 /// # Errors
-/// When the name is illegal.
+/// If the name is illegal and may have been requested.
 pub fn root(
     descriptor: &Descriptor,
     manifest: ManifestId,
@@ -311,8 +304,8 @@ pub fn root(
         return Ok(Some(nameless));
     };
     let called = format!("`{}`", escaped(name));
-    let is_whole = descriptor.annotation(CONTAINERD_NAME).is_some();
-    if !is_whole && !name.contains(['/', ':', '@']) {
+    let is_full = descriptor.annotation(CONTAINERD_NAME).is_some();
+    if !is_full && !name.contains(['/', ':', '@']) {
         return match name.parse() {
             Ok(tag) => Ok(Some(RootManifest {
                 tag: Some(tag),

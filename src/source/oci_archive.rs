@@ -8,7 +8,6 @@ use crate::source::oci::Index;
 use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
 
-/// A tar of an OCI image layout.
 pub const FORMAT: Format = Format {
     prefix: "oci-archive",
     about: "a tar of an OCI image layout",

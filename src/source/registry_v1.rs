@@ -1,4 +1,4 @@
-//! `registry-v1:` the storage folder of the Python docker-registry (0.6 to 0.9), also while it runs.
+//! `registry-v1:` the storage folder of the Python docker-registry (0.6 to 0.9), which may be running.
 //! ```text
 //! images/<id>/json  layer  ancestry     as they were pushed
 //!             _checksum                 ["sha256:.."], in old ones a bare tarsum
@@ -6,8 +6,8 @@
 //! repositories/<ns>/<repo>/tag_<tag>    the bare id
 //!                          _private     the repository is private
 //! ```
-//! Namespaces and tags are percent-quoted once, repositories twice (`deep%252Fname`). Observed with
-//! docker-registry 0.9.1; `lib/storage`, `lib/checksums.py`.
+//! Namespaces and tags are percent-encoded once, repositories twice (`deep%252Fname`). Observed with
+//! docker-registry 0.9.1; see its `lib/storage` and `lib/checksums.py`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,7 +29,6 @@ use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
-/// A storage folder of the Python docker-registry.
 pub const FORMAT: Format = Format {
     prefix: "registry-v1",
     about: "the storage folder of the Python docker-registry",
@@ -93,7 +92,7 @@ fn add_repository(
     let files = fsx::names(folder)?;
     if !request.rules.private && files.iter().any(|file| file == "_private") {
         let note = NoteKind::Choice.note(format!(
-            "{} is private and left out; --include-private takes it",
+            "{} is left out: it is private; include it with --include-private",
             escaped(name)
         ));
         chains.draft.notes.push(note.about(name));
@@ -115,7 +114,7 @@ fn add_repository(
         {
             continue;
         }
-        // `tag_<tag>_json` and other properties lie beside the tags; only a tag holds an id.
+        // Properties such as `tag_<tag>_json` lie beside the tags; only a tag file holds an id.
         let Some(id) = tag_of(&folder.join(file))? else {
             continue;
         };
@@ -152,7 +151,7 @@ fn tag_of(path: &Path) -> anyhow::Result<Option<V1Id>> {
 
 struct Store {
     images: PathBuf,
-    /// Images that, with all below them, were uploaded to the end.
+    /// Images that were uploaded completely, as were all their ancestors.
     finished: RefCell<BTreeSet<V1Id>>,
 }
 
@@ -171,7 +170,8 @@ impl Store {
         self.file(id, name)?.ok_or_else(missing)
     }
 
-    /// The first image of a chain whose upload never finished. Missing ones are not its concern.
+    /// The first image of a chain, from the top, whose upload never finished. Stops at a missing image, which
+    /// is reported when the chain is read.
     fn unfinished(&self, top: V1Id) -> anyhow::Result<Option<V1Id>> {
         let mut next = Some(top);
         let mut seen = Vec::new();
@@ -189,14 +189,14 @@ impl Store {
                 .transpose()?;
             next = json
                 .and_then(|json| crate::spec::v1::ChainLink::parse(&json).ok())
-                .and_then(|place| place.parent);
+                .and_then(|link| link.parent);
         }
         self.finished.borrow_mut().extend(seen);
         Ok(None)
     }
 
-    /// Compares with the checksum that the registry stored. `false` when it is one that only the
-    /// client could compute (a tarsum), or none is there.
+    /// Compares with the checksum that the registry stored. `false` if there is none, or only a tarsum, which
+    /// only the client could compute.
     fn check(&self, id: V1Id, json: &[u8], layer: &Content) -> anyhow::Result<bool> {
         let Some(content) = self.file(id, "_checksum")? else {
             return Ok(false);
@@ -211,7 +211,7 @@ impl Store {
         let actual = site_files::checksum(json, layer)?;
         if !sums.contains(&actual) {
             bail_invalid!(
-                "the image {id} has the checksum {actual}, not what {} says",
+                "the image {id} has the checksum {actual}, which does not match {}",
                 content.origin()
             );
         }
@@ -224,8 +224,8 @@ impl V1Store for Store {
         self.required(id, "json")
     }
 
-    /// v1 gets the layer byte for byte. So does v2, unless it is packed in a way that v2 clients do
-    /// not know.
+    /// v1 serves the layer byte for byte. v2 serves the same bytes if they are gzip, otherwise
+    /// the layer compressed with gzip.
     fn add_layer(
         &self,
         draft: &mut Draft,

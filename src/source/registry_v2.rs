@@ -1,4 +1,4 @@
-//! `registry-v2:` the storage folder of distribution, the registry of Docker, also while it runs.
+//! `registry-v2:` the storage folder of distribution, Docker's registry, which may be running.
 //! ```text
 //! docker/registry/v2/
 //! ├── blobs/sha256/<2 hex>/<hex>/data
@@ -6,7 +6,7 @@
 //!     ├── _manifests/tags/<tag>/current/link              sha256:<hex>
 //!     ├── _manifests/revisions/sha256/<hex>/link          every manifest
 //!     ├── _layers/
-//!     └── _uploads/                                       unfinished, passed over
+//!     └── _uploads/                                       unfinished, ignored
 //! ```
 //! Source: distribution `registry/storage/paths.go`.
 
@@ -26,10 +26,9 @@ use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 
-/// A storage folder of distribution.
 pub const FORMAT: Format = Format {
     prefix: "registry-v2",
-    about: "the storage folder of distribution, the registry of Docker",
+    about: "the storage folder of distribution, Docker's registry",
     reads: Input::Folder { detect, load },
 };
 
@@ -46,7 +45,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     };
     let mut drafts = Vec::new();
     for name in repositories(&root.join("repositories"), "")? {
-        let origin = format!("`{}` of `{}`", escaped(&name), fsx::escaped_path(folder));
+        let origin = format!("`{}` in `{}`", escaped(&name), fsx::escaped_path(folder));
         let path = root.join("repositories").join(&name);
         let mut loading = Loading {
             store: &store,
@@ -61,7 +60,8 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     Ok(drafts)
 }
 
-/// The folder with `blobs` and `repositories`: the storage folder of a configuration, or what is in it.
+/// The folder with `blobs` and `repositories`: [`ROOT`] in the configured storage folder, or the given folder
+/// itself.
 fn root_of(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     for root in [folder.join(ROOT), folder.to_path_buf()] {
         if fsx::meta(&root.join("blobs/sha256"))?.is_some()
@@ -73,7 +73,7 @@ fn root_of(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// The names of all repositories: folders with a part that begins with `_`, as no name does.
+/// The names of all repositories: folders with an entry that starts with `_`, as no part of a name can.
 fn repositories(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     let (own, nested): (Vec<_>, Vec<_>) = fsx::names(folder)?
@@ -84,7 +84,7 @@ fn repositories(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
     }
     for part in nested {
         let path = folder.join(&part);
-        // Links to folders above would go round and round, two of them in ever more ways.
+        // A link to a parent folder would make this recurse without end.
         if !fsx::is_link(&path)? && fsx::meta(&path)?.is_some_and(|meta| meta.is_dir) {
             found.extend(repositories(
                 &path,
@@ -110,7 +110,7 @@ impl Blobs for Store {
     }
 }
 
-/// A manifest that is attached to another: by its tag, or by its subject.
+/// A manifest that is attached to another: by its tag, or by its subject (subject, own digest).
 enum One {
     Tag(Tag),
     Referrer(Digest, Digest),
@@ -164,12 +164,12 @@ impl Loading<'_> {
         self.attached(&repository, left, &skipped)?;
         if self.draft.roots.is_empty() && !self.request.is_selective() {
             let name = self.name.clone();
-            self.leave_out(NoteKind::Leftover, &name, "it has no manifest with a tag");
+            self.leave_out(NoteKind::Leftover, &name, "it has no tagged manifest");
         }
         Ok(())
     }
 
-    /// Whether a tag is asked for; what is asked for by its digest has to be looked up.
+    /// Whether a tag is requested. Its link is read only if the request has a digest.
     fn takes(&self, repository: &Repository, tag: &Tag, called: &str) -> anyhow::Result<bool> {
         let digest = match self.request.one {
             Some(one) if one.contains('@') => link(&self.tag_link(tag))?,
@@ -187,7 +187,7 @@ impl Loading<'_> {
 
     fn tag(&mut self, repository: &Repository, tag: &Tag) -> anyhow::Result<()> {
         let called = format!("{}:{tag}", self.name);
-        // A tag outlives its manifest when that is deleted by its digest.
+        // Deleting a manifest by its digest does not delete its tags.
         let served = |digest: &Digest| {
             Ok::<_, anyhow::Error>(
                 link(&self.revision(digest))?.is_some() && self.store.blob(digest)?.is_some(),
@@ -213,7 +213,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// What is attached to something that comes along does so too: by a tag, or by its subject.
+    /// Adds what is attached to an added manifest, by a tag or by its subject.
     fn attached(
         &mut self,
         repository: &Repository,
@@ -232,7 +232,7 @@ impl Loading<'_> {
             let subject = peek(self.store, &digest)?.and_then(|manifest| manifest.subject);
             left.extend(subject.map(|to| (to, false, One::Referrer(to, digest))));
         }
-        // Each may be what the next is attached to.
+        // Each added manifest may be the subject of another.
         while let Some(next) = left
             .iter()
             .position(|(to, ..)| self.draft.has(to))
@@ -253,9 +253,9 @@ impl Loading<'_> {
         }
         if left_out > 0 && !self.request.is_selective() {
             let what = if left_out == 1 {
-                "1 manifest without a tag is left out: nothing refers to it".to_owned()
+                "1 untagged manifest is left out: nothing refers to it".to_owned()
             } else {
-                format!("{left_out} manifests without a tag are left out: nothing refers to them")
+                format!("{left_out} untagged manifests are left out: nothing refers to them")
             };
             let note = NoteKind::Leftover.note(format!("{}: {what}", escaped(&self.name)));
             self.draft.notes.push(note.about(&self.name));
@@ -292,7 +292,7 @@ impl Loading<'_> {
     }
 }
 
-/// The digest in a link; `None` when there is no link, or one that a running registry is writing.
+/// The digest in a `link` file; `None` if there is no file, or a running registry is just writing it.
 fn link(path: &Path) -> anyhow::Result<Option<Digest>> {
     let Some(content) = Content::file(path.to_path_buf())?.filter(|content| content.len() <= 80)
     else {

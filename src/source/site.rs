@@ -1,5 +1,5 @@
-//! A site of Stillage as a source: the OCI layout at its root, its names, and the v1 forms that
-//! came with its images. See [`crate::site_files::catalogue`] and [`crate::site`].
+//! `site:` a site as a source: the OCI layout at its root, its names, and the v1 images that came with the
+//! sources it was built from. See [`crate::site_files::catalogue`] and [`crate::site`].
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,6 @@ use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
-/// A site.
 pub const FORMAT: Format = Format {
     prefix: "site",
     about: "a site that stillage built",
@@ -118,7 +117,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// The manifests that were taken of a repository.
+    /// The digests of the manifests added so far for a repository.
     fn brought(&self, repository: &Repository) -> BTreeSet<Digest> {
         let draft = &self.draft;
         let roots = draft.roots.iter();
@@ -185,7 +184,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Whether a config of the site, or the place in the chain alone, gives the JSON.
+    /// Whether the JSON can be derived from its id and parent alone, or from a config of the site.
     fn is_derived(&self, id: V1Id, image: &V1File) -> anyhow::Result<bool> {
         if *image.json == *v1::dependency_json(id, image.parent) {
             return Ok(true);
@@ -197,8 +196,8 @@ impl Loading<'_> {
         Ok(v1::top_json(&config, id, image.parent).is_ok_and(|json| json == *image.json))
     }
 
-    /// What nothing vouches for must be derived, and its layer a blob of the site: it may be a link to
-    /// anything.
+    /// Without a checksum, the JSON must be derived and the layer a blob of the site: the layer file could be
+    /// a link to anything.
     fn check_known(&self, id: V1Id, image: &V1File) -> anyhow::Result<()> {
         if self.files.v1_checksum(id)?.is_none() {
             if !self.is_derived(id, image)? {
@@ -210,7 +209,7 @@ impl Loading<'_> {
             let digest = layer::keep(&image.layer, &mut std::io::sink(), false)?.digest;
             if self.files.blob(&digest)?.is_none() {
                 bail_invalid!(
-                    "the v1 image {id} of {} has no checksum, and its layer is no blob",
+                    "the v1 image {id} of {} has no checksum, and its layer is not a blob of the site",
                     self.draft.origin
                 );
             }

@@ -1,8 +1,7 @@
-//! An archive that can be read once only: a pipe, or a compressed file.
+//! An archive that can be read only once: a pipe, or a compressed file.
 //!
-//! Layers are compressed, or copied when they are compressed already, as they pass by; nothing else
-//! of them is kept, since a plain layer can be unpacked again from its compressed form. Small members
-//! stay in memory, up to a limit.
+//! Large members are compressed while they are read, or copied if they are compressed already. The plain form
+//! is not kept, since it can be unpacked again. Small members stay in memory, up to a limit.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -18,10 +17,9 @@ use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of,
 
 /// Members up to this many bytes stay in memory.
 const SMALL: u64 = 64 << 10;
-/// All of them together take no more.
+/// The limit for all of them together, in bytes.
 const SMALL_SUM: u64 = 64 << 20;
 
-/// Reads the members of an archive.
 pub(super) fn members(
     reader: impl Read,
     staging: &Staging,
@@ -34,7 +32,7 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
     if !is_tar_header(&start) {
-        bail_invalid!("it is no tar archive");
+        bail_invalid!("it is not a tar archive");
     }
     let budget = TarLimit::default();
     let reader = LimitedTar::new(io::Cursor::new(start).chain(reader), &budget);
@@ -61,7 +59,7 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
             })?;
         }
     }
-    // What follows the end of a tar is padding; but the end of a compressed one holds its checksum.
+    // Only padding follows the end of a tar, but reading it also checks the checksum of a compressed archive.
     budget.lift();
     let mut rest = archive.into_inner();
     members.is_cut = !rest.has_end();
@@ -69,7 +67,7 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
     Ok(members)
 }
 
-/// A tar ends early without an error where its stream does.
+/// Checks the length of a member: reading one reports no error if the stream ends early.
 fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
     if got != size {
         bail_invalid!("it is truncated in the member `{}`", escaped(name));
@@ -77,7 +75,7 @@ fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings a large member into staging.
+/// Compresses a large member into the staging folder, or copies it if it is compressed already.
 fn stage(
     entry: &mut impl Read,
     name: &str,
@@ -130,7 +128,7 @@ fn stage(
     ))
 }
 
-/// Unpacks an archive to a file without a name, for a dry run.
+/// Unpacks an archive to a nameless temporary file, for a dry run. Returns the file and its length in bytes.
 pub(super) fn unpack(
     mut reader: impl Read,
     staging: &Staging,
@@ -160,7 +158,6 @@ fn copy(reader: &mut impl Read, file: &mut fsx::NewFile) -> Result<u64, CopyErro
     }
 }
 
-/// Counts what is read.
 struct Counted<R> {
     reader: R,
     bytes: u64,

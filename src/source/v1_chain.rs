@@ -1,5 +1,5 @@
-//! Images from before Docker 1.10: v1 images by id, each with the one below it. Ids and JSON are
-//! the truth and are kept byte for byte; config and manifest are made.
+//! Images from before Docker 1.10: v1 images by id, each with its parent. Ids and JSON are kept byte for
+//! byte; config and manifest are made from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,34 +15,24 @@ use crate::spec::go_v1_image::History;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{ChainLink, V1Id};
 
-/// Where v1 images are stored.
 pub trait V1Store {
-    /// The JSON of an image.
-    ///
-    /// # Errors
-    /// When it is missing.
     fn json(&self, id: V1Id) -> anyhow::Result<Content>;
 
-    /// Adds the layer of an image: what v2 gets of it, and what v1 gets.
-    ///
-    /// # Errors
-    /// When it is missing or damaged.
+    /// Adds the layer of an image. Returns the job of the blob for v2 and of the layer for v1, in this order.
     fn add_layer(&self, draft: &mut Draft, id: V1Id, json: &[u8])
     -> anyhow::Result<(JobId, JobId)>;
 }
 
-/// The chains of a store, turned into a draft.
+/// Turns the chains of a store into a draft.
 pub struct V1Chains<'a> {
     store: &'a dyn V1Store,
     rules: &'a ImportOptions,
-    /// What was made of them.
     pub draft: Draft,
     images: BTreeMap<V1Id, (StoredV1, JobId)>,
     tops: BTreeMap<V1Id, ManifestId>,
 }
 
 impl<'a> V1Chains<'a> {
-    /// Begins a draft.
     pub fn new(store: &'a dyn V1Store, rules: &'a ImportOptions, draft: Draft) -> Self {
         Self {
             store,
@@ -53,10 +43,10 @@ impl<'a> V1Chains<'a> {
         }
     }
 
-    /// Adds the image with a top, and all below it.
+    /// Adds the image `top` with all its ancestors.
     ///
     /// # Errors
-    /// When an image is missing or damaged, or the parents form a cycle.
+    /// If an image is missing or damaged, or the parents form a cycle.
     pub fn add_root(
         &mut self,
         top: V1Id,
@@ -119,10 +109,6 @@ impl<'a> V1Chains<'a> {
         Ok(self.draft.manifests.len() - 1)
     }
 
-    /// The image below another, if there is one.
-    ///
-    /// # Errors
-    /// When the image is missing or damaged.
     pub fn parent(&mut self, id: V1Id) -> anyhow::Result<Option<V1Id>> {
         Ok(self.image(id)?.0.parent)
     }
@@ -133,18 +119,18 @@ impl<'a> V1Chains<'a> {
         }
         let content = self.store.json(id)?;
         let json = self.draft.read_json(&content)?;
-        let place = ChainLink::parse(&json)
+        let link = ChainLink::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         History::parse(&json)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
-        if place.id != id {
-            bail_invalid!("{} has the id {}", content.origin(), place.id);
+        if link.id != id {
+            bail_invalid!("{} has the id {}", content.origin(), link.id);
         }
         let (blob, layer) = self.store.add_layer(&mut self.draft, id, &json)?;
         let image = (
             StoredV1 {
                 json,
-                parent: place.parent,
+                parent: link.parent,
                 layer,
             },
             blob,

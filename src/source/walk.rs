@@ -1,7 +1,7 @@
-//! A folder of many sources: everything in it that holds images, whatever else lies there.
+//! A folder of many sources, searched for everything that holds images.
 //!
-//! Images that have no name get it from where they lie, as `skopeo sync` lays out what it copies:
-//! `quay.io/org/app:1.0/` is `org/app:1.0`. Symbolic links are not followed, nor is the site itself.
+//! Images without a name get one from their path, in the layout of `skopeo sync`: `quay.io/org/app:1.0/` is
+//! `org/app:1.0`. Symbolic links are not followed, and the site itself is skipped.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::source::Opened;
 use crate::source::archive::Archive;
 use crate::spec::name::{Reference, Tag};
 
-/// Reads all sources in a folder.
+/// Reads all sources below `root`, except the site in `output`.
 pub(super) fn load(
     root: &Path,
     output: &Path,
@@ -46,12 +46,12 @@ pub(super) fn load(
         } else if kind.is_file() && Archive::looks_like_one(path)? {
             Opened::new(path, staging, progress)?
         } else {
-            left_out.notes.push(no_image(path, &origin));
+            left_out.notes.push(not_an_image(path, &origin));
             continue;
         };
         match opened.format(None)? {
             Some(format) => {
-                // A path that is not a reference leaves it nameless.
+                // If the path is not a reference, the images stay nameless.
                 let path = path.strip_prefix(root)?.to_string_lossy();
                 let named = kind.is_dir().then(|| request.rules.reference(&path).ok());
                 let path_name = named.flatten();
@@ -77,12 +77,12 @@ pub(super) fn load(
     Ok(drafts)
 }
 
-/// A file that is no archive. One that is named like an archive was meant to be one: `docker save` that
-/// failed leaves an empty file, for example.
-fn no_image(path: &Path, origin: &str) -> Note {
+/// The note on a file that is not an archive. If it is named like one, this is a fault: `docker save`, for
+/// example, leaves an empty file when it fails.
+fn not_an_image(path: &Path, origin: &str) -> Note {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_named_so = ARCHIVES.iter().any(|ending| name.ends_with(ending));
-    if is_named_so {
+    let has_archive_name = ARCHIVES.iter().any(|ending| name.ends_with(ending));
+    if has_archive_name {
         NoteKind::Fault.note(format!("{origin} is left out: it is not an archive"))
     } else {
         NoteKind::Leftover.note(format!("{origin} is not an image"))
@@ -91,7 +91,7 @@ fn no_image(path: &Path, origin: &str) -> Note {
 
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
-/// Names what has no name by the path of its folder.
+/// Names nameless images after the path of their folder.
 fn name_by_path(drafts: &mut [Draft], reference: Option<&Reference>) {
     let Some(reference) = reference else {
         return;

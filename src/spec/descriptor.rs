@@ -8,59 +8,53 @@ use serde::{Deserialize, Serialize};
 use crate::error::escaped;
 use crate::spec::digest::Digest;
 
-/// A pointer to content, as in `descriptor.md`.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the content is.
     #[serde(default)]
     pub media_type: String,
-    /// Its digest.
     pub digest: Digest,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// The type of the artifact that a manifest is.
+    /// The type of the artifact, if the content is its manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// Free text by key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
-    /// The platform of an index's child.
+    /// Only set on the children of an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
 }
 
 impl Descriptor {
-    /// The annotation under `key`.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 }
 
-/// What a manifest runs on.
+/// The platform that an image runs on.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Platform {
-    /// CPU, in Go's names.
+    /// CPU, as a `GOARCH` value.
     #[serde(default)]
     pub architecture: String,
-    /// Operating system, in Go's names.
+    /// Operating system, as a `GOOS` value.
     #[serde(default)]
     pub os: String,
-    /// Variant of the CPU.
+    /// CPU variant, such as `v7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// Whether a platform is meant by this one; without a variant every variant is.
+    /// Whether this platform, used as a filter, includes `other`. Without a variant, all variants match.
     pub fn covers(&self, other: &Self) -> bool {
         self.os == other.os
             && self.architecture == other.architecture
             && (self.variant.is_none() || self.variant == other.variant)
     }
 
-    /// Whether it says that no machine runs it: attestations of buildkit are listed as
-    /// `unknown/unknown`.
+    /// Whether it is a placeholder: buildkit lists attestations as `unknown/unknown`.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" || self.architecture == "unknown"
     }
@@ -71,7 +65,7 @@ impl std::str::FromStr for Platform {
 
     /// `os/architecture[/variant]`.
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        // As Go has them; what is printed is then what was read.
+        // All of Go's names match. Nothing else is allowed, so that no part needs escaping when printed.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let is_word = |part: &&str| (1..=64).contains(&part.len()) && part.chars().all(plain);
         let parts: Vec<&str> = text.split('/').collect();
@@ -84,7 +78,7 @@ impl std::str::FromStr for Platform {
                 })
             }
             _ => anyhow::bail!(
-                "`{}` is no platform, such as `linux/amd64` or `linux/arm/v7`",
+                "`{}` is not a platform such as `linux/amd64` or `linux/arm/v7`",
                 escaped(text)
             ),
         }

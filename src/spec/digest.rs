@@ -1,7 +1,7 @@
 //! Content digests.
 //!
-//! Grammar (OCI image-spec, descriptor.md, "Digests"): `algorithm ":" encoded`. Only `sha256` with
-//! 64 lower-case hex digits is supported: it is the only one that every client of every era knows.
+//! Grammar (OCI image-spec, descriptor.md, "Digests"): `algorithm ":" encoded`. Only `sha256` with 64
+//! lower-case hex digits is supported, because it is the only algorithm that all clients, old and new, know.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,17 +16,13 @@ use crate::error::{escaped, invalid_input};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Parses 64 lower-case hex digits, as in the name of a blob's file.
-    ///
-    /// # Errors
-    /// When it is anything else.
+    /// Parses 64 lower-case hex digits, as in the file name of a blob.
     pub fn from_hex(hex: &str) -> anyhow::Result<Self> {
-        let invalid = || invalid_input(format!("`{}` is no sha256 in hex", escaped(hex)));
+        let invalid = || invalid_input(format!("`{}` is not a hex sha256 digest", escaped(hex)));
         let digits = hex.as_bytes();
         let mut out = [0; 32];
         if digits.len() != 64 {
@@ -64,14 +60,17 @@ impl FromStr for Digest {
                 "digest algorithm `{}` is not supported, only sha256 is",
                 escaped(algorithm)
             ))),
-            None => Err(invalid_input(format!("`{}` is no digest", escaped(text)))),
+            None => Err(invalid_input(format!(
+                "`{}` is not a digest",
+                escaped(text)
+            ))),
         }
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Sites have a hundred thousand of them in a list.
+        // Written in one piece for speed: lists of a site may have a hundred thousand digests.
         let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
         let mut text = String::with_capacity(71);
         text.push_str(PREFIX);
@@ -103,7 +102,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Computes a [`Digest`] and counts bytes while they pass.
+/// Computes the [`Digest`] of a stream and counts its bytes.
 #[derive(Clone, Default)]
 pub struct Hasher {
     state: Sha256,
@@ -111,13 +110,12 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.bytes += bytes.len() as u64;
     }
 
-    /// The digest of all bytes taken, and their number.
+    /// The digest and number of all bytes.
     pub fn finish(self) -> (Digest, u64) {
         (Digest(self.state.finalize().into()), self.bytes)
     }

@@ -1,9 +1,10 @@
-//! The JSON of a v1 image as Docker 20.10 writes it back from its structs.
+//! The JSON of a v1 image as Docker 20.10 marshals it from its structs.
 //!
-//! Docker does that for images that a Docker before 1.8.3 made, since those wrote fields that no
-//! other one knows: unknown fields go, missing ones get their zero values, and the order is that of
-//! the struct. Source: moby 20.10 `image/image.go` (`V1Image`), `api/types/container/config.go`
-//! (`Config`), `image/v1/imagev1.go` (`MakeConfigFromV1Config`), `api/types/versions/compare.go`.
+//! Docker does this for images made by Docker before 1.8.3, which wrote fields that other versions do not
+//! know. Unknown fields are dropped, missing ones get their zero values, and the order is that of the struct.
+//!
+//! Source: moby 20.10 `image/image.go` (`V1Image`), `api/types/container/config.go` (`Config`),
+//! `image/v1/imagev1.go` (`MakeConfigFromV1Config`), `api/types/versions/compare.go`.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use crate::bail_invalid;
 use crate::error::{escaped, invalid_input};
 use crate::spec::json::{RawObject, go_string};
 
-/// Whether Docker takes the JSON through its structs, which its `docker_version` decides.
+/// Whether Docker converts the JSON through its structs: if its `docker_version` is below 1.8.3.
 pub fn is_normalised(docker_version: Option<&str>) -> bool {
     let number = |text: &str| text.parse::<i64>().unwrap_or(0);
     let mut version = docker_version
@@ -23,11 +24,11 @@ pub fn is_normalised(docker_version: Option<&str>) -> bool {
     own < [1, 8, 3]
 }
 
-/// The top-level values of the image as Docker writes them, by key. Those that belong to v1 alone
-/// (`id`, `parent`, `Size`) are left out.
+/// The top-level values of the image as Docker writes them, by key, without the v1 fields `id`, `parent` and
+/// `Size`.
 ///
 /// # Errors
-/// When a field is of a type that Docker would not load.
+/// If Docker would not accept the type of a field.
 pub fn normalised(json: &[u8]) -> anyhow::Result<Vec<(&'static str, String)>> {
     let image = Fields::parse(
         json,
@@ -53,24 +54,21 @@ pub fn normalised(json: &[u8]) -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(values)
 }
 
-/// What `history` says of an image.
+/// An entry of a config's `history` (OCI image-spec `config.md`).
 #[derive(Debug)]
 pub struct History {
-    /// When it was made, as Go writes it.
+    /// RFC 3339, as Go writes it.
     pub created: String,
-    /// Who made it.
     pub author: Option<String>,
-    /// The command that made it.
     pub created_by: Option<String>,
-    /// What was said about it.
     pub comment: Option<String>,
 }
 
 impl History {
-    /// Reads it out of the JSON of a v1 image.
+    /// Reads the entry from the JSON of a v1 image.
     ///
     /// # Errors
-    /// When a field is of a type that Docker would not load.
+    /// If Docker would not accept the type of a field.
     pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
         let image = Fields::parse(json, &["created", "author", "comment", "container_config"])?;
         let command = image
@@ -85,7 +83,7 @@ impl History {
     }
 }
 
-/// The texts of an image that are left out when they are empty.
+/// The string fields of an image, which are omitted if empty.
 const TEXTS: &[&str] = &[
     "architecture",
     "author",
@@ -96,8 +94,7 @@ const TEXTS: &[&str] = &[
     "variant",
 ];
 
-/// The fields of a `container.Config` in the order of the struct; `?` marks those that are left out
-/// when they are empty.
+/// The fields of a `container.Config` in the order of the struct; `?` marks `omitempty`.
 const CONFIG: &[(&str, Kind)] = &[
     ("Hostname", Kind::Text),
     ("Domainname", Kind::Text),
@@ -140,14 +137,14 @@ enum Kind {
     Text,
     Flag,
     Number,
-    /// A number that may be missing.
+    /// A nullable number (`*int`).
     Pointer,
     List,
     /// A list, or one string (`strslice.StrSlice`).
     Words,
     /// A map of strings.
     Texts,
-    /// A map to nothing (`map[string]struct{}`).
+    /// A set of strings (`map[string]struct{}`).
     Set,
     Health,
 }
@@ -172,7 +169,7 @@ fn object(value: &Value, fields: &[(&str, Kind)]) -> anyhow::Result<String> {
 struct Fields<'a>(std::borrow::Cow<'a, Map<String, Value>>);
 
 impl<'a> Fields<'a> {
-    /// Reads the fields that are looked at; what else is there may be anything.
+    /// Parses the fields in `keys`. The values of other fields are not checked.
     fn parse(json: &[u8], keys: &[&str]) -> anyhow::Result<Self> {
         let mut map = Map::new();
         for (name, raw) in RawObject::parse(json)?.0 {
@@ -189,14 +186,13 @@ impl<'a> Fields<'a> {
         match value {
             Value::Object(map) => Ok(Self(std::borrow::Cow::Borrowed(map))),
             _ => bail_invalid!(
-                "no v1 image JSON: `{}` is no object",
+                "not the JSON of a v1 image: `{}` is not an object",
                 escaped(value.to_string())
             ),
         }
     }
 
-    /// The value of a field; Go takes a name in other case where the exact one is missing, and
-    /// `null` for nothing.
+    /// The value of a field. Like Go, accepts a name in different case and treats `null` as missing.
     fn get(&self, key: &str) -> Option<&Value> {
         let folded = || {
             self.0
@@ -246,7 +242,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The JSON of a field, and whether it is what Go calls empty.
+    /// The JSON of a field, and whether Go's `omitempty` would omit it.
     fn field(&self, key: &str, kind: Kind) -> anyhow::Result<(String, bool)> {
         Ok(match kind {
             Kind::Text => {
@@ -308,7 +304,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn mistyped(key: &str) -> anyhow::Error {
-    invalid_input(format!("`{key}` is of a type that Docker does not load"))
+    invalid_input(format!("`{key}` is of a type that Docker does not accept"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! JSON as raw text: values that pass through keep their bytes, and what is written follows
-//! Go's `encoding/json`, since Docker's ids are hashes of what Go wrote.
+//! JSON as raw text. Copied values keep their bytes, and everything written follows Go's `encoding/json`,
+//! because Docker's ids are hashes of Go's output.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::bail_invalid;
 
-/// A JSON object with its keys in order and each value's raw text.
+/// A JSON object: its keys in order, with the raw text of each value.
 #[derive(Debug, Default)]
 pub struct RawObject<'a>(pub Vec<(String, &'a RawValue)>);
 
@@ -32,7 +32,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     }
 }
 
-/// A key as Go reads it: half of a surrogate pair, which is no character, becomes U+FFFD.
+/// A key as Go reads it: a lone surrogate becomes U+FFFD.
 struct Key(String);
 
 impl<'de> Deserialize<'de> for Key {
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Key {
                 Ok(Key(text.into()))
             }
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key, E> {
-                // serde_json hands out a lone surrogate as the three bytes that would encode it.
+                // serde_json returns a lone surrogate as three bytes of invalid UTF-8, starting with 0xED.
                 let mut text = String::new();
                 for chunk in bytes.utf8_chunks() {
                     text.push_str(chunk.valid());
@@ -63,18 +63,14 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 impl<'a> RawObject<'a> {
-    /// Parses an object.
-    ///
-    /// # Errors
-    /// When the bytes are no JSON object.
     pub fn parse(bytes: &'a [u8]) -> anyhow::Result<Self> {
         match serde_json::from_slice(bytes) {
             Ok(object) => Ok(object),
-            Err(error) => bail_invalid!("no JSON object: {error}"),
+            Err(error) => bail_invalid!("not a JSON object: {error}"),
         }
     }
 
-    /// The raw text of the last value under `key`: where a key repeats, Go takes the last one.
+    /// The raw text of the value of `key`. If a key repeats, the last one wins, as in Go.
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.0
             .iter()
@@ -83,21 +79,21 @@ impl<'a> RawObject<'a> {
             .map(|(_, value)| value.get())
     }
 
-    /// The value under `key` as a string; `None` when it is missing or `null`.
+    /// The value of `key` as a string; `None` if it is missing or `null`.
     ///
     /// # Errors
-    /// When it is of another type.
+    /// If it is of another type.
     pub fn string(&self, key: &str) -> anyhow::Result<Option<String>> {
         self.get(key)
             .map_or(Ok(None), |raw| match serde_json::from_str(raw) {
                 Ok(text) => Ok(text),
-                Err(error) => bail_invalid!("`{key}` is no string: {error}"),
+                Err(error) => bail_invalid!("`{key}` is not a string: {error}"),
             })
     }
 }
 
-/// Writes an object as Go marshals a `map[string]json.RawMessage`: keys sorted (the last of equal
-/// ones wins), values compacted and escaped for HTML.
+/// Writes an object as Go marshals a `map[string]json.RawMessage`: keys sorted, values compacted and escaped
+/// for HTML. If a key repeats, the last one wins.
 pub fn go_map<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let sorted: std::collections::BTreeMap<&str, &str> = entries.into_iter().collect();
     let mut out = String::from("{");
@@ -113,8 +109,8 @@ pub fn go_map<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<
     out.into_bytes()
 }
 
-/// Appends raw JSON without the whitespace between tokens, with `<`, `>`, `&`, U+2028 and U+2029
-/// escaped (Go: `json.compact` with `escape` set). Everything else keeps its text.
+/// Appends raw JSON without whitespace between tokens, and with `<`, `>`, `&`, U+2028 and U+2029 escaped,
+/// like Go's `json.compact` with `escape` set. Everything else keeps its text.
 fn go_compact(out: &mut String, raw: &str) {
     let mut in_string = false;
     let mut escaped = false;
@@ -137,8 +133,7 @@ fn push_escaped_for_html(out: &mut String, c: char) {
     }
 }
 
-/// Appends a string literal as Go's encoder writes it (Go up to 1.21: `\b` and `\f` as `\u0008`
-/// and `\u000c`).
+/// Appends a string literal as Go up to 1.21 writes it, with `\b` and `\f` as `\u0008` and `\u000c`.
 pub fn go_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {

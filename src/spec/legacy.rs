@@ -1,8 +1,8 @@
-//! Configs for images from before Docker 1.10, whose only description is v1 JSON.
+//! Configs for images from before Docker 1.10, which are described by v1 JSON only.
 //!
-//! Source: what Docker 20.10 makes of such an archive when it loads it (`image/tarexport/load.go`
-//! `legacyLoadImage`, `image/v1/imagev1.go` `HistoryFromConfig`, `MakeConfigFromV1Config`): the
-//! top's JSON without what belongs to v1, plus `rootfs` and one `history` entry for each image.
+//! Source: Docker 20.10 loading such an archive (`image/tarexport/load.go` `legacyLoadImage`,
+//! `image/v1/imagev1.go` `HistoryFromConfig`, `MakeConfigFromV1Config`): the top image's JSON without the v1
+//! fields, plus `rootfs` and one `history` entry for each image.
 
 use crate::bail_invalid;
 use crate::error::{escaped, invalid_input};
@@ -10,15 +10,15 @@ use crate::spec::digest::Digest;
 use crate::spec::go_v1_image::{self, History};
 use crate::spec::json::{RawObject, go_map, go_string};
 
-/// Makes the config of a chain of v1 images.
+/// Generates the config of a chain of v1 images.
 ///
-/// `chain` holds each image's JSON, `diff_ids` the digest of its uncompressed layer, base first.
+/// `chain` holds the JSON of each image, `diff_ids` the digest of each uncompressed layer, both base first.
 ///
 /// # Errors
-/// When a JSON is not what Docker could load.
+/// If Docker could not load one of the images' JSON.
 pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result<Vec<u8>> {
     let Some(top) = chain.last().map(AsRef::as_ref) else {
-        bail_invalid!("an image without a chain")
+        bail_invalid!("the chain of v1 images is empty")
     };
     let object = RawObject::parse(top)?;
     let normalised = if go_v1_image::is_normalised(object.string("docker_version")?.as_deref()) {
@@ -57,7 +57,7 @@ pub fn config(chain: &[impl AsRef<[u8]>], diff_ids: &[Digest]) -> anyhow::Result
     ])))
 }
 
-/// Keys of v1 JSON that a config does not have.
+/// The keys of v1 JSON that do not belong in a config.
 const OF_V1: [&str; 8] = [
     "id",
     "parent",
@@ -93,15 +93,14 @@ fn history_entry(json: &[u8]) -> anyhow::Result<String> {
     Ok(entry)
 }
 
-/// A time as Go writes back what it read (RFC 3339, fraction without trailing zeros); the zero time
-/// where there is none.
+/// A time as Go reformats it: RFC 3339 without trailing zeros in the fraction. Go's zero time if missing.
 pub(super) fn go_time(text: Option<&str>) -> anyhow::Result<String> {
     let Some(text) = text else {
         return Ok("0001-01-01T00:00:00Z".into());
     };
     let invalid = || {
         invalid_input(format!(
-            "`created` is `{}`, no RFC 3339 time",
+            "`created` is not an RFC 3339 time: `{}`",
             escaped(text)
         ))
     };

@@ -1,4 +1,4 @@
-//! Manifests and indexes: bytes that are kept, and the few fields that are read.
+//! Manifests and indexes: their exact bytes, and the few fields in use.
 //!
 //! Sources: OCI image-spec `manifest.md`, `image-index.md`, `descriptor.md`; distribution
 //! `docs/spec/manifest-v2-2.md` and `manifest-v2-1.md`.
@@ -18,47 +18,42 @@ use crate::spec::media_type::{
     self, DOCKER_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_INDEX, OCI_MANIFEST,
 };
 
-/// The largest manifest, config or v1 JSON that is read, in bytes: what registries accept
-/// (distribution `registry/handlers`: 4 MiB).
+/// The size limit for a manifest, config or v1 JSON, in bytes. Registries accept manifests up to 4 MiB
+/// (distribution `registry/handlers`).
 pub const MAX_JSON: u64 = 4 << 20;
 
-/// Images with more layers are refused; no client takes more than some hundreds.
+/// Images with more layers are refused. Clients do not support more than a few hundred.
 pub const MAX_LAYERS: usize = 1024;
 
-/// What a manifest points to.
+/// The content that a manifest points to.
 #[derive(Clone, Debug)]
 pub enum ManifestKind {
     /// An image or artifact.
     Image {
-        /// The config.
         config: Descriptor,
-        /// The layers, base first.
+        /// Base first.
         layers: Vec<Descriptor>,
     },
     /// An index or manifest list.
     Index(Vec<Descriptor>),
-    /// A schema 1 manifest: its layers by digest, base last, with repeats.
+    /// A schema 1 manifest: the digests of its layers, base last, possibly repeated.
     Schema1(Vec<Digest>),
 }
 
-/// A manifest as it came, and what it says.
+/// A parsed manifest, with its exact bytes.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The exact bytes.
     pub bytes: Arc<[u8]>,
-    /// Their digest.
+    /// The digest that clients know it by; for signed schema 1 that of the payload, not of `bytes`.
     pub digest: Digest,
-    /// The type to serve them as.
     pub media_type: &'static str,
-    /// What it points to.
     pub kind: ManifestKind,
-    /// What it is attached to.
+    /// The manifest that it refers to (OCI image-spec `manifest.md`, `subject`).
     pub subject: Option<Digest>,
-    /// What artifact it is, by `referrers` of the distribution-spec: its `artifactType`, else the
-    /// type of its config.
+    /// The artifact type in a list of referrers: its `artifactType`, or the media type of its config if it
+    /// has none (OCI distribution-spec, "Listing Referrers").
     pub artifact_type: Option<String>,
-    /// Its annotations, only for what is attached to something or is no image: `referrers` shows
-    /// them.
+    /// The annotations for a list of referrers. Not kept for images without a subject.
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -85,15 +80,14 @@ struct FsLayer {
 }
 
 impl Manifest {
-    /// Reads a manifest. Its type is what it says itself, else what the structure is; `described`,
-    /// the type of the descriptor that led here, decides where a body without `mediaType` could be
-    /// of either family.
+    /// Parses a manifest. Its media type is its `mediaType`, or `described`, the media type in the descriptor
+    /// that points to it, or is derived from its fields. For schema 1 the fields always decide.
     ///
     /// # Errors
-    /// When it is no manifest, contradicts its descriptor, or is of an unsupported kind.
+    /// If it is not a manifest, does not match its media type, or is of an unsupported type.
     pub fn parse(bytes: Arc<[u8]>, described: Option<&str>) -> anyhow::Result<Self> {
         let fields: Fields = serde_json::from_slice(&bytes)
-            .map_err(|error| invalid_input(format!("no manifest: {error}")))?;
+            .map_err(|error| invalid_input(format!("not a manifest: {error}")))?;
         let media_type = fields.media_type(described)?;
         let digest = fields.digest(&bytes)?;
         let kind = match (
@@ -113,7 +107,7 @@ impl Manifest {
                 config,
                 layers: layers.unwrap_or_default(),
             },
-            _ => bail_invalid!("no manifest: neither an image nor an index"),
+            _ => bail_invalid!("not a manifest: neither an image nor an index"),
         };
         let artifact_type = fields.artifact_type.or_else(|| match &kind {
             ManifestKind::Image { config, .. } => Some(config.media_type.clone()),
@@ -144,7 +138,7 @@ impl Manifest {
         }
     }
 
-    /// The descriptor that `referrers` lists (OCI distribution-spec, "Listing Referrers").
+    /// The descriptor for a list of referrers (OCI distribution-spec, "Listing Referrers").
     pub fn referrer(&self) -> Descriptor {
         Descriptor {
             artifact_type: self.artifact_type.clone(),
@@ -162,8 +156,8 @@ impl Manifest {
         }
     }
 
-    /// Whether it is an image that can run: not an index, nor an artifact, which may come with the
-    /// config of an image too (cosign, in-toto) but has no file system in its layers.
+    /// Whether it is a runnable image, not an index or artifact. Artifacts may have an image config too
+    /// (cosign, in-toto), but their layers are not file systems.
     pub fn is_image(&self) -> bool {
         match &self.kind {
             ManifestKind::Image { config, layers } => {
@@ -176,8 +170,8 @@ impl Manifest {
         }
     }
 
-    /// The blobs that a registry must serve with it, the config first; layers that must not be
-    /// distributed are left out.
+    /// The blobs that a registry must serve with it, config first, without the layers that must not be
+    /// distributed.
     pub fn blobs(&self) -> Vec<Blob> {
         match &self.kind {
             ManifestKind::Index(_) => Vec::new(),
@@ -210,11 +204,10 @@ impl Manifest {
 /// A blob that a manifest points to.
 #[derive(Clone, Copy, Debug)]
 pub struct Blob {
-    /// Its digest.
     pub digest: Digest,
-    /// Its length in bytes, where the manifest says it.
+    /// Length in bytes; `None` in schema 1.
     pub size: Option<u64>,
-    /// How it is packed, for a layer; `None` for a config.
+    /// `None` for a config.
     pub kind: Option<LayerKind>,
 }
 
@@ -233,8 +226,7 @@ impl Fields {
         };
         let signed = self.signatures.is_some();
         let media_type = match said {
-            // Schema 1 says nothing of its type, and whatever led here may call it JSON or the
-            // other kind of schema 1.
+            // Schema 1 has no `mediaType`, and its descriptor may say JSON or the other schema 1 type.
             _ if self.fs_layers.is_some() && signed => DOCKER_SCHEMA1,
             _ if self.fs_layers.is_some() => DOCKER_SCHEMA1_UNSIGNED,
             Some(text) => known(text).ok_or_else(|| {
@@ -254,14 +246,14 @@ impl Fields {
             _ => self.config.is_some(),
         };
         if !fits {
-            bail_invalid!("a manifest of type `{media_type}` lacks its content");
+            bail_invalid!("required fields of a manifest of type `{media_type}` are missing");
         }
         Ok(media_type)
     }
 
-    /// The digest that clients know a manifest by. A signed schema 1 manifest is known by its
-    /// payload, the bytes without the signatures: the start of the file, as long as the first
-    /// signature says, and the end that it holds (libtrust `jsonsign.go`, `ParsePrettySignature`).
+    /// The digest that clients know the manifest by. For signed schema 1 it is the digest of the payload,
+    /// which excludes the signatures: the first `formatLength` bytes, followed by `formatTail`, both from the
+    /// first signature (libtrust `jsonsign.go`, `ParsePrettySignature`).
     fn digest(&self, bytes: &[u8]) -> anyhow::Result<Digest> {
         let Some(signature) = self
             .signatures

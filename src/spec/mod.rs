@@ -1,4 +1,4 @@
-//! The rules of the specifications, without any IO: digests, names, manifests, v1 image JSON.
+//! The rules of the specifications: digests, names, manifests, v1 image JSON. No IO.
 
 pub mod descriptor;
 pub mod digest;

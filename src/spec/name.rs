@@ -1,15 +1,15 @@
 //! Names of repositories and tags.
 //!
-//! Grammar (distribution `reference/regexp.go`, the one of every client since Docker 1.6):
+//! Grammar (distribution `reference/regexp.go`, used by all clients since Docker 1.6):
 //! ```text
 //! repository = component ("/" component)*          at most 255 characters
 //! component  = [a-z0-9]+ (("." | "_" | "__" | "-"+) [a-z0-9]+)*
 //! tag        = [A-Za-z0-9_] [A-Za-z0-9_.-]{0,127}
 //! reference  = [host "/"] repository [":" tag] ["@" digest]
 //! ```
-//! In a source, a first component with a `.` or `:`, or `localhost`, is a host and is dropped; a
-//! name that the user gives is taken as it is. `library/x` and `x` are one repository: the default
-//! namespace is `library` (Docker Registry API v1).
+//! In a source, a first component that contains `.` or `:`, or is `localhost`, is a host and is dropped.
+//! Names given by the user are used unchanged. `library/x` and `x` are the same repository: `library` is the
+//! default namespace (Docker Registry API v1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,10 +21,10 @@ use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::spec::digest::Digest;
 
-/// The longest name of a repository that clients take.
+/// The maximum length of a repository name.
 const MAX_NAME: usize = 255;
 
-/// A repository's name, without host and without the default namespace.
+/// A repository name, without host and default namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Repository(Arc<str>);
 
@@ -33,26 +33,24 @@ impl FromStr for Repository {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         if text.is_empty() || text.len() > MAX_NAME || !text.split('/').all(is_component) {
-            bail_invalid!("`{}` is no repository name", escaped(text));
+            bail_invalid!("`{}` is not a repository name", escaped(text));
         }
         if short(text) == "index.html" {
             return Err(invalid_input(
-                "the repository `index.html` would lie in the way of `v2/index.html`",
+                "the repository `index.html` conflicts with the file `v2/index.html`",
             ))
-            .hint("give it another name with `SOURCE=NAME`");
+            .hint("rename it with `SOURCE=NAME`");
         }
         Ok(Self(short(text).into()))
     }
 }
 
 impl Repository {
-    /// The short name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The names under which clients ask for it: `x` is also asked for as `library/x`, unless that is
-    /// longer than a name can be.
+    /// The names that clients use for it: `x`, and also `library/x` unless that is too long.
     pub fn aliases(&self) -> Vec<String> {
         let mut names = vec![self.0.to_string()];
         let full = self.with_namespace();
@@ -62,8 +60,8 @@ impl Repository {
         names
     }
 
-    /// Whether Docker up to 1.4.1 takes the name: one namespace of 4 to 30 characters without dots
-    /// and dashes, or none (Docker 1.4.1 `registry/registry.go`, `validateRepositoryName`).
+    /// Whether Docker up to 1.4.1 accepts the name: it has no namespace, or one of 4 to 30 characters without
+    /// dots and dashes (Docker 1.4.1 `registry/registry.go`, `validateRepositoryName`).
     pub fn is_known_to_docker_1(&self) -> bool {
         match self.0.split_once('/') {
             None => true,
@@ -76,7 +74,7 @@ impl Repository {
         }
     }
 
-    /// The name with its namespace, `library/x` for `x`.
+    /// The name with its namespace: `library/x` for `x`.
     pub fn with_namespace(&self) -> String {
         if self.0.contains('/') {
             self.0.to_string()
@@ -132,7 +130,6 @@ fn is_component(text: &str) -> bool {
     }
 }
 
-/// A tag.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Tag(Arc<str>);
 
@@ -145,11 +142,11 @@ impl FromStr for Tag {
             && text.starts_with(word)
             && text.chars().all(|c| word(c) || c == '.' || c == '-');
         if !legal {
-            bail_invalid!("`{}` is no tag", escaped(text));
+            bail_invalid!("`{}` is not a tag", escaped(text));
         }
         if matches!(text, "index.html" | "index.json") {
             return Err(invalid_input(format!(
-                "the tag `{text}` is the name of a file that lists tags"
+                "the tag `{text}` conflicts with the file that lists the tags"
             )))
             .hint("give the image another tag");
         }
@@ -158,24 +155,23 @@ impl FromStr for Tag {
 }
 
 impl Tag {
-    /// The tag that is meant where none is given.
+    /// The default tag.
     pub fn latest() -> Self {
         Self("latest".into())
     }
 
-    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What it is attached to, if cosign made it to attach something (`sha256-<hex>.sig` and
-    /// others), or it is the fallback for the referrers API (OCI distribution-spec: `sha256-<hex>`).
+    /// The digest in a tag by which cosign attaches something (`sha256-<hex>.sig` and others), or in the
+    /// fallback tag of the referrers API (OCI distribution-spec: `sha256-<hex>`).
     pub fn attached_to(&self) -> Option<Digest> {
         let rest = self.0.strip_prefix("sha256-")?;
         Digest::from_hex(rest.split_once('.').map_or(rest, |(hex, _)| hex)).ok()
     }
 
-    /// The tag under which cosign attaches something of a kind, `sig`, `att` or `sbom`.
+    /// The tag by which cosign attaches something to `to`; `kind` is `sig`, `att` or `sbom`.
     pub fn attaching(to: &Digest, kind: &str) -> Self {
         Self(format!("sha256-{}.{kind}", to.hex()).into())
     }
@@ -187,14 +183,11 @@ impl fmt::Display for Tag {
     }
 }
 
-/// What a source calls an image: a repository, and what it says beside it.
+/// A reference to an image: a repository with a tag, a digest, both or neither.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reference {
-    /// The repository.
     pub repository: Repository,
-    /// The tag, if it names one.
     pub tag: Option<Tag>,
-    /// The digest, if it names one.
     pub digest: Option<Digest>,
 }
 
@@ -223,10 +216,7 @@ impl FromStr for Reference {
 }
 
 impl Reference {
-    /// A reference as a source has it, without its host.
-    ///
-    /// # Errors
-    /// When the rest is no reference.
+    /// Parses a reference from a source and drops its host.
     pub fn without_host(text: &str) -> anyhow::Result<Self> {
         match text.split_once('/') {
             Some((host, rest)) if is_host(host) => rest.parse(),
@@ -234,10 +224,7 @@ impl Reference {
         }
     }
 
-    /// A reference as a source has it, with its host but without the port, which no name can have.
-    ///
-    /// # Errors
-    /// When the rest is no reference.
+    /// Parses a reference from a source and keeps its host, but not the port, which is not allowed in a name.
     pub fn with_host(text: &str) -> anyhow::Result<Self> {
         match text.split_once('/') {
             Some((host, rest)) if is_host(host) => {
@@ -249,7 +236,7 @@ impl Reference {
     }
 }
 
-/// A host has a dot or a port, or is `localhost` (distribution `reference/normalize.go`).
+/// A host contains a dot, has a port, or is `localhost` (distribution `reference/normalize.go`).
 fn is_host(text: &str) -> bool {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !name.ends_with(':') => (name, Some(port)),
@@ -268,16 +255,11 @@ fn is_host(text: &str) -> bool {
         && (name.contains('.') || port.is_some() || name == "localhost")
 }
 
-/// The names that a repository's own files have, which no other repository may claim.
+/// The names of the files and folders of a repository.
 const RESERVED: [&str; 5] = ["images", "tags", "manifests", "blobs", "referrers"];
 
-/// Refuses repositories of which one's folder would lie where another's files are, such as `a`
-/// and `a/tags/b`.
-///
-/// `place` says where a repository comes from, as ` in ..`, or nothing.
-///
-/// # Errors
-/// Names both.
+/// Refuses repositories whose folder would be inside another's files, such as `a/tags/b` next to `a`. `place`
+/// returns the origin of a repository for the message, such as ` in ..`, or an empty string.
 pub fn check_shadowing<'a>(
     repositories: impl Iterator<Item = &'a Repository> + Clone,
     place: impl Fn(&Repository) -> String,
@@ -292,11 +274,11 @@ pub fn check_shadowing<'a>(
                 if RESERVED.contains(&component) && names.contains(&name[..at]) {
                     let other: Repository = name[..at].parse()?;
                     return Err(invalid_input(format!(
-                        "the repository `{repository}`{} would lie in the files of `{other}`{}",
+                        "the repository `{repository}`{} conflicts with the files of `{other}`{}",
                         place(repository),
                         place(&other)
                     )))
-                    .hint("give one of them another name with `SOURCE=NAME`");
+                    .hint("rename one of them with `SOURCE=NAME`");
                 }
             }
         }

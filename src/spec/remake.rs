@@ -1,5 +1,5 @@
-//! Manifests that are made: for images of archives that have none, and anew where plain layers were
-//! compressed.
+//! Generated manifests: for images from archives without manifests, and for images whose uncompressed layers
+//! were compressed.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,21 @@ use crate::spec::media_type::{
     OCI_LAYER_ZSTD, OCI_MANIFEST,
 };
 
-/// The annotation with which buildkit says what a child of an index is about.
+/// The annotation by which buildkit links an attestation in an index to its image.
 pub const REFERENCE: &str = "vnd.docker.reference.digest";
 
-/// A blob of a made manifest.
+/// A blob of a generated manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct MadeBlob {
-    /// Its digest.
     pub digest: Digest,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// Whether it is packed with zstd rather than gzip.
+    /// Whether it is compressed with zstd rather than gzip.
     pub zstd: bool,
 }
 
-/// A compact Docker schema 2 manifest with the fields in the order of Docker, which 1.10 reads. An
-/// image with zstd layers, which schema 2 does not know, gets an OCI manifest.
+/// A compact Docker schema 2 manifest, with the fields in Docker's order, which Docker 1.10 can read. An
+/// image with zstd layers gets an OCI manifest, because schema 2 has no zstd.
 pub fn manifest(config: MadeBlob, layers: &[MadeBlob]) -> Vec<u8> {
     let docker = !layers.iter().any(|layer| layer.zstd);
     let (own, config_type) = if docker {
@@ -59,10 +58,10 @@ pub fn manifest(config: MadeBlob, layers: &[MadeBlob]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A manifest with the descriptors of some of its layers replaced; all else keeps its text.
+/// Replaces the descriptors of some layers in a manifest. All other values keep their text.
 ///
 /// # Errors
-/// When the manifest has no list of layers.
+/// If the manifest has no list of layers.
 pub fn with_layers(
     manifest: &[u8],
     replaced: &BTreeMap<Digest, MadeBlob>,
@@ -81,11 +80,11 @@ pub fn with_layers(
     })
 }
 
-/// An index with the descriptors of some of its children replaced. What buildkit attached to a
-/// child follows it: its descriptor names the child in `vnd.docker.reference.digest`.
+/// Replaces the descriptors of some children in an index, also in the [`REFERENCE`] annotations of buildkit's
+/// attestations.
 ///
 /// # Errors
-/// When the index has no list of manifests.
+/// If the index has no list of manifests.
 pub fn with_children(
     index: &[u8],
     replaced: &BTreeMap<Digest, (Digest, u64)>,
@@ -133,7 +132,7 @@ fn edit_list(
         .get(key)
         .ok_or_else(|| invalid_input(format!("`{key}` is missing")))?;
     let list: Vec<&RawValue> = serde_json::from_str(list)
-        .map_err(|error| invalid_input(format!("`{key}` is no list: {error}")))?;
+        .map_err(|error| invalid_input(format!("`{key}` is not a list: {error}")))?;
     let edited: Vec<Box<RawValue>> = list
         .iter()
         .map(|raw| {
@@ -145,7 +144,7 @@ fn edit_list(
     Ok(replace(&object, &edits)?.get().as_bytes().to_vec())
 }
 
-/// The object with some values replaced, in its own order.
+/// Replaces some values of an object; the keys keep their order.
 fn replace(
     object: &RawObject<'_>,
     edits: &[(&str, Box<RawValue>)],

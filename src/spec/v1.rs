@@ -1,9 +1,8 @@
-//! v1 images: their ids, and the JSON that `docker push` to a v1 registry gave to images that
-//! have none of their own.
+//! v1 images: their ids, and the JSON that `docker push` to a v1 registry generates for newer images.
 //!
-//! Source: Docker 1.10 to 18.09, `distribution/push_v1.go` (`newV1TopImage`,
-//! `newV1DependencyImage`) and `image/v1/imagev1.go` (`MakeV1ConfigFromConfig`): one v1 image for
-//! each diff ID, the history plays no part.
+//! Source: Docker 1.10 to 18.09, `distribution/push_v1.go` (`newV1TopImage`, `newV1DependencyImage`) and
+//! `image/v1/imagev1.go` (`MakeV1ConfigFromConfig`). There is one v1 image for each diff ID; the history is
+//! not used.
 //! ```text
 //! layers below the top   id = hex(chain ID)        json = {"id":..,"parent":..}
 //! top                    id = hex(config digest)   json = the config without rootfs and history
@@ -25,7 +24,7 @@ use crate::spec::json::{RawObject, go_map};
 pub struct V1Id(Digest);
 
 impl V1Id {
-    /// The digest of the config, for an id that derives from one.
+    /// The id as a digest. For the top image of a [`chain`] this is the config digest.
     pub fn digest(&self) -> Digest {
         self.0
     }
@@ -37,7 +36,7 @@ impl FromStr for V1Id {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match Digest::from_hex(text) {
             Ok(digest) => Ok(Self(digest)),
-            Err(_) => bail_invalid!("`{}` is no v1 image id", escaped(text)),
+            Err(_) => bail_invalid!("`{}` is not a v1 image id", escaped(text)),
         }
     }
 }
@@ -54,32 +53,27 @@ impl fmt::Debug for V1Id {
     }
 }
 
-/// What is read of an image config (OCI image-spec `config.md`).
+/// The fields of an image config in use (OCI image-spec `config.md`).
 #[derive(Debug)]
 pub struct Config {
     /// The digests of the uncompressed layers, base first.
     pub diff_ids: Vec<Digest>,
-    /// What it runs on.
     pub platform: Platform,
 }
 
 impl Config {
-    /// Reads a config.
-    ///
-    /// # Errors
-    /// When it is no image config.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct RootFs {
             diff_ids: Option<Vec<Digest>>,
         }
         let object = RawObject::parse(bytes)
-            .map_err(|error| invalid_input(format!("no image config: {error}")))?;
+            .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
         let Some(rootfs) = object.get("rootfs") else {
-            bail_invalid!("no image config: `rootfs` is missing")
+            bail_invalid!("not an image config: `rootfs` is missing")
         };
         let rootfs: RootFs = serde_json::from_str(rootfs)
-            .map_err(|error| invalid_input(format!("no image config: {error}")))?;
+            .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
         let platform = Platform {
             architecture: object.string("architecture")?.unwrap_or_default(),
             os: object.string("os")?.unwrap_or_default(),
@@ -92,9 +86,8 @@ impl Config {
     }
 }
 
-/// The ids of an image's v1 chain, base first; the last one is the top.
-///
-/// An image without layers has one v1 image, whose layer is empty.
+/// The ids of an image's v1 chain, base first and top last. An image without layers has one v1 image, whose
+/// layer is empty.
 pub fn chain(config: Digest, diff_ids: &[Digest]) -> Vec<V1Id> {
     let mut ids = Vec::with_capacity(diff_ids.len().max(1));
     let mut chain_id: Option<Digest> = None;
@@ -107,7 +100,7 @@ pub fn chain(config: Digest, diff_ids: &[Digest]) -> Vec<V1Id> {
     ids
 }
 
-/// OCI image-spec `config.md`, "Layer `ChainID`".
+/// See OCI image-spec `config.md`, "Layer `ChainID`".
 fn chain_id_of(below: Digest, diff_id: Digest) -> Digest {
     Digest::of(format!("{below} {diff_id}").as_bytes())
 }
@@ -118,14 +111,11 @@ pub fn dependency_json(id: V1Id, parent: Option<V1Id>) -> Vec<u8> {
     format!("{{\"id\":\"{id}\"{parent}}}").into_bytes()
 }
 
-/// The JSON of the top v1 image: the config without what v1 does not know, every other value as
-/// raw text.
+/// The JSON of the top v1 image: the config without the fields that v1 does not know. All other values keep
+/// their text.
 ///
-/// A `parent` that the config brings along is dropped: it is not in the ancestry, and Docker 1.x
-/// fails on a parent that it cannot get.
-///
-/// # Errors
-/// When the config is no JSON object.
+/// A `parent` in the config is dropped: it is not in the ancestry, and Docker 1.x fails if it cannot pull a
+/// parent.
 pub fn top_json(config: &[u8], id: V1Id, parent: Option<V1Id>) -> anyhow::Result<Vec<u8>> {
     let object = RawObject::parse(config)?;
     let id = format!("\"{id}\"");
@@ -148,14 +138,14 @@ pub fn top_json(config: &[u8], id: V1Id, parent: Option<V1Id>) -> anyhow::Result
     Ok(go_map(kept.chain(own)))
 }
 
-/// The array of an `ancestry` file: the image itself first, the base last.
+/// The content of an `ancestry` file: an array of `ids`, the image itself first and the base last.
 pub fn ancestry_json(ids: &[V1Id]) -> Vec<u8> {
     let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     format!("[{}]", quoted.join(",")).into_bytes()
 }
 
-/// The `checksum` file: `sha256(json + "\n" + layer)`, as the Python docker-registry computes it
-/// (`checksums.py`, `compute_simple`). The layer is passed to the hasher that this returns.
+/// Starts the v1 checksum `sha256(json + "\n" + layer)`; the caller passes the layer to the returned hasher.
+/// Source: docker-registry (Python), `checksums.py`, `compute_simple`.
 pub fn checksum(json: &[u8]) -> Hasher {
     let mut hasher = Hasher::default();
     hasher.update(json);
@@ -163,20 +153,16 @@ pub fn checksum(json: &[u8]) -> Hasher {
     hasher
 }
 
-/// What the JSON of a v1 image says of its place in a chain.
+/// The position of a v1 image in its chain, read from its JSON.
 #[derive(Debug, PartialEq)]
 pub struct ChainLink {
-    /// The image.
     pub id: V1Id,
     /// The image below it.
     pub parent: Option<V1Id>,
 }
 
 impl ChainLink {
-    /// Reads the JSON of a v1 image.
-    ///
-    /// # Errors
-    /// When it is no object, or `id` or `parent` are no ids.
+    /// Reads the JSON of a v1 image. An empty `parent` counts as none.
     pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
         let object = RawObject::parse(json)?;
         let id = object
@@ -198,7 +184,6 @@ mod tests {
         Digest::from_hex(&String::from(byte).repeat(64)).unwrap()
     }
 
-    /// The chain ID of two layers, computed with `printf '%s %s' .. | sha256sum`.
     #[test]
     fn ids_are_chain_ids_and_the_config_digest() {
         let ids = chain(digest('c'), &[digest('a'), digest('b'), digest('d')]);

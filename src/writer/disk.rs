@@ -1,5 +1,5 @@
-//! The one way in which the files of a site change. In a dry run nothing does: its disk has nowhere to keep
-//! what is new, and leaves the rest as it is.
+//! All changes to the files of a site go through [`Disk`]. In a dry run it has no staging folder and ignores
+//! all changes.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -10,23 +10,19 @@ use crate::fsx;
 use crate::import::staging::Staging;
 use crate::writer::PRIVATE;
 
-/// The folder of a site, to be changed.
+/// The folder of a site, opened for writing or for a dry run.
 #[derive(Debug)]
 pub struct Disk {
     root: PathBuf,
-    /// Where new files are until they get their names.
+    /// Holds new files until they get their names.
     pub staging: Staging,
-    /// The folders that were made for it: the private one, and the site's own.
+    /// Those of the private folder and the root that did not exist before.
     fresh: Vec<PathBuf>,
     _lock: Option<File>,
 }
 
 impl Disk {
-    /// Makes the folder if need be and takes its lock. With `link` files of sources may be linked into staging.
-    /// Before waiting for another writer `on_contention` is called, which may refuse to.
-    ///
-    /// # Errors
-    /// When the folder cannot be written, or what `on_contention` says.
+    /// Creates the folder if it does not exist and takes its lock; see [`crate::writer::Site::open`].
     pub(super) fn open(
         root: &Path,
         link: bool,
@@ -47,7 +43,7 @@ impl Disk {
         })
     }
 
-    /// A disk that never changes, which needs no lock: for a dry run.
+    /// A disk for a dry run, which ignores all changes and needs no lock.
     pub(super) fn unchanging(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
@@ -57,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// Makes a change, unless nothing is to change.
+    /// Makes a change, unless this is a dry run.
     fn change(&self, change: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         match self.staging.path() {
             Some(_) => change(),
@@ -65,23 +61,23 @@ impl Disk {
         }
     }
 
-    /// Makes the folder that a file is to lie in.
+    /// Creates the parent folders of a file.
     pub(super) fn make_folder_of(&self, path: &Path) -> anyhow::Result<()> {
         let folder = path.parent().unwrap_or(&self.root);
         self.change(|| fsx::create_dirs(folder))
     }
 
-    /// Gives a staged file its name, in place of what has that name.
+    /// Renames a staged file, replacing any file at `path`.
     pub(super) fn rename(&self, staged: &Path, path: &Path) -> anyhow::Result<()> {
         self.change(|| fsx::rename(staged, path))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     pub(super) fn remove(&self, path: &Path) -> anyhow::Result<()> {
         self.change(|| fsx::remove(path))
     }
 
-    /// Removes a folder, and those above it, as long as nothing is in them.
+    /// Removes a folder and the folders above it, up to the first that is not empty.
     pub(super) fn remove_empty(&self, folder: &Path) -> anyhow::Result<()> {
         let inside = |folder: &&Path| folder.starts_with(&self.root) && *folder != self.root;
         self.change(|| {
@@ -94,7 +90,7 @@ impl Disk {
         })
     }
 
-    /// Removes a folder in which there is nothing but folders, and all such below it.
+    /// Removes all empty folders below a folder, and the folder itself if it is empty then.
     pub(super) fn remove_empty_below(&self, folder: &Path) -> anyhow::Result<()> {
         self.change(|| {
             fsx::remove_empty_below(folder)?;
@@ -107,7 +103,7 @@ impl Disk {
         self.change(|| fsx::sync_one(path))
     }
 
-    /// Makes all that was written durable.
+    /// Makes everything written so far durable.
     pub(super) fn sync_all(&self) -> anyhow::Result<()> {
         self.change(|| fsx::sync(&self.root))
     }
@@ -117,8 +113,7 @@ impl Disk {
     }
 }
 
-/// What lies in staging is of no use to the next run, whatever became of this one. A first run that
-/// came to nothing leaves nothing.
+/// Removes staging, since no later run can use it. A first run that wrote nothing removes its folders too.
 impl Drop for Disk {
     fn drop(&mut self) {
         let Some(staging) = self.staging.path() else {
@@ -135,7 +130,7 @@ impl Drop for Disk {
     }
 }
 
-/// Says what to do where a site cannot be written at all.
+/// Adds a hint to errors about a site that is not writable.
 fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
     let is_refused = |error: &anyhow::Error| {
         let kind = error

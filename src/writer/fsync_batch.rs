@@ -1,4 +1,4 @@
-//! What a run has written and not made durable yet.
+//! Collects what a run has written but not made durable yet.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,39 +7,37 @@ use rayon::prelude::*;
 
 use crate::writer::disk::Disk;
 
-/// Up to so many files and folders are made durable one by one. More cost less by one call for the whole file
-/// system, which waits for what other programs have written there as well: for an archive that was saved just
-/// now, say.
+/// The number of files and folders up to which each is synced by itself. For more, one `syncfs` is faster,
+/// although it also waits for what other programs have written to the file system.
 const FEW: usize = 128;
 
-/// Files and folders that may be in memory only.
+/// Files and folders that may not be on disk yet.
 pub(super) struct FsyncBatch<'a> {
     disk: &'a Disk,
     paths: BTreeSet<PathBuf>,
 }
 
 impl<'a> FsyncBatch<'a> {
-    /// Nothing yet.
     pub(super) fn new(disk: &'a Disk) -> Self {
         let paths = BTreeSet::new();
         Self { disk, paths }
     }
 
-    /// A file was written.
+    /// Adds a file whose content was written.
     pub(super) fn file(&mut self, path: &Path) {
-        // One more than a few says that they are many.
+        // One more than `FEW` is enough to know that there are many.
         if self.paths.len() <= FEW {
             self.paths.insert(path.to_owned());
         }
     }
 
-    /// A file was written under its name.
+    /// Adds a file that was written under its final name.
     pub(super) fn named(&mut self, path: &Path) {
         self.file(path);
         self.name(path);
     }
 
-    /// A file got or lost its name, and the folders that lead there may be new.
+    /// Adds the folders above a file that got or lost its name: they may be new too.
     pub(super) fn name(&mut self, path: &Path) {
         if self.paths.len() > FEW {
             return;
@@ -51,10 +49,7 @@ impl<'a> FsyncBatch<'a> {
         }
     }
 
-    /// Makes all of it durable.
-    ///
-    /// # Errors
-    /// When the system cannot.
+    /// Makes everything added durable, and empties the batch.
     pub(super) fn sync(&mut self) -> anyhow::Result<()> {
         let paths = std::mem::take(&mut self.paths);
         if paths.len() > FEW {

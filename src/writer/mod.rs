@@ -1,14 +1,14 @@
-//! Writing a site: it is opened under its lock, and brought to a plan by [`write`](mod@write).
+//! Opens a site under its lock, and writes a plan to it with [`write`](mod@write).
 //! ```text
 //! SITE/...            see crate::plan
-//! SITE/.stillage/     never served; may be deleted while nothing runs
-//!   lock              flock of the one writer; the file stays
-//!   staging/          content on its way in; left behind only by a run that died
-//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|incomplete_for_v1>, what was learnt of layers
-//!   sources           <key> <blob>, which layers came of which files: see sources.rs
-//!   pending           the repositories whose pointers a run was about to change
-//!   catalogue         what the file system says of the index.json that a run left: see Site::is_own
-//!   unused            <seconds since 1970> <path>, since when content has been unused: see crate::ops::prune
+//! SITE/.stillage/     never served; may be deleted while no run is active
+//!   lock              locked with flock by the writer; the file stays
+//!   staging/          new files before they get their names; left behind only by a killed run
+//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what is known of layers
+//!   sources           <key> <blob>, which layer came from which file: see source_cache.rs
+//!   pending           the repositories whose tags and lists a run was about to change
+//!   catalogue         inode, length and time of index.json after the last run: see Site::is_own
+//!   unused            <seconds since 1970> <path>, when content was found unused: see crate::ops::prune
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,41 +37,40 @@ pub mod write;
 /// A site opened for writing, or for a dry run.
 #[derive(Debug)]
 pub struct Site {
-    /// Its files.
     pub files: SiteFiles,
-    /// How they change.
+    /// The only way to change `files`.
     pub disk: Disk,
-    /// Repositories that an earlier run may have left half changed.
+    /// Repositories that an earlier run may have left partly changed.
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
-    /// Layers by the key of the content that they came of.
+    /// Layer digests by the key of the content that they came from.
     sources: BTreeMap<Digest, Digest>,
+    /// Layers compressed here, by diff ID.
     compressed_here: BTreeMap<Digest, Digest>,
     is_own: bool,
 }
 
-/// What was learnt of a layer.
+/// A line of `.stillage/layers`.
 #[derive(Clone, Copy, Debug)]
 struct Layer {
     size: u64,
     tar: Tar,
-    /// Whether it was compressed here.
     compressed_here: bool,
 }
 
 const PRIVATE: &str = ".stillage";
 const PENDING: &str = "pending";
 const CATALOGUE: &str = "catalogue";
-/// The longest private file that is read, in bytes.
+/// The maximum length of a private file, in bytes.
 const MAX_PRIVATE: u64 = 1 << 30;
 
 impl Site {
-    /// Opens a site, created if need be, and takes its lock; a dry run changes nothing and needs
-    /// no lock. With `link` files of sources may be linked into staging. Before waiting for another
-    /// writer `on_contention` is called, which may refuse to.
+    /// Opens a site, creating it if it does not exist, and takes its lock. A dry run changes nothing and
+    /// needs no lock. With `link`, source files may be hard-linked into staging. `on_contention` is called
+    /// before waiting for another writer; its error ends the call.
     ///
     /// # Errors
-    /// When there is something else at the path, it cannot be written, or what `on_contention` says.
+    /// When there is something else at the path, or it cannot be written.
     pub fn open(
         root: &Path,
         apis: Apis,
@@ -123,10 +122,7 @@ impl Site {
         ))
     }
 
-    /// Remembers what was learnt of layers, for the next run.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Records what is known of layers, for the next run.
     pub fn remember<'a>(&mut self, stored: impl Iterator<Item = &'a Stored>) -> anyhow::Result<()> {
         let before = self.layers.len();
         for stored in stored {
@@ -167,22 +163,19 @@ impl Site {
         self.replace_private("layers", text.as_bytes())
     }
 
-    /// Whether the last run here left the catalogue as it is. Otherwise the site was copied here, maybe over
-    /// an older one, or has lost its catalogue, and there may be names that the catalogue does not have.
+    /// Whether the catalogue is unchanged since the last run. If not, the site was copied, maybe over an
+    /// older one, or lost its catalogue, and may have names that are not in the catalogue.
     pub fn is_own(&self) -> bool {
         self.is_own
     }
 
-    /// Remembers that the site has no names but those of its catalogue.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Records that the site has no names that are not in the catalogue.
     pub fn set_own(&self) -> anyhow::Result<()> {
         let mark = mark(&self.files)?.unwrap_or_default();
         self.replace_private(CATALOGUE, mark.as_bytes())
     }
 
-    /// Says which repositories are about to change, so that the next run mends what a crash leaves.
+    /// Records which repositories are about to change, so that the next run repairs them after a crash.
     fn set_pending(&self, repositories: &BTreeSet<&Repository>) -> anyhow::Result<()> {
         let lines: Vec<&str> = repositories
             .iter()
@@ -196,18 +189,13 @@ impl Site {
     }
 
     /// Replaces a file of the private folder.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let staged = self.disk.staging.stage(|path| fsx::write(path, bytes))?;
         self.disk.rename(&staged, &self.private(name))
     }
 
-    /// The lines of a file of the private folder that can be parsed; none when there is no file.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// The parsed lines of a file of the private folder. Lines that cannot be parsed are skipped; without a
+    /// file there are none.
     pub fn private_lines<T>(
         &self,
         name: &str,
@@ -221,7 +209,7 @@ impl Site {
     }
 }
 
-/// What the file system says of the catalogue: it changes whenever somebody replaces the file.
+/// Inode, length and change time of the catalogue, one of which changes whenever the file is replaced.
 fn mark(files: &SiteFiles) -> anyhow::Result<Option<String>> {
     let meta = fsx::meta(&files.path("index.json"))?;
     let text = |meta: fsx::Meta| format!("{:?} {} {:?}", meta.inode, meta.len, meta.changed);
@@ -248,27 +236,27 @@ impl BlobCache for Site {
     }
 }
 
-/// A folder that holds something and is no site is left alone. One with only a private folder is a
-/// site whose first build did not get far.
+/// Fails for a folder that has files and is not a site. A folder with only a private folder is a site whose
+/// first build did not finish.
 fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
     let root = files.root();
     if fsx::meta(root)?.is_some_and(|meta| !meta.is_dir) {
-        return Err(anyhow::anyhow!("{} is no folder", files.origin()))
+        return Err(anyhow::anyhow!("{} is not a folder", files.origin()))
             .hint("`-o` names the folder of the site");
     }
     let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
-    // The catalogue of one that is begun is read soon, which says whether it is one.
+    // If there is a private folder, `open` checks the catalogue next.
     let is_ours = is_begun()?
         || match files.index()? {
             Some(index) => Catalogue::is_one(&index),
-            // In this order: another first build may begin meanwhile, and its private folder comes first.
+            // In this order: another first build may start meanwhile, and makes its private folder first.
             None => fsx::names(root)?.is_empty() || is_begun()?,
         };
     if is_ours {
         return Ok(());
     }
     Err(anyhow::anyhow!(
-        "{} is not empty and no site of stillage",
+        "{} is not empty and is not a stillage site",
         files.origin()
     ))
     .hint("give `-o` a new or empty folder")
@@ -291,7 +279,7 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
     let [blob, size, diff_id, origin, shape] = words.as_slice() else {
         return None;
     };
-    // The last line may be cut: the file is replaced without waiting for the disk.
+    // The last line may be truncated after a crash: the file is replaced without a sync.
     let incomplete_for_v1 = match *shape {
         "lacking" => true,
         "whole" => false,
@@ -313,7 +301,7 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
 mod tests {
     use super::*;
 
-    /// Half of `incomplete_for_v1` was read as `whole`, and v1 got a layer in which old clients miss something.
+    /// A truncated `lacking` was read as `whole`: v1 got a layer without the entries that old clients need.
     #[test]
     fn a_line_that_was_cut_is_no_line() {
         let hex = "0".repeat(64);

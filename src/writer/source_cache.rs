@@ -1,9 +1,8 @@
-//! Which layers came of which files of sources, so that a run reads none again that has not changed.
+//! Records which layers came from which source files, so that later runs do not read unchanged files again.
 //!
-//! `.stillage/sources` has a line `<key> <blob>` for each: a whole file, or a member of an archive. The
-//! key is the digest of the name and place of the content, and of what the file system says of its file:
-//! device, inode, length, and the times of the last change of its bytes and of anything about it. A file that
-//! changed in the last two seconds is not remembered: a further change might leave no trace then.
+//! `.stillage/sources` has a line `<key> <blob>` for each file or member of an archive. The key is the digest
+//! of the name and the range of the content, and of the device, inode, length, mtime and ctime of its file. A
+//! file that changed in the last two seconds is not recorded: another change might leave the same times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,11 +13,11 @@ use crate::spec::digest::Digest;
 use crate::writer::Site;
 
 pub(super) const FILE: &str = "sources";
-/// How long a file must have been left alone, in nanoseconds.
+/// How long a file must have been unchanged to be recorded, in nanoseconds.
 const SETTLED: i128 = 2_000_000_000;
 
 impl Site {
-    /// The layer that an earlier run made of content whose file has not changed since.
+    /// The layer that an earlier run made from this content, if the site still has it.
     pub fn recall(&self, identity: &Identity) -> Option<Stored> {
         let digest = self.sources.get(&identity.key)?;
         let layer = self.layers.get(digest)?;
@@ -36,10 +35,7 @@ impl Site {
         })
     }
 
-    /// Remembers which layers were made of contents, each with what it was before it was read.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Records which layers were made from which content, if its file is still as it was before it was read.
     #[expect(
         clippy::disallowed_methods,
         reason = "the private folder may know the time"
@@ -68,7 +64,6 @@ impl Site {
     }
 }
 
-/// Reads a line; one that is none is forgotten.
 pub(super) fn parse(line: &str) -> Option<(Digest, Digest)> {
     let (key, blob) = line.split_once(' ')?;
     Some((Digest::from_hex(key).ok()?, Digest::from_hex(blob).ok()?))

@@ -1,4 +1,4 @@
-//! Taking away what a site no longer says, once nothing lists it any more.
+//! Deletes tags, lists and other names that the plan no longer has.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use crate::writer::unreferenced::{self, Unreferenced};
 use crate::writer::write::Writer;
 
 impl Writer<'_> {
-    /// Removes the names that a repository no longer has: of tags that are gone, and second names under an old
-    /// type.
+    /// Deletes the names that a repository no longer has: tags that are gone, and typed names with an old
+    /// media type.
     pub(super) fn sweep(&self, repository: &Repository, is_dropped: bool) -> anyhow::Result<()> {
         let mut planned = Tree::default();
         if self.plan.images.repositories.contains_key(repository) {
@@ -56,7 +56,7 @@ impl Writer<'_> {
         self.site.disk.remove(&self.site.files.path(path))
     }
 
-    /// Removes names that the plan of the whole site does not have.
+    /// Deletes names that the plan of the whole site does not have.
     pub(super) fn remove_names(&self) -> anyhow::Result<()> {
         let found = unreferenced::find(&self.site.files, self.plan)?;
         let names: Vec<_> = found.iter().filter(|file| file.kind.is_name()).collect();
@@ -82,11 +82,8 @@ impl Writer<'_> {
 }
 
 impl Site {
-    /// Deletes files that [`unreferenced::find`] found, in its order, and the folders that are empty then. Each
-    /// kind is gone for good before the next one goes.
-    ///
-    /// # Errors
-    /// When one cannot be deleted.
+    /// Deletes files that [`unreferenced::find`] found, in its order, and the folders that are then empty.
+    /// The deletion of each kind is durable before the next kind is deleted.
     pub fn delete(&self, found: &[&Unreferenced]) -> anyhow::Result<()> {
         let kind = |file: &Unreferenced| std::mem::discriminant(&file.kind);
         for same in found.chunk_by(|a, b| kind(a) == kind(b)) {
@@ -95,7 +92,7 @@ impl Site {
             }
             self.disk.sync_all()?;
         }
-        // A run that died may have left empty ones, too.
+        // An interrupted run may have left empty folders too.
         for folder in ["blobs", "v1", "v2"] {
             self.disk.remove_empty_below(&self.files.path(folder))?;
         }

@@ -1,9 +1,8 @@
-//! Files of a site that its catalogue does not ask for.
+//! Finds files of a site that its catalogue does not refer to.
 //!
-//! Content that nothing names any more is left by tags that move and by what is dropped: it stays until
-//! `prune`, since a client may be in the middle of a pull. Names of references that the catalogue does not
-//! have are left by a copy of a newer site over an older one. Anything else where a registry looks is not
-//! the site's.
+//! Tags that move and references that are dropped leave unused content. It stays until `prune`, since a
+//! client may be in the middle of a pull. Copying a newer site over an older one leaves stale names. All
+//! other files under `blobs/`, `v1/` and `v2/` do not belong to the site.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,34 +18,33 @@ use crate::spec::media_type::MANIFEST_TYPES;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
-/// A file that the catalogue does not ask for.
+/// A file that the catalogue does not refer to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unreferenced {
-    /// Its path relative to the root of the site.
+    /// The path relative to the site.
     pub path: String,
-    /// What it is by its name.
     pub kind: FileKind,
 }
 
-/// What a file is that the catalogue does not ask for, by its name. The order is the one in which such
-/// files may go: first what makes clients or a later build look for others.
+/// The kind of an unreferenced file, judged by its name. Files are deleted in this order, so that a file goes
+/// before those that it makes clients or a later build look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
-    /// A list of tags or repositories, or the sign that there is an API.
+    /// A list of tags or repositories, or a ping response.
     List,
-    /// A tag, or what is attached to a manifest.
+    /// A tag, or a list of referrers.
     Pointer,
-    /// A manifest by its digest, in a repository.
+    /// A manifest by digest, in a repository.
     Manifest(Digest),
-    /// The JSON of a v1 image, which says that the rest of it is there.
+    /// The JSON of a v1 image, whose presence means that the image is complete.
     V1Json(V1Id),
-    /// The rest of a v1 image.
+    /// Another file of a v1 image.
     V1Rest(V1Id),
-    /// A blob by its digest, in a repository.
+    /// A blob by digest, in a repository.
     Blob(Digest),
-    /// Content under `blobs/`.
+    /// A blob under `blobs/`.
     Content(Digest),
-    /// No file that a build writes.
+    /// A file that no build writes.
     Foreign,
 }
 
@@ -55,7 +53,7 @@ impl FileKind {
         Self::known(path).unwrap_or(Self::Foreign)
     }
 
-    /// What it is, if a build would write a file of this name.
+    /// The kind, if a build could write a file of this name.
     fn known(path: &str) -> Option<Self> {
         let is_repository = |name: &str| name.parse::<Repository>().is_ok();
         let named = |name: &str, kind: Self| is_repository(name).then_some(kind);
@@ -74,7 +72,7 @@ impl FileKind {
         if let Some(name) = path.strip_suffix("/manifests/.htaccess") {
             return named(name.strip_prefix("v2/")?, Self::Pointer);
         }
-        // Servers that know nothing find it under the name of its folder.
+        // A server without configuration serves it for the path of its folder.
         let path = path.strip_suffix("/index.html").unwrap_or(path);
         match Route::of(&format!("/{path}"))? {
             Route::Ping | Route::Search | Route::V2 | Route::Catalog => Some(Self::List),
@@ -95,12 +93,12 @@ impl FileKind {
         }
     }
 
-    /// Whether it makes clients find something that the catalogue does not have.
+    /// Whether it is a tag or list, through which clients find other files.
     pub fn is_name(self) -> bool {
         matches!(self, Self::List | Self::Pointer)
     }
 
-    /// Whether it is content, which stays for clients that are in the middle of a pull.
+    /// Whether it is content, which stays for the grace period.
     pub fn is_content(self) -> bool {
         !self.is_name() && self != Self::Foreign
     }
@@ -110,15 +108,11 @@ fn is_tag(text: &str) -> bool {
     text.parse::<Tag>().is_ok()
 }
 
-/// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not name, sorted
-/// by their kind. Links are not followed: one is a file like any other. Other files in the root are
-/// nobody's business.
-///
-/// # Errors
-/// When a folder cannot be read.
+/// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not have, sorted by
+/// kind. Symbolic links are not followed, and count as files. Other files in the root are ignored.
 pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
     let mut planned = Paths::of(plan)?;
-    // The form that an image came with is kept as long as the image, even without a tag.
+    // The v1 form of an image is kept as long as its manifest, even without a tag.
     let entries = plan
         .images
         .repositories
@@ -130,7 +124,7 @@ pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenc
     {
         match files.v1_chain(top) {
             Ok(chain) => chain.iter().for_each(|(id, _)| planned.add_v1_image(*id)),
-            // Planned as a whole, and not there yet in a dry run.
+            // Its files are all in the plan, but not on disk yet in a dry run.
             Err(_) if plan.v1.images.contains_key(&top) => {}
             Err(error) => return Err(error),
         }
@@ -162,7 +156,7 @@ fn relative(root: &Path, path: &Path) -> anyhow::Result<String> {
     Ok(relative)
 }
 
-/// Paths, 16 bytes each: a site of 100,000 references has millions of them.
+/// A set of paths, kept as 16-byte hashes: a site of 100,000 references has millions of them.
 #[derive(Debug, Default)]
 pub(super) struct Paths(HashSet<[u8; 16]>);
 

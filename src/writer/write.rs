@@ -1,8 +1,8 @@
-//! Writing a site so that it is never half there.
+//! Writes a plan so that no reader ever sees a partly written site.
 //!
-//! Stage by stage ([`Stage`]): new files go to staging and are made durable, then they get their names; the
-//! next stage makes the names durable too ([`FsyncBatch`]). A file that is there already
-//! keeps its inode: pointers are compared, content is known by its name and length.
+//! Files are written in the order of [`Stage`]. The new files of a stage go to staging and are made durable,
+//! then renamed; the next stage makes the names durable too ([`FsyncBatch`]). A file that is already right
+//! keeps its inode: pointers are compared byte by byte, content by name and length.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,36 +25,35 @@ use crate::writer::fsync_batch::FsyncBatch;
 use crate::writer::unreferenced::Paths;
 use crate::writer::{PENDING, Site};
 
-/// The longest file of lines about tags that is read, in bytes.
+/// The maximum length of a file of lines about tags, in bytes.
 const MAX_LINES: u64 = 64 << 20;
 
-/// What writing changed, or would change.
+/// What a run changed, or a dry run would change.
 #[derive(Debug, Default, Serialize)]
 pub struct FileChanges {
-    /// Files written.
+    /// The number of files written.
     pub files: u64,
-    /// Their bytes, without links.
+    /// The bytes of the files written, without links.
     pub bytes: u64,
-    /// Names given to content that the site has already.
+    /// The number of hard links made to content of the site.
     pub links: u64,
-    /// Files deleted: of tags and lists that are gone.
+    /// The number of stale tags and lists deleted.
     pub deleted: u64,
 }
 
 impl FileChanges {
-    /// Whether everything was there already.
     pub fn is_nothing(&self) -> bool {
         self.files + self.links + self.deleted == 0
     }
 }
 
 impl Site {
-    /// Brings the site to the plan, and removes the names of repositories that were `dropped`. A plan that
-    /// `is_whole` has all repositories: then names that it does not have go too, as a copy of a newer site over an
-    /// older one leaves them.
+    /// Writes the plan to the site, and deletes the names of repositories that were `dropped`. With
+    /// `is_whole` the plan has all repositories, and names that it does not have are deleted too: copying a
+    /// newer site over an older one leaves them.
     ///
     /// # Errors
-    /// When a file cannot be read or written; what was listed before is whole all the same.
+    /// When a file cannot be read or written. Everything listed before remains complete.
     pub fn apply(
         &self,
         plan: &Plan<'_>,
@@ -89,7 +88,7 @@ impl Site {
             .deleted
             .lock()
             .is_ok_and(|deleted| deleted.len() > 0);
-        // A run that died may have left nothing else to do.
+        // If an interrupted run did all the work, only its `pending` file is left.
         if changed || is_swept || !self.pending.is_empty() {
             if is_swept {
                 self.disk.sync_all()?;
@@ -113,7 +112,7 @@ pub(super) struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     links: AtomicU64,
-    /// By their paths: what is not deleted in a dry run is found again by who looks next.
+    /// Paths, not a number: in a dry run nothing is deleted, so a file may be found twice.
     deleted: Mutex<Paths>,
 }
 
@@ -146,17 +145,17 @@ pub(super) struct Writer<'a> {
     pub(super) counts: Counts,
 }
 
-/// What waits for its names, of one stage.
+/// The files of one stage that do not have their names yet.
 #[derive(Debug, Default)]
 struct Staged {
-    /// Files in staging, and their names.
+    /// Paths in staging, and final paths.
     renames: Vec<(PathBuf, PathBuf)>,
-    /// Content that the site has by then, and another name for it.
+    /// Content that an earlier stage has written, and the path of a link to it.
     links: Vec<(Digest, PathBuf)>,
 }
 
 impl Writer<'_> {
-    /// Gives all that is staged its names, group by group.
+    /// Gives all staged files their names, group by group.
     fn place_all(
         &self,
         mut staged: BTreeMap<Stage, Staged>,
@@ -250,7 +249,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Stages a file of these bytes, unless it is there already.
+    /// Stages a file of these bytes, unless `path` has them already.
     pub(super) fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
         if has_length(path, bytes.len() as u64)?
             && fsx::read(path, bytes.len() as u64)?.as_deref() == Some(bytes)
@@ -261,7 +260,7 @@ impl Writer<'_> {
         self.stage(|path| fsx::write(path, bytes))
     }
 
-    /// Stages a file with content that is known by its digest.
+    /// Stages a file with content named by its digest, unless `path` has a file of that length already.
     fn content(&self, path: &Path, digest: &Digest) -> anyhow::Result<Option<PathBuf>> {
         let (content, size) = self.content_of(digest)?;
         if has_length(path, size)? {
@@ -278,7 +277,7 @@ impl Writer<'_> {
         self.site.disk.staging.stage(fill).map(Some)
     }
 
-    /// Brings content to a new file. What ingest put into staging only gets a second name.
+    /// Copies content to a new file. Content that is already in staging is linked.
     fn copy(&self, content: &Content, to: &Path) -> anyhow::Result<()> {
         let staged = content
             .path()
@@ -301,8 +300,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Where content lies, and the number of bytes that the site gets of it. Where nothing is kept, only the
-    /// source of a layer that was to be compressed is there.
+    /// The content and the number of bytes it has in the site. In a dry run, for a layer that would be
+    /// compressed, the content is its uncompressed source.
     fn content_of(&self, digest: &Digest) -> anyhow::Result<(Content, u64)> {
         if let Some(manifest) = self.plan.images.manifests.get(digest) {
             let content = Content::memory(manifest.bytes.clone(), format!("the manifest {digest}"));
@@ -323,7 +322,7 @@ impl Writer<'_> {
             disk.make_folder_of(path)?;
             let blob = self.site.files.path(&blob_path(digest));
             let staged = disk.staging.stage(|staged| {
-                // A manifest that is a blob of another one gets its own name later.
+                // A manifest that is also a blob of another manifest may not have its name yet.
                 let linked = fsx::meta(&blob)?.is_some() && fsx::link(&blob, staged)?;
                 if linked {
                     return Ok(());

@@ -204,9 +204,9 @@ fn what_is_not_there_is_refused() {
         "tag",
         &site,
         &["app:1", "index.json"],
-        "is the name of a file that lists tags",
+        "conflicts with the file that lists the tags",
     );
-    refused("remove", &site, &["A:1"], "is no repository name");
+    refused("remove", &site, &["A:1"], "is not a repository name");
     for command in [&["tag", "app:1", "x"][..], &["remove", "app:1"], &["prune"]] {
         let nowhere = folder.path().join("nowhere");
         let output = stillage([command[0]])
@@ -216,7 +216,7 @@ fn what_is_not_there_is_refused() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(
-            stderr(&output).contains("is no site"),
+            stderr(&output).contains("is not a site"),
             "{}",
             stderr(&output)
         );

@@ -99,7 +99,7 @@ fn a_tag_whose_manifest_is_lost_stays() {
         "{said}"
     );
     assert!(
-        said.contains(&format!("note: {lost} stays as the site has it")),
+        said.contains(&format!("note: {lost} stays as it is in the site")),
         "{said}"
     );
     assert_eq!(place.tags("sample/hello"), before[1..]);

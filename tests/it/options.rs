@@ -1,71 +1,15 @@
 //! What `build` can be told about its sources.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::Path;
 
 use serde_json::json;
 
 use crate::support::archive::{Archive, Image, Pack, cut, gzip};
-use crate::support::clients::Docker;
 use crate::support::files::digest;
-use crate::support::process::{run, tool};
-use crate::support::site::{assert_same, build, json as read, stderr, stillage, tree, verify};
-use crate::support::temp::TempDir;
-
-/// A folder for sources and a site.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(TempDir::new("options"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Writes an archive and gives its path.
-    fn tar(&self, name: &str, images: &[Image]) -> String {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, Archive::docker_20(images).tar()).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn layout(&self, name: &str, images: &[Image]) -> String {
-        Archive::oci(images).folder(&self.path(name));
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn site(&self) -> PathBuf {
-        self.path("site")
-    }
-
-    fn build(&self, args: &[&str]) -> Output {
-        let output = build(args, &self.site());
-        verify(&self.site());
-        output
-    }
-
-    fn catalog(&self) -> serde_json::Value {
-        read(self.site().join("v2/_catalog"))["repositories"].clone()
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.site().join(path).exists()
-    }
-
-    fn read(&self, path: &str) -> Vec<u8> {
-        fs::read(self.site().join(path)).unwrap()
-    }
-}
-
-fn image(name: &str, text: &str) -> Image {
-    Image::new(&[name]).layer("etc/text", text)
-}
+use crate::support::place::{Place, image, pipe};
+use crate::support::site::{assert_same, build, json as read, stderr, stillage, tree};
 
 #[test]
 fn a_mirror_lists_what_the_sources_say() {
@@ -373,68 +317,6 @@ fn a_folder_of_many_sources_is_walked() {
     assert_same(&tree(&inside), &first);
 }
 
-/// `skopeo sync` lays out what it copies by names.
-#[test]
-fn what_skopeo_sync_wrote_is_named_by_its_paths() {
-    let registry = crate::support::distribution::Distribution::start();
-    let place = Place::new();
-    let layout = place.layout("layout", &[image("app:1", "app")]);
-    let remote = format!("127.0.0.1:{}", registry.port);
-    let skopeo = |args: &[&str]| {
-        run(std::process::Command::new(tool("skopeo"))
-            .arg("--insecure-policy")
-            .args(args))
-        .unwrap()
-    };
-    skopeo(&[
-        "copy",
-        "-q",
-        "--dest-tls-verify=false",
-        &format!("oci:{layout}:app:1"),
-        &format!("docker://{remote}/org/app:1"),
-    ]);
-    let synced = place.path("synced");
-    fs::create_dir(&synced).unwrap();
-    let (from, to) = (format!("{remote}/org/app"), synced.to_str().unwrap());
-    skopeo(&[
-        "sync",
-        "--src-tls-verify=false",
-        "--scoped",
-        "--src",
-        "docker",
-        "--dest",
-        "dir",
-        &from,
-        to,
-    ]);
-    place.build(&[to]);
-    assert_eq!(place.catalog(), json!(["org/app"]));
-    assert_eq!(
-        digest(&place.read("v2/org/app/manifests/1")),
-        image("app:1", "app").manifest_digest()
-    );
-}
-
-/// Gives bytes to `build` on the standard input.
-fn pipe(bytes: &[u8], args: &[&str]) -> Output {
-    let mut command = stillage(["build"]);
-    command
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = bytes.to_vec();
-    let writer = std::thread::spawn(move || {
-        // One that breaks off may be refused before all of it was written.
-        let _ = stdin.write_all(&bytes);
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
 #[test]
 fn a_tar_on_the_standard_input() {
     let place = Place::new();
@@ -501,38 +383,10 @@ fn a_stream_that_breaks_off_changes_nothing() {
             stderr(&output)
         );
         assert!(
-            stderr(&output).contains("the standard input"),
+            stderr(&output).contains("standard input"),
             "{length}: {}",
             stderr(&output)
         );
         assert_same(&tree(&place.site()), &before);
     }
-}
-
-/// `docker save | stillage build -`
-#[test]
-fn docker_save_can_be_piped() {
-    let place = Place::new();
-    let docker = Docker::start();
-    run(docker
-        .command()
-        .args(["load", "--input", "fixtures/docker-20.10.tar"])
-        .current_dir(env!("CARGO_MANIFEST_DIR")))
-    .unwrap();
-    let saved = docker
-        .command()
-        .args([
-            "save",
-            "sample/hello:1.0",
-            "sample/hello:latest",
-            "sample/child:2.0",
-            "tiny:1",
-        ])
-        .output()
-        .unwrap();
-    let output = pipe(&saved.stdout, &["-", "-o", place.site().to_str().unwrap()]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let expected = place.path("expected");
-    build(&["fixtures/docker-20.10.tar"], &expected);
-    assert_same(&tree(&place.site()), &tree(&expected));
 }

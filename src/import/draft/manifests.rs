@@ -1,4 +1,4 @@
-//! Manifests that a source has, taken with all that they point to.
+//! Adds the manifests of a source to a draft, with everything that they point to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,10 +15,7 @@ use crate::spec::remake::REFERENCE;
 
 /// Finds the content of a kept manifest.
 pub trait Blobs {
-    /// The content with this digest; `None` when the source does not have it.
-    ///
-    /// # Errors
-    /// When the source cannot be looked into.
+    /// `None` if the source does not have it.
     fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>>;
 }
 
@@ -26,11 +23,11 @@ pub trait Blobs {
 const MAX_NESTING: usize = 8;
 
 impl Draft {
-    /// Adds the manifest that a descriptor points to with all that it points to. `None` when the
-    /// source does not have it.
+    /// Adds the manifest of a descriptor with everything that it points to. `None` if the source does not
+    /// have the manifest.
     ///
     /// # Errors
-    /// When a manifest is broken, is not what its descriptor says, or lacks a blob.
+    /// When a manifest is invalid, does not match its descriptor, or lacks a blob.
     pub fn add_manifest(
         &mut self,
         blobs: &dyn Blobs,
@@ -55,7 +52,7 @@ impl Draft {
         };
         if depth > MAX_NESTING {
             bail_invalid!(
-                "{} is an index nested more than {MAX_NESTING} deep",
+                "{} is nested more than {MAX_NESTING} indexes deep",
                 content.origin()
             );
         }
@@ -86,16 +83,16 @@ impl Draft {
             present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
         }
         if present.is_empty() && !children.is_empty() {
-            let there: Vec<String> = children
+            let listed: Vec<String> = children
                 .iter()
                 .filter_map(|child| child.platform.as_ref())
                 .map(ToString::to_string)
                 .collect();
             bail_invalid!(
-                "{} has no image of the index {} that is wanted; its platforms are {}",
+                "{} has no wanted image of the index {}; its platforms are {}",
                 self.origin,
                 manifest.digest,
-                there.join(", ")
+                listed.join(", ")
             );
         }
         let remade = present.iter().any(|id| {
@@ -131,7 +128,7 @@ impl Draft {
             };
             if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
                 remade = true;
-                // A plain layer is its own tar: the digest is the diff ID.
+                // The digest of a plain layer is its diff ID.
                 ids.push(self.add_tar(blob, digest));
             } else {
                 let measure = rules.v1 && manifest.is_image() && wanted.kind.is_some();
@@ -147,24 +144,20 @@ impl Draft {
     }
 }
 
-/// An image that is attached to another.
+/// An image that is attached to another, such as a signature.
 pub struct Attached<T> {
-    /// The repository of both, where the source names one.
+    /// The repository of both, if the source gives one.
     pub repository: Option<Repository>,
-    /// What it is attached to.
+    /// The digest of the image it is attached to.
     pub to: Digest,
-    /// Whether it is asked for by its own name.
+    /// Whether the user asks for it by name.
     pub is_wanted: bool,
-    /// The image, as the format knows it.
     pub image: T,
 }
 
 impl Draft {
-    /// Adds what is attached to images that were taken, then what is attached to that; in the end also what is
-    /// asked for by its own name, unless it is attached to an image that was `skipped`.
-    ///
-    /// # Errors
-    /// What `add` returns.
+    /// Adds the images that are attached to those in the draft, then those attached to them, and so on. Last
+    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`.
     pub fn add_attached<T>(
         &mut self,
         mut left: Vec<Attached<T>>,
@@ -201,10 +194,7 @@ impl Draft {
     }
 }
 
-/// A manifest that was not asked for, to know what belongs to it; `None` where it cannot be read.
-///
-/// # Errors
-/// When the source cannot be looked into.
+/// A manifest that need not be imported, to find out what belongs to it. `None` if it is missing or invalid.
 pub fn peek(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Manifest>> {
     let content = blobs.blob(digest)?;
     let Some(content) = content.filter(|content| content.len() <= MAX_JSON) else {
@@ -213,10 +203,7 @@ pub fn peek(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Manifes
     Ok(Manifest::parse(content.read(MAX_JSON)?, None).ok())
 }
 
-/// The manifests, and all those below the indexes among them.
-///
-/// # Errors
-/// When the source cannot be looked into.
+/// The manifests, and all children of the indexes among them.
 pub fn with_children(
     blobs: &dyn Blobs,
     digests: impl IntoIterator<Item = Digest>,
@@ -259,8 +246,8 @@ fn read_manifest(
     Ok(manifest)
 }
 
-/// The children of an index for some platforms, all of them where none is named. What buildkit
-/// attached to a child goes with it.
+/// The children of an index for the given platforms; all if there are none. Attestations of buildkit are
+/// included with the child they describe.
 fn wanted<'a>(children: &'a [Descriptor], platforms: &[Platform]) -> Vec<&'a Descriptor> {
     let fits = |child: &&Descriptor| match &child.platform {
         Some(platform) if !platform.is_unknown() => {

@@ -1,4 +1,4 @@
-//! Names for the images of a source: `SOURCE=NAME[:TAG]`, and which are wanted at all.
+//! Names for the images of a source: `SOURCE=NAME[:TAG]`, and `--last-wins`.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,8 @@ use crate::import::draft::{Draft, RootManifest};
 use crate::note::NoteKind;
 use crate::spec::name::{Reference, Repository, Tag};
 
-/// Names the images of a source: NAME alone keeps the tags that they have, else gives `latest`;
-/// NAME:TAG needs exactly one image.
-///
-/// # Errors
-/// When one tag cannot name what the source holds.
+/// Names the images of a source. NAME alone keeps their tags; untagged images get `latest`. NAME:TAG needs a
+/// source with exactly one image.
 pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::Result<()> {
     let images: BTreeSet<(usize, usize)> = drafts
         .iter()
@@ -26,11 +23,11 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
         .collect();
     if name.tag.is_some() && images.len() != 1 {
         return Err(invalid_input(format!(
-            "{origin} holds {} images, so one tag cannot name it",
+            "cannot give one tag to {origin}: it holds {} images",
             images.len()
         )))
         .hint(format!(
-            "give only a repository: `=…{}` keeps the tags of the source",
+            "omit the tag: `SOURCE={}` keeps the tags of the source",
             name.repository
         ));
     }
@@ -56,10 +53,7 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
     Ok(())
 }
 
-/// Makes sure that every image has a name.
-///
-/// # Errors
-/// Names one that has none.
+/// Fails if an image has no name.
 pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
     for draft in drafts {
         if let Some(root) = draft.roots.iter().find(|root| root.repository.is_none()) {
@@ -68,14 +62,14 @@ pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
                 root.called, draft.origin
             )))
             .hint(
-                "name it: `SOURCE=NAME[:TAG]`, on the standard input `docker-archive:-=NAME[:TAG]`",
+                "name it with `SOURCE=NAME[:TAG]`, or `docker-archive:-=NAME[:TAG]` for standard input",
             );
         }
     }
     Ok(())
 }
 
-/// The repositories that images are named for.
+/// The repositories of all images.
 pub fn repositories(drafts: &[Draft]) -> BTreeSet<Repository> {
     drafts
         .iter()
@@ -84,8 +78,8 @@ pub fn repositories(drafts: &[Draft]) -> BTreeSet<Repository> {
         .collect()
 }
 
-/// Where several sources give one tag, lets the last one have it; with `lost`, also one that names it but
-/// cannot give it.
+/// Drops tags that a later source has too. With `lost`, also drops a tag if a later source lists it but its
+/// image cannot be read.
 pub fn last_wins(drafts: &mut [Draft], lost: bool) {
     let mut seen: BTreeSet<(Repository, Tag)> = BTreeSet::new();
     for draft in drafts.iter_mut().rev() {
@@ -120,8 +114,8 @@ pub fn last_wins(drafts: &mut [Draft], lost: bool) {
 }
 
 impl RootManifest {
-    /// Whether it only belongs to another manifest, so that a new tag is not meant for it: what a
-    /// registry knows without a tag, and what a tag of cosign attaches.
+    /// Whether this only belongs to another manifest, so that a new tag is not meant for it: an untagged
+    /// manifest of a named repository, or one with a tag by which cosign attaches it.
     fn is_attachment(&self) -> bool {
         let attached = |tag: &Tag| tag.attached_to().is_some();
         self.tag

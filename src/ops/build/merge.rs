@@ -1,4 +1,4 @@
-//! Putting new images over what the site has.
+//! Merges new images into what the site has.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,19 +15,18 @@ use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::writer::Site;
 
-/// What the site will serve.
 pub(super) struct Merged {
-    /// The repositories that are looked at.
+    /// The images of the `touched` repositories.
     pub(super) images: Images,
-    /// All repositories.
+    /// The catalogue of the whole site.
     pub(super) catalogue: Catalogue,
-    /// The repositories that are looked at, and those that it no longer serves.
+    /// The repositories to compare with the disk, including those that the site no longer serves.
     pub(super) touched: BTreeSet<Repository>,
-    /// All repositories are looked at, since there may be names that the catalogue does not have.
+    /// Whether `touched` has all repositories, so that names missing from the catalogue can be found.
     pub(super) is_whole: bool,
 }
 
-/// Puts the new images over what the site has, or over what a mirror keeps of it.
+/// Merges new images into what the site has, or with `--mirror` into what it keeps.
 pub(super) fn merge(
     options: &BuildOptions,
     site: &Site,
@@ -67,7 +66,7 @@ pub(super) fn merge(
     let load = |touched: &BTreeSet<Repository>| {
         let mut damaged = |_: String, error: anyhow::Error| {
             Err(error).hint(format!(
-                "`stillage verify {}` finds all that is damaged",
+                "`stillage verify {}` lists all damage",
                 fsx::escaped_path(&options.output)
             ))
         };
@@ -80,7 +79,7 @@ pub(super) fn merge(
         )
     };
     let mut notes = Vec::new();
-    // Names of an older site are found by looking at all of it, but what is damaged elsewhere stops no build.
+    // Stale names are found by loading the whole site. Damage in other repositories must not stop the build.
     let mut whole = None;
     if is_among_sources || !site.is_own() {
         let repositories = touched.iter().chain(catalogue.repositories.keys());
@@ -88,7 +87,7 @@ pub(super) fn merge(
         match load(&all) {
             Ok(images) => whole = Some((images, all)),
             Err(error) => notes.push(NoteKind::Fault.note(format!(
-                "stale files in the site are not looked for, since it is damaged: {}",
+                "did not look for stale files, because the site is damaged: {}",
                 error.root_cause()
             ))),
         }
@@ -127,14 +126,14 @@ pub(super) fn merge(
     })
 }
 
-/// Whether the site is built from itself, to mend it.
+/// Whether the site is one of its own sources, to repair it.
 fn is_among_sources(options: &BuildOptions) -> bool {
     let site = fsx::canonical(&options.output);
     let mut sources = options.sources.iter();
     sources.any(|source| fsx::canonical(&source.path) == site)
 }
 
-/// Whether a blob of the site is damaged, so that every repository needs the new one.
+/// Whether the new images repair a blob of the site. Then every repository may need it.
 fn mends(site: &Site, new: &Images) -> anyhow::Result<bool> {
     for (digest, stored) in &new.blobs {
         let there = site.files.blob(digest)?;
@@ -145,7 +144,7 @@ fn mends(site: &Site, new: &Images) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Keeps the form of schema 1 manifests that the site has: signed and not, they have one digest.
+/// Keeps the bytes of schema 1 manifests that the site has: signed or not, a manifest has the same digest.
 fn keep_schema1(images: &mut Images, new: &Images, site: &Site) -> anyhow::Result<()> {
     for (digest, manifest) in &new.manifests {
         if matches!(manifest.kind, ManifestKind::Schema1(_))
@@ -159,7 +158,7 @@ fn keep_schema1(images: &mut Images, new: &Images, site: &Site) -> anyhow::Resul
     Ok(())
 }
 
-/// A site keeps the APIs that it has and may get another one.
+/// Checks that the site keeps the APIs that it offers. A build may add one.
 pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<Apis> {
     let has = catalogue.apis;
     for (api, has, asked) in [("v1", has.v1, asked.v1), ("v2", has.v2, asked.v2)] {
@@ -173,7 +172,7 @@ pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<
     Ok(asked)
 }
 
-/// Measures the layers of images that were imported without v1, before v1 ids derive from them.
+/// Finds the diff IDs of layers imported without v1, since v1 ids derive from them.
 fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
     let layers = images.layers();
     let jobs: Vec<Job> = layers

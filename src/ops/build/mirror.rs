@@ -1,4 +1,4 @@
-//! `--mirror`: the site lists what the sources have, and what they lack only because they are damaged.
+//! `--mirror`: lists what the sources have, and keeps what they lack only because they are damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,13 @@ use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::writer::Site;
 
-/// What the site keeps beside what the sources have:
-/// - a reference that a source names but cannot give keeps the manifest that the site has;
-/// - the child of an index that a source has lost, too, unless the user chose platforms;
-/// - everything, where a source may have lost references that nobody can name.
+/// What the site keeps in addition to what the sources have:
+/// - the manifest of a reference that a source names but cannot provide;
+/// - the child of an index that a source has lost, unless the user chose platforms;
+/// - everything, if a source may have lost references whose names are unknown.
 ///
 /// # Errors
-/// When the sources have no tag at all, or the site is damaged.
+/// When the sources have no tag at all.
 pub(super) fn kept(
     options: &BuildOptions,
     site: &Site,
@@ -31,7 +31,7 @@ pub(super) fn kept(
             "the sources have no image with a tag, so `--mirror` would drop every tag",
         ))
         .hint(
-            "name the images with `SOURCE=NAME:TAG`; `stillage remove` takes out single references",
+            "name the images with `SOURCE=NAME:TAG`, or use `stillage remove` for single references",
         );
     }
     let faults = new.notes.iter().filter(|note| note.kind == NoteKind::Fault);
@@ -57,7 +57,7 @@ pub(super) fn kept(
             };
             let tags: BTreeSet<Tag> = repo.tags.keys().filter(is_meant).cloned().collect();
             if !tags.is_empty() {
-                notes.push(NoteKind::Choice.note(format!("{name} stays as the site has it")));
+                notes.push(NoteKind::Choice.note(format!("{name} stays as it is in the site")));
                 wanted.entry(reference.repository).or_default().extend(tags);
             }
         }
@@ -90,7 +90,7 @@ pub(super) fn kept(
     Ok(kept)
 }
 
-/// Whether a tag is selected, by itself or because of what it is attached to.
+/// Whether a tag is selected. A tag that attaches something to an image may come along with it.
 fn is_wanted(options: &BuildOptions, repository: &Repository, tag: &Tag) -> bool {
     let selection = &options.selection;
     selection.wants(repository, Some(tag))
@@ -99,7 +99,7 @@ fn is_wanted(options: &BuildOptions, repository: &Repository, tag: &Tag) -> bool
             && !selection.excludes(repository, Some(tag)))
 }
 
-/// What the site has of the images that are asked for.
+/// The repositories of the site, limited to the selected images.
 fn selected(options: &BuildOptions, catalogue: &Catalogue) -> BTreeMap<Repository, Repo> {
     let mut repositories = catalogue.repositories.clone();
     for (name, repo) in &mut repositories {
@@ -109,7 +109,7 @@ fn selected(options: &BuildOptions, catalogue: &Catalogue) -> BTreeMap<Repositor
     repositories
 }
 
-/// The children of indexes that the sources do not have and the site has.
+/// The children of new indexes that the sources lack and the site has.
 fn lost_children(new: &Images, newer: &Repo, repo: &Repo) -> BTreeSet<Digest> {
     newer
         .manifests

@@ -1,4 +1,4 @@
-//! `build`: sources in, a site out.
+//! `build`: imports sources into a site.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ mod room;
 
 pub use options::{BuildOptions, Summary};
 
-/// Builds a site, or adds to one; `progress` counts what is read. Before waiting for another writer `on_contention` is
-/// called, which may refuse to.
+/// Builds a site, or adds to one. `progress` counts the bytes that are read. `on_contention` is called before
+/// waiting for another writer; its error ends the build.
 ///
 /// # Errors
-/// When a source is bad, or the site cannot be written. The site is as it was then.
+/// When a source is bad or the site cannot be written. Everything listed before remains complete.
 pub fn build(
     options: &BuildOptions,
     progress: &Arc<Progress>,
@@ -103,7 +103,7 @@ pub fn build(
     })
 }
 
-/// What is wrong with the sources, as an error.
+/// Fails if any source has a fault.
 fn check_faults(drafts: &[Draft]) -> anyhow::Result<()> {
     let notes = drafts.iter().flat_map(|draft| &draft.notes);
     let faults: Vec<&str> = notes
@@ -114,7 +114,7 @@ fn check_faults(drafts: &[Draft]) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(crate::error::invalid_input(faults.join("; ")))
-        .hint("without `--strict` it is left out with a note, and the rest is imported")
+        .hint("leave out `--strict` to skip it with a note and import the rest")
 }
 
 fn load_sources(
@@ -123,7 +123,7 @@ fn load_sources(
     rules: &ImportOptions,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
-    // One after the other: a compressed archive passes by with all cores at work on it.
+    // One after the other: reading a compressed archive already uses all cores.
     let (selection, output) = (&options.selection, &options.output);
     let load =
         |source: &Source| source.load(&site.disk.staging, rules, selection, output, progress);
@@ -153,15 +153,14 @@ fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> N
     }
 }
 
-/// What the drafts have become.
 struct Intake {
     images: Images,
     imported: Vec<Imported>,
-    /// What was read, with what it was before.
+    /// The jobs that were read, with the identity of their content before reading.
     read: Vec<(Job, Identity, Stored)>,
 }
 
-/// Takes in the content of all drafts and makes their manifests.
+/// Ingests the content of all drafts and makes their manifests.
 fn take_in(
     drafts: &[Draft],
     site: &Site,

@@ -1,4 +1,4 @@
-//! What to build, and what was built.
+//! The options and the result of a build.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,44 +13,37 @@ use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
 
-/// What to build.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct BuildOptions {
-    /// Where the images come from.
     pub sources: Vec<Source>,
-    /// The folder of the site.
     pub output: PathBuf,
-    /// The APIs that it offers.
+    /// The APIs that the site is to offer.
     pub apis: Apis,
-    /// Servers that get files of their own in it, beside those that have them.
+    /// Servers whose configuration files go into the site, in addition to those it has.
     pub servers: BTreeSet<ServedBy>,
-    /// How the sources are to be imported.
     pub rules: ImportOptions,
-    /// Which images are imported.
+    /// Which images to import.
     pub selection: Selection,
-    /// Where several sources give one tag, the last one has it.
+    /// If several sources give a tag, the last one wins.
     pub last_wins: bool,
-    /// The site lists exactly what the sources say.
+    /// List only what the sources have.
     pub mirror: bool,
-    /// What is wrong with a source is an error, even where the rest of it can be imported.
+    /// Fail on any fault in a source, even if the rest can be imported.
     pub strict: bool,
-    /// The platform whose image v1 clients get of an index.
+    /// The platform that v1 clients get from an index.
     pub v1_platform: Option<Platform>,
-    /// Files of sources may be linked into the site rather than copied.
+    /// Hard-link source files into the site instead of copying them.
     pub link: bool,
-    /// Believe what earlier runs learnt of files that have not changed since.
+    /// Reuse what earlier runs recorded about files that have not changed.
     pub cache: bool,
-    /// Write nothing.
     pub dry_run: bool,
 }
 
-/// What was built.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    /// The references that the sources gave.
+    /// The references that came from the sources.
     pub references: Vec<Named>,
-    /// What changed in the site.
     pub changes: Changes,
     /// What was decided or left out, and why.
     pub notes: Vec<Note>,

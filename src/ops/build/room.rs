@@ -1,4 +1,4 @@
-//! Whether there is room for what is new, asked before anything is written.
+//! Checks for free space before anything is written.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::layer::Compression;
 use crate::spec::digest::Digest;
 use crate::writer::Site;
 
-/// Refuses what cannot succeed: the site needs at least the new blobs that are packed already. What
-/// will be compressed here may become as good as nothing.
+/// Fails if the new blobs that are already compressed do not fit on the disk. Layers that will be compressed
+/// here are not counted: their size is unknown, and may be close to nothing.
 pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     let staging = &site.disk.staging;
     let Some(folder) = staging.path() else {
@@ -38,7 +38,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     if sum(&new) <= free {
         return Ok(());
     }
-    // A file system that packs what lies on it needs less for what is plain.
+    // A compressing file system may need less for uncompressed blobs, and shared extents need nothing.
     for (digest, content) in std::mem::take(&mut new) {
         if Compression::of(content)? != Compression::Plain && !is_shared(content, staging)? {
             new.insert(digest, content);
@@ -49,13 +49,13 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(anyhow!(
-        "{} has no room for what is new: it needs {least} bytes or more, {free} are free",
+        "{} has not enough free space: the new blobs need at least {least} bytes, {free} are free",
         site.files.origin()
     ))
-    .hint("make room, or take less with `--only` and `--platform`")
+    .hint("free some space, or import less with `--only` or `--platform`")
 }
 
-/// Whether the site can have content without another copy of it.
+/// Whether the site can share the content with its source instead of copying it.
 fn is_shared(content: &Content, staging: &Staging) -> anyhow::Result<bool> {
     let copy = staging.adopt(content)?;
     if let Some(path) = copy.as_ref().and_then(Content::path) {

@@ -1,4 +1,4 @@
-//! What is in the layers: each is unpacked, and its diff ID compared with those of the configs.
+//! Unpacks each layer and compares its diff ID with the configs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use crate::progress::Progress;
 use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 
-/// Compares the layers of all images with their configs.
 pub(super) fn diff_ids(images: &mut Images, progress: &Arc<Progress>) -> Vec<Finding> {
     let finding = |digest: &Digest, error: &anyhow::Error| {
         Finding::new(blob_path(digest), damaged(format!("{error:#}")))

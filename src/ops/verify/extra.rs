@@ -1,5 +1,5 @@
-//! Files that the catalogue does not ask for: content that is left is no finding, as long as it is what
-//! its name says; anything else is one.
+//! Files that the catalogue does not refer to. Unused content that matches its name is not a finding;
+//! anything else is.
 
 use crate::fsx;
 use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, or_error};
@@ -18,7 +18,7 @@ impl Verifier<'_> {
         let path = self.files.path(&file.path);
         let matches = match file.kind {
             unreferenced::FileKind::List | unreferenced::FileKind::Pointer => {
-                return stale("the catalogue does not have it");
+                return stale("it is not in the catalogue");
             }
             unreferenced::FileKind::Foreign => {
                 let text = "it is not a file of the site";
@@ -32,7 +32,7 @@ impl Verifier<'_> {
                     return stale("it is not a regular file");
                 };
                 self.hash(path.clone(), meta)? == digest
-                    // A signed schema 1 manifest is not known by the digest of its bytes.
+                    // The digest of a signed schema 1 manifest is not that of its bytes.
                     || (meta.len <= MAX_JSON
                         && fsx::read(&path, MAX_JSON)?
                             .and_then(|bytes| Manifest::parse(bytes.into(), None).ok())
@@ -46,6 +46,6 @@ impl Verifier<'_> {
         if matches {
             return Ok(None);
         }
-        stale("it is not what its name says, and nothing in the catalogue names it")
+        stale("it does not match its name, and the catalogue does not refer to it")
     }
 }

@@ -1,6 +1,6 @@
-//! `verify`: compares a site with the plan that follows from its catalogue.
+//! `verify`: compares a site with the plan made from its catalogue.
 //! ```text
-//! mod.rs     every planned file: there, of the right length and content
+//! mod.rs     planned files: existence, length, content
 //! v1.rs      the files of v1 images
 //! extra.rs   files that are not planned
 //! deep.rs    diff IDs
@@ -33,36 +33,32 @@ mod deep;
 mod extra;
 mod v1;
 
-/// How thorough a check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// Which files there are, and their lengths.
+    /// Only the existence and lengths of files.
     Fast,
-    /// Their content too.
+    /// Also their content.
     Normal,
-    /// What is in the layers too: the diff IDs that the configs name.
+    /// Also the diff IDs of layers, which are unpacked for this.
     Deep,
 }
 
-/// What a check found.
 #[derive(Debug)]
 pub struct Verified {
-    /// What is wrong.
     pub findings: Vec<Finding>,
-    /// Files with content that nothing names any more, which `prune` deletes.
+    /// The number of files with content that the catalogue does not refer to. `prune` deletes them.
     pub unused: u64,
 }
 
-/// Something wrong with a site.
+/// A problem with a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// What it is about: a path relative to the root, or a reference.
+    /// A path relative to the site, or a reference.
     pub path: String,
-    /// What kind of problem it is, which says what mends it.
+    /// The kind of problem, which decides how to repair it.
     pub kind: Kind,
-    /// How bad it is: always an error.
+    /// Always [`Severity::Error`].
     pub severity: Severity,
-    /// What is wrong.
     pub message: String,
 }
 
@@ -77,22 +73,20 @@ impl Finding {
     }
 }
 
-/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A file that the catalogue demands is missing. A build from the sources writes it.
+    /// A file that the catalogue refers to is missing. A build from the sources restores it.
     Missing,
-    /// A file has other content. A build from the sources writes it once it has been deleted: of content that
-    /// is known by its digest a build looks at name and length alone.
+    /// A file has the wrong content. A build from the sources restores it only after it has been deleted:
+    /// builds compare content that is named by its digest by length alone.
     Damaged,
-    /// A file is left of a reference that the catalogue does not have. `prune` deletes it.
+    /// A file belongs to a reference that the catalogue does not have. `prune` deletes it.
     Stale,
-    /// A file is not the site's. Nothing but its owner deletes it.
+    /// A file that no build wrote. Stillage never deletes it.
     Foreign,
 }
 
-/// What is wrong with a file.
 type Problem = (Kind, String);
 
 fn damaged(text: impl Into<String>) -> Problem {
@@ -103,15 +97,16 @@ fn missing() -> Problem {
     (Kind::Missing, "it is missing".into())
 }
 
-/// Where a file cannot be checked at all, that is the problem.
+/// Turns an error of a check into a problem.
 fn or_error(checked: anyhow::Result<Option<Problem>>) -> Option<Problem> {
     checked.unwrap_or_else(|error| Some(damaged(format!("{error:#}"))))
 }
 
-/// Checks a site: digests, lengths, lists, links and v1 ancestries; `progress` counts what is read.
+/// Checks the files of a site: lengths, digests, lists and v1 ancestries. `progress` counts the bytes that
+/// are read.
 ///
 /// # Errors
-/// When there is no site or it cannot be read at all; what is wrong in it is a finding.
+/// When there is no site or it cannot be read at all. Anything wrong in it is a finding.
 pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Result<Verified> {
     let (files, catalogue) = site::read(root)?;
     let mut findings = Vec::new();
@@ -153,7 +148,7 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         progress.expect(blobs.len() as u64, blobs.map(|blob| blob.size).sum());
         verifier.hash_blobs();
     }
-    // Where the catalogue cannot be followed, it is not known what it does not ask for.
+    // If a manifest cannot be read, the files that it refers to would seem unreferenced.
     let unreferenced = if findings.is_empty() {
         unreferenced::find(&files, &plan)?
     } else {
@@ -202,13 +197,13 @@ struct Verifier<'a> {
     plan: &'a Plan<'a>,
     depth: Depth,
     progress: &'a Progress,
-    /// Digests by device and inode: links are read once.
+    /// Digests by device and inode, so that hard links are read once.
     hashed: Mutex<BTreeMap<(u64, u64), Digest>>,
 }
 
 impl Verifier<'_> {
-    /// Hashes the blobs, the longest first: else a thread would have them to itself in the end. What goes wrong
-    /// is found again with the files that need it.
+    /// Hashes the blobs, the longest first, so that no thread is left alone with a long one at the end.
+    /// Errors are ignored here: checking the files that need a blob finds them again.
     fn hash_blobs(&self) {
         let mut blobs: Vec<(u64, &Digest)> = self
             .plan
@@ -262,14 +257,14 @@ impl Verifier<'_> {
         match file {
             File::Bytes(bytes) | File::TagLines { new: bytes, .. } => {
                 let same = is(bytes)?;
-                Ok((!same).then(|| damaged("it is not what the catalogue says")))
+                Ok((!same).then(|| damaged("it does not match the catalogue")))
             }
-            // A signed schema 1 manifest is not known by the digest of its bytes.
+            // The digest of a signed schema 1 manifest is not that of its bytes.
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
                 let same = is(&self.plan.images.manifests[digest].bytes)?;
                 Ok((!same).then(|| damaged(format!("it is not the manifest {digest}"))))
             }
-            // See v1.rs.
+            // Checked in v1.rs.
             File::V1(..) => Ok(None),
             File::Blob(digest) | File::Own(digest) if self.depth == Depth::Fast => {
                 let expected = self.plan.images.blobs.get(digest).map(|blob| blob.size);

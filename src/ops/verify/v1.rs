@@ -1,4 +1,4 @@
-//! The files of v1 images.
+//! Checks the files of v1 images.
 
 use crate::fsx;
 use crate::images::v1_claims::JsonSource;
@@ -31,9 +31,9 @@ impl Verifier<'_> {
             return Ok(None);
         }
         let expected = self.plan.v1.json(self.plan.images, id)?;
-        // A form that came with a source and was there first stays; its checksum vouches for it.
+        // The site keeps the first JSON that it got for an id. If it differs, a checksum was written with it.
         let same = *json == *expected || self.has_good_checksum(id)?;
-        Ok((!same).then(|| damaged("it is not what the image's config gives")))
+        Ok((!same).then(|| damaged("it does not match the image's config")))
     }
 
     fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
@@ -54,7 +54,7 @@ impl Verifier<'_> {
             return Ok(None);
         }
         if !self.has_good_checksum(id)? {
-            let problem = "it is neither a layer of the image nor what its checksum says";
+            let problem = "it is not a layer of the image and does not match its checksum";
             return Ok(Some(damaged(problem)));
         }
         if let (Depth::Deep, Some(layer)) = (self.depth, self.files.v1_layer(id)?) {
@@ -66,10 +66,10 @@ impl Verifier<'_> {
     fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
         let is_there = self.files.v1_checksum(id)?.is_some();
         let wrong = is_there && !self.has_good_checksum(id)?;
-        Ok(wrong.then(|| damaged("it is not that of the JSON and the layer")))
+        Ok(wrong.then(|| damaged("it does not match the JSON and the layer")))
     }
 
-    /// Whether the checksum says that JSON and layer are what they were.
+    /// Whether a checksum exists and matches JSON and layer. With [`Depth::Fast`], whether all three exist.
     fn has_good_checksum(&self, id: V1Id) -> anyhow::Result<bool> {
         match (
             self.files.v1_checksum(id)?,

@@ -30,13 +30,13 @@ const XZ_OF_4_GIB: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x0
 #[test]
 fn cut_and_packed_badly() {
     check(vec![
-        bytes("an empty file", &["is no tar"], || ""),
-        bytes("a text", &["is no tar"], || "no archive\n".repeat(200)),
-        bytes("a short text", &["is no tar"], || "no archive\n"),
+        bytes("an empty file", &["is not a tar"], || ""),
+        bytes("a text", &["is not a tar"], || "no archive\n".repeat(200)),
+        bytes("a short text", &["is not a tar"], || "no archive\n"),
         bytes("zeros", &["is not an image in a known format"], || {
             vec![0; 10240]
         }),
-        bytes("an image of Windows", &["is no tar"], || {
+        bytes("an image of Windows", &["is not a tar"], || {
             [b"MZ".to_vec(), vec![7; 4000]].concat()
         }),
         tar(
@@ -127,7 +127,7 @@ fn cut_and_packed_badly() {
         bytes("an xz with a window of 4 GiB", &["cannot read"], || {
             XZ_OF_4_GIB
         }),
-        tar("a header with a wrong checksum", &["is no tar"], || {
+        tar("a header with a wrong checksum", &["is not a tar"], || {
             let mut head = header(b"x", EntryType::Regular, 0);
             head[0] = b'y';
             save().raw_first(head)
@@ -139,45 +139,47 @@ fn cut_and_packed_badly() {
 fn names_and_links_that_lead_out() {
     let named = |name: &'static str| move || save().file(name, "x");
     check(vec![
-        tar("..", &["`../x`", "leads out"], named("../x")),
+        tar("..", &["`../x`", "leads outside"], named("../x")),
         tar(
             ".. inside",
-            &["`a/../../x`", "leads out"],
+            &["`a/../../x`", "leads outside"],
             named("a/../../x"),
         ),
         tar(
             ".. that stays inside",
-            &["`a/../x`", "leads out"],
+            &["`a/../x`", "leads outside"],
             named("a/../x"),
         ),
         tar(
             "an absolute name",
-            &["`/etc/passwd`", "leads out"],
+            &["`/etc/passwd`", "leads outside"],
             named("/etc/passwd"),
         ),
-        tar("no name", &["leads out"], named("")),
-        tar("a dot", &["`./`", "leads out"], named("./")),
-        tar("a pax path outside", &["`../../x`", "leads out"], || {
-            save().raw(pax(&[("path", "../../x")])).file("x", "y")
-        }),
+        tar("no name", &["leads outside"], named("")),
+        tar("a dot", &["`./`", "leads outside"], named("./")),
+        tar(
+            "a pax path outside",
+            &["`../../x`", "leads outside"],
+            || save().raw(pax(&[("path", "../../x")])).file("x", "y"),
+        ),
         tar(
             "a symbolic link out",
-            &["`a/link`", "`../../etc/passwd`", "out of the archive"],
+            &["`a/link`", "`../../etc/passwd`", "outside the archive"],
             || save().symlink("a/link", "../../etc/passwd"),
         ),
         tar(
             "an absolute link",
-            &["`a/link`", "`/etc/passwd`", "out of the archive"],
+            &["`a/link`", "`/etc/passwd`", "outside the archive"],
             || save().symlink("a/link", "/etc/passwd"),
         ),
         tar(
             "a hard link out",
-            &["`a/link`", "`../x`", "out of the archive"],
+            &["`a/link`", "`../x`", "outside the archive"],
             || save().hard_link("a/link", "../x"),
         ),
         tar(
             "a layer that is a link out",
-            &["layer.tar", "out of the archive"],
+            &["layer.tar", "outside the archive"],
             || save().set(&layer(), Kind::Symlink("../../../../etc/shadow".into())),
         ),
         tar("a link to itself", &["`a`", "leads back to itself"], || {
@@ -239,17 +241,17 @@ fn odd_members() {
         ),
         tar(
             "a layer that is a device",
-            &["layer.tar", "is no file"],
+            &["layer.tar", "is not a file"],
             device(EntryType::Char),
         ),
         tar(
             "a layer that is a pipe",
-            &["layer.tar", "is no file"],
+            &["layer.tar", "is not a file"],
             device(EntryType::Fifo),
         ),
         tar(
             "a layer of no known type",
-            &["layer.tar", "is no file"],
+            &["layer.tar", "is not a file"],
             device(EntryType::new(b'Z')),
         ),
         tar(

@@ -117,12 +117,12 @@ fn manifest_json() {
         ),
         tar(
             "fewer layers than diff IDs",
-            &["manifest.json", "1 layers for 2 diff IDs"],
+            &["manifest.json", "1 layers, but there are 2 diff IDs"],
             || entry(|entry| drop(entry["Layers"].as_array_mut().unwrap().pop())),
         ),
         tar(
             "more layers than diff IDs",
-            &["manifest.json", "3 layers for 2 diff IDs"],
+            &["manifest.json", "3 layers, but there are 2 diff IDs"],
             || {
                 entry(|entry| {
                     entry["Layers"]
@@ -168,17 +168,17 @@ fn configs_and_layers() {
         ),
         tar(
             "a config that is a list",
-            &[".json", "no image config"],
+            &[".json", "not an image config"],
             || configured("[]"),
         ),
         tar(
             "a config that is null",
-            &[".json", "no image config"],
+            &[".json", "not an image config"],
             || configured("null"),
         ),
         tar(
             "a config that is no JSON",
-            &[".json", "no image config"],
+            &[".json", "not an image config"],
             || configured([0xff, 0xfe]),
         ),
         tar(
@@ -188,17 +188,17 @@ fn configs_and_layers() {
         ),
         tar(
             "a rootfs that is a list",
-            &[".json", "no image config"],
+            &[".json", "not an image config"],
             || configured(r#"{"rootfs":[7]}"#),
         ),
         tar(
             "diff IDs that are numbers",
-            &[".json", "no image config"],
+            &[".json", "not an image config"],
             diff_ids(|ids| *ids = json!([1, 2])),
         ),
         tar(
             "diff IDs in upper case",
-            &[".json", "is no sha256"],
+            &[".json", "is not a hex sha256"],
             diff_ids(|ids| {
                 let upper = ids[0].as_str().unwrap()[7..].to_uppercase();
                 ids[0] = format!("sha256:{upper}").into();
@@ -213,7 +213,7 @@ fn configs_and_layers() {
         ),
         tar(
             "diff IDs that are paths",
-            &[".json", "is no sha256"],
+            &[".json", "is not a hex sha256"],
             diff_ids(|ids| {
                 ids[0] = "sha256:../../../../etc/passwd".into();
             }),
@@ -260,7 +260,7 @@ fn names_in_manifest_json() {
         refused(
             "a repository in upper case",
             "A/B:1",
-            &["manifest.json", "`A/B` is no repository name"],
+            &["manifest.json", "`A/B` is not a repository name"],
         ),
         refused(
             "an absolute repository",
@@ -270,19 +270,23 @@ fn names_in_manifest_json() {
         refused(
             "no repository",
             ":1",
-            &["manifest.json", "is no repository name"],
+            &["manifest.json", "is not a repository name"],
         ),
         refused(
             "no name at all",
             "",
-            &["manifest.json", "is no repository name"],
+            &["manifest.json", "is not a repository name"],
         ),
         refused(
             "no tag behind the colon",
             "app:",
-            &["manifest.json", "is no tag"],
+            &["manifest.json", "is not a tag"],
         ),
-        refused("two tags", "app:1:2", &["manifest.json", "`1:2` is no tag"]),
+        refused(
+            "two tags",
+            "app:1:2",
+            &["manifest.json", "`1:2` is not a tag"],
+        ),
         refused("a tag outside", "app:../../x", &["manifest.json", "../x"]),
         refused(
             "a tag index.html",
@@ -307,24 +311,24 @@ fn names_in_manifest_json() {
         refused(
             "the files of the site",
             "_types:1",
-            &["`_types` is no repository name"],
+            &["`_types` is not a repository name"],
         ),
         refused(
             "the private folder",
             ".stillage/lock:1",
-            &["is no repository name"],
+            &["is not a repository name"],
         ),
         refused(
             "the list of all repositories",
             "_catalog:1",
-            &["`_catalog` is no repository name"],
+            &["`_catalog` is not a repository name"],
         ),
-        tar("a tag of 129 characters", &["is no tag"], || {
+        tar("a tag of 129 characters", &["is not a tag"], || {
             tagged(&format!("app:{}", "x".repeat(129)))
         }),
         tar(
             "a name of 256 characters",
-            &["is no repository name"],
+            &["is not a repository name"],
             || tagged(&format!("{}:1", "x".repeat(256))),
         ),
         tar("an image without a name", &["has no name", "hint:"], || {

@@ -40,7 +40,7 @@ fn docker_25() {
         ),
         tar(
             "a digest that is a path",
-            &["index.json", "is no sha256"],
+            &["index.json", "is not a hex sha256"],
             || multi(|index| index["manifests"][0]["digest"] = json!("sha256:../../index.json")),
         ),
         tar(

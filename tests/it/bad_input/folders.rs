@@ -60,12 +60,14 @@ fn replace_with_link(path: &Path, target: &str) {
 #[test]
 fn special_files() {
     check(vec![
-        folder("a blob that is a folder", &["is no regular file"], || {
-            layout().drop(&blob(0)).folder_member(blob(0))
-        }),
+        folder(
+            "a blob that is a folder",
+            &["is not a regular file"],
+            || layout().drop(&blob(0)).folder_member(blob(0)),
+        ),
         folder(
             "a manifest that is a folder",
-            &["is no regular file"],
+            &["is not a regular file"],
             || {
                 layout()
                     .drop(&manifest_blob())
@@ -83,13 +85,13 @@ fn special_files() {
         }),
         changed(
             "a blob that is a pipe",
-            &["is no regular file"],
+            &["is not a regular file"],
             layout,
             |path| pipe(&path.join(blob(0))),
         ),
         changed(
             "a blob that is a device",
-            &["is no regular file"],
+            &["is not a regular file"],
             layout,
             |path| {
                 replace_with_link(&path.join(blob(0)), "/dev/zero");
@@ -247,25 +249,25 @@ fn dirs() {
         .named("=app"),
         folder(
             "a manifest that is a folder",
-            &["manifest.json` is no regular file"],
+            &["manifest.json` is not a regular file"],
             || dir().set("manifest.json", Kind::Folder),
         )
         .named("=app"),
         folder(
             "a manifest that is cut",
-            &["manifest.json", "no manifest"],
+            &["manifest.json", "not a manifest"],
             || dir().edit("manifest.json", |bytes| bytes.truncate(40)),
         )
         .named("=app"),
         folder(
             "layers that are no list",
-            &["manifest.json", "no manifest"],
+            &["manifest.json", "not a manifest"],
             manifest(|m| m["layers"] = json!(1)),
         )
         .named("=app"),
         folder(
             "a digest that is a path",
-            &["manifest.json", "is no sha256"],
+            &["manifest.json", "is not a hex sha256"],
             manifest(|m| m["config"]["digest"] = json!("sha256:../version")),
         )
         .named("=app"),
@@ -303,7 +305,7 @@ fn dirs() {
         folder("one of many that there are not", &["no image `x`"], dir)
             .prefixed("dir:")
             .named(":x"),
-        case_of("an illegal name", &["`A` is no repository name"], dir)
+        case_of("an illegal name", &["`A` is not a repository name"], dir)
             .named("=A")
             .cannot_run(),
         case_of("an illegal tag", &["a/b`"], dir)

@@ -78,17 +78,17 @@ fn index_json() {
         ),
         folder(
             "a digest in upper case",
-            &["index.json", "is no sha256"],
+            &["index.json", "is not a hex sha256"],
             || entry(|e| e["digest"] = format!("sha256:{}", "AB".repeat(32)).into()),
         ),
         folder(
             "a digest that is a path",
-            &["index.json", "is no sha256"],
+            &["index.json", "is not a hex sha256"],
             || entry(|e| e["digest"] = "sha256:../../../../../etc/passwd".into()),
         ),
         folder(
             "a digest without an algorithm",
-            &["index.json", "is no digest"],
+            &["index.json", "is not a digest"],
             || entry(|e| e["digest"] = "0".repeat(64).into()),
         ),
         folder(
@@ -171,12 +171,12 @@ fn names() {
         folder("a tag of dots", &["`..`"], || named("..")),
         folder(
             "a tag index.json",
-            &["index.json` is the name of a file", "hint:"],
+            &["index.json` conflicts with the file", "hint:"],
             || named("app:index.json"),
         ),
         folder(
             "a bare tag index.html",
-            &["index.html` is the name of a file", "hint:"],
+            &["index.html` conflicts with the file", "hint:"],
             || named("index.html"),
         )
         .named("=app"),

@@ -45,12 +45,12 @@ fn parents_and_ids() {
         }),
         tar(
             "a parent of the wrong type",
-            &["/json", "`parent` is no string"],
+            &["/json", "`parent` is not a string"],
             || image(1, |json| json["parent"] = json!([id(0)])),
         ),
         tar(
             "an id in upper case",
-            &["/json", "is no v1 image id"],
+            &["/json", "is not a v1 image id"],
             || image(1, |json| json["id"] = id(1).to_uppercase().into()),
         ),
         tar("an id of another image", &["/json", "has the id"], || {
@@ -59,10 +59,12 @@ fn parents_and_ids() {
         tar("no id", &["/json", "`id` is missing"], || {
             image(1, |json| drop(json.as_object_mut().unwrap().remove("id")))
         }),
-        tar("JSON that is a list", &["/json", "no JSON object"], || {
-            image(1, |json| *json = json!([]))
-        }),
-        tar("JSON that is cut", &["/json", "no JSON object"], || {
+        tar(
+            "JSON that is a list",
+            &["/json", "not a JSON object"],
+            || image(1, |json| *json = json!([])),
+        ),
+        tar("JSON that is cut", &["/json", "not a JSON object"], || {
             save().edit(&format!("{}/json", id(1)), |bytes| bytes.truncate(30))
         }),
         tar("no JSON", &["/json", "is missing"], || {
@@ -110,7 +112,7 @@ fn repositories_file() {
         }),
         tar(
             "a tag is no id",
-            &["`repositories`", "is no v1 image id"],
+            &["`repositories`", "is not a v1 image id"],
             || repositories(&json!({"app": {"1": "../../x"}})),
         ),
         tar("a tag of a missing image", &["/json", "is missing"], || {
@@ -134,7 +136,7 @@ fn repositories_file() {
         ),
         tar(
             "a tag with a slash",
-            &["`repositories`", "`a/b` is no tag"],
+            &["`repositories`", "`a/b` is not a tag"],
             named("app", "a/b"),
         ),
         tar(

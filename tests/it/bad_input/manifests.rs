@@ -39,22 +39,22 @@ fn manifests() {
     check(vec![
         folder(
             "an empty manifest",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || Archive::oci(&[app().manifest_bytes("")]),
         ),
         folder(
             "a manifest that is null",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || Archive::oci(&[app().manifest_bytes("null")]),
         ),
         folder(
             "a manifest that is a list",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || Archive::oci(&[app().manifest_bytes("[]")]),
         ),
         folder(
             "a manifest of nothing",
-            &["blobs/sha256/", "lacks its content"],
+            &["blobs/sha256/", "required fields of a manifest"],
             || Archive::oci(&[app().manifest_bytes("{}")]),
         ),
         folder(
@@ -64,22 +64,24 @@ fn manifests() {
         ),
         folder(
             "layers that are no list",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["layers"] = json!({})),
         ),
         folder(
             "layers that are text",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["layers"] = json!(["x"])),
         ),
         folder(
             "a config that is text",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["config"] = json!("x")),
         ),
-        folder("no config", &["blobs/sha256/", "lacks its content"], || {
-            manifest(|m| m["config"] = Value::Null)
-        }),
+        folder(
+            "no config",
+            &["blobs/sha256/", "required fields of a manifest"],
+            || manifest(|m| m["config"] = Value::Null),
+        ),
         folder(
             "an image and an index",
             &["blobs/sha256/", "neither an image nor an index"],
@@ -87,17 +89,17 @@ fn manifests() {
         ),
         folder(
             "a layer of a negative size",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["layers"][0]["size"] = json!(-1)),
         ),
         folder(
             "a layer of a size with a fraction",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["layers"][0]["size"] = json!(1.5)),
         ),
         folder(
             "a layer of a size as text",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["layers"][0]["size"] = json!("9")),
         ),
         folder(
@@ -126,7 +128,7 @@ fn manifests() {
         ),
         folder(
             "a layer in upper case",
-            &["blobs/sha256/", "is no sha256"],
+            &["blobs/sha256/", "is not a hex sha256"],
             || {
                 manifest(|m| {
                     m["layers"][0]["digest"] = m["layers"][0]["digest"]
@@ -184,7 +186,7 @@ fn manifests() {
         }),
         folder(
             "fewer diff IDs than layers",
-            &["has 2 layers, its config 1 diff IDs"],
+            &["has 2 layers, but its config has 1 diff IDs"],
             || {
                 Archive::oci(&[
                     app().config(|c| drop(c["rootfs"]["diff_ids"].as_array_mut().unwrap().pop()))
@@ -193,7 +195,7 @@ fn manifests() {
         ),
         folder(
             "more diff IDs than layers",
-            &["has 2 layers, its config 3 diff IDs"],
+            &["has 2 layers, but its config has 3 diff IDs"],
             || {
                 Archive::oci(&[app().config(|c| {
                     let first = c["rootfs"]["diff_ids"][0].clone();
@@ -235,7 +237,7 @@ fn manifests() {
         .with(&["--dry-run"]),
         folder(
             "a config that is a list",
-            &["/bad/blobs/sha256/", "no image config"],
+            &["/bad/blobs/sha256/", "not an image config"],
             || Archive::oci(&[app().config_bytes("[]")]),
         ),
         folder(
@@ -261,7 +263,7 @@ fn manifests() {
         ),
         folder(
             "an index of text",
-            &["blobs/sha256/", "no manifest"],
+            &["blobs/sha256/", "not a manifest"],
             || {
                 Archive::oci(&[Image::index(&["app:1"], vec![app()])
                     .manifest(|m| m["manifests"] = json!(["x"]))])

@@ -55,7 +55,7 @@ fn of_docker_registry() {
         ),
         folder(
             "a JSON that is a folder",
-            &["is no regular file"],
+            &["is not a regular file"],
             move || v1(2).set(&two, Kind::Folder),
         ),
         folder("a JSON of another image", &["has the id"], move || {
@@ -64,9 +64,11 @@ fn of_docker_registry() {
         folder("a JSON that is cut", &["/json`"], move || {
             v1(2).edit(&four, |bytes| bytes.truncate(20))
         }),
-        folder("a JSON of 5 MiB", &["more than the 4194304"], move || {
-            v1(2).edit(&five, |bytes| bytes.resize(5 << 20, b' '))
-        }),
+        folder(
+            "a JSON of 5 MiB",
+            &["more than the limit of 4194304"],
+            move || v1(2).edit(&five, |bytes| bytes.resize(5 << 20, b' ')),
+        ),
         folder(
             "a layer that is missing",
             &["`layer`", "missing"],
@@ -77,13 +79,13 @@ fn of_docker_registry() {
         }),
         folder(
             "a layer that is a folder",
-            &["is no regular file"],
+            &["is not a regular file"],
             move || v1(2).set(&eight, Kind::Folder),
         ),
         folder("parents in a circle", &["form a cycle"], || {
             v1(3).edit_json(&in_image(0, "json"), |json| json["parent"] = id(2).into())
         }),
-        folder("a parent that is a path", &["is no v1 image id"], || {
+        folder("a parent that is a path", &["is not a v1 image id"], || {
             v1(1).edit_json(&in_image(0, "json"), |json| {
                 json["parent"] = "../../x".into();
             })
@@ -95,7 +97,7 @@ fn of_docker_registry() {
         }),
         folder(
             "a checksum without an end",
-            &["more than the 65536"],
+            &["more than the limit of 65536"],
             || v1(1).file(in_image(0, "_checksum"), vec![b' '; 1 << 20]),
         ),
         folder("a tag that leads out", &["holds no image", "hint:"], || {
@@ -180,18 +182,22 @@ fn of_distribution() {
         folder("a blob with a wrong bit", &["/data`"], || {
             v2().flip(&blob())
         }),
-        folder("a blob that is a folder", &["is no regular file"], || {
-            v2().set(&blob(), Kind::Folder)
-        }),
+        folder(
+            "a blob that is a folder",
+            &["is not a regular file"],
+            || v2().set(&blob(), Kind::Folder),
+        ),
         folder("a manifest with a wrong bit", &["/data`"], || {
             v2().flip(&manifest())
         }),
         folder("a manifest that is cut", &["/data`"], || {
             v2().edit(&manifest(), |bytes| bytes.truncate(30))
         }),
-        folder("a manifest of 5 MiB", &["more than the 4194304"], || {
-            v2().edit(&manifest(), |bytes| bytes.resize(5 << 20, b' '))
-        }),
+        folder(
+            "a manifest of 5 MiB",
+            &["more than the limit of 4194304"],
+            || v2().edit(&manifest(), |bytes| bytes.resize(5 << 20, b' ')),
+        ),
         folder(
             "a tag that is no digest",
             &["holds no image", "manifest is gone"],
@@ -204,16 +210,20 @@ fn of_distribution() {
         ),
         folder(
             "a tag that is a folder",
-            &["is no regular file"],
+            &["is not a regular file"],
             move || v2().set(&three, Kind::Folder),
         ),
-        changed("an illegal tag", &["holds no image", "is no tag"], |path| {
-            let tags = path.join(V2).join("repositories/org/app/_manifests/tags");
-            fs::rename(tags.join("1"), tags.join("-\u{1b}x")).unwrap();
-        }),
+        changed(
+            "an illegal tag",
+            &["holds no image", "is not a tag"],
+            |path| {
+                let tags = path.join(V2).join("repositories/org/app/_manifests/tags");
+                fs::rename(tags.join("1"), tags.join("-\u{1b}x")).unwrap();
+            },
+        ),
         changed(
             "an illegal name",
-            &["holds no image", "is no repository name"],
+            &["holds no image", "is not a repository name"],
             |path| {
                 let names = path.join(V2).join("repositories");
                 fs::rename(names.join("org"), names.join("ORG")).unwrap();

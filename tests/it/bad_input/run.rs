@@ -83,7 +83,7 @@ pub(super) fn stdin<B: Into<Vec<u8>>>(
     words: &[&'static str],
     make: impl Fn() -> B + Send + Sync + 'static,
 ) -> Case {
-    let words = [&["the standard input"], words].concat();
+    let words = [&["standard input"], words].concat();
     case(name, &words, move |folder| {
         fs::write(folder.join(STDIN), make().into()).unwrap();
         vec!["-".into()]

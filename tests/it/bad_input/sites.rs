@@ -111,7 +111,7 @@ fn catalogues() {
         }),
         site(
             "a v1 id that is a path",
-            &["/bad", "is no v1 image id"],
+            &["/bad", "is not a v1 image id"],
             |site| {
                 entry(site, |entry| {
                     entry["annotations"]["org.stillage.v1.id"] = "../../../etc".into()
@@ -189,7 +189,7 @@ fn content() {
         }),
         site(
             "a v1 layer that is a folder",
-            &["layer` is no regular file"],
+            &["layer` is not a regular file"],
             |site| {
                 fs::remove_file(v1(site, "layer")).unwrap();
                 fs::create_dir(v1(site, "layer")).unwrap();
@@ -197,7 +197,7 @@ fn content() {
         ),
         site(
             "a checksum that is none",
-            &["checksum`", "is no digest"],
+            &["checksum`", "is not a digest"],
             |site| fs::write(v1(site, "checksum"), "x").unwrap(),
         ),
         site("a checksum of a device", &["checksum"], |site| {

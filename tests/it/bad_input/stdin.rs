@@ -14,8 +14,8 @@ fn archives() {
             save().tar()
         })
         .taken(),
-        stdin("nothing", &["is no tar"], || ""),
-        stdin("a text", &["is no tar"], || "no archive\n".repeat(200)),
+        stdin("nothing", &["is not a tar"], || ""),
+        stdin("a text", &["is not a tar"], || "no archive\n".repeat(200)),
         stdin("a tar cut in a member", &["truncated"], || {
             cut(Archive::default().file("bin", vec![7; 5000]).tar(), 3000)
         }),
@@ -39,9 +39,11 @@ fn archives() {
             let half = packed.len() / 2;
             cut(packed, half)
         }),
-        stdin("a member that leads out", &["`../x`", "leads out"], || {
-            save().file("../x", "x").tar()
-        }),
+        stdin(
+            "a member that leads out",
+            &["`../x`", "leads outside"],
+            || save().file("../x", "x").tar(),
+        ),
         stdin("a member twice", &["`manifest.json`", "twice"], || {
             save().file("manifest.json", "[]").tar()
         }),

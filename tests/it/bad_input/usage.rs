@@ -59,24 +59,24 @@ fn sources_and_outputs() {
         .cannot_run(),
         case(
             "an illegal name",
-            &["`A/B` is no repository name"],
+            &["`A/B` is not a repository name"],
             |folder| vec![good(folder) + "=A/B"],
         )
         .cannot_run(),
-        case("an illegal tag", &["is no tag"], |folder| {
+        case("an illegal tag", &["is not a tag"], |folder| {
             vec![good(folder) + "=app:-"]
         })
         .cannot_run(),
-        case("a digest for a name", &["names a digest"], |folder| {
+        case("a digest for a name", &["has a digest"], |folder| {
             vec![good(folder) + "=app@sha256:" + &"0".repeat(64)]
         })
         .cannot_run(),
-        output("on a file", &["output` is no folder", "hint:"], |path| {
+        output("on a file", &["output` is not a folder", "hint:"], |path| {
             fs::write(path, "mine").unwrap()
         }),
         output(
             "on a folder of something else",
-            &["is not empty and no site of stillage", "hint:"],
+            &["is not empty and is not a stillage site", "hint:"],
             |path| {
                 fs::create_dir(path).unwrap();
                 fs::write(path.join("mine"), "mine").unwrap();
@@ -84,7 +84,7 @@ fn sources_and_outputs() {
         ),
         output(
             "on a layout of something else",
-            &["is not empty and no site of stillage", "hint:"],
+            &["is not empty and is not a stillage site", "hint:"],
             |path| {
                 Archive::oci(&[Image::new(&["x:1"])]).folder(path);
             },
@@ -144,11 +144,11 @@ fn reading_what_is_no_site() {
     fs::create_dir(&broken).unwrap();
     fs::write(broken.join("index.json"), "{").unwrap();
     for (path, code, word) in [
-        (&folder.path().join("none"), 2, "is no site"),
-        (&empty, 2, "is no site"),
-        (&file, 2, "is no site"),
-        (&layout, 2, "is no site"),
-        (&broken, 2, "is no site"),
+        (&folder.path().join("none"), 2, "is not a site"),
+        (&empty, 2, "is not a site"),
+        (&file, 2, "is not a site"),
+        (&layout, 2, "is not a stillage site"),
+        (&broken, 2, "is not a stillage site"),
     ] {
         for command in ["list", "verify"] {
             let args = [command.to_owned(), text(path)];

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::{found, small_site};
 use crate::support::bad_server::{BadServer, sound};
 use crate::support::files::digest;
+use crate::support::findings::found;
 use crate::support::site::json;
+use crate::support::site::small_site;
 
 /// Replaces a file of a site as a publish does.
 fn replace(site: &Path, path: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-use super::{found, small_site};
 use crate::support::bad_server::{BadServer, Fault, Reply, Request};
+use crate::support::findings::found;
+use crate::support::site::small_site;
 
 const TYPES: &[&str] = &[
     "docker 1.10-20",

@@ -108,7 +108,7 @@ fn what_else_is_said_is_not_mangled() {
     let (progress, rest) = shown.rsplit_once(ERASE).expect("a line that is erased");
     assert!(progress.contains(LINE), "{shown:?}");
     assert!(
-        rest.starts_with("error: cannot read the standard input"),
+        rest.starts_with("error: cannot read standard input"),
         "{shown:?}"
     );
 }

@@ -108,7 +108,7 @@ fn of_members_and_names() {
         }),
         bytes(
             "1,200 names of 60 KiB",
-            &["names of its members have more than 67108864 bytes"],
+            &["member names have more than 67108864 bytes"],
             || {
                 let mut tar = without_end(&save());
                 for number in 0..1200 {

@@ -106,7 +106,10 @@ fn two_files_need_a_name() {
         assert!(output.stdout.is_empty());
     };
     refused(&["nginx", "--exact"], "name the first with `-o FILE`");
-    refused(&["headers", "--exact"], "means nothing to `headers`");
+    refused(
+        &["headers", "--exact"],
+        "`headers` does not support `--exact`",
+    );
     refused(&["iis"], "possible values: nginx");
     refused(&["nginx", "--listen", "::1"], "IPv6 address in brackets");
 }

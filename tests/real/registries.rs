@@ -89,7 +89,7 @@ fn private_repositories_are_left_out_and_named() {
     let site = TempDir::new("private");
     let output = build(&[V1], site.path());
     assert!(
-        stderr(&output).contains("sample/child is private"),
+        stderr(&output).contains("sample/child is left out: it is private"),
         "{}",
         stderr(&output)
     );

@@ -155,22 +155,22 @@ fn indexes() {
         tar("8 indexes in each other", &[], || nested(8, false)).taken(),
         tar(
             "9 indexes in each other",
-            &["nested more than 8 deep"],
+            &["nested more than 8 indexes deep"],
             || nested(9, false),
         ),
         tar(
             "9 indexes in each other, all listed",
-            &["nested more than 8 deep"],
+            &["nested more than 8 indexes deep"],
             || nested(9, true),
         ),
         tar(
             "20,000 indexes in each other",
-            &["nested more than 8 deep"],
+            &["nested more than 8 indexes deep"],
             || nested(20_000, false),
         ),
         tar(
             "20,000 indexes in each other, all listed",
-            &["nested more than 8 deep"],
+            &["nested more than 8 indexes deep"],
             || nested(20_000, true),
         )
         .within(5),

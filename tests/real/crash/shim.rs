@@ -31,7 +31,7 @@ pub(crate) struct Call {
 impl Shim {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new("shim");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash/shim.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/crash/shim.c");
         let mut compile = Command::new(tool("cc"));
         compile
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])

@@ -50,15 +50,19 @@ fn members_of_a_gibibyte() {
         bytes("manifest.json", &["`manifest.json`", "more than"], || {
             fat(&save().drop("manifest.json"), "manifest.json", b' ', 1024)
         }),
-        bytes("a config", &[".json`", "more than the 4194304"], || {
-            let archive = save();
-            let config = archive
-                .names(".json")
-                .into_iter()
-                .find(|name| name.len() == 69)
-                .unwrap();
-            fat(&archive.drop(&config), &config, 0, 1024)
-        }),
+        bytes(
+            "a config",
+            &[".json`", "more than the limit of 4194304"],
+            || {
+                let archive = save();
+                let config = archive
+                    .names(".json")
+                    .into_iter()
+                    .find(|name| name.len() == 69)
+                    .unwrap();
+                fat(&archive.drop(&config), &config, 0, 1024)
+            },
+        ),
         bytes(
             "repositories of a legacy archive",
             &["`repositories`", "more than"],
@@ -73,7 +77,7 @@ fn members_of_a_gibibyte() {
         ),
         bytes(
             "the JSON of a legacy image",
-            &["/json`", "more than the 4194304"],
+            &["/json`", "more than the limit of 4194304"],
             || {
                 let name = format!("{}/json", Archive::v1_id(&app(), 0));
                 fat(&Archive::docker_1(&[app()]).drop(&name), &name, b' ', 1024)
@@ -93,7 +97,7 @@ fn members_of_a_gibibyte() {
         ),
         bytes(
             "a manifest of a layout",
-            &["blobs/sha256/", "more than the 4194304"],
+            &["blobs/sha256/", "more than the limit of 4194304"],
             || {
                 let name = format!("blobs/{}", app().manifest_digest().replace(':', "/"));
                 fat(&Archive::oci(&[app()]).drop(&name), &name, b' ', 1024)

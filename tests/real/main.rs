@@ -1,0 +1,45 @@
+//! Tests against real servers, clients and daemons, as root, and tests that take minutes. `tests/run.sh` installs
+//! what they need.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::needless_raw_string_hashes,
+    reason = "a test may fail, print, use files and the clock, and keep the lines of a table alike"
+)]
+
+mod answers;
+mod apache;
+mod bad_input;
+mod client_lists;
+mod clients;
+mod conformance;
+mod crash;
+mod delivery;
+mod disk;
+mod htaccess;
+mod json;
+mod legacy;
+mod matrix;
+mod mend;
+mod moving;
+mod nginx;
+mod nginx_exact;
+mod progress;
+mod rebuild;
+mod referrers;
+mod registries;
+mod rsync;
+mod serve;
+mod servers;
+mod sources;
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the other test target uses the rest"
+)]
+mod support;
+mod v1_clients;
+mod v1_ids;
+mod verify_url;
