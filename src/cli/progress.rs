@@ -1,6 +1,6 @@
 //! Progress on stderr: one updated line on a terminal, otherwise a new line at intervals.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -39,12 +39,7 @@ fn show(progress: &Progress, end: &Receiver<()>) {
     // Hidden if stderr is not a terminal or cannot move its cursor.
     let bar = ProgressBar::new(0).with_style(unknown.clone());
     if bar.is_hidden() {
-        every(PAUSE, end, || {
-            if let Some(line) = look(progress, &bar) {
-                let _ = writeln!(io::stderr(), "{line}");
-            }
-        });
-        return;
+        return log(progress, &bar, PAUSE, end, &mut io::stderr());
     }
     every(FRAME, end, || {
         if let Some(line) = look(progress, &bar) {
@@ -54,6 +49,21 @@ fn show(progress: &Progress, end: &Receiver<()>) {
         }
     });
     bar.finish_and_clear();
+}
+
+/// Writes a line after every `pause`.
+fn log(
+    progress: &Progress,
+    bar: &ProgressBar,
+    pause: Duration,
+    end: &Receiver<()>,
+    out: &mut dyn Write,
+) {
+    every(pause, end, || {
+        if let Some(line) = look(progress, bar) {
+            let _ = writeln!(out, "{line}");
+        }
+    });
 }
 
 /// Calls `show` after every `pause` until the sender is dropped.
@@ -160,6 +170,44 @@ mod tests {
             }
         });
         assert_eq!(shown, 3);
+    }
+
+    /// A writer that ends what it logs after three lines.
+    struct Log(Vec<u8>, Option<mpsc::Sender<()>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.extend(bytes);
+            if String::from_utf8_lossy(&self.0).matches('\n').count() == 3 {
+                self.1 = None;
+            }
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_gets_plain_lines() {
+        let progress = Arc::new(Progress::default());
+        progress.expect(0, 9);
+        io::copy(
+            &mut progress.counting(&b"seven b"[..], true),
+            &mut io::sink(),
+        )
+        .unwrap();
+        let (ends, end) = mpsc::channel();
+        let mut out = Log(Vec::new(), Some(ends));
+        let bar = ProgressBar::hidden();
+        log(&progress, &bar, Duration::from_millis(1), &end, &mut out);
+        let text = String::from_utf8(out.0).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        for line in text.lines() {
+            assert!(line.starts_with("read 7 B of 9 B, "), "{text}");
+        }
+        assert!(!text.contains(['\u{1b}', '\r']), "{text:?}");
     }
 
     #[test]

@@ -3,11 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use rustix::fs::Advice;
 
 use super::{create, escaped_path};
 
@@ -66,8 +63,11 @@ impl NewFile {
     /// Makes the kernel start writing the latest bytes to disk, so that the final sync has less to wait for.
     /// Linux does so on this advice, and keeps pages that it has not written yet in memory.
     fn send(&mut self) {
-        let len = NonZeroU64::new(self.written - self.sent);
-        let _ = rustix::fs::fadvise(&self.file, self.sent, len, Advice::DontNeed);
+        #[cfg(target_os = "linux")]
+        {
+            let len = std::num::NonZeroU64::new(self.written - self.sent);
+            let _ = rustix::fs::fadvise(&self.file, self.sent, len, rustix::fs::Advice::DontNeed);
+        }
         self.sent = self.written;
     }
 }

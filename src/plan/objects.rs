@@ -18,6 +18,8 @@ pub struct Object {
     pub media_type: &'static str,
     /// The `Docker-Content-Digest`, or the digest of the bytes; `None` if that takes reading the file.
     pub digest: Option<Digest>,
+    /// Length in bytes; `None` if only the file tells.
+    pub size: Option<u64>,
     /// How long a response may be cached.
     pub cache: Cache,
     pub stage: Stage,
@@ -58,15 +60,45 @@ impl Plan<'_> {
             ];
             let files = files.iter().filter(|(_, stage)| stages.contains(stage));
             let object =
-                |(name, stage): &(&str, _)| object(&format!("v1/images/{id}/{name}"), *stage, None);
+                |(name, stage): &(&str, _)| object(&format!("v1/images/{id}/{name}"), *stage);
             return Ok(files.filter_map(object).collect());
+        }
+        if !self.may_have(part, stages) {
+            return Ok(Vec::new());
         }
         let tree = self.tree(part)?;
         let files = tree.files().filter(|(_, stage, _)| stages.contains(stage));
         let objects = files.filter_map(|(file, stage, content)| {
-            object(file, stage, self.digest(part, file, content))
+            Some(Object {
+                digest: self.digest(part, file, content),
+                size: self.size(content),
+                ..object(file, stage)?
+            })
         });
         Ok(objects.collect())
+    }
+
+    /// Whether planning the part may give files of these stages.
+    fn may_have(&self, part: Part<'_>, stages: &[Stage]) -> bool {
+        let stage = match part {
+            Part::Blob(digest) if self.images.manifests.contains_key(&digest) => Stage::Manifest,
+            Part::Blob(_) => Stage::Content,
+            Part::Lists => return !stages.contains(&Stage::Content),
+            Part::Repository(_) | Part::V1Image(_) => return !stages.contains(&Stage::V1Json),
+        };
+        stages.contains(&stage)
+    }
+
+    fn size(&self, content: &File) -> Option<u64> {
+        match content {
+            File::Bytes(bytes) | File::TagLines { new: bytes, .. } => Some(bytes.len() as u64),
+            File::Blob(digest) | File::Own(digest) => {
+                let manifest = self.images.manifests.get(digest);
+                let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
+                manifest.map_or_else(blob, |manifest| Some(manifest.bytes.len() as u64))
+            }
+            File::V1(..) => None,
+        }
     }
 
     /// The digest that clients use. For a signed schema 1 manifest it is not that of the file's bytes.
@@ -91,7 +123,7 @@ impl Plan<'_> {
 }
 
 /// The object that a file answers, if clients request one.
-fn object(file: &str, stage: Stage, digest: Option<Digest>) -> Option<Object> {
+fn object(file: &str, stage: Stage) -> Option<Object> {
     // A manifest is listed by its file under `_types/`, whose name tells the media type.
     let (file, typed) = match file.split_once("/_types/") {
         Some((folder, name)) => {
@@ -117,7 +149,8 @@ fn object(file: &str, stage: Stage, digest: Option<Digest>) -> Option<Object> {
         path,
         file,
         media_type,
-        digest,
+        digest: None,
+        size: None,
         cache,
         stage,
     })

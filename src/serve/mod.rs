@@ -22,7 +22,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -45,6 +44,7 @@ const IDLE: Duration = Duration::from_secs(75);
 const STALLED: Duration = Duration::from_mins(1);
 /// How many unsent bytes the kernel buffers for a connection. Without a limit it buffers megabytes for a
 /// client that reads nothing, and once its memory for sockets is used up it resets those of other programs.
+#[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
 /// How long transfers may continue after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -189,7 +189,8 @@ fn connection(
     server: Arc<Server>,
 ) -> impl hyper_util::server::graceful::GracefulConnection {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED));
     http1::Builder::new()

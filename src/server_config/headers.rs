@@ -44,17 +44,22 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     }])
 }
 
-/// Writes the line of an object, if the object exists.
+/// Writes the line of an object. Files of v1 images are asked for their size; one that has no `checksum` has no
+/// line for it.
 fn line(setup: &Setup<'_>, object: &Object, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(meta) = fsx::meta(&setup.site.path(&object.file))? else {
-        return Ok(());
+    let size = match object.size {
+        Some(size) => size,
+        None => match fsx::meta(&setup.site.path(&object.file))? {
+            Some(meta) => meta.len,
+            None => return Ok(()),
+        },
     };
     let line = Line {
         path: &object.path,
         file: &object.file,
         r#type: object.media_type,
         digest: object.digest,
-        size: meta.len,
+        size,
         cache: object.cache.name(),
     };
     serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
