@@ -20,17 +20,17 @@ use crate::error::{escaped, invalid_input};
 mod lock;
 mod out;
 
-pub use lock::lock;
-pub use out::{NewFile, cannot_write};
+pub(crate) use lock::lock;
+pub(crate) use out::{NewFile, cannot_write};
 
 /// A path, escaped for messages.
-pub fn escaped_path(path: &Path) -> String {
+pub(crate) fn escaped_path(path: &Path) -> String {
     escaped(path.to_string_lossy())
 }
 
 /// A file's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// Length in bytes.
     pub len: u64,
     pub is_dir: bool,
@@ -68,7 +68,7 @@ fn nanoseconds(seconds: i64, rest: i64) -> i128 {
 
 /// Makes everything this process creates from now on world-readable. Each mode is also set explicitly, but a
 /// run that dies before that would leave a folder that the web server cannot read.
-pub fn open_umask() {
+pub(crate) fn open_umask() {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
 
@@ -87,7 +87,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// The metadata of a path, symbolic links followed; `None` if nothing exists there.
-pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
+pub(crate) fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
     let found = found(fs::metadata(path));
     if let Err(error) = &found
         && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
@@ -101,22 +101,22 @@ pub fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
 }
 
 /// Whether a path is a symbolic link, dangling or not.
-pub fn is_link(path: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_link(path: &Path) -> anyhow::Result<bool> {
     let found = with_path("access", path, found(fs::symlink_metadata(path)))?;
     Ok(found.is_some_and(|metadata| metadata.is_symlink()))
 }
 
-pub fn open(path: &Path) -> anyhow::Result<File> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
     with_path("open", path, File::open(path))
 }
 
 /// The metadata of an open file.
-pub fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
+pub(crate) fn meta_of(file: &File, path: &Path) -> anyhow::Result<Meta> {
     Ok(Meta::of(&with_path("access", path, file.metadata())?))
 }
 
 /// Opens a regular file; `None` if there is none. Anything else, such as a pipe, is not opened.
-pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
+pub(crate) fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
     if !meta(path)?.is_some_and(|meta| meta.is_file) {
         return Ok(None);
     }
@@ -129,7 +129,7 @@ pub fn open_regular(path: &Path) -> anyhow::Result<Option<(File, Meta)>> {
 
 /// Reads a whole file of at most `limit` bytes; `None` if there is none. Anything but a regular file, such as
 /// a pipe or a device, is refused without being opened.
-pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let Some(meta) = meta(path)? else {
         return Ok(None);
     };
@@ -156,7 +156,7 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 /// The names in a folder, sorted; empty if the folder does not exist.
-pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     let Some(entries) = with_path("list", folder, found(fs::read_dir(folder)))? else {
         return Ok(Vec::new());
     };
@@ -174,7 +174,7 @@ pub fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Creates a folder and its parents.
-pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
@@ -195,7 +195,7 @@ pub fn create_dirs(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Creates a file for reading and writing, or truncates an existing one.
-pub fn create(path: &Path) -> anyhow::Result<File> {
+pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
     let created = OpenOptions::new()
         .read(true)
         .write(true)
@@ -212,13 +212,13 @@ pub fn create(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = create(path)?;
     with_path("write", path, file.write_all(bytes))
 }
 
 /// Writes a file, which replaces an existing one only once it is complete.
-pub fn replace(
+pub(crate) fn replace(
     path: &Path,
     fill: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -241,7 +241,7 @@ pub fn replace(
 
 /// The bytes that this process may still write to the file system of a folder; `None` if the file system does
 /// not report it.
-pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
+pub(crate) fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
     let stat = rustix::fs::statvfs(folder).map_err(io::Error::from);
     let stat = with_path("get the free space of", folder, stat)?;
     // Root may use the reserved blocks too.
@@ -254,7 +254,7 @@ pub fn free(folder: &Path) -> anyhow::Result<Option<u64>> {
 }
 
 /// Creates an unnamed temporary file in a folder; closing it deletes it.
-pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
+pub(crate) fn create_nameless(folder: &Path) -> anyhow::Result<File> {
     with_path(
         "create a temporary file in",
         folder,
@@ -262,18 +262,18 @@ pub fn create_nameless(folder: &Path) -> anyhow::Result<File> {
     )
 }
 
-pub fn temp_dir() -> PathBuf {
+pub(crate) fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }
 
 /// Renames a file, replacing `to`. If both are hard links to one file, POSIX keeps both.
-pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     with_path("move a file to", to, fs::rename(from, to))
 }
 
 /// Creates a hard link. `false` if the file system refuses (too many links, no link support, another device),
 /// so that the caller must copy.
-pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
+pub(crate) fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(true),
         Err(error)
@@ -293,7 +293,7 @@ pub fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
 
 /// Hard-links a source's file, if it has the same owner as the target folder and the mode 0644; `false` if
 /// not, or if the file system refuses.
-pub fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
+pub(crate) fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
     let source = with_path("access", from, fs::metadata(from))?;
     let folder = to.parent().unwrap_or(to);
     let own = with_path("access", folder, fs::metadata(folder))?.uid();
@@ -304,7 +304,7 @@ pub fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
 }
 
 /// Copies a file by sharing its extents (reflink); `false` if the file system cannot.
-pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
+pub(crate) fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
     if reflink_copy::reflink(from, to).is_err() {
         return Ok(false);
     }
@@ -317,13 +317,13 @@ pub fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
 }
 
 /// Removes a file, if it exists.
-pub fn remove(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
     with_path("remove", path, found(fs::remove_file(path)))?;
     Ok(())
 }
 
 /// Removes a folder, if it exists; `false` if it is not empty.
-pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
+pub(crate) fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
     match fs::remove_dir(folder) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
         result => with_path("remove", folder, found(result)).map(|_| true),
@@ -331,7 +331,7 @@ pub fn remove_empty(folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// Removes the folders below a folder that contain no files.
-pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
     let walk = walkdir::WalkDir::new(folder)
         .min_depth(1)
         .contents_first(true);
@@ -344,19 +344,19 @@ pub fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Removes a folder and its contents, if it exists.
-pub fn remove_tree(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove_tree(folder: &Path) -> anyhow::Result<()> {
     with_path("remove", folder, found(fs::remove_dir_all(folder)))?;
     Ok(())
 }
 
 /// Flushes a file, or the entries of a folder, to disk.
-pub fn sync_one(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn sync_one(path: &Path) -> anyhow::Result<()> {
     with_path("sync", path, open(path)?.sync_all())
 }
 
 /// Flushes everything written so far to the file system of `folder` to disk. One call is cheaper than an
 /// fsync for each of many files and folders.
-pub fn sync(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn sync(folder: &Path) -> anyhow::Result<()> {
     let file = open(folder)?;
     #[cfg(target_os = "linux")]
     with_path(
@@ -378,7 +378,7 @@ pub fn sync(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Whether names in this folder are case-insensitive.
-pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
+pub(crate) fn folds_case(folder: &Path) -> anyhow::Result<bool> {
     let probe = folder.join("case-probe");
     write(&probe, b"")?;
     let folds = meta(&folder.join("CASE-PROBE"))?.is_some();
@@ -387,11 +387,11 @@ pub fn folds_case(folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// The canonical form of a path, or the path itself if that cannot be resolved.
-pub fn canonical(path: &Path) -> PathBuf {
+pub(crate) fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// The absolute form of a path, which need not exist.
-pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     with_path("resolve", path, std::path::absolute(path))
 }

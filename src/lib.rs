@@ -17,18 +17,18 @@
 //! 2. [`import::ingest`] reads every layer once, in parallel: it checks digests and diff IDs, compresses plain
 //!    tars, and writes the results to staging.
 //! 3. [`images`] turns drafts into repositories, tags, manifests, blobs and v1 images, and merges them with
-//!    what the [catalogue](site_files::catalogue) of the site lists, which [`site`] loads.
+//!    what the [catalogue](site_files::catalogue) of the site lists, which `site` loads.
 //! 4. [`plan`] says which files the site must hold ([`plan::tree`]), part by part. It does no IO, so a dry run
 //!    and `verify` use the same plan.
-//! 5. [`writer`] brings the folder to the plan: content first, the catalogue last. Each group of stages is
+//! 5. `writer` brings the folder to the plan: content first, the catalogue last. Each group of stages is
 //!    durable before the next begins. It is the only room that changes a site, all through one
-//!    [disk](writer::disk).
+//!    `Disk`.
 //!
 //! [`ops`] holds the commands without their printing, [`cli`] the printing.
 //!
 //! Rules and bytes, below all of these: [`spec`] (the rules of the specifications, without IO), [`content`]
-//! (bytes that can be opened again), [`layer`] (compression, and what Docker 1.x misses in a layer), [`fsx`]
-//! (the only module that calls `std::fs`), [`progress`] (counts of bytes read) and [`note`] (what a run reports
+//! (bytes that can be opened again), [`layer`] (compression, and what Docker 1.x misses in a layer), `fsx`
+//! (the only module that calls `std::fs`), [`progress`] (counts of bytes read) and `note` (what a run reports
 //! besides its result).
 //!
 //! What a server must answer is data too. [`routes`] says it for every address; `serve`, the built-in server,
@@ -55,15 +55,15 @@
 //! [`server_config::SERVERS`], files for people or for a server that reads its own in `plan::AREAS`.
 
 #[cfg(feature = "verify-url")]
-pub mod check_url;
+pub(crate) mod check_url;
 pub mod cli;
 pub mod content;
 pub mod error;
-pub mod fsx;
+pub(crate) mod fsx;
 pub mod images;
 pub mod import;
 pub mod layer;
-pub mod note;
+pub(crate) mod note;
 pub mod ops;
 pub mod plan;
 pub mod progress;
@@ -71,8 +71,8 @@ pub mod routes;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod server_config;
-pub mod site;
+pub(crate) mod site;
 pub mod site_files;
 pub mod source;
 pub mod spec;
-pub mod writer;
+pub(crate) mod writer;

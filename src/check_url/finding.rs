@@ -11,7 +11,7 @@ use crate::note::Severity;
 
 /// A kind of problem found at a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServerProblem {
+pub(crate) struct ServerProblem {
     /// One address that has the problem: the first alphabetically.
     pub path: String,
     /// The id of the kind, for machines.

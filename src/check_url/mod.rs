@@ -30,7 +30,7 @@ mod url;
 mod v1;
 mod v2;
 
-pub use finding::ServerProblem;
+pub(crate) use finding::ServerProblem;
 
 /// The longest list of tags, images or repositories that is read, in bytes.
 const MAX_LIST: u64 = 64 << 20;
@@ -38,7 +38,7 @@ const MAX_LIST: u64 = 64 << 20;
 const MAX_PEM: u64 = 16 << 20;
 
 #[derive(Clone, Debug)]
-pub struct CheckOptions {
+pub(crate) struct CheckOptions {
     /// Download and hash every blob and layer, not only manifests and configs.
     pub deep: bool,
     /// Request only one reference of each repository.
@@ -54,7 +54,7 @@ pub struct CheckOptions {
 /// # Errors
 /// When the URL is not the root of a host, or the server cannot be reached. What is wrong with the server is
 /// a finding.
-pub fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
+pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
     let root = HostRoot::parse(url)?;
     let pem = options.ca.as_ref().map(|path| {
         fsx::read(path, MAX_PEM)?

@@ -9,7 +9,7 @@ use super::{create_dirs, meta, meta_of, with_path};
 /// Takes the exclusive lock on a file, creating the file and its folder if needed. The lock lasts until the
 /// returned file is closed, at the latest when the process ends. If another process holds the lock, this
 /// calls `on_contention` once, returns its error if it fails, and waits otherwise.
-pub fn lock(
+pub(crate) fn lock(
     path: &Path,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<File> {

@@ -97,7 +97,7 @@ impl Write for NewFile {
 
 /// Converts an error of copying to a [`NewFile`]. A write error keeps its path, so that it is not blamed on
 /// the input that was being read.
-pub fn cannot_write(error: io::Error) -> anyhow::Error {
+pub(crate) fn cannot_write(error: io::Error) -> anyhow::Error {
     match error.downcast::<CannotWrite>() {
         Ok(named) => named.into(),
         Err(error) => error.into(),

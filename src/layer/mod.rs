@@ -1,5 +1,5 @@
 //! Layers: detecting their compression, computing diff IDs, and compressing plain ones
-//! ([`compress`](mod@compress)).
+//! (`compress`).
 
 use std::io::{self, BufReader, Read, Write};
 

@@ -1,7 +1,7 @@
 //! From images to the files of a site. They are planned part by part, so that the plan of a big site is never
 //! in memory as a whole.
 //!
-//! Each area of the site is planned by one file. A new area is one file here and one line in [`AREAS`].
+//! Each area of the site is planned by one file. A new area is one file here and one line in `AREAS`.
 //! ```text
 //! index.json, oci-layout, blobs/   layout.rs
 //! v1/                              v1.rs

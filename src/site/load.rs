@@ -22,7 +22,7 @@ use crate::spec::v1::V1Id;
 ///
 /// # Errors
 /// The first error that `damaged` returns.
-pub fn load<'a>(
+pub(crate) fn load<'a>(
     files: &SiteFiles,
     catalogue: &Catalogue,
     repositories: impl Iterator<Item = &'a Repository>,
@@ -45,7 +45,7 @@ pub fn load<'a>(
 
 /// Called for each manifest or v1 image that cannot be loaded, with its path in the site and the reason;
 /// decides whether to go on without it.
-pub type Damaged<'a> = dyn FnMut(String, anyhow::Error) -> anyhow::Result<()> + 'a;
+pub(crate) type Damaged<'a> = dyn FnMut(String, anyhow::Error) -> anyhow::Result<()> + 'a;
 
 struct Loading<'a> {
     files: &'a SiteFiles,

@@ -8,10 +8,10 @@ use crate::error::WithHint as _;
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::Catalogue;
 
-pub mod load;
+pub(crate) mod load;
 
 /// Opens a site for reading.
-pub fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
+pub(crate) fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     let files = SiteFiles::new(root);
     let Some(index) = files.index()? else {
         return Err(anyhow::anyhow!(

@@ -1,5 +1,5 @@
 //! `site:` a site as a source: the OCI layout at its root, its names, and the v1 images that came with the
-//! sources it was built from. See [`crate::site_files::catalogue`] and [`crate::site`].
+//! sources it was built from. See [`crate::site_files::catalogue`] and `crate::site`.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -12,7 +12,7 @@ use crate::writer::PRIVATE;
 
 /// The folder of a site, opened for writing or for a dry run.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
     /// Holds new files until they get their names.
     pub staging: Staging,

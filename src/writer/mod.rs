@@ -27,16 +27,16 @@ use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::writer::disk::Disk;
 
-pub mod disk;
+pub(crate) mod disk;
 mod fsync_batch;
 mod source_cache;
 mod stale_pointers;
-pub mod unreferenced;
-pub mod write;
+pub(crate) mod unreferenced;
+pub(crate) mod write;
 
 /// A site opened for writing, or for a dry run.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     pub files: SiteFiles,
     /// The only way to change `files`.
     pub disk: Disk,
@@ -71,7 +71,7 @@ impl Site {
     ///
     /// # Errors
     /// When there is something else at the path, or it cannot be written.
-    pub fn open(
+    pub(crate) fn open(
         root: &Path,
         apis: Apis,
         dry_run: bool,
@@ -123,7 +123,10 @@ impl Site {
     }
 
     /// Records what is known of layers, for the next run.
-    pub fn remember<'a>(&mut self, stored: impl Iterator<Item = &'a Stored>) -> anyhow::Result<()> {
+    pub(crate) fn remember<'a>(
+        &mut self,
+        stored: impl Iterator<Item = &'a Stored>,
+    ) -> anyhow::Result<()> {
         let before = self.layers.len();
         for stored in stored {
             if let Some(tar) = stored.tar {
@@ -165,12 +168,12 @@ impl Site {
 
     /// Whether the catalogue is unchanged since the last run. If not, the site was copied, maybe over an
     /// older one, or lost its catalogue, and may have names that are not in the catalogue.
-    pub fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.is_own
     }
 
     /// Records that the site has no names that are not in the catalogue.
-    pub fn set_own(&self) -> anyhow::Result<()> {
+    pub(crate) fn set_own(&self) -> anyhow::Result<()> {
         let mark = mark(&self.files)?.unwrap_or_default();
         self.replace_private(CATALOGUE, mark.as_bytes())
     }
@@ -189,14 +192,14 @@ impl Site {
     }
 
     /// Replaces a file of the private folder.
-    pub fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let staged = self.disk.staging.stage(|path| fsx::write(path, bytes))?;
         self.disk.rename(&staged, &self.private(name))
     }
 
     /// The parsed lines of a file of the private folder. Lines that cannot be parsed are skipped; without a
     /// file there are none.
-    pub fn private_lines<T>(
+    pub(crate) fn private_lines<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Option<T>,

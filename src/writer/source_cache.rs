@@ -18,7 +18,7 @@ const SETTLED: i128 = 2_000_000_000;
 
 impl Site {
     /// The layer that an earlier run made from this content, if the site still has it.
-    pub fn recall(&self, identity: &Identity) -> Option<Stored> {
+    pub(crate) fn recall(&self, identity: &Identity) -> Option<Stored> {
         let digest = self.sources.get(&identity.key)?;
         let layer = self.layers.get(digest)?;
         let content = self.files.blob(digest).ok().flatten()?;
@@ -40,7 +40,7 @@ impl Site {
         clippy::disallowed_methods,
         reason = "the private folder may know the time"
     )]
-    pub fn remember_sources<'a>(
+    pub(crate) fn remember_sources<'a>(
         &mut self,
         read: impl Iterator<Item = (&'a Content, &'a Identity, &'a Stored)>,
     ) -> anyhow::Result<()> {

@@ -84,7 +84,7 @@ impl Writer<'_> {
 impl Site {
     /// Deletes files that [`unreferenced::find`] found, in its order, and the folders that are then empty.
     /// The deletion of each kind is durable before the next kind is deleted.
-    pub fn delete(&self, found: &[&Unreferenced]) -> anyhow::Result<()> {
+    pub(crate) fn delete(&self, found: &[&Unreferenced]) -> anyhow::Result<()> {
         let kind = |file: &Unreferenced| std::mem::discriminant(&file.kind);
         for same in found.chunk_by(|a, b| kind(a) == kind(b)) {
             for file in same {

@@ -20,7 +20,7 @@ use crate::spec::v1::V1Id;
 
 /// A file that the catalogue does not refer to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Unreferenced {
+pub(crate) struct Unreferenced {
     /// The path relative to the site.
     pub path: String,
     pub kind: FileKind,
@@ -29,7 +29,7 @@ pub struct Unreferenced {
 /// The kind of an unreferenced file, judged by its name. Files are deleted in this order, so that a file goes
 /// before those that it makes clients or a later build look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FileKind {
+pub(crate) enum FileKind {
     /// A list of tags or repositories, or a ping response.
     List,
     /// A tag, or a list of referrers.
@@ -94,12 +94,12 @@ impl FileKind {
     }
 
     /// Whether it is a tag or list, through which clients find other files.
-    pub fn is_name(self) -> bool {
+    pub(crate) fn is_name(self) -> bool {
         matches!(self, Self::List | Self::Pointer)
     }
 
     /// Whether it is content, which stays for the grace period.
-    pub fn is_content(self) -> bool {
+    pub(crate) fn is_content(self) -> bool {
         !self.is_name() && self != Self::Foreign
     }
 }
@@ -110,7 +110,7 @@ fn is_tag(text: &str) -> bool {
 
 /// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not have, sorted by
 /// kind. Symbolic links are not followed, and count as files. Other files in the root are ignored.
-pub fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
+pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
     let mut planned = Paths::of(plan)?;
     // The v1 form of an image is kept as long as its manifest, even without a tag.
     let entries = plan

@@ -54,7 +54,7 @@ impl Site {
     ///
     /// # Errors
     /// When a file cannot be read or written. Everything listed before remains complete.
-    pub fn apply(
+    pub(crate) fn apply(
         &self,
         plan: &Plan<'_>,
         dropped: &BTreeSet<&Repository>,

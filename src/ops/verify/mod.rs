@@ -57,7 +57,7 @@ pub struct Finding {
     pub path: String,
     /// The kind of problem, which decides how to repair it.
     pub kind: Kind,
-    /// Always [`Severity::Error`].
+    /// Always `Severity::Error`.
     pub severity: Severity,
     pub message: String,
 }
