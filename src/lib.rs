@@ -1,58 +1,65 @@
 //! Stillage turns local container images into a folder of plain files that any static web server,
 //! CDN or bucket serves as a read-only registry: the Docker Registry API v1 for Docker up to 1.9, the
-//! v2 (OCI distribution) API for everything newer. No daemon, no database: the folder is the
+//! v2 (OCI distribution) API for everything newer. No daemon is needed, and no database: the folder is the
 //! registry.
 //!
-//! # Rooms
-//! Data flows one way, and a test holds the direction of imports.
+//! # Modules
+//! Data flows one way. A test enforces which modules may use which.
 //! ```text
-//! SOURCE ─source/─> Draft ─import/─> Images ─plan/─> Tree ─writer/─> SITE
-//!          one file  what a  layers   what the which    stage by
-//!          a format  source  are read site     files    stage
-//!                    says             lists
+//!  SOURCE   a local archive, image layout or storage folder
+//!    │      source/  reads everything but the layers
+//!  Draft    manifests to keep or to make, and a list of content to import
+//!    │      import/  reads each layer once
+//!  Stored   checked, compressed content
+//!    │      images/  makes manifests, and adds what the site lists already
+//!  Images   repositories, tags, manifests, blobs, v1 images
+//!    │      plan/    names every file that the site needs
+//!  Tree     paths, each with its content and its Stage
+//!    │      writer/  writes what is missing, in the order of the stages
+//!  SITE     the folder that is served
 //! ```
-//! 1. [`source`] recognises the format and reads everything but the layers. The result is a
-//!    [draft](import::draft): manifests that are kept byte for byte, manifests that have to be made, and the
-//!    content to import.
-//! 2. [`import::ingest`] reads every layer once, in parallel: it checks digests and diff IDs, compresses plain
-//!    tars, and writes the results to staging.
-//! 3. [`images`] turns drafts into repositories, tags, manifests, blobs and v1 images, and merges them with
-//!    what the [catalogue](site_files::catalogue) of the site lists, which `site` loads.
-//! 4. [`plan`] says which files the site must hold ([`plan::tree`]), part by part. It does no IO, so a dry run
-//!    and `verify` use the same plan.
-//! 5. `writer` brings the folder to the plan: content first, the catalogue last. Each group of stages is
-//!    durable before the next begins. It is the only room that changes a site, all through one
-//!    `Disk`.
+//! 1. [`source`] recognises the format and fills a [draft](import::draft): manifests that are kept byte for
+//!    byte, manifests that [`images`] will make, and the content to import.
+//! 2. [`import::ingest`] reads every layer once, in parallel. It checks digests and diff IDs, compresses plain
+//!    tars, and writes the results to the [staging](import::staging) folder, which no client sees.
+//! 3. [`images`] makes manifests from drafts and content, and merges them with the repositories that the
+//!    [catalogue](site_files::catalogue), the site's `index.json`, lists; `site` loads these.
+//! 4. [`plan`] names the files of a site part by part, as a [tree](plan::tree). It does no IO, so `build`,
+//!    `verify` and dry runs use the same plan.
+//! 5. `writer` takes the site's lock and brings the folder to the plan. Only it changes what clients see. A dry
+//!    run does all of the above, with a staging area and a `writer::disk` that keep nothing.
 //!
 //! [`ops`] holds the commands without their printing, [`cli`] the printing.
 //!
-//! Rules and bytes, below all of these: [`spec`] (the rules of the specifications, without IO), [`content`]
-//! (bytes that can be opened again), [`layer`] (compression, and what Docker 1.x misses in a layer), `fsx`
-//! (the only module that calls `std::fs`), [`progress`] (counts of bytes read) and `note` (what a run reports
-//! besides its result).
+//! All of these use [`spec`] (the rules of the specifications, without IO), [`content`] (bytes that can be
+//! read again), [`layer`] (compression; what to add to a layer so that Docker 1.x unpacks it correctly),
+//! [`site_files`] (reading single files of a site), `fsx` (the only module that calls `std::fs`),
+//! [`progress`] (counts of bytes read), `note` (what a run reports besides its result) and [`error`] (errors
+//! with hints, and escaping of untrusted names).
 //!
-//! What a server must answer is data too. [`routes`] says it for every address; `serve`, the built-in server,
-//! follows it; [`server_config`] says the same in the configuration of each web server; `check_url` asks a
-//! running server from outside and judges its answers.
+//! What a server must answer is data too. [`routes`] defines it for every URL path; `serve`, the built-in
+//! server, follows it; [`server_config`] expresses it in the configuration of each web server; `check_url` sends
+//! requests to a running server and judges its answers.
 //!
-//! # The states of content
+//! # What happens to content
 //! ```text
-//! Content        bytes that can be opened again: a file, part of a file, or memory      source/
-//!    │           a Job says what to do with it: keep it verbatim, or compress it
-//! Stored         checked and measured; in staging, or in the site already               import::ingest
-//!    │           Images lists it by its digest
-//! File           a path in the site, with its Stage                                     plan::tree
-//!    │           written to staging, unless the site has it
-//! staged         a file in .stillage/staging, made durable with its group               writer::write
-//!    │           renamed: content, manifests, v1 JSON, pointers, lists, catalogue
-//! published      clients can get it
-//!    │           the last tag or manifest that leads to it goes
-//! unreferenced   still served, for pulls under way; `prune` deletes it later            writer::unreferenced
+//! state         where it is                           what ends it
+//! Content       in the source                         import::ingest keeps or compresses it, as its Job says
+//! Stored        in .stillage/staging, or in the site  plan::tree names a file that holds it
+//! File          planned; a tag or list only exists    writer::write stages what the site lacks
+//!               as bytes in memory so far
+//! staged        in .stillage/staging                  synced with its group, then renamed in stage order
+//! published     under its name in the site            the last tag or manifest that refers to it is removed
+//! unreferenced  still served, for pulls under way     `prune` deletes it after the grace period; a build that
+//!                                                     needs it again makes it published
 //! ```
+//! The stages are, in this order: content (blobs, v1 layers), manifests, v1 JSON, pointers (tags and
+//! referrers), tag lists, lists of repositories, the catalogue. The first three are a group each, and the
+//! others are one; each group is durable before the next is renamed. Deletion goes the other way.
 //!
 //! # Adding something
-//! One new file, and one line in a table: an input format in [`source::FORMATS`], a web server in
-//! [`server_config::SERVERS`], files for people or for a server that reads its own in `plan::AREAS`.
+//! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], a
+//! web server in [`server_config::SERVERS`], pages or configuration files inside the site in `plan::AREAS`.
 
 #[cfg(feature = "verify-url")]
 pub(crate) mod check_url;
