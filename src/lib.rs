@@ -20,14 +20,15 @@
 //! ```
 //! 1. [`source`] recognises the format and fills a [draft](import::draft): manifests that are kept byte for
 //!    byte, manifests that [`images`] will make, and the content to import.
-//! 2. [`import::ingest`] reads every layer once, in parallel. It checks digests and diff IDs, compresses plain
-//!    tars, and writes the results to the [staging](import::staging) folder, which no client sees.
+//! 2. [`import::ingest`] reads every layer and config once, in parallel. It checks digests and diff IDs,
+//!    compresses plain tars, and writes the results to [staging](import::staging): a folder inside the site that
+//!    no server gives out.
 //! 3. [`images`] makes manifests from drafts and content, and merges them with the repositories that the
-//!    [catalogue](site_files::catalogue), the site's `index.json`, lists; `site` loads these.
+//!    [catalogue](site_files::catalogue), the site's `index.json`, lists. `site` loads those repositories.
 //! 4. [`plan`] names the files of a site part by part, as a [tree](plan::tree). It does no IO, so `build`,
 //!    `verify` and dry runs use the same plan.
 //! 5. `writer` takes the site's lock and brings the folder to the plan. Only it changes what clients see. A dry
-//!    run does all of the above, with a staging area and a `writer::disk` that keep nothing.
+//!    run goes the same way without the lock, with a staging area and a `writer::disk` that keep nothing.
 //!
 //! [`ops`] holds the commands without their printing, [`cli`] the printing.
 //!
@@ -46,16 +47,18 @@
 //! state         where it is                           what ends it
 //! Content       in the source                         import::ingest keeps or compresses it, as its Job says
 //! Stored        in .stillage/staging, or in the site  plan::tree names a file that holds it
-//! File          planned; a tag or list only exists    writer::write stages what the site lacks
-//!               as bytes in memory so far
-//! staged        in .stillage/staging                  synced with its group, then renamed in stage order
-//! published     under its name in the site            the last tag or manifest that refers to it is removed
+//! File          planned; generated files are bytes    writer::write gives it a temporary file, unless the
+//!               in memory so far                      site has it: then it is published already
+//! staged        in .stillage/staging, with its name   synced with its group, then renamed in stage order
+//! published     under its name in the site            its last reference is removed; tags and lists have none,
+//!                                                     and are replaced or deleted at once
 //! unreferenced  still served, for pulls under way     `prune` deletes it after the grace period; a build that
 //!                                                     needs it again makes it published
 //! ```
-//! The stages are, in this order: content (blobs, v1 layers), manifests, v1 JSON, pointers (tags and
-//! referrers), tag lists, lists of repositories, the catalogue. The first three are a group each, and the
-//! others are one; each group is durable before the next is renamed. Deletion goes the other way.
+//! The stages are, in this order: content (blobs, v1 layers), manifests, v1 JSON, pointers (tags, referrers),
+//! tag lists, other lists and pages, the catalogue. The first three are a group each, and the others are one.
+//! The files of a group and their names are durable before those of the next get their names. Deletion goes the
+//! other way.
 //!
 //! # Adding something
 //! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], a

@@ -91,6 +91,15 @@ impl Staging {
         Ok(is_shared.then(|| Content::file_of_len(copy, content.len()).renamed(content)))
     }
 
+    /// Whether content of another folder gets here without copying its bytes; tried with a file that is removed.
+    pub fn shares(&self, content: &Content) -> anyhow::Result<bool> {
+        let copy = self.adopt(content)?;
+        if let Some(path) = copy.as_ref().and_then(Content::path) {
+            fsx::remove(path)?;
+        }
+        Ok(copy.is_some())
+    }
+
     /// A file without a name for data that is read again during this run, such as an unpacked archive.
     pub fn scratch(&self) -> anyhow::Result<fsx::NewFile> {
         let folder = self.path().map_or_else(fsx::temp_dir, Path::to_owned);

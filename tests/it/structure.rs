@@ -128,6 +128,27 @@ fn first_names(tree: &str) -> Vec<String> {
     names
 }
 
+/// A dry run is a disk that never changes: whoever else changes files would change them in a dry run too.
+#[test]
+fn only_the_disk_changes_a_site() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        let is_disk = path == "writer/disk.rs";
+        for call in [
+            "fsx::rename(",
+            "fsx::remove",
+            "fsx::create_dirs(",
+            "fsx::sync",
+        ] {
+            let calls = text.matches(call).count();
+            seen += if is_disk { calls } else { 0 };
+            let writes = path.starts_with("writer/") || path.starts_with("ops/");
+            assert!(is_disk || !writes || calls == 0, "{path}: {call}");
+        }
+    }
+    assert!(seen > 5, "{seen} calls in the disk");
+}
+
 #[test]
 fn no_file_is_long() {
     for (path, text) in sources() {

@@ -8,7 +8,6 @@ use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::import::ingest::{BlobCache as _, Job, Work};
-use crate::import::staging::Staging;
 use crate::layer::Compression;
 use crate::spec::digest::Digest;
 use crate::writer::Site;
@@ -40,7 +39,7 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
     }
     // A compressing file system may need less for uncompressed blobs, and shared extents need nothing.
     for (digest, content) in std::mem::take(&mut new) {
-        if Compression::of(content)? != Compression::Plain && !is_shared(content, staging)? {
+        if Compression::of(content)? != Compression::Plain && !staging.shares(content)? {
             new.insert(digest, content);
         }
     }
@@ -53,13 +52,4 @@ pub(super) fn check(jobs: &[&Job], site: &Site) -> anyhow::Result<()> {
         site.files.origin()
     ))
     .hint("free some space, or import less with `--only` or `--platform`")
-}
-
-/// Whether the site can share the content with its source instead of copying it.
-fn is_shared(content: &Content, staging: &Staging) -> anyhow::Result<bool> {
-    let copy = staging.adopt(content)?;
-    if let Some(path) = copy.as_ref().and_then(Content::path) {
-        fsx::remove(path)?;
-    }
-    Ok(copy.is_some())
 }
