@@ -342,5 +342,8 @@ fn the_advice_of_verify_is_true() {
     }
     fs::write(site.join("v2/README"), "mine").unwrap();
     let said = stderr(&stillage(["verify"]).arg(site).output().unwrap());
-    assert!(said.contains("hint: files that do not belong to the site"), "{said}");
+    assert!(
+        said.contains("hint: files that do not belong to the site"),
+        "{said}"
+    );
 }
