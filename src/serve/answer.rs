@@ -22,7 +22,7 @@ pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr)
     let mut response = match decoded(request.uri().path()) {
         None => error(
             StatusCode::BAD_REQUEST,
-            r#"{"error": "InvalidInput request"}"#,
+            r#"{"error": "Bad request"}"#,
         ),
         Some(path) => {
             let mut response = route(server, request, &path);
