@@ -12,7 +12,7 @@ use crate::cli::report;
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
 use crate::import::draft::ImportOptions;
-use crate::import::selection::Selection;
+use crate::import::selection::{Glob, Selection};
 use crate::ops::build;
 #[cfg(feature = "serve")]
 use crate::serve;
@@ -70,7 +70,7 @@ pub(super) struct BuildArgs {
     /// Hard-link source files into the site instead of copying them
     #[arg(long)]
     link: bool,
-    /// Leave out the v1 API, which Docker up to 1.9 pulls from
+    /// Leave out the v1 API, which Docker up to 1.9 pulls from; diff IDs are then left to `verify --deep`
     #[arg(long)]
     no_v1: bool,
     /// Leave out the v2 API, which all newer clients pull from
@@ -82,6 +82,15 @@ pub(super) struct BuildArgs {
     /// Read all sources again, even if their files have not changed since an earlier run
     #[arg(long)]
     no_cache: bool,
+    /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
+    #[arg(
+        long,
+        value_name = "GLOB",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "**"
+    )]
+    no_move: Option<String>,
     /// Fail at once if another run is writing to the site, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
@@ -144,6 +153,7 @@ impl BuildArgs {
             servers: self.server.into_iter().collect(),
             rules,
             selection: Selection::new(&self.only, &self.exclude)?,
+            no_move: no_move(self.no_move.as_deref())?,
             last_wins: self.last_wins,
             mirror: self.mirror,
             strict: self.strict,
@@ -183,4 +193,9 @@ pub(super) fn sources_help() -> String {
     }
     help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
     help
+}
+
+/// The tags of `--no-move`.
+pub(super) fn no_move(glob: Option<&str>) -> anyhow::Result<Option<Glob>> {
+    glob.map(|text| Glob::new("--no-move", text)).transpose()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::build::no_move;
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::ops::{edit, prune};
@@ -42,6 +43,15 @@ pub(super) struct TagArgs {
     /// The tags to add
     #[arg(required = true, value_name = "TAG", value_parser = parsed::<Tag>)]
     tags: Vec<Tag>,
+    /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
+    #[arg(
+        long,
+        value_name = "GLOB",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "**"
+    )]
+    no_move: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -87,6 +97,7 @@ impl Common {
         edit::EditOptions {
             site,
             dry_run: self.dry_run,
+            no_move: None,
         }
     }
 
@@ -102,7 +113,10 @@ impl Common {
 
 impl TagArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let options = self.common.options(self.site);
+        let options = edit::EditOptions {
+            no_move: no_move(self.no_move.as_deref())?,
+            ..self.common.options(self.site)
+        };
         let busy = || self.common.busy(&options.site);
         let edited = edit::tag(&options, &self.reference, &self.tags, busy)?;
         self.common.say(&edited)

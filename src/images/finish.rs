@@ -117,18 +117,12 @@ fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> 
     let [config, blobs @ ..] = blobs else {
         return Ok(());
     };
-    let claimed = v1::Config::parse(&config.content.read(MAX_JSON)?)
-        .map_err(|error| error.context(format!("cannot read {}", config.content.origin())))?
-        .diff_ids;
-    if claimed.len() != layers.len() {
-        bail_invalid!(
-            "the manifest {} has {} layers, but its config has {} diff IDs",
-            manifest.digest,
-            layers.len(),
-            claimed.len()
-        );
-    }
-    if blobs.len() == layers.len() {
+    let config = v1::Config::parse(&config.content.read(MAX_JSON)?)
+        .map_err(|error| error.context(format!("cannot read {}", config.content.origin())))?;
+    config.check_layers(manifest)?;
+    if let Some(claimed) = config.diff_ids
+        && blobs.len() == layers.len()
+    {
         blobs
             .iter()
             .zip(&claimed)

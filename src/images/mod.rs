@@ -171,10 +171,15 @@ impl Images {
             .entry(key)
             .or_insert_with(|| origin.clone());
         if other != digest {
+            let hint = if other_origin == origin {
+                "keep names of different hosts apart with `--keep-host`"
+            } else {
+                "give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source win with `--last-wins`"
+            };
             return Err(invalid_input(format!(
                 "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
             )))
-            .hint("give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source win with `--last-wins`");
+            .hint(hint);
         }
         Ok(())
     }

@@ -219,12 +219,11 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
         .into_iter()
         .map(|digest| &images.manifests[digest])
     {
-        let Ok(config) = v1_config(manifest) else {
+        let Ok((config, ids)) = v1_chain(images, manifest)? else {
             continue;
         };
         let blobs = manifest.blobs();
         let mut parent = None;
-        let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
         for (index, id) in ids.iter().enumerate() {
             let form = if index + 1 == ids.len() {
                 JsonSource::Top(config)
@@ -264,6 +263,20 @@ fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
     Ok(config.digest)
 }
 
+/// The config and the derived v1 chain of a manifest, or why it has no v1 form.
+fn v1_chain(
+    images: &Images,
+    manifest: &Manifest,
+) -> anyhow::Result<Result<(Digest, Vec<V1Id>), &'static str>> {
+    let config = match v1_config(manifest) {
+        Ok(config) => config,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let diff_ids = images.config(&config)?.1.diff_ids;
+    let chain = diff_ids.map(|diff_ids| (config, v1::chain(config, &diff_ids)));
+    Ok(chain.ok_or("its config has no `rootfs`"))
+}
+
 /// The top v1 image of a manifest or index, or why there is none.
 pub(super) fn top_of(
     images: &Images,
@@ -277,12 +290,8 @@ pub(super) fn top_of(
     let Some(manifest) = choose(images, digest, platform)? else {
         return Ok(Err("it is not an image"));
     };
-    let config = match v1_config(&manifest) {
-        Ok(config) => config,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let ids = v1::chain(config, &images.config(&config)?.1.diff_ids);
-    Ok(ids.last().copied().ok_or("it is not an image"))
+    Ok(v1_chain(images, &manifest)?
+        .and_then(|(_, ids)| ids.last().copied().ok_or("it is not an image")))
 }
 
 /// The image of an index that v1 clients get: the one for the wanted platform, otherwise the one for

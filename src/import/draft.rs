@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::bail_invalid;
 use crate::content::Content;
 use crate::import::ingest::{Job, Work};
-use crate::note::Note;
+use crate::import::request::Request;
+use crate::note::{Note, NoteKind};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::V1Id;
+use crate::{bail_invalid, error};
 
 mod manifests;
 pub mod naming;
@@ -30,6 +31,8 @@ pub struct Draft {
     /// The name of the source in messages, in backticks.
     pub origin: Arc<str>,
     pub notes: Vec<Note>,
+    /// What was left out because it is damaged or unknown.
+    pub faults: Vec<Fault>,
     pub roots: Vec<RootManifest>,
     /// Manifests without a name, by the digest of their subject.
     pub referrers: BTreeMap<Digest, Vec<ManifestId>>,
@@ -43,6 +46,33 @@ pub struct Draft {
     kept_manifests: HashMap<Digest, ManifestId>,
     /// The bytes of all JSON longer than [`SHORT_JSON`] so far.
     long_json: u64,
+}
+
+/// A reference, or part of an index, that is left out because the input is at fault.
+#[derive(Debug)]
+pub struct Fault {
+    /// `repository:tag` as the source has it; `None` without a name.
+    pub reference: Option<String>,
+    /// What is left out, for messages, with backticks if it is a name.
+    pub what: String,
+    /// The part of it that is left out, if the rest is not.
+    pub part: Option<String>,
+    pub error: anyhow::Error,
+}
+
+impl Fault {
+    pub fn note(&self) -> Note {
+        let what = &self.what;
+        let what = match &self.part {
+            Some(part) => format!("{what} is served without {part}"),
+            None => format!("{what} is left out"),
+        };
+        let note = NoteKind::Fault.note(format!("{what}: {:#}", self.error));
+        match &self.reference {
+            Some(reference) => note.about(reference),
+            None => note,
+        }
+    }
 }
 
 /// JSON up to this length in bytes is read without limit.
@@ -234,9 +264,12 @@ impl Draft {
         diff_id: bool,
     ) -> JobId {
         if let Some(id) = self.kept_jobs.get(&digest) {
-            if let Work::Verbatim { diff_id: wanted } = &mut self.jobs[*id].work {
+            let job = &mut self.jobs[*id];
+            if let Work::Verbatim { diff_id: wanted } = &mut job.work {
                 *wanted |= diff_id;
             }
+            // Of two sizes, the wrong one is checked.
+            job.size = size.filter(|size| *size != job.content.len()).or(job.size);
             return *id;
         }
         self.jobs.push(Job {
@@ -248,6 +281,61 @@ impl Draft {
         });
         self.kept_jobs.insert(digest, self.jobs.len() - 1);
         self.jobs.len() - 1
+    }
+
+    /// Adds one of several references. If the input is at fault, the reference is left out, and the draft has
+    /// none of its manifests. An image that was requested by itself has to be complete.
+    pub fn add_one_of(
+        &mut self,
+        request: &Request<'_>,
+        reference: Option<&str>,
+        what: &str,
+        add: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (manifests, faults) = (self.manifests.len(), self.faults.len());
+        let added = add(self);
+        for fault in &mut self.faults[faults..] {
+            fault.reference = reference.map(str::to_owned);
+            what.clone_into(&mut fault.what);
+        }
+        let Err(error) = added else {
+            return Ok(());
+        };
+        self.faults.truncate(faults);
+        self.forget(manifests);
+        self.leave_out(request, reference, what, error)
+    }
+
+    /// Leaves out a reference that cannot be added, if the input is at fault and it was not requested by itself.
+    pub fn leave_out(
+        &mut self,
+        request: &Request<'_>,
+        reference: Option<&str>,
+        what: &str,
+        error: anyhow::Error,
+    ) -> anyhow::Result<()> {
+        // With too much JSON, each further reference would be read for nothing.
+        let is_over = self.long_json > MAX_LONG_JSON;
+        if request.one.is_some() || is_over || !error::is_bad(&error) {
+            return Err(error);
+        }
+        self.faults.push(Fault {
+            reference: reference.map(str::to_owned),
+            what: what.to_owned(),
+            part: None,
+            error,
+        });
+        Ok(())
+    }
+
+    /// Forgets the manifests that were added since there were this many.
+    fn forget(&mut self, count: usize) {
+        for digest in self.manifests[count..]
+            .iter()
+            .filter_map(ManifestSource::digest)
+        {
+            self.kept_manifests.remove(&digest);
+        }
     }
 
     /// Whether the draft has a manifest with this digest.

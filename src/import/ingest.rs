@@ -56,6 +56,16 @@ pub struct Stored {
 }
 
 /// The content that the site already has.
+impl Job {
+    /// Refuses content of another size than its descriptor says, before it is read.
+    pub fn check_size(&self) -> anyhow::Result<()> {
+        match self.work {
+            Work::Verbatim { .. } => check_size(self, self.content.len()),
+            Work::Compress { .. } => Ok(()),
+        }
+    }
+}
+
 pub trait BlobCache: Sync {
     fn blob(&self, digest: &Digest) -> Option<Content>;
     /// The tar in a blob, if it was measured before.

@@ -48,6 +48,11 @@ impl<'a> Request<'a> {
         self.one.is_some() || self.selection.has_only()
     }
 
+    /// Whether all images get one new name and tag, whatever the source calls them.
+    pub fn is_renamed(&self) -> bool {
+        self.name.is_some_and(|name| name.tag.is_some())
+    }
+
     /// Parses the name of an image in the source. For an invalid name the result is `None` if the image is
     /// not wanted, and an error if it may be.
     pub fn reference(&self, text: &str) -> anyhow::Result<Option<Reference>> {

@@ -21,8 +21,9 @@ pub struct Selection {
 /// The most names in a message.
 const SHOWN: usize = 10;
 
+/// A glob of `REPOSITORY` or `REPOSITORY:TAG`.
 #[derive(Debug)]
-struct Glob {
+pub struct Glob {
     /// The option and its value, in backticks.
     text: String,
     repository: GlobMatcher,
@@ -31,7 +32,8 @@ struct Glob {
 }
 
 impl Glob {
-    fn new(option: &str, text: &str) -> anyhow::Result<Self> {
+    /// Compiles a glob. `option` is where it comes from, for messages.
+    pub fn new(option: &str, text: &str) -> anyhow::Result<Self> {
         let compile = |text: &str| -> anyhow::Result<GlobMatcher> {
             let glob = GlobBuilder::new(text).literal_separator(true).build()?;
             Ok(glob.compile_matcher())
@@ -53,7 +55,7 @@ impl Glob {
         names.any(|name| self.repository.is_match(name))
     }
 
-    fn matches(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
+    pub fn matches(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
         let is_tag = |glob: &GlobMatcher| tag.is_some_and(|tag| glob.is_match(tag.as_str()));
         let matches = self.is_of(repository) && self.tag.as_ref().is_none_or(is_tag);
         self.matched.fetch_or(matches, Ordering::Relaxed);

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::{WithHint as _, invalid_input};
+use crate::import::selection::Glob;
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
@@ -85,6 +87,33 @@ impl Changes {
             changes.added.extend(added);
         }
         changes
+    }
+
+    /// Refuses to move tags that match `no_move`. Tags that attach something to a manifest may move: they list
+    /// what is attached.
+    pub(super) fn check_moves(&self, no_move: Option<&Glob>) -> anyhow::Result<()> {
+        let is_kept = |moved: &&MovedTag| {
+            let Named {
+                repository, tag, ..
+            } = &moved.to;
+            let is_name = tag.as_ref().is_some_and(|tag| tag.attached_to().is_none());
+            is_name && no_move.is_some_and(|glob| glob.matches(repository, tag.as_ref()))
+        };
+        let kept: Vec<String> = self
+            .moved
+            .iter()
+            .filter(is_kept)
+            .map(|moved| {
+                format!(
+                    "`{}` would move from {} to {}",
+                    moved.to, moved.from, moved.to.digest
+                )
+            })
+            .collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        Err(invalid_input(kept.join("; "))).hint("leave out `--no-move` to move tags")
     }
 
     /// Adds the manifests that are gone to `removed`.

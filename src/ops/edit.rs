@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::import::selection::Glob;
 use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
@@ -25,6 +26,8 @@ use crate::writer::write;
 pub struct EditOptions {
     pub site: PathBuf,
     pub dry_run: bool,
+    /// Tags that must not move to another manifest.
+    pub no_move: Option<Glob>,
 }
 
 /// The result of an edit, or of its dry run.
@@ -188,9 +191,10 @@ fn edit(
         };
     }
     let notes = check_case(&images, &site)?;
-    let files = apply(&site, &catalogue, &mut images, &touched)?;
     let (before, after) = (&before.repositories, &catalogue.repositories);
     let changes = Changes::of_tags(before, after).with_manifests(before, after);
+    changes.check_moves(options.no_move.as_ref())?;
+    let files = apply(&site, &catalogue, &mut images, &touched)?;
     Ok(Edited {
         changes: Changes { files, ..changes },
         notes,

@@ -20,10 +20,7 @@ use crate::spec::media_type::DOCKER_SCHEMA1;
 /// Answers a request and logs it.
 pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr) -> Response<Body> {
     let mut response = match decoded(request.uri().path()) {
-        None => error(
-            StatusCode::BAD_REQUEST,
-            r#"{"error": "Bad request"}"#,
-        ),
+        None => error(StatusCode::BAD_REQUEST, r#"{"error": "Bad request"}"#),
         Some(path) => {
             let mut response = route(server, request, &path);
             if routes::is_v1(&path) {

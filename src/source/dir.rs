@@ -26,6 +26,7 @@ pub const FORMAT: Format = Format {
     prefix: "dir",
     about: "a folder as `skopeo copy` writes it",
     reads: Input::Folder { detect, load },
+    has_folders: true,
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -38,13 +39,19 @@ fn detect(folder: &Path) -> anyhow::Result<bool> {
 }
 
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
-    let origin = format!("`{}`", fsx::escaped_path(folder));
-    let mut draft = Draft::new(origin.clone());
+    let mut draft = Draft::new(format!("`{}`", fsx::escaped_path(folder)));
     if !request.takes(None, None, None, None) {
         return Ok(vec![draft]);
     }
-    let content = Content::file(folder.join("manifest.json"))?
-        .ok_or_else(|| invalid_input(format!("`manifest.json` is missing in {origin}")))?;
+    draft.add_one_of(request, None, "the image", |draft| {
+        add(draft, folder, request)
+    })?;
+    Ok(vec![draft])
+}
+
+fn add(draft: &mut Draft, folder: &Path, request: &Request<'_>) -> anyhow::Result<()> {
+    let missing = || invalid_input(format!("`manifest.json` is missing in {}", draft.origin));
+    let content = Content::file(folder.join("manifest.json"))?.ok_or_else(missing)?;
     let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
         .with_context(|| format!("cannot read {}", content.origin()))?;
     let id = draft.add_manifest(
@@ -60,7 +67,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
         v1: None,
         called: "the image".into(),
     });
-    Ok(vec![draft])
+    Ok(())
 }
 
 /// The folder, and the digest of its `manifest.json`.

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::bail_invalid;
-use crate::error::escaped;
+use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::import::draft::{
     Blobs as _, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest,
 };
@@ -23,7 +23,8 @@ use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer::Compression;
 use crate::source::archive::Archive;
-use crate::source::oci::{self, Index};
+use crate::source::oci::Index;
+use crate::source::oci_names::{self, NO_NAME, RENAME};
 use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -36,6 +37,7 @@ pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "an archive of `docker save` (any version), podman, buildah, crane or skopeo",
     reads: Input::Archive { detect, load },
+    has_folders: false,
 };
 
 fn detect(archive: &Archive) -> bool {
@@ -47,10 +49,15 @@ fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> 
         .json("manifest.json")?
         .context("`manifest.json` is missing")?;
     let mut draft = Draft::new(archive.origin());
-    let by_index = add_by_index(&mut draft, archive, request)?;
+    let named = entries.iter().flat_map(Entry::names);
+    let by_digest = named.filter_map(|name| name.rsplit_once('@')?.1.parse().ok());
+    let by_index = add_by_index(&mut draft, archive, &by_digest.collect(), request)?;
     let mut layers = HashMap::new();
     for entry in &entries {
-        entry.add_to(&mut draft, archive, &by_index, &mut layers, request)?;
+        let (reference, what) = entry.called();
+        draft.add_one_of(request, reference, &what, |draft| {
+            entry.add_to(draft, archive, &by_index, &mut layers, request)
+        })?;
     }
     Ok(vec![draft])
 }
@@ -67,6 +74,23 @@ struct Entry {
 type Layers = HashMap<(String, Digest), JobId>;
 
 impl Entry {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.repo_tags
+            .iter()
+            .flatten()
+            .filter(|name| *name != NO_NAME)
+    }
+
+    /// The first name of the image, if it has one, and what messages call it.
+    fn called(&self) -> (Option<&str>, String) {
+        let name = self.names().next().map(String::as_str);
+        let what = match name {
+            Some(name) => format!("`{}`", escaped(name)),
+            None => format!("the image `{}`", escaped(&self.config)),
+        };
+        (name, what)
+    }
+
     fn add_to(
         &self,
         draft: &mut Draft,
@@ -75,10 +99,13 @@ impl Entry {
         layers: &mut Layers,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
+        // A digest names a manifest of `index.json`; one that is made has another.
+        let is_name = |name: &&String| {
+            !name.contains('@') && (!request.is_renamed() || request.reference(name).is_ok())
+        };
         let names: Vec<(Option<Reference>, &String)> = self
-            .repo_tags
-            .iter()
-            .flatten()
+            .names()
+            .filter(is_name)
             .map(|name| {
                 let reference = request.reference(name);
                 let about = || {
@@ -88,7 +115,8 @@ impl Entry {
                         escaped(name)
                     )
                 };
-                Ok((reference.with_context(about)?, name))
+                let reference = reference.with_context(about).hint(RENAME)?;
+                Ok((reference, name))
             })
             .collect::<anyhow::Result<_>>()?;
         let wanted: Vec<(&Reference, &String)> = names
@@ -109,8 +137,8 @@ impl Entry {
         }
         let config = archive.required(&self.config)?;
         let diff_ids = v1::Config::parse(&draft.read_json(&config)?)
-            .map_err(|error| error.context(format!("cannot read {}", config.origin())))?
-            .diff_ids;
+            .and_then(|config| config.diff_ids.ok_or_else(no_rootfs))
+            .map_err(|error| error.context(format!("cannot read {}", config.origin())))?;
         let members = self.layers.as_deref().unwrap_or_default();
         if diff_ids.len() != members.len() {
             bail_invalid!(
@@ -162,6 +190,10 @@ impl Entry {
         }
         Ok(())
     }
+}
+
+fn no_rootfs() -> anyhow::Error {
+    invalid_input("not an image config: `rootfs` is missing")
 }
 
 fn takes(request: &Request<'_>, reference: &Reference, name: &str) -> bool {
@@ -225,6 +257,7 @@ struct Imported {
 fn add_by_index(
     draft: &mut Draft,
     archive: &Archive,
+    by_digest: &BTreeSet<Digest>,
     request: &Request<'_>,
 ) -> anyhow::Result<Imported> {
     let rules = request.rules;
@@ -234,17 +267,27 @@ fn add_by_index(
     }
     let mut index = Index::parse(&archive.required("index.json")?)?;
     let mut kept = Vec::new();
-    for descriptor in index.manifests {
-        let root = oci::root(&descriptor, 0, request)?;
-        let is_wanted = root.is_some_and(|root| {
-            let attached = root.tag.as_ref().map(|tag| tag.attached_to().is_some());
-            attached.unwrap_or(true) || oci::takes(request, &descriptor, &root)
-        });
-        if is_wanted && (rules.keep_manifests || is_better_by_index(draft, archive, &descriptor)?) {
+    for descriptor in std::mem::take(&mut index.entries.manifests) {
+        let is_wanted = match oci_names::root(&descriptor, 0, request) {
+            Ok(Some(root)) => {
+                let attached = root.tag.as_ref().map(|tag| tag.attached_to().is_some());
+                attached.unwrap_or(true) || oci_names::takes(request, &descriptor, &root)
+            }
+            Ok(None) => false,
+            // `Index::add_to` decides.
+            Err(_) => true,
+        };
+        // What is named by its digest has to keep it.
+        let is_named_by_digest = by_digest.contains(&descriptor.digest);
+        if is_wanted
+            && (rules.keep_manifests
+                || is_named_by_digest
+                || is_better_by_index(draft, archive, &descriptor)?)
+        {
             kept.push(descriptor);
         }
     }
-    index.manifests = kept;
+    index.entries.manifests = kept;
     let rules = ImportOptions {
         compress: !rules.keep_manifests,
         ..rules.clone()
@@ -254,8 +297,8 @@ fn add_by_index(
         ..request.clone()
     };
     index.add_to(draft, archive, &request)?;
-    for descriptor in &index.manifests {
-        if let Some(root) = oci::root(descriptor, 0, &request)?
+    for descriptor in &index.entries.manifests {
+        if let Ok(Some(root)) = oci_names::root(descriptor, 0, &request)
             && let (Some(repository), Some(tag)) = (root.repository, root.tag)
         {
             taken.names.insert(format!("{repository}:{tag}"));

@@ -24,6 +24,7 @@ pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "an archive of `docker save` before Docker 1.10",
     reads: Input::Archive { detect, load },
+    has_folders: false,
 };
 
 fn detect(archive: &Archive) -> bool {

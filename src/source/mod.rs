@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Draft, ImportOptions, naming};
+use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
 use crate::import::selection::Selection;
 use crate::import::staging::Staging;
@@ -22,6 +22,7 @@ mod member_name;
 mod members;
 pub mod oci;
 pub mod oci_archive;
+pub mod oci_names;
 pub mod registry_v1;
 pub mod registry_v2;
 pub mod site;
@@ -35,6 +36,8 @@ pub struct Format {
     /// A description for `--help`.
     pub about: &'static str,
     pub reads: Input,
+    /// Whether folders of other sources may lie in its folder.
+    pub has_folders: bool,
 }
 
 /// How a format is detected and read. `load` reads the requested images except for their layers, and fails if
@@ -200,6 +203,14 @@ impl Source {
             _ => return Err(self.unknown(&origin)),
         };
         let is_empty = drafts.iter().all(|draft| draft.roots.is_empty());
+        if is_empty {
+            let drafts = drafts.iter_mut();
+            let faults = drafts.flat_map(|draft| std::mem::take(&mut draft.faults));
+            all_of(faults.collect(), &origin)?;
+        }
+        for draft in &mut drafts {
+            draft.notes.extend(draft.faults.iter().map(Fault::note));
+        }
         if is_empty && (self.selected.is_some() || !request.passed_over.get()) {
             return Err(self.holds_nothing(&origin, &drafts));
         }
@@ -267,6 +278,23 @@ impl Format {
         };
         loaded.with_context(|| format!("cannot read images from {origin}"))
     }
+}
+
+/// Fails with the first fault, and a hint that names the others, if there are any: nothing else remains of the
+/// source.
+fn all_of(mut faults: Vec<Fault>, origin: &str) -> anyhow::Result<()> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let first = faults.remove(0).error;
+    let error = first.context(format!("cannot read images from {origin}"));
+    let others: Vec<String> = faults.iter().map(|fault| fault.note().message).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    Err(if others.is_empty() {
+        error
+    } else {
+        error.context(Hint(some_of(&others)))
+    })
 }
 
 /// The first three notes, and the number of the others.

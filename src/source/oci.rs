@@ -16,18 +16,19 @@ use crate::error::{escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Attached, Blobs, Draft, ManifestId, RootManifest, peek, with_children};
 use crate::import::request::Request;
-use crate::note::NoteKind;
-use crate::site_files::catalogue::REF_NAME;
+use crate::note::{Note, NoteKind};
+use crate::source::oci_names::{called, cosign_kind, name_of, nameless, root, takes};
 use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::MAX_JSON;
+use crate::spec::manifest::{Children, MAX_JSON};
 use crate::spec::name::Tag;
 
 pub const FORMAT: Format = Format {
     prefix: "oci",
     about: "an OCI image layout in a folder",
     reads: Input::Folder { detect, load },
+    has_folders: true,
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -58,11 +59,10 @@ impl Blobs for Folder<'_> {
 /// The `index.json` of a layout.
 #[derive(Debug, Deserialize)]
 pub struct Index {
-    pub manifests: Vec<Descriptor>,
+    #[serde(rename = "manifests")]
+    pub entries: Children,
 }
 
-/// The annotation with the full name of an image (containerd `images/annotations.go`).
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// In bytes. An index of many images may be longer than a manifest.
 const MAX_INDEX: u64 = 16 * MAX_JSON;
 
@@ -84,14 +84,37 @@ impl Index {
         blobs: &dyn Blobs,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
+        for digest in &self.entries.unsupported {
+            let what = format!("the manifest {}", escaped(digest));
+            let algorithm = digest.split(':').next().unwrap_or_default();
+            let error = invalid_input(format!("`index.json`: `{algorithm}` is not supported"));
+            draft.leave_out(request, None, &what, error)?;
+        }
+        let has_names = self
+            .entries
+            .manifests
+            .iter()
+            .any(|entry| name_of(entry).is_some());
         let (mut left, mut nameless, mut cosign) = (Vec::new(), Vec::new(), Vec::new());
         let mut skipped = BTreeSet::new();
-        for descriptor in &self.manifests {
+        for descriptor in &self.entries.manifests {
             if let Some(kind) = cosign_kind(descriptor) {
                 cosign.push((descriptor, kind));
-            } else if name_of(descriptor).is_none() {
+                continue;
+            }
+            let Some(name) = name_of(descriptor) else {
                 nameless.push(descriptor);
-            } else if let Some(root) = root(descriptor, 0, request)? {
+                continue;
+            };
+            let root = match root(descriptor, 0, request) {
+                Ok(root) => root,
+                Err(error) => {
+                    let what = format!("`{}`", escaped(name));
+                    draft.leave_out(request, Some(name), &what, error)?;
+                    None
+                }
+            };
+            if let Some(root) = root {
                 let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
                 let is_wanted = takes(request, descriptor, &root);
                 match tag.and_then(Tag::attached_to) {
@@ -121,9 +144,12 @@ impl Index {
         if request.takes(None, None, None, None) {
             let mut found = Vec::new();
             for descriptor in nameless {
-                found.push(nameless_root(draft, blobs, descriptor, request)?);
+                draft.add_one_of(request, None, &called(descriptor), |draft| {
+                    found.push(nameless_root(draft, blobs, descriptor, request)?);
+                    Ok(())
+                })?;
             }
-            place_nameless(draft, found);
+            place_nameless(draft, found, has_names);
         } else {
             for descriptor in nameless {
                 let manifest = peek(blobs, &descriptor.digest)?;
@@ -141,12 +167,13 @@ impl Index {
         }
         draft.add_attached(left, &skipped, |draft, descriptor| {
             if name_of(descriptor).is_some() {
-                add(draft, blobs, descriptor, request)?;
-            } else {
-                let root = nameless_root(draft, blobs, descriptor, request)?;
-                place_nameless(draft, vec![root]);
+                return add(draft, blobs, descriptor, request);
             }
-            Ok(())
+            draft.add_one_of(request, None, &called(descriptor), |draft| {
+                let root = nameless_root(draft, blobs, descriptor, request)?;
+                place_nameless(draft, vec![root], has_names);
+                Ok(())
+            })
         })?;
         for (descriptor, kind) in cosign {
             self.add_cosign(draft, blobs, descriptor, kind, request)?;
@@ -164,6 +191,7 @@ impl Index {
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
         let image = self
+            .entries
             .manifests
             .iter()
             .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
@@ -182,23 +210,16 @@ impl Index {
         if !request.takes_along(repository.as_ref(), tag.as_ref()) {
             return Ok(());
         }
-        let root = nameless_root(draft, blobs, descriptor, request)?;
-        draft.roots.push(RootManifest {
-            repository,
-            tag,
-            ..root
-        });
-        Ok(())
+        draft.add_one_of(request, None, &called(descriptor), |draft| {
+            let root = nameless_root(draft, blobs, descriptor, request)?;
+            draft.roots.push(RootManifest {
+                repository,
+                tag,
+                ..root
+            });
+            Ok(())
+        })
     }
-}
-
-/// Whether an entry is requested, by any of its names.
-pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootManifest) -> bool {
-    let names = [CONTAINERD_NAME, REF_NAME].map(|key| descriptor.annotation(key));
-    let is_one = |name: &&str| request.one == Some(*name);
-    let text = names.into_iter().flatten().find(is_one);
-    let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
-    request.takes(text, repository, tag, Some(descriptor.digest))
 }
 
 /// Adds a named entry with everything that it refers to.
@@ -208,9 +229,33 @@ fn add(
     descriptor: &Descriptor,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    let manifest = add_manifest(draft, blobs, descriptor, request)?;
-    draft.roots.extend(root(descriptor, manifest, request)?);
-    Ok(())
+    let name = name_of(descriptor);
+    let what = name.map_or_else(|| called(descriptor), |name| format!("`{}`", escaped(name)));
+    draft.add_one_of(request, name, &what, |draft| {
+        let manifest = add_manifest(draft, blobs, descriptor, request)?;
+        if let Some(root) = root(descriptor, manifest, request)? {
+            draft.notes.extend(without_tag(descriptor, &root, request));
+            draft.roots.push(root);
+        }
+        Ok(())
+    })
+}
+
+/// The note on an entry that is named by a digest, if the user gives no tag.
+fn without_tag(
+    descriptor: &Descriptor,
+    root: &RootManifest,
+    request: &Request<'_>,
+) -> Option<Note> {
+    let name = name_of(descriptor).filter(|_| root.tag.is_none() && request.name.is_none())?;
+    let digest = descriptor.digest;
+    let its = if name.ends_with(&digest.to_string()) {
+        String::new()
+    } else {
+        format!(": its digest is {digest}, not that in its name")
+    };
+    let note = NoteKind::Choice.note(format!("`{}` has no tag{its}", escaped(name)));
+    Some(note.about(name))
 }
 
 fn add_manifest(
@@ -240,8 +285,8 @@ fn nameless_root(
 }
 
 /// Attaches nameless manifests to their subject. One that is neither attached nor the child of an index
-/// becomes a root, and needs a name.
-fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
+/// becomes a root, and needs a name. Beside entries with names it is what tools leave of a tag that has moved.
+fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>, has_names: bool) {
     let children: BTreeSet<ManifestId> = draft.children().collect();
     for root in nameless {
         match draft.manifests[root.manifest].subject() {
@@ -255,127 +300,11 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>) {
                 root.called
             ))),
             None if children.contains(&root.manifest) => {}
+            None if has_names => draft.notes.push(NoteKind::Leftover.note(format!(
+                "{} is left out: it has no name, and other entries have",
+                root.called
+            ))),
             None => draft.roots.push(root),
         }
-    }
-}
-
-/// The tag suffix for an entry that cosign saved beside an image (cosign `pkg/oci/layout/write.go`).
-fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
-    match descriptor
-        .annotation("kind")?
-        .strip_prefix("dev.cosignproject.cosign/")?
-    {
-        "sigs" => Some("sig"),
-        "atts" => Some("att"),
-        "sboms" => Some("sbom"),
-        _ => None,
-    }
-}
-
-/// The name of an entry: containerd's full name, otherwise the reference name of the layout.
-fn name_of(descriptor: &Descriptor) -> Option<&str> {
-    let full = descriptor.annotation(CONTAINERD_NAME);
-    full.or_else(|| descriptor.annotation(REF_NAME))
-}
-
-fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootManifest {
-    RootManifest {
-        repository: None,
-        tag: None,
-        manifest,
-        v1: None,
-        called: format!("the manifest {}", descriptor.digest),
-    }
-}
-
-/// The root manifest of an entry. A bare word as name is a tag (image-spec `annotations.md`). `None` if the
-/// name is illegal and was not requested.
-///
-/// # Errors
-/// If the name is illegal and may have been requested.
-pub fn root(
-    descriptor: &Descriptor,
-    manifest: ManifestId,
-    request: &Request<'_>,
-) -> anyhow::Result<Option<RootManifest>> {
-    let nameless = nameless(descriptor, manifest);
-    let Some(name) = name_of(descriptor) else {
-        return Ok(Some(nameless));
-    };
-    let called = format!("`{}`", escaped(name));
-    let is_full = descriptor.annotation(CONTAINERD_NAME).is_some();
-    if !is_full && !name.contains(['/', ':', '@']) {
-        return match name.parse() {
-            Ok(tag) => Ok(Some(RootManifest {
-                tag: Some(tag),
-                called,
-                ..nameless
-            })),
-            Err(_) if request.one.is_some_and(|one| one != name) => Ok(None),
-            Err(error) => Err(error),
-        };
-    }
-    let reference = request.reference(name).map_err(|error| {
-        error.context(format!(
-            "the manifest {} has an illegal name",
-            descriptor.digest
-        ))
-    })?;
-    Ok(reference.map(|reference| {
-        let is_bare = reference.tag.is_none() && reference.digest.is_none();
-        RootManifest {
-            repository: Some(reference.repository),
-            tag: reference.tag.or_else(|| is_bare.then(Tag::latest)),
-            called,
-            ..nameless
-        }
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::import::draft::ImportOptions;
-    use crate::import::selection::Selection;
-
-    fn named(key: &str, name: &str) -> Option<(Option<String>, Option<String>)> {
-        let descriptor: Descriptor = serde_json::from_str(&format!(
-            r#"{{"digest":"{}","size":1,"annotations":{{"{key}":"{name}"}}}}"#,
-            Digest::of(b"")
-        ))
-        .unwrap();
-        let (rules, selection) = (ImportOptions::default(), Selection::default());
-        let request = Request::new(&rules, &selection);
-        let root = root(&descriptor, 0, &request).ok()??;
-        Some((
-            root.repository.map(|name| name.to_string()),
-            root.tag.map(|tag| tag.to_string()),
-        ))
-    }
-
-    #[test]
-    fn entries_are_named_as_tools_name_them() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            named(REF_NAME, "sample/x:1"),
-            Some((some("sample/x"), some("1")))
-        );
-        assert_eq!(named(REF_NAME, "latest"), Some((None, some("latest"))));
-        assert_eq!(
-            named(REF_NAME, "docker.io/library/tiny"),
-            Some((some("tiny"), some("latest")))
-        );
-        assert_eq!(
-            named(CONTAINERD_NAME, "docker.io/library/tiny:1"),
-            Some((some("tiny"), some("1")))
-        );
-        assert_eq!(
-            named(REF_NAME, &format!("x@{}", Digest::of(b""))),
-            Some((some("x"), None))
-        );
-        assert_eq!(named("other", "x"), Some((None, None)));
-        assert_eq!(named(REF_NAME, "InvalidInput/Name:1"), None);
-        assert_eq!(named(REF_NAME, "-"), None);
     }
 }

@@ -12,6 +12,7 @@ pub const FORMAT: Format = Format {
     prefix: "oci-archive",
     about: "a tar of an OCI image layout",
     reads: Input::Archive { detect, load },
+    has_folders: false,
 };
 
 fn detect(archive: &Archive) -> bool {

@@ -33,6 +33,7 @@ pub const FORMAT: Format = Format {
     prefix: "registry-v1",
     about: "the storage folder of the Python docker-registry",
     reads: Input::Folder { detect, load },
+    has_folders: false,
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {
@@ -131,7 +132,12 @@ fn add_repository(
                 );
             }
             (Ok((repository, tag)), None) => {
-                chains.add_root(id, Some(repository), Some(tag), &called)?;
+                let added = chains.add_root(id, Some(repository), Some(tag), &called);
+                if let Err(error) = added {
+                    let what = format!("`{}`", escaped(&called));
+                    let draft = &mut chains.draft;
+                    draft.leave_out(request, Some(&called), &what, error)?;
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::error::escaped;
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, ManifestId, RootManifest, peek};
+use crate::import::draft::{Blobs, Draft, ManifestId, RootManifest, peek, with_children};
 use crate::import::request::Request;
 use crate::note::NoteKind;
 use crate::source::{Format, Input};
@@ -30,6 +30,7 @@ pub const FORMAT: Format = Format {
     prefix: "registry-v2",
     about: "the storage folder of distribution, Docker's registry",
     reads: Input::Folder { detect, load },
+    has_folders: false,
 };
 
 const ROOT: &str = "docker/registry/v2";
@@ -53,6 +54,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
             path,
             name,
             draft: Draft::new(origin),
+            faulty: Vec::new(),
         };
         loading.load()?;
         drafts.push(loading.draft);
@@ -110,6 +112,28 @@ impl Blobs for Store {
     }
 }
 
+impl Store {
+    fn add_manifest(
+        &self,
+        draft: &mut Draft,
+        digest: &Digest,
+        request: &Request<'_>,
+    ) -> anyhow::Result<Option<ManifestId>> {
+        let Some(content) = self.blob(digest)? else {
+            return Ok(None);
+        };
+        let descriptor = Descriptor {
+            media_type: String::new(),
+            digest: *digest,
+            size: content.len(),
+            artifact_type: None,
+            annotations: None,
+            platform: None,
+        };
+        draft.add_manifest(self, &descriptor, request.rules)
+    }
+}
+
 /// A manifest that is attached to another: by its tag, or by its subject (subject, own digest).
 enum One {
     Tag(Tag),
@@ -122,6 +146,8 @@ struct Loading<'a> {
     path: PathBuf,
     name: String,
     draft: Draft,
+    /// Tagged manifests that are left out, as a whole or in part.
+    faulty: Vec<Digest>,
 }
 
 impl Loading<'_> {
@@ -162,7 +188,8 @@ impl Loading<'_> {
             }
         }
         self.attached(&repository, left, &skipped)?;
-        if self.draft.roots.is_empty() && !self.request.is_selective() {
+        let is_empty = self.draft.roots.is_empty() && self.draft.faults.is_empty();
+        if is_empty && !self.request.is_selective() {
             let name = self.name.clone();
             self.leave_out(NoteKind::Leftover, &name, "it has no tagged manifest");
         }
@@ -200,15 +227,24 @@ impl Loading<'_> {
                 return Ok(());
             }
         };
-        if let Some(manifest) = self.manifest(&digest)? {
-            let called = format!("`{}`", escaped(&called));
-            self.draft.roots.push(RootManifest {
-                repository: Some(repository.clone()),
-                tag: Some(tag.clone()),
-                manifest,
-                v1: None,
-                called,
-            });
+        let (store, request) = (self.store, self.request);
+        let what = format!("`{}`", escaped(&called));
+        let faults = self.draft.faults.len();
+        self.draft
+            .add_one_of(request, Some(&called), &what, |draft| {
+                if let Some(manifest) = store.add_manifest(draft, &digest, request)? {
+                    draft.roots.push(RootManifest {
+                        repository: Some(repository.clone()),
+                        tag: Some(tag.clone()),
+                        manifest,
+                        v1: None,
+                        called: what.clone(),
+                    });
+                }
+                Ok(())
+            })?;
+        if self.draft.faults.len() > faults {
+            self.faulty.push(digest);
         }
         Ok(())
     }
@@ -221,11 +257,14 @@ impl Loading<'_> {
         skipped: &BTreeSet<Digest>,
     ) -> anyhow::Result<()> {
         let mut left_out = 0;
+        // What belongs to an image that is left out is not left out for itself.
+        let faulty = with_children(self.store, std::mem::take(&mut self.faulty))?;
         for hex in fsx::names(&self.path.join("_manifests/revisions/sha256"))? {
             let Ok(digest) = Digest::from_hex(&hex) else {
                 continue;
             };
-            if self.draft.has(&digest) || link(&self.revision(&digest))?.is_none() {
+            let is_known = self.draft.has(&digest) || faulty.contains(&digest);
+            if is_known || link(&self.revision(&digest))?.is_none() {
                 continue;
             }
             left_out += 1;
@@ -244,10 +283,14 @@ impl Loading<'_> {
             match left.swap_remove(next).2 {
                 One::Tag(tag) => self.tag(repository, &tag)?,
                 One::Referrer(subject, digest) => {
-                    if let Some(id) = self.manifest(&digest)? {
-                        self.draft.referrers.entry(subject).or_default().push(id);
-                        left_out -= 1;
-                    }
+                    left_out -= 1;
+                    let (store, request) = (self.store, self.request);
+                    let what = format!("the manifest {digest} of {}", escaped(&self.name));
+                    self.draft.add_one_of(request, None, &what, |draft| {
+                        let id = store.add_manifest(draft, &digest, request)?;
+                        draft.referrers.entry(subject).or_default().extend(id);
+                        Ok(())
+                    })?;
                 }
             }
         }
@@ -261,22 +304,6 @@ impl Loading<'_> {
             self.draft.notes.push(note.about(&self.name));
         }
         Ok(())
-    }
-
-    fn manifest(&mut self, digest: &Digest) -> anyhow::Result<Option<ManifestId>> {
-        let Some(content) = self.store.blob(digest)? else {
-            return Ok(None);
-        };
-        let descriptor = Descriptor {
-            media_type: String::new(),
-            digest: *digest,
-            size: content.len(),
-            artifact_type: None,
-            annotations: None,
-            platform: None,
-        };
-        self.draft
-            .add_manifest(self.store, &descriptor, self.request.rules)
     }
 
     fn tag_link(&self, tag: &Tag) -> PathBuf {

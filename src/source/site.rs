@@ -23,6 +23,7 @@ pub const FORMAT: Format = Format {
     prefix: "site",
     about: "a site that stillage built",
     reads: Input::Folder { detect, load },
+    has_folders: false,
 };
 
 fn detect(folder: &Path) -> anyhow::Result<bool> {

@@ -3,11 +3,12 @@
 //! Images without a name get one from their path, in the layout of `skopeo sync`: `quay.io/org/app:1.0/` is
 //! `org/app:1.0`. Symbolic links are not followed, and the site itself is skipped.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::error::escaped;
+use crate::error::{escaped, is_bad};
 use crate::fsx;
 use crate::import::draft::Draft;
 use crate::import::request::Request;
@@ -33,9 +34,20 @@ pub(super) fn load(
         .min_depth(1)
         .sort_by_file_name()
         .into_iter();
+    let mut loaded: BTreeSet<PathBuf> = BTreeSet::new();
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type());
+        // Beside the files of a layout or `dir:` folder there may be folders with further ones, as zot has them.
+        if path.parent().is_some_and(|parent| loaded.contains(parent)) {
+            if !kind.is_dir() {
+                continue;
+            }
+            if entry.file_name() == "blobs" {
+                entries.skip_current_dir();
+                continue;
+            }
+        }
         if kind.is_dir() && fsx::canonical(path) == output {
             entries.skip_current_dir();
             continue;
@@ -44,7 +56,13 @@ pub(super) fn load(
         let opened = if kind.is_dir() {
             Opened::Folder(path.to_path_buf())
         } else if kind.is_file() && Archive::looks_like_one(path)? {
-            Opened::new(path, staging, progress)?
+            match Opened::new(path, staging, progress) {
+                Err(error) if is_bad(&error) => {
+                    left_out.leave_out(request, None, &origin, error)?;
+                    continue;
+                }
+                opened => opened?,
+            }
         } else {
             left_out.notes.push(not_an_image(path, &origin));
             continue;
@@ -59,9 +77,19 @@ pub(super) fn load(
                     path_name: path_name.as_ref(),
                     ..request.clone()
                 };
-                let mut found = format.load(&opened, &origin, &request)?;
+                let mut found = match format.load(&opened, &origin, &request) {
+                    Ok(found) => found,
+                    Err(error) => {
+                        left_out.leave_out(&request, None, &origin, error)?;
+                        Vec::new()
+                    }
+                };
                 if kind.is_dir() {
-                    entries.skip_current_dir();
+                    if format.has_folders {
+                        loaded.insert(entry.path().to_owned());
+                    } else {
+                        entries.skip_current_dir();
+                    }
                     name_by_path(&mut found, path_name.as_ref());
                 }
                 drop_nameless(&mut found, &mut left_out);

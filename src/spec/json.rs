@@ -1,12 +1,14 @@
 //! JSON as raw text. Copied values keep their bytes, and everything written follows Go's `encoding/json`,
 //! because Docker's ids are hashes of Go's output.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::bail_invalid;
+use crate::error::escaped;
 
 /// A JSON object: its keys in order, with the raw text of each value.
 #[derive(Debug, Default)]
@@ -92,10 +94,41 @@ impl<'a> RawObject<'a> {
     }
 }
 
+/// Refuses JSON in which two keys of an object differ only by case, since clients would disagree: Go reads the
+/// last one, others the exact one. Looks at the object itself and at those below the keys in `inside`, which are
+/// in lower case; what lies below any other key may be a map with keys of the user.
+pub fn check_keys(raw: &str, inside: &[&str]) -> anyhow::Result<()> {
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw) {
+        return items
+            .iter()
+            .try_for_each(|item| check_keys(item.get(), inside));
+    }
+    let Ok(RawObject(entries)) = serde_json::from_str(raw) else {
+        return Ok(());
+    };
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (key, value) in &entries {
+        let folded = key.to_lowercase();
+        let is_inside = inside.contains(&folded.as_str());
+        let other = seen.insert(folded, key);
+        if let Some(other) = other.filter(|other| other != key) {
+            bail_invalid!(
+                "its keys `{}` and `{}` differ only by case",
+                escaped(other),
+                escaped(key)
+            );
+        }
+        if is_inside {
+            check_keys(value.get(), inside)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes an object as Go marshals a `map[string]json.RawMessage`: keys sorted, values compacted and escaped
 /// for HTML. If a key repeats, the last one wins.
 pub fn go_map<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let sorted: std::collections::BTreeMap<&str, &str> = entries.into_iter().collect();
+    let sorted: BTreeMap<&str, &str> = entries.into_iter().collect();
     let mut out = String::from("{");
     for (index, (key, raw)) in sorted.into_iter().enumerate() {
         if index > 0 {
@@ -155,6 +188,26 @@ pub fn go_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_differ_by_case_are_refused_where_clients_read_them() {
+        let inside = ["config", "layers"];
+        for text in [
+            r#"{"layers":[],"Layers":[]}"#,
+            r#"{"config":{"digest":"a","DIGEST":"b"}}"#,
+            r#"{"layers":[{},{"size":1,"Size":1}]}"#,
+        ] {
+            assert!(check_keys(text, &inside).is_err(), "{text}");
+        }
+        for text in [
+            "7",
+            r#"{"layers":[],"layers":[]}"#,
+            r#"{"annotations":{"a":"","A":""}}"#,
+            r#"{"config":{"Labels":{"a":"","A":""}}}"#,
+        ] {
+            assert!(check_keys(text, &inside).is_ok(), "{text}");
+        }
+    }
 
     fn remarshal(text: &str) -> String {
         let object = RawObject::parse(text.as_bytes()).unwrap();

@@ -109,7 +109,7 @@ pub(super) fn go_time(text: Option<&str>) -> anyhow::Result<String> {
         .chars()
         .map(|c| if c.is_ascii_digit() { '0' } else { c })
         .collect();
-    if shape != "0000-00-00T00:00:00" {
+    if shape != "0000-00-00T00:00:00" || !is_date(seconds) {
         return Err(invalid());
     }
     let zone_at = rest.find(['Z', '+', '-']).ok_or_else(invalid)?;
@@ -126,11 +126,35 @@ pub(super) fn go_time(text: Option<&str>) -> anyhow::Result<String> {
         .collect();
     let zone = match zone {
         "Z" | "+00:00" | "-00:00" => "Z",
-        _ if matches!(zone_shape.as_str(), "+00:00" | "-00:00") => zone,
+        _ if matches!(zone_shape.as_str(), "+00:00" | "-00:00") && is_offset(zone) => zone,
         _ => return Err(invalid()),
     };
     let dot = if digits.is_empty() { "" } else { "." };
     Ok(format!("{seconds}{dot}{digits}{zone}"))
+}
+
+/// Whether a time of the right shape exists. Like Go, this has no leap seconds.
+fn is_date(text: &str) -> bool {
+    let number = |from: usize, to: usize| text[from..to].parse::<u32>().unwrap_or(u32::MAX);
+    let (year, month) = (number(0, 4), number(5, 7));
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    (1..=days).contains(&number(8, 10))
+        && number(11, 13) < 24
+        && number(14, 16) < 60
+        && number(17, 19) < 60
+}
+
+/// Whether an offset of the shape `+00:00` is less than a day.
+fn is_offset(text: &str) -> bool {
+    let number = |from: usize, to: usize| text[from..to].parse::<u32>().unwrap_or(u32::MAX);
+    number(1, 3) < 24 && number(4, 6) < 60
 }
 
 #[cfg(test)]
@@ -146,6 +170,7 @@ mod tests {
             ),
             ("2013-04-30T17:46:10.840000Z", "2013-04-30T17:46:10.84Z"),
             ("2013-04-30T17:46:10.000+00:00", "2013-04-30T17:46:10Z"),
+            ("2012-02-29T23:59:59Z", "2012-02-29T23:59:59Z"),
             (
                 "2013-04-30T17:46:10.1234567891Z",
                 "2013-04-30T17:46:10.123456789Z",
@@ -160,6 +185,13 @@ mod tests {
             "2013-04-30 17:46:10Z",
             "2013-04-30T17:46:10.Z",
             "2013-04-30T17:46:10+0300",
+            "2013-99-99T17:46:10Z",
+            "2013-02-29T17:46:10Z",
+            "2013-04-31T17:46:10Z",
+            "2013-00-10T17:46:10Z",
+            "2013-04-30T24:46:10Z",
+            "2013-04-30T17:46:60Z",
+            "2013-04-30T17:46:10+24:00",
         ] {
             assert!(go_time(Some(input)).is_err(), "{input}");
         }

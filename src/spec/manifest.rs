@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::bail_invalid;
 use crate::error::{escaped, invalid_input};
@@ -48,6 +49,8 @@ pub struct Manifest {
     pub digest: Digest,
     pub media_type: &'static str,
     pub kind: ManifestKind,
+    /// The children of an index whose digests are not sha256, by these digests.
+    pub unsupported: Vec<String>,
     /// The manifest that it refers to (OCI image-spec `manifest.md`, `subject`).
     pub subject: Option<Digest>,
     /// The artifact type in a list of referrers: its `artifactType`, or the media type of its config if it
@@ -66,11 +69,49 @@ struct Fields {
     artifact_type: Option<String>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Option<Children>,
     subject: Option<Descriptor>,
     annotations: Option<BTreeMap<String, String>>,
     fs_layers: Option<Vec<FsLayer>>,
     signatures: Option<Vec<Signature>>,
+}
+
+/// The children of an index. Those with a digest of another algorithm (image-spec `descriptor.md`, "Digests")
+/// are set apart: no site can serve them.
+#[derive(Debug, Default)]
+pub struct Children {
+    pub manifests: Vec<Descriptor>,
+    /// The digests of the others.
+    pub unsupported: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Children {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Other {
+            digest: String,
+        }
+        let mut children = Self::default();
+        for raw in Vec::<Box<RawValue>>::deserialize(deserializer)? {
+            match serde_json::from_str(raw.get()) {
+                Ok(child) => children.manifests.push(child),
+                Err(error) => match serde_json::from_str::<Other>(raw.get()) {
+                    Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
+                        children.unsupported.push(digest);
+                    }
+                    _ => return Err(serde::de::Error::custom(error)),
+                },
+            }
+        }
+        Ok(children)
+    }
+}
+
+/// Whether it is a digest by a registered algorithm other than sha256.
+fn is_of_other_algorithm(digest: &str) -> bool {
+    digest.split_once(':').is_some_and(|(algorithm, hex)| {
+        matches!(algorithm, "sha512" | "blake3") && hex.bytes().all(|c| c.is_ascii_hexdigit())
+    })
 }
 
 #[derive(Deserialize)]
@@ -90,6 +131,7 @@ impl Manifest {
             .map_err(|error| invalid_input(format!("not a manifest: {error}")))?;
         let media_type = fields.media_type(described)?;
         let digest = fields.digest(&bytes)?;
+        let mut unsupported = Vec::new();
         let kind = match (
             fields.config,
             fields.layers,
@@ -99,7 +141,10 @@ impl Manifest {
             (_, _, None, Some(layers)) => {
                 ManifestKind::Schema1(layers.into_iter().map(|layer| layer.blob_sum).collect())
             }
-            (None, None, Some(manifests), None) => ManifestKind::Index(manifests),
+            (None, None, Some(children), None) => {
+                unsupported = children.unsupported;
+                ManifestKind::Index(children.manifests)
+            }
             (_, Some(layers), _, _) if layers.len() > MAX_LAYERS => {
                 bail_invalid!("it has more than {MAX_LAYERS} layers")
             }
@@ -120,6 +165,7 @@ impl Manifest {
             bytes,
             media_type,
             kind,
+            unsupported,
             annotations: fields.annotations.filter(|_| is_attachment),
             subject: fields.subject.map(|subject| subject.digest),
             artifact_type,

@@ -18,6 +18,7 @@ use crate::error::{escaped, invalid_input};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::json::{RawObject, go_map};
+use crate::spec::manifest::{Manifest, ManifestKind};
 
 /// The id of a v1 image: 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,8 +57,9 @@ impl fmt::Debug for V1Id {
 /// The fields of an image config in use (OCI image-spec `config.md`).
 #[derive(Debug)]
 pub struct Config {
-    /// The digests of the uncompressed layers, base first.
-    pub diff_ids: Vec<Digest>,
+    /// The digests of the uncompressed layers, base first. `None` without a `rootfs`, as in the config `{}`
+    /// of an OPA bundle: registries serve such an image, but v1 has no form for it.
+    pub diff_ids: Option<Vec<Digest>>,
     pub platform: Platform,
 }
 
@@ -69,10 +71,10 @@ impl Config {
         }
         let object = RawObject::parse(bytes)
             .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
-        let Some(rootfs) = object.get("rootfs") else {
-            bail_invalid!("not an image config: `rootfs` is missing")
-        };
-        let rootfs: RootFs = serde_json::from_str(rootfs)
+        let rootfs: Option<RootFs> = object
+            .get("rootfs")
+            .map(serde_json::from_str)
+            .transpose()
             .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
         let platform = Platform {
             architecture: object.string("architecture")?.unwrap_or_default(),
@@ -80,9 +82,25 @@ impl Config {
             variant: object.string("variant")?,
         };
         Ok(Self {
-            diff_ids: rootfs.diff_ids.unwrap_or_default(),
+            diff_ids: rootfs.map(|rootfs| rootfs.diff_ids.unwrap_or_default()),
             platform,
         })
+    }
+
+    /// Refuses a manifest with another number of layers.
+    pub fn check_layers(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let ManifestKind::Image { layers, .. } = &manifest.kind else {
+            return Ok(());
+        };
+        match &self.diff_ids {
+            Some(diff_ids) if diff_ids.len() != layers.len() => bail_invalid!(
+                "the manifest {} has {} layers, but its config has {} diff IDs",
+                manifest.digest,
+                layers.len(),
+                diff_ids.len()
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod collections;
 mod edit;
 mod fuzz;
 mod locks;

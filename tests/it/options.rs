@@ -390,3 +390,36 @@ fn a_stream_that_breaks_off_changes_nothing() {
         assert_same(&tree(&place.site()), &before);
     }
 }
+
+/// `--no-move` of `build` and `tag` refuses what would move, and nothing else.
+#[test]
+fn tags_that_must_not_move_stay() {
+    let place = Place::new();
+    let image = |names: &[&str], text| Image::new(names).layer("etc/text", text);
+    let old = place.tar("old", &[image(&["app:1", "app:latest"], "old")]);
+    let new = place.tar("new", &[image(&["app:1", "app:2"], "new")]);
+    place.build(&[&old]);
+    let before = tree(&place.site());
+    let site = place.site();
+    let site = site.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let output = stillage(args).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    for option in ["--no-move", "--no-move=app", "--no-move=**:1"] {
+        let (code, messages) = run(&["build", &new, "-o", site, option]);
+        assert_eq!(code, Some(1), "{messages}");
+        assert!(
+            messages.contains("`app:1` would move from sha256:"),
+            "{messages}"
+        );
+        assert_same(&tree(&place.site()), &before);
+    }
+    let (code, messages) = run(&["tag", site, "app:latest", "1", "3", "--no-move"]);
+    assert_eq!(code, Some(0), "`1` has this manifest already: {messages}");
+    let (code, messages) = run(&["build", &old, "-o", site, "--no-move"]);
+    assert_eq!(code, Some(0), "nothing moves: {messages}");
+    place.build(&[&new, "--no-move=**:latest"]);
+    let (code, messages) = run(&["tag", site, "app:2", "latest", "--no-move"]);
+    assert_eq!(code, Some(1), "{messages}");
+}

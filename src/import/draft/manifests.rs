@@ -3,21 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::bail_invalid;
 use crate::content::Content;
-use crate::import::draft::{Draft, ImportOptions, JobId, ManifestId, ManifestSource};
+use crate::error::{escaped, invalid_input};
+use crate::import::draft::{Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
-use crate::spec::media_type::LayerKind;
+use crate::spec::media_type::{self, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind};
 use crate::spec::name::Repository;
 use crate::spec::remake::REFERENCE;
+use crate::spec::{json, v1};
+use crate::{bail_invalid, error};
 
 /// Finds the content of a kept manifest.
 pub trait Blobs {
     /// `None` if the source does not have it.
     fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>>;
 }
+
+/// The type of the last child of a build cache, whose other children are layers (`BuildKit`
+/// `cache/remotecache/v1/spec.go`).
+const BUILD_CACHE: &str = "application/vnd.buildkit.cacheconfig.v0";
 
 /// Indexes nested deeper than this are refused.
 const MAX_NESTING: usize = 8;
@@ -56,6 +62,14 @@ impl Draft {
                 content.origin()
             );
         }
+        let described = descriptor.media_type.as_str();
+        if !described.is_empty() && media_type::extension(described).is_none() {
+            bail_invalid!(
+                "{} has the media type `{}`, which is not that of a manifest",
+                content.origin(),
+                escaped(described)
+            );
+        }
         let bytes = self.read_json(&content)?;
         let manifest = Arc::new(read_manifest(bytes, &content, descriptor)?);
         let planned = match &manifest.kind {
@@ -78,9 +92,28 @@ impl Draft {
         rules: &ImportOptions,
         depth: usize,
     ) -> anyhow::Result<ManifestSource> {
-        let mut present = Vec::new();
+        if children.iter().any(|child| child.media_type == BUILD_CACHE) {
+            bail_invalid!("it is a build cache of BuildKit, not an image");
+        }
+        let (mut present, faults) = (Vec::new(), self.faults.len());
+        for digest in &manifest.unsupported {
+            let algorithm = digest.split(':').next().unwrap_or_default();
+            let error = invalid_input(format!("`{algorithm}` is not supported"));
+            self.leave_out_part(format!("the manifest {}", escaped(digest)), error);
+        }
         for child in wanted(children, &rules.platforms) {
-            present.extend(self.add_nested(blobs, child, rules, depth + 1)?);
+            let count = self.manifests.len();
+            match self.add_nested(blobs, child, rules, depth + 1) {
+                Ok(id) => present.extend(id),
+                Err(error) if error::is_bad(&error) => {
+                    self.forget(count);
+                    self.leave_out_part(about_child(child), error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if present.is_empty() && self.faults.len() > faults {
+            return Err(self.faults.swap_remove(faults).error);
         }
         if present.is_empty() && !children.is_empty() {
             let listed: Vec<String> = children
@@ -109,6 +142,16 @@ impl Draft {
         })
     }
 
+    /// Leaves out part of an index. [`Draft::add_one_of`] says what the index is.
+    fn leave_out_part(&mut self, part: String, error: anyhow::Error) {
+        self.faults.push(Fault {
+            reference: None,
+            what: String::new(),
+            part: Some(part),
+            error,
+        });
+    }
+
     fn image(
         &mut self,
         blobs: &dyn Blobs,
@@ -126,6 +169,12 @@ impl Draft {
                     self.origin
                 );
             };
+            if blob.is_empty() && digest != Digest::of(b"") {
+                bail_invalid!("{} is empty", blob.origin());
+            }
+            if wanted.kind.is_none() && manifest.is_image() {
+                self.check_config(manifest, &blob)?;
+            }
             if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
                 remade = true;
                 // The digest of a plain layer is its diff ID.
@@ -142,6 +191,21 @@ impl Draft {
             remade,
         })
     }
+
+    /// Refuses an image whose config no client can read, or that lists other layers.
+    fn check_config(&mut self, manifest: &Manifest, content: &Content) -> anyhow::Result<()> {
+        let bytes = self.read_json(content)?;
+        let config = check_keys(&bytes, &CONFIG_KEYS)
+            .and_then(|()| v1::Config::parse(&bytes))
+            .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
+        config.check_layers(manifest)
+    }
+}
+
+fn about_child(child: &Descriptor) -> String {
+    let platform = child.platform.as_ref();
+    let platform = platform.map_or(String::new(), |platform| format!(" ({platform})"));
+    format!("the manifest {}{platform}", child.digest)
 }
 
 /// An image that is attached to another, such as a signature.
@@ -220,12 +284,22 @@ pub fn with_children(
     Ok(all)
 }
 
+/// The keys of a manifest below which keys are those of image-spec, in lower case.
+const MANIFEST_KEYS: [&str; 5] = ["config", "layers", "manifests", "platform", "subject"];
+/// The same of an image config.
+const CONFIG_KEYS: [&str; 3] = ["config", "history", "rootfs"];
+
+fn check_keys(bytes: &[u8], inside: &[&str]) -> anyhow::Result<()> {
+    std::str::from_utf8(bytes).map_or(Ok(()), |text| json::check_keys(text, inside))
+}
+
 fn read_manifest(
     bytes: Arc<[u8]>,
     content: &Content,
     descriptor: &Descriptor,
 ) -> anyhow::Result<Manifest> {
-    let manifest = Manifest::parse(bytes, Some(&descriptor.media_type))
+    let manifest = check_keys(&bytes, &MANIFEST_KEYS)
+        .and_then(|()| Manifest::parse(bytes, Some(&descriptor.media_type)))
         .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
     if manifest.digest != descriptor.digest {
         bail_invalid!(
@@ -233,6 +307,14 @@ fn read_manifest(
             content.origin(),
             manifest.digest,
             descriptor.digest
+        );
+    }
+    if !fits(manifest.media_type, &descriptor.media_type) {
+        bail_invalid!(
+            "{} has the media type `{}`, not `{}` as its descriptor says",
+            content.origin(),
+            manifest.media_type,
+            descriptor.media_type
         );
     }
     if manifest.bytes.len() as u64 != descriptor.size {
@@ -244,6 +326,12 @@ fn read_manifest(
         );
     }
     Ok(manifest)
+}
+
+/// Whether a manifest of this type may have a descriptor of that type. Schema 1 has no `mediaType` to contradict.
+fn fits(media_type: &str, described: &str) -> bool {
+    let is_schema1 = |text| matches!(text, DOCKER_SCHEMA1 | DOCKER_SCHEMA1_UNSIGNED);
+    described.is_empty() || media_type == described || is_schema1(media_type)
 }
 
 /// The children of an index for the given platforms; all if there are none. Attestations of buildkit are

@@ -17,7 +17,7 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
             draft
                 .roots
                 .iter()
-                .filter(|root| !root.is_attachment())
+                .filter(|root| !root.is_attachment() || is_alone(draft, root))
                 .map(move |root| (index, root.manifest))
         })
         .collect();
@@ -31,8 +31,12 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
             name.repository
         ));
     }
-    for root in drafts.iter_mut().flat_map(|draft| &mut draft.roots) {
-        if !root.is_attachment() {
+    let roots = drafts
+        .iter_mut()
+        .enumerate()
+        .flat_map(|(index, draft)| draft.roots.iter_mut().map(move |root| (index, root)));
+    for (index, root) in roots {
+        if images.contains(&(index, root.manifest)) {
             root.tag = name
                 .tag
                 .clone()
@@ -111,6 +115,14 @@ pub fn last_wins(drafts: &mut [Draft], lost: bool) {
             }
         }
     }
+}
+
+/// Whether an untagged manifest is what the source is about: the image that it names by a digest.
+fn is_alone(draft: &Draft, root: &RootManifest) -> bool {
+    let is_image = |root: &RootManifest| {
+        root.tag.is_none() && draft.manifests[root.manifest].subject().is_none()
+    };
+    is_image(root) && draft.roots.iter().all(is_image)
 }
 
 impl RootManifest {

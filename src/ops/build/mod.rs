@@ -68,6 +68,8 @@ pub fn build(
 
     let before = catalogue.repositories.clone();
     let mut merged = merge(options, &site, catalogue, apis, new)?;
+    let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
+    changes.check_moves(options.no_move.as_ref())?;
     let mut notes = std::mem::take(&mut merged.images.notes);
     notes.extend(check_case(&merged.images, &site)?);
     let commit = Commit {
@@ -95,10 +97,7 @@ pub fn build(
         .collect();
     Ok(Summary {
         references,
-        changes: Changes {
-            files,
-            ..Changes::of_tags(&before, repositories)
-        },
+        changes: Changes { files, ..changes },
         notes: notes.into_iter().collect(),
     })
 }
@@ -189,6 +188,7 @@ fn take_in(
         identities.push(identity);
     }
     let all: Vec<&Job> = jobs.iter().collect();
+    all.iter().try_for_each(|job| job.check_size())?;
     room::check(&all, site)?;
     let stored = ingest::run(&all, &site.disk.staging, site)?;
     let mut imported = vec![Imported::new(); drafts.len()];

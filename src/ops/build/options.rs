@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::import::draft::ImportOptions;
-use crate::import::selection::Selection;
+use crate::import::selection::{Glob, Selection};
 use crate::note::Note;
 use crate::ops::changes::{Changes, Named};
 use crate::site_files::catalogue::{Apis, ServedBy};
@@ -29,6 +29,8 @@ pub struct BuildOptions {
     pub last_wins: bool,
     /// List only what the sources have.
     pub mirror: bool,
+    /// Tags that must not move to another manifest.
+    pub no_move: Option<Glob>,
     /// Fail on any fault in a source, even if the rest can be imported.
     pub strict: bool,
     /// The platform that v1 clients get from an index.

@@ -101,6 +101,7 @@ pub(super) fn load(data: &[u8]) {
             last_wins: false,
             mirror: false,
             strict: false,
+            no_move: None,
             v1_platform: None,
             link: false,
             cache: true,

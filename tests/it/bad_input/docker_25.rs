@@ -89,12 +89,21 @@ fn docker_25() {
                 archive.flip(&layer)
             },
         ),
-        tar("a child with a wrong bit", &["blobs/sha256/"], || {
-            let child = app().platform("linux", "arm64").manifest_digest();
-            multi(|_| ()).edit(&format!("blobs/{}", child.replace(':', "/")), |bytes| {
-                bytes.push(b' ')
-            })
-        }),
+        tar(
+            "a child with a wrong bit",
+            &[
+                "served without the manifest sha256:",
+                "(linux/arm64)",
+                "has the digest",
+            ],
+            || {
+                let child = app().platform("linux", "arm64").manifest_digest();
+                multi(|_| ()).edit(&format!("blobs/{}", child.replace(':', "/")), |bytes| {
+                    bytes.push(b' ')
+                })
+            },
+        )
+        .in_part(),
     ];
     check(cases);
 }

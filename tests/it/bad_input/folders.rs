@@ -295,7 +295,8 @@ fn dirs() {
                 archive.edit(&child, |bytes| bytes.push(b' '))
             },
         )
-        .named("=app"),
+        .named("=app")
+        .in_part(),
         folder("a wrong diff ID", &["as its config says"], || {
             Archive::dir(
                 &app().config(|c| c["rootfs"]["diff_ids"].as_array_mut().unwrap().reverse()),

@@ -240,11 +240,10 @@ fn manifests() {
             &["/bad/blobs/sha256/", "not an image config"],
             || Archive::oci(&[app().config_bytes("[]")]),
         ),
-        folder(
-            "a config without rootfs",
-            &["/bad/blobs/sha256/", "`rootfs` is missing"],
-            || Archive::oci(&[app().config_bytes("{}")]),
-        ),
+        folder("a config without rootfs", &[], || {
+            Archive::oci(&[app().config_bytes("{}")])
+        })
+        .taken(),
         schema_1("a schema 1 manifest without signatures", "").taken(),
         schema_1("no signature", r#","signatures":[]"#),
         schema_1(
