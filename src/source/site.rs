@@ -146,23 +146,33 @@ impl Loading<'_> {
             platform: None,
         };
         let blobs = oci::Folder(self.files.root());
-        let rules = self.request.rules;
-        let manifest = self.draft.add_manifest(&blobs, &descriptor, rules)?;
-        let manifest = manifest.ok_or_else(|| {
-            invalid_input(format!(
-                "the manifest {digest} is missing in {}",
-                self.draft.origin
-            ))
-        })?;
+        let (request, rules) = (self.request, self.request.rules);
         let v1 = entry.v1.filter(|_| rules.v1);
-        self.draft.roots.push(RootManifest {
-            repository: Some(repository.clone()),
-            tag: tag.cloned(),
-            manifest,
-            v1,
-            called: format!("`{}`", called(repository, tag, digest)),
-        });
-        v1.map_or(Ok(()), |top| self.add_chain(top))
+        let name = called(repository, tag, digest);
+        let what = format!("`{name}`");
+        let roots = self.draft.roots.len();
+        self.draft
+            .add_one_of(request, Some(&name), &what, |draft| {
+                let manifest = draft.add_manifest(&blobs, &descriptor, rules)?;
+                let manifest = manifest.ok_or_else(|| {
+                    invalid_input(format!(
+                        "the manifest {digest} is missing in {}",
+                        draft.origin
+                    ))
+                })?;
+                draft.roots.push(RootManifest {
+                    repository: Some(repository.clone()),
+                    tag: tag.cloned(),
+                    manifest,
+                    v1,
+                    called: what.clone(),
+                });
+                Ok(())
+            })?;
+        match v1 {
+            Some(top) if self.draft.roots.len() > roots => self.add_chain(top),
+            _ => Ok(()),
+        }
     }
 
     fn add_chain(&mut self, top: V1Id) -> anyhow::Result<()> {

@@ -113,7 +113,9 @@ impl Draft {
             }
         }
         if present.is_empty() && self.faults.len() > faults {
-            return Err(self.faults.swap_remove(faults).error);
+            let first = self.faults.swap_remove(faults);
+            self.faults.truncate(faults);
+            return Err(first.error);
         }
         if present.is_empty() && !children.is_empty() {
             let listed: Vec<String> = children
@@ -328,7 +330,7 @@ fn read_manifest(
     Ok(manifest)
 }
 
-/// Whether a manifest of this type may have a descriptor of that type. Schema 1 has no `mediaType` to contradict.
+/// Whether a descriptor may describe a manifest as this. Schema 1 has no `mediaType` to contradict.
 fn fits(media_type: &str, described: &str) -> bool {
     let is_schema1 = |text| matches!(text, DOCKER_SCHEMA1 | DOCKER_SCHEMA1_UNSIGNED);
     described.is_empty() || media_type == described || is_schema1(media_type)
