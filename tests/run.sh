@@ -96,7 +96,5 @@ step "Lints"
 cargo clippy --all-targets --test real --locked -- -D warnings
 # Clients wait for disks and sockets more than they compute.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
-step "Tests that run anywhere"
-cargo test --locked "${long[@]}"
-step "Tests against real servers and clients"
-cargo test --locked --test real "${long[@]}"
+step "Tests: those that run anywhere, then those against real servers and clients"
+cargo test --locked --lib --bins --test it --test real "${long[@]}"
