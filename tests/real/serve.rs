@@ -158,6 +158,15 @@ fn referrers_are_filtered_by_their_type() {
     assert!(seen > 0);
 }
 
+#[test]
+fn a_path_that_leads_out_is_a_bad_request() {
+    let folder = TempDir::new("serve");
+    let running = SERVE.start(&site(&folder, &["app:1".into()]));
+    let answer = http::get(running.port, "/v2/..%2f..%2fetc");
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.body, br#"{"error": "Bad request"}"#);
+}
+
 /// Docker 29 and other Go clients begin with TLS on any port, and take what begins with `HTTP/` for a
 /// server that speaks it plainly.
 #[test]
