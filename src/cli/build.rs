@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::edit::NoMove;
 use crate::cli::progress::with_progress;
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
 use crate::import::draft::ImportOptions;
-use crate::import::selection::{Glob, Selection};
+use crate::import::selection::Selection;
 use crate::ops::build;
 #[cfg(feature = "serve")]
 use crate::serve;
@@ -82,15 +83,8 @@ pub(super) struct BuildArgs {
     /// Read all sources again, even if their files have not changed since an earlier run
     #[arg(long)]
     no_cache: bool,
-    /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
-    #[arg(
-        long,
-        value_name = "GLOB",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "**"
-    )]
-    no_move: Option<String>,
+    #[command(flatten)]
+    no_move: NoMove,
     /// Fail at once if another run is writing to the site, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
@@ -153,7 +147,7 @@ impl BuildArgs {
             servers: self.server.into_iter().collect(),
             rules,
             selection: Selection::new(&self.only, &self.exclude)?,
-            no_move: no_move(self.no_move.as_deref())?,
+            no_move: self.no_move.glob()?,
             last_wins: self.last_wins,
             mirror: self.mirror,
             strict: self.strict,
@@ -193,9 +187,4 @@ pub(super) fn sources_help() -> String {
     }
     help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
     help
-}
-
-/// The tags of `--no-move`.
-pub(super) fn no_move(glob: Option<&str>) -> anyhow::Result<Option<Glob>> {
-    glob.map(|text| Glob::new("--no-move", text)).transpose()
 }

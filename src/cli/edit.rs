@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::build::no_move;
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
+use crate::import::selection::Glob;
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
 
@@ -34,15 +34,7 @@ struct Common {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct TagArgs {
-    /// The folder of the site
-    site: PathBuf,
-    /// The image to tag: NAME[:TAG] or NAME@DIGEST
-    #[arg(value_name = "REF", value_parser = parsed::<Reference>)]
-    reference: Reference,
-    /// The tags to add
-    #[arg(required = true, value_name = "TAG", value_parser = parsed::<Tag>)]
-    tags: Vec<Tag>,
+pub(super) struct NoMove {
     /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
     #[arg(
         long,
@@ -52,6 +44,27 @@ pub(super) struct TagArgs {
         default_missing_value = "**"
     )]
     no_move: Option<String>,
+}
+
+impl NoMove {
+    pub(super) fn glob(&self) -> anyhow::Result<Option<Glob>> {
+        let compile = |text| Glob::new("--no-move", text);
+        self.no_move.as_deref().map(compile).transpose()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TagArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// The image to tag: NAME[:TAG] or NAME@DIGEST
+    #[arg(value_name = "REF", value_parser = parsed::<Reference>)]
+    reference: Reference,
+    /// The tags to add
+    #[arg(required = true, value_name = "TAG", value_parser = parsed::<Tag>)]
+    tags: Vec<Tag>,
+    #[command(flatten)]
+    no_move: NoMove,
     #[command(flatten)]
     common: Common,
 }
@@ -114,7 +127,7 @@ impl Common {
 impl TagArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = edit::EditOptions {
-            no_move: no_move(self.no_move.as_deref())?,
+            no_move: self.no_move.glob()?,
             ..self.common.options(self.site)
         };
         let busy = || self.common.busy(&options.site);

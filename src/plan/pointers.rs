@@ -2,7 +2,7 @@
 //! repository and one that has one of everything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::images::Images;
 use crate::images::v1_claims::{JsonSource, LayerSource};
@@ -27,11 +27,40 @@ pub struct Pointers {
     pub manifests: BTreeSet<String>,
 }
 
+/// A repository name that stands for any other in [`SAMPLE`].
+const NAME: &str = "sample/repository";
+
+/// The paths for [`NAME`], planned once for all repositories.
+static SAMPLE: LazyLock<Pointers> =
+    LazyLock::new(|| Pointers::sample().expect("a sample can be planned"));
+
 impl Pointers {
-    /// The paths for a repository, in a site with all APIs and servers.
-    pub fn of(repository: &Repository) -> anyhow::Result<Self> {
-        let empty = sample(repository, false)?;
-        let full = sample(repository, true)?;
+    /// The paths for a repository, under each of its names, in a site with all APIs and servers.
+    pub fn of(repository: &Repository) -> Self {
+        let (mut lists, mut folders, mut manifests) =
+            <(BTreeMap<_, _>, BTreeSet<_>, BTreeSet<_>)>::default();
+        for name in repository.aliases() {
+            let path = |sample: &String| sample.replace(NAME, &name);
+            lists.extend(
+                SAMPLE
+                    .lists
+                    .iter()
+                    .map(|(sample, stage)| (path(sample), *stage)),
+            );
+            folders.extend(SAMPLE.folders.iter().map(path));
+            manifests.extend(SAMPLE.manifests.iter().map(path));
+        }
+        Self {
+            lists,
+            folders,
+            manifests,
+        }
+    }
+
+    fn sample() -> anyhow::Result<Self> {
+        let repository = NAME.parse()?;
+        let empty = sample(&repository, false)?;
+        let full = sample(&repository, true)?;
         let (mut folders, mut manifests) = (BTreeSet::new(), BTreeSet::new());
         for (path, stage, _) in full.files().filter(|(path, ..)| !empty.has(path)) {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -96,7 +125,7 @@ mod tests {
 
     #[test]
     fn names_lie_where_clients_look_for_them() {
-        let names = Pointers::of(&"a".parse().unwrap()).unwrap();
+        let names = Pointers::of(&"a".parse().unwrap());
         for name in ["a", "library/a"] {
             for (folder, has_manifests) in [
                 ("v1/repositories/NAME/tags", false),

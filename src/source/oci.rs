@@ -123,14 +123,14 @@ impl Index {
                     {
                         if request.takes_along(repository, tag) {
                             left.push(Attached {
-                                repository: root.repository,
+                                repository: root.repository.clone(),
                                 to,
                                 is_wanted,
-                                image: descriptor,
+                                image: (descriptor, Some(root)),
                             });
                         }
                     }
-                    _ if is_wanted => add(draft, blobs, descriptor, request)?,
+                    _ if is_wanted => add(draft, blobs, descriptor, root, request)?,
                     _ => drop(skipped.insert(descriptor.digest)),
                 }
             } else {
@@ -160,14 +160,14 @@ impl Index {
                             repository: None,
                             to,
                             is_wanted: false,
-                            image: descriptor,
+                            image: (descriptor, None),
                         }),
                 );
             }
         }
-        draft.add_attached(left, &skipped, |draft, descriptor| {
-            if name_of(descriptor).is_some() {
-                return add(draft, blobs, descriptor, request);
+        draft.add_attached(left, &skipped, |draft, (descriptor, root)| {
+            if let Some(root) = root {
+                return add(draft, blobs, descriptor, root, request);
             }
             draft.add_one_of(request, None, &called(descriptor), |draft| {
                 let root = nameless_root(draft, blobs, descriptor, request)?;
@@ -227,16 +227,15 @@ fn add(
     draft: &mut Draft,
     blobs: &dyn Blobs,
     descriptor: &Descriptor,
+    root: RootManifest,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    let name = name_of(descriptor);
-    let what = name.map_or_else(|| called(descriptor), |name| format!("`{}`", escaped(name)));
-    draft.add_one_of(request, name, &what, |draft| {
+    let what = root.called.clone();
+    draft.add_one_of(request, name_of(descriptor), &what, |draft| {
         let manifest = add_manifest(draft, blobs, descriptor, request)?;
-        if let Some(root) = root(descriptor, manifest, request)? {
-            draft.notes.extend(without_tag(descriptor, &root, request));
-            draft.roots.push(root);
-        }
+        let root = RootManifest { manifest, ..root };
+        draft.notes.extend(without_tag(descriptor, &root, request));
+        draft.roots.push(root);
         Ok(())
     })
 }

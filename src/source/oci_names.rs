@@ -83,12 +83,12 @@ pub fn root(
                 ..nameless
             })),
             Err(_) if request.one.is_some_and(|one| one != name) => Ok(None),
-            Err(_) if request.is_renamed() => Ok(Some(nameless)),
+            Err(_) if request.is_renamed() => Ok(Some(RootManifest { called, ..nameless })),
             Err(error) => Err(error).hint(RENAME),
         };
     }
     let reference = match request.reference(name) {
-        Err(_) if request.is_renamed() => return Ok(Some(nameless)),
+        Err(_) if request.is_renamed() => return Ok(Some(RootManifest { called, ..nameless })),
         reference => reference.map_err(|error| {
             error.context(format!(
                 "the manifest {} has an illegal name",

@@ -21,7 +21,7 @@ impl Writer<'_> {
             planned = self.plan.tree(Part::Repository(repository))?;
             self.sweep_lines(&planned)?;
         }
-        let names = Pointers::of(repository)?;
+        let names = Pointers::of(repository);
         let mut gone: BTreeMap<String, Stage> = BTreeMap::new();
         for folder in &names.folders {
             let has_manifests = names.manifests.contains(folder);
