@@ -22,6 +22,7 @@ use crate::server_config::Listen;
 use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
+use crate::spec::source_name::Hosts;
 
 #[derive(Debug, Args)]
 #[expect(
@@ -29,8 +30,7 @@ use crate::spec::descriptor::Platform;
     reason = "each is a flag of the command line"
 )]
 pub(super) struct BuildArgs {
-    /// Images: [PREFIX:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see --help
-    /// for the formats
+    /// Images: [FORMAT:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see --help
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
     /// The folder of the site; created if it does not exist
@@ -60,8 +60,12 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     last_wins: bool,
     /// Keep the host in names, without its port
-    #[arg(long)]
+    #[arg(long, conflicts_with = "full_names")]
     keep_host: bool,
+    /// Keep the host in names, and complete names without one as Docker does: alpine becomes
+    /// docker.io/library/alpine; the site remembers it
+    #[arg(long)]
+    full_names: bool,
     /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged
     #[arg(long)]
     keep_manifests: bool,
@@ -132,10 +136,15 @@ impl BuildArgs {
             v1: !self.no_v1,
             v2: !self.no_v2,
         };
+        let hosts = match (self.keep_host, self.full_names) {
+            (_, true) => Hosts::Full,
+            (true, false) => Hosts::Keep,
+            (false, false) => Hosts::Drop,
+        };
         let rules = ImportOptions {
             v1: apis.v1,
             compress: false,
-            keep_host: self.keep_host,
+            hosts,
             keep_manifests: self.keep_manifests,
             private: self.include_private,
             platforms: self.platform,
@@ -185,6 +194,6 @@ pub(super) fn sources_help() -> String {
         let prefix = format!("{prefix}:");
         let _ = writeln!(help, "  {prefix:16} {about}");
     }
-    help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags; `PATH=NAME:TAG` names one image.\n");
+    help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags, `PATH=NAME:TAG` names one image,\n`PATH=PREFIX/` keeps the names of a source below a prefix.\n");
     help
 }

@@ -41,6 +41,14 @@ pub struct Images {
     /// What the user should know about the images.
     pub notes: BTreeSet<Note>,
     tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
+    conflicts: Vec<Conflict>,
+}
+
+/// A tag that sources give to different manifests.
+#[derive(Debug)]
+struct Conflict {
+    message: String,
+    is_within_a_source: bool,
 }
 
 /// The form in which a v1 image came with a source.
@@ -58,7 +66,7 @@ impl Images {
     /// config.
     ///
     /// # Errors
-    /// When a config does not match its layers, or two manifests have one tag.
+    /// When a config does not match its layers. See also [`Self::check_conflicts`].
     pub fn add(
         &mut self,
         draft: &Draft,
@@ -143,7 +151,7 @@ impl Images {
                 tag,
                 finished[&root.manifest].digest,
                 &draft.origin,
-            )?;
+            );
         }
         for id in draft.members(root) {
             let v1 = root.v1.filter(|_| id == root.manifest);
@@ -152,13 +160,7 @@ impl Images {
         Ok(())
     }
 
-    fn add_tag(
-        &mut self,
-        repository: &Repository,
-        tag: &Tag,
-        digest: Digest,
-        origin: &Arc<str>,
-    ) -> anyhow::Result<()> {
+    fn add_tag(&mut self, repository: &Repository, tag: &Tag, digest: Digest, origin: &Arc<str>) {
         let tags = &mut self
             .repositories
             .entry(repository.clone())
@@ -171,17 +173,29 @@ impl Images {
             .entry(key)
             .or_insert_with(|| origin.clone());
         if other != digest {
-            let hint = if other_origin == origin {
-                "keep names of different hosts apart with `--keep-host`"
-            } else {
-                "give one of them another name with `SOURCE=NAME[:TAG]`, or let the last source win with `--last-wins`"
-            };
-            return Err(invalid_input(format!(
-                "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
-            )))
-            .hint(hint);
+            self.conflicts.push(Conflict {
+                message: format!(
+                    "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
+                ),
+                is_within_a_source: other_origin == origin,
+            });
         }
-        Ok(())
+    }
+
+    /// Fails if sources give a tag to different manifests.
+    pub fn check_conflicts(&self) -> anyhow::Result<()> {
+        if self.conflicts.is_empty() {
+            return Ok(());
+        }
+        let messages = self.conflicts.iter().map(|conflict| &*conflict.message);
+        let message = messages.collect::<Vec<_>>().join("; ");
+        let is_within = |conflict: &Conflict| conflict.is_within_a_source;
+        let hint = if self.conflicts.iter().all(is_within) {
+            "keep names of different hosts apart with `--keep-host`"
+        } else {
+            "keep the names of a source apart with `SOURCE=NAME` or `SOURCE=PREFIX/`, or let the last source win with `--last-wins`"
+        };
+        Err(invalid_input(message)).hint(hint)
     }
 
     pub fn add_manifest(

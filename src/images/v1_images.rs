@@ -196,28 +196,21 @@ impl V1Images {
             }
         }
         self.notes.extend(long);
-        let refused: Vec<&str> = self
-            .tags
-            .keys()
-            .filter(|name| !name.is_known_to_docker_1())
-            .map(Repository::as_str)
-            .collect();
-        if !refused.is_empty() {
-            let more = refused.len().saturating_sub(5);
-            let more = if more == 0 {
-                String::new()
-            } else {
-                format!(" and {more} more")
-            };
-            let some = refused
-                .iter()
-                .take(5)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ");
-            self.notes.insert(
-                NoteKind::Client.note(format!("names that Docker up to 1.4 refuses: {some}{more}")),
-            );
+        let names = self.tags.keys();
+        let refused = names.filter(|name| !name.is_known_to_docker_1());
+        let (hosts, others): (Vec<_>, Vec<_>) = refused.partition(|name| name.has_host());
+        let refused = [
+            (
+                "names that Docker up to 1.7 cannot pull over v1, since they have hosts",
+                hosts,
+            ),
+            ("names that Docker up to 1.4 refuses", others),
+        ];
+        for (what, names) in refused {
+            if !names.is_empty() {
+                let note = NoteKind::Client.note(format!("{what}: {}", some_of(&names)));
+                self.notes.insert(note);
+            }
         }
         Ok(())
     }
@@ -268,5 +261,15 @@ impl V1Images {
             next = image.parent;
         }
         Ok(ids)
+    }
+}
+
+/// The first five names, and the number of the others.
+fn some_of(names: &[&Repository]) -> String {
+    let some: Vec<&str> = names.iter().take(5).map(|name| name.as_str()).collect();
+    let some = some.join(", ");
+    match names.len().saturating_sub(5) {
+        0 => some,
+        more => format!("{some} and {more} more"),
     }
 }

@@ -11,14 +11,17 @@ use crate::note::{Note, NoteKind};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
-use crate::spec::name::{Reference, Repository, Tag};
+use crate::spec::name::{Repository, Tag};
+use crate::spec::source_name::Hosts;
 use crate::spec::v1::V1Id;
 use crate::{bail_invalid, error};
 
+mod fault;
 mod manifests;
 pub mod naming;
 
-pub use manifests::{Attached, Blobs, peek, with_children};
+pub use fault::{Called, Fault, Part};
+pub use manifests::{Attached, Blobs, parse_config, peek, with_children};
 
 /// The index of a job in its draft.
 pub type JobId = usize;
@@ -46,33 +49,6 @@ pub struct Draft {
     kept_manifests: HashMap<Digest, ManifestId>,
     /// The bytes of all JSON longer than [`SHORT_JSON`] so far.
     long_json: u64,
-}
-
-/// A reference, or part of an index, that is left out because the input is at fault.
-#[derive(Debug)]
-pub struct Fault {
-    /// `repository:tag` as the source has it; `None` without a name.
-    pub reference: Option<String>,
-    /// What is left out, for messages, with backticks if it is a name.
-    pub what: String,
-    /// The part of it that is left out, if the rest is not.
-    pub part: Option<String>,
-    pub error: anyhow::Error,
-}
-
-impl Fault {
-    pub fn note(&self) -> Note {
-        let what = &self.what;
-        let what = match &self.part {
-            Some(part) => format!("{what} is served without {part}"),
-            None => format!("{what} is left out"),
-        };
-        let note = NoteKind::Fault.note(format!("{what}: {:#}", self.error));
-        match &self.reference {
-            Some(reference) => note.about(reference),
-            None => note,
-        }
-    }
 }
 
 /// JSON up to this length in bytes is read without limit.
@@ -182,25 +158,13 @@ pub struct ImportOptions {
     pub v1: bool,
     /// Whether to compress the plain layers of kept manifests.
     pub compress: bool,
-    /// Whether names keep their host.
-    pub keep_host: bool,
+    pub hosts: Hosts,
     /// Whether to keep the manifests for plain layers that Docker 25 and later save.
     pub keep_manifests: bool,
     /// Whether to import repositories that a v1 registry marks as private.
     pub private: bool,
     /// The platforms to import from an index; all if empty.
     pub platforms: Vec<Platform>,
-}
-
-impl ImportOptions {
-    /// Parses a name of a source. Drops its host unless `keep_host` is set.
-    pub fn reference(&self, text: &str) -> anyhow::Result<Reference> {
-        if self.keep_host {
-            Reference::with_host(text)
-        } else {
-            Reference::without_host(text)
-        }
-    }
 }
 
 impl Draft {
@@ -283,35 +247,32 @@ impl Draft {
         self.jobs.len() - 1
     }
 
-    /// Adds one of several references. If the input is at fault, the reference is left out, and the draft has
-    /// none of its manifests. An image that was requested by itself has to be complete.
+    /// Adds one of several images. If the input is at fault, the image is left out, and the draft has none of
+    /// its manifests. An image that was requested by itself has to be complete.
     pub fn add_one_of(
         &mut self,
         request: &Request<'_>,
-        reference: Option<&str>,
-        what: &str,
+        called: Called,
         add: impl FnOnce(&mut Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (manifests, faults) = (self.manifests.len(), self.faults.len());
         let added = add(self);
         for fault in &mut self.faults[faults..] {
-            fault.reference = reference.map(str::to_owned);
-            what.clone_into(&mut fault.what);
+            fault.called = called.clone();
         }
         let Err(error) = added else {
             return Ok(());
         };
         self.faults.truncate(faults);
         self.forget(manifests);
-        self.leave_out(request, reference, what, error)
+        self.leave_out(request, called, error)
     }
 
-    /// Leaves out a reference that cannot be added, if the input is at fault and it was not requested by itself.
+    /// Leaves out an image that cannot be added, if the input is at fault and it was not requested by itself.
     pub fn leave_out(
         &mut self,
         request: &Request<'_>,
-        reference: Option<&str>,
-        what: &str,
+        called: Called,
         error: anyhow::Error,
     ) -> anyhow::Result<()> {
         // With too much JSON, each further reference would be read for nothing.
@@ -320,12 +281,19 @@ impl Draft {
             return Err(error);
         }
         self.faults.push(Fault {
-            reference: reference.map(str::to_owned),
-            what: what.to_owned(),
-            part: None,
+            called,
+            part: Part::Whole,
             error,
         });
         Ok(())
+    }
+
+    /// Leaves out an image without a name beside others with names.
+    pub fn leave_out_nameless(&mut self, what: &str) {
+        self.notes.push(NoteKind::Leftover.note(format!(
+            "{what} is left out: it has no name, and other images in {} have",
+            self.origin
+        )));
     }
 
     /// Forgets the manifests that were added since there were this many.

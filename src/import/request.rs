@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::import::draft::ImportOptions;
+use crate::import::draft::{Called, ImportOptions};
 use crate::import::selection::Selection;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
+use crate::spec::source_name::Hosts;
 
 /// Decides which images of a source are imported. Every format asks it about each image that it finds, before
 /// it reads the image.
@@ -19,6 +20,8 @@ pub struct Request<'a> {
     pub one: Option<&'a str>,
     /// The new name for the images, as in `SOURCE=NAME[:TAG]`.
     pub name: Option<&'a Reference>,
+    /// The prefix for their names, as in `SOURCE=PREFIX/`, without the slash.
+    pub prefix: Option<&'a str>,
     /// The name for images without one: the path of a folder that was found in another folder.
     pub path_name: Option<&'a Reference>,
     /// Whether an image was left out because it is not wanted.
@@ -33,6 +36,7 @@ impl<'a> Request<'a> {
             selection,
             one: None,
             name: None,
+            prefix: None,
             path_name: None,
             passed_over: Rc::default(),
         }
@@ -56,12 +60,63 @@ impl<'a> Request<'a> {
     /// Parses the name of an image in the source. For an invalid name the result is `None` if the image is
     /// not wanted, and an error if it may be.
     pub fn reference(&self, text: &str) -> anyhow::Result<Option<Reference>> {
-        match self.rules.reference(text) {
+        match self.parsed(text) {
             Ok(reference) => Ok(Some(reference)),
             Err(_) if self.one.is_some_and(|one| one != text) => Ok(None),
             Err(_) if self.name.is_none() && self.selection.has_only() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Parses a name in the source as the name that the site gives it, before `SOURCE=NAME`.
+    pub fn parsed(&self, text: &str) -> anyhow::Result<Reference> {
+        Reference::from_source(text, self.rules.hosts, self.prefix)
+    }
+
+    /// Parses the name of a repository in a storage folder, which has a host only as part of its name.
+    pub fn repository(&self, name: &str) -> anyhow::Result<Repository> {
+        if name.contains([':', '@']) {
+            name.parse()
+        } else {
+            Ok(self.kept(name)?.repository)
+        }
+    }
+
+    fn kept(&self, text: &str) -> anyhow::Result<Reference> {
+        let hosts = match self.rules.hosts {
+            Hosts::Drop => Hosts::Keep,
+            hosts => hosts,
+        };
+        Reference::from_source(text, hosts, self.prefix)
+    }
+
+    /// What messages call an image with this name in the source.
+    pub fn called(&self, text: &str) -> Called {
+        let parsed = self.parsed(text);
+        Called::name(parsed.map_or_else(
+            |_| text.to_owned(),
+            |reference| {
+                let latest = reference.digest.is_none().then(Tag::latest);
+                let tag = reference.tag.or(latest);
+                let name = self.reference_of(Some(&reference.repository), tag.as_ref());
+                name.unwrap_or_else(|| text.to_owned())
+            },
+        ))
+    }
+
+    /// The reference that the site gives an image: `repository:tag`, or `repository` without a tag. `None`
+    /// for an image without a name.
+    pub fn reference_of(
+        &self,
+        repository: Option<&Repository>,
+        tag: Option<&Tag>,
+    ) -> Option<String> {
+        let (repository, tag) = self.named(repository, tag);
+        let repository = repository?;
+        Some(match tag {
+            Some(tag) => format!("{repository}:{tag}"),
+            None => repository.to_string(),
+        })
     }
 
     /// Whether an image is wanted, by its name in the source. `text` is the whole name, if it has one.
@@ -74,7 +129,7 @@ impl<'a> Request<'a> {
     ) -> bool {
         let is_one = self
             .one
-            .is_none_or(|one| text == Some(one) || self.is_one(repository, tag, digest));
+            .is_none_or(|one| text == Some(one) || self.is_one(text, repository, tag, digest));
         let (repository, tag) = self.named(repository, tag);
         // An image without a name causes an error later, unless `--only` leaves it out.
         let is_wanted = is_one
@@ -99,24 +154,31 @@ impl<'a> Request<'a> {
 
     /// Whether any image of a repository may be wanted.
     pub fn may_take(&self, repository: &Repository) -> bool {
-        let wanted = self.one.map(|one| self.rules.reference(one));
-        let is_one = wanted
-            .is_none_or(|wanted| wanted.is_ok_and(|reference| reference.repository == *repository));
+        let is_one = self.one.is_none_or(|one| {
+            let readings = [self.parsed(one), self.kept(one)];
+            let mut repositories = readings.iter().flatten().map(|reading| &reading.repository);
+            repositories.any(|wanted| wanted == repository)
+        });
         let name = self.name.map_or(repository, |name| &name.repository);
         self.pass(is_one && self.selection.may_want(name))
     }
 
     fn is_one(
         &self,
+        text: Option<&str>,
         repository: Option<&Repository>,
         tag: Option<&Tag>,
         digest: Option<Digest>,
     ) -> bool {
-        let Some(Ok(wanted)) = self.one.map(|one| self.rules.reference(one)) else {
+        let Some(Ok(wanted)) = self.one.map(|one| self.parsed(one)) else {
             return false;
         };
         let latest = Tag::latest();
-        repository == Some(&wanted.repository)
+        let host = |text: Option<&str>| Reference::host(text?).map(str::to_owned);
+        let hosts = (host(self.one), host(text));
+        let same_host = !matches!(hosts, (Some(wanted), Some(host)) if wanted != host);
+        same_host
+            && repository == Some(&wanted.repository)
             && match (wanted.digest, &wanted.tag) {
                 (Some(wanted), _) => digest == Some(wanted),
                 (None, wanted) => tag == Some(wanted.as_ref().unwrap_or(&latest)),

@@ -7,6 +7,7 @@
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
 //!     "org.stillage.v1.id":"<64 hex>"}}],                   if the v1 form came with the source
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1",
+//!   "org.stillage.names":"full",                           if names without a host are completed
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
 //!   "org.stillage.v1.platform":".."}}                     if v1 does not serve linux/amd64
 //! ```
@@ -32,6 +33,8 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const V1_ID: &str = "org.stillage.v1.id";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
+const NAMES: &str = "org.stillage.names";
+const FULL: &str = "full";
 const SERVERS: &str = "org.stillage.servers";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
 /// The version of the site's format: its layout, and how layers are compressed.
@@ -97,6 +100,8 @@ pub struct Repo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     pub apis: Apis,
+    /// Whether every name has a host: names of sources without one are completed.
+    pub full_names: bool,
     pub servers: BTreeSet<ServedBy>,
     /// The platform of the images of an index that v1 clients get, if it is not linux/amd64.
     pub v1_platform: Option<Platform>,
@@ -187,6 +192,7 @@ impl Catalogue {
     pub fn empty(apis: Apis) -> Self {
         Self {
             apis,
+            full_names: false,
             servers: BTreeSet::new(),
             v1_platform: None,
             repositories: BTreeMap::new(),
@@ -227,6 +233,7 @@ impl Catalogue {
             v1: offered("v1"),
             v2: offered("v2"),
         });
+        catalogue.full_names = annotations.get(NAMES).is_some_and(|names| names == FULL);
         catalogue.servers = annotations
             .get(SERVERS)
             .map(|names| names.split(',').map(str::parse).collect())
@@ -254,6 +261,7 @@ impl Catalogue {
             .map(|platform| (V1_PLATFORM, platform.to_string()));
         let annotations = [(FORMAT, FORMAT_NUMBER.into()), (APIS, apis.join(","))]
             .into_iter()
+            .chain(self.full_names.then(|| (NAMES, FULL.into())))
             .chain(servers)
             .chain(platform);
         let index = Index {
@@ -327,6 +335,7 @@ mod tests {
                 .any(|w| w == b"servers")
         );
         catalogue.servers.insert(ServedBy::Apache);
+        catalogue.full_names = true;
         let json = catalogue.to_json().unwrap();
         assert!(Catalogue::is_one(&json));
         assert_eq!(Catalogue::parse(&json).unwrap(), catalogue);

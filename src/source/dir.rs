@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use crate::content::Content;
 use crate::error::invalid_input;
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, RootManifest};
+use crate::import::draft::{Blobs, Called, Draft, RootManifest};
 use crate::import::request::Request;
 use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
@@ -43,9 +43,9 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     if !request.takes(None, None, None, None) {
         return Ok(vec![draft]);
     }
-    draft.add_one_of(request, None, "the image", |draft| {
-        add(draft, folder, request)
-    })?;
+    let name = request.reference_of(None, None);
+    let called = name.map_or_else(|| Called::Nameless("the image".into()), Called::name);
+    draft.add_one_of(request, called, |draft| add(draft, folder, request))?;
     Ok(vec![draft])
 }
 

@@ -17,7 +17,8 @@ use serde::Deserialize;
 use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::import::draft::{
-    Blobs as _, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest,
+    Blobs as _, Called, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource,
+    RootManifest, parse_config,
 };
 use crate::import::ingest::Work;
 use crate::import::request::Request;
@@ -31,7 +32,6 @@ use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_LAYERS, Manifest, ManifestKind};
 use crate::spec::media_type::{self, LayerKind};
 use crate::spec::name::{Reference, Tag};
-use crate::spec::v1;
 
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
@@ -52,11 +52,11 @@ fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> 
     let named = entries.iter().flat_map(Entry::names);
     let by_digest = named.filter_map(|name| name.rsplit_once('@')?.1.parse().ok());
     let by_index = add_by_index(&mut draft, archive, &by_digest.collect(), request)?;
+    let has_names = entries.iter().any(|entry| entry.names().next().is_some());
     let mut layers = HashMap::new();
     for entry in &entries {
-        let (reference, what) = entry.called();
-        draft.add_one_of(request, reference, &what, |draft| {
-            entry.add_to(draft, archive, &by_index, &mut layers, request)
+        draft.add_one_of(request, entry.called(request), |draft| {
+            entry.add_to(draft, archive, &by_index, has_names, &mut layers, request)
         })?;
     }
     Ok(vec![draft])
@@ -81,14 +81,25 @@ impl Entry {
             .filter(|name| *name != NO_NAME)
     }
 
-    /// The first name of the image, if it has one, and what messages call it.
-    fn called(&self) -> (Option<&str>, String) {
-        let name = self.names().next().map(String::as_str);
-        let what = match name {
-            Some(name) => format!("`{}`", escaped(name)),
-            None => format!("the image `{}`", escaped(&self.config)),
+    /// What messages call the image: its requested names, if it has any.
+    fn called(&self, request: &Request<'_>) -> Called {
+        let is_wanted = |name: &&String| match request.reference(name) {
+            Ok(Some(reference)) => takes(request, &reference, name),
+            Ok(None) => false,
+            Err(_) => true,
         };
-        (name, what)
+        let names = self.names().filter(is_wanted);
+        let names: Vec<String> = names
+            .flat_map(|name| request.called(name).names())
+            .collect();
+        if names.is_empty() {
+            return Called::Nameless(self.about());
+        }
+        Called::Names(names)
+    }
+
+    fn about(&self) -> String {
+        format!("the image `{}`", escaped(&self.config))
     }
 
     fn add_to(
@@ -96,6 +107,7 @@ impl Entry {
         draft: &mut Draft,
         archive: &Archive,
         by_index: &Imported,
+        has_names: bool,
         layers: &mut Layers,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
@@ -135,8 +147,12 @@ impl Entry {
         if is_passed_over {
             return Ok(());
         }
+        if has_names && self.names().next().is_none() {
+            draft.leave_out_nameless(&self.about());
+            return Ok(());
+        }
         let config = archive.required(&self.config)?;
-        let diff_ids = v1::Config::parse(&draft.read_json(&config)?)
+        let diff_ids = parse_config(&draft.read_json(&config)?)
             .and_then(|config| config.diff_ids.ok_or_else(no_rootfs))
             .map_err(|error| error.context(format!("cannot read {}", config.origin())))?;
         let members = self.layers.as_deref().unwrap_or_default();
@@ -162,7 +178,6 @@ impl Entry {
             layers.insert(key, job);
             jobs.push(job);
         }
-        let called = format!("the image `{}`", escaped(&self.config));
         let config = match digest {
             Some(digest) => draft.add_blob(config, digest, None, false),
             None => draft.add_job(config, Work::Verbatim { diff_id: false }),
@@ -177,7 +192,7 @@ impl Entry {
             tag: None,
             manifest,
             v1: None,
-            called,
+            called: self.about(),
         };
         if names.is_empty() {
             draft.roots.push(nameless);

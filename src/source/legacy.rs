@@ -6,19 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
-
 use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::escaped;
+use crate::error::{WithHint as _, escaped};
 use crate::import::draft::{Draft, ImportOptions, JobId};
 use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::add_layer;
+use crate::source::oci_names::RENAME;
 use crate::source::v1_chain::{V1Chains, V1Store};
 use crate::source::{Format, Input};
+use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Reference, Tag};
-use crate::spec::v1::V1Id;
+use crate::spec::v1::{ChainLink, V1Id};
 
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
@@ -57,57 +57,82 @@ fn add_named(
     archive: &Archive,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    for (name, tags) in repositories {
-        let about = || {
-            format!(
-                "`repositories` of {} has the name `{}`",
-                archive.origin(),
-                escaped(name)
-            )
-        };
-        let Some(reference) = request.reference(name).with_context(about)? else {
-            continue;
-        };
-        let Reference {
-            repository,
-            tag: None,
-            digest: None,
-        } = reference
-        else {
-            bail_invalid!(
-                "`repositories` of {} has the name `{}`, which is not a repository name",
-                archive.origin(),
-                escaped(name)
-            );
-        };
-        for (tag, id) in tags {
-            let called = format!("{name}:{tag}");
-            let parsed: Tag = match tag.parse() {
-                Ok(tag) => tag,
-                Err(_) if request.is_by_name() => continue,
-                Err(error) => return Err(error).with_context(about),
-            };
-            if !request.takes(Some(&called), Some(&repository), Some(&parsed), None) {
-                continue;
-            }
-            let id: V1Id = id
-                .parse()
-                .with_context(|| format!("`repositories` of {}", archive.origin()))?;
-            chains.add_root(id, Some(repository.clone()), Some(parsed), &called)?;
+    let entries = repositories
+        .iter()
+        .flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (name, tag, id)));
+    for (name, tag, id) in entries {
+        let called = format!("{name}:{tag}");
+        if let Err(error) = add_tag(chains, (name, tag, id), &called, request) {
+            let error = error.context(format!("`repositories` of {}", archive.origin()));
+            let draft = &mut chains.draft;
+            draft.leave_out(request, request.called(&called), error)?;
         }
+    }
+    let named = repositories.values().flat_map(BTreeMap::values);
+    let named: BTreeSet<V1Id> = named.filter_map(|id| id.parse().ok()).collect();
+    let heads = heads(archive, |id| Ok(parent(archive, id)))?;
+    for id in heads.difference(&named).filter(|_| !request.is_by_name()) {
+        chains.draft.leave_out_nameless(&format!("the image {id}"));
     }
     Ok(())
 }
 
-/// Without `repositories`, every image that is not the parent of another is added.
-fn add_heads(chains: &mut V1Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
-    let all: BTreeSet<V1Id> = ids(archive).collect();
-    let mut heads = all.clone();
-    for id in all {
-        if let Some(parent) = chains.parent(id)? {
+fn add_tag(
+    chains: &mut V1Chains<'_>,
+    (name, tag, id): (&str, &str, &str),
+    called: &str,
+    request: &Request<'_>,
+) -> anyhow::Result<()> {
+    let id: V1Id = id.parse()?;
+    let parsed = request.reference(name).and_then(|found| match found {
+        Some(reference) => Ok(Some((reference, tag.parse::<Tag>()?))),
+        None => Ok(None),
+    });
+    let (reference, tag) = match parsed {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return Ok(()),
+        Err(_) if request.is_renamed() => return chains.add_root(id, None, None, called),
+        Err(_) if request.is_by_name() => return Ok(()),
+        Err(error) => return Err(error).hint(RENAME),
+    };
+    let Reference {
+        repository,
+        tag: None,
+        digest: None,
+    } = reference
+    else {
+        bail_invalid!("`{}` is not a repository name", escaped(name));
+    };
+    if !request.takes(Some(called), Some(&repository), Some(&tag), None) {
+        return Ok(());
+    }
+    chains.add_root(id, Some(repository), Some(tag), called)
+}
+
+/// The images that are not the parent of another.
+fn heads(
+    archive: &Archive,
+    mut parent: impl FnMut(V1Id) -> anyhow::Result<Option<V1Id>>,
+) -> anyhow::Result<BTreeSet<V1Id>> {
+    let mut heads: BTreeSet<V1Id> = ids(archive).collect();
+    for id in ids(archive) {
+        if let Some(parent) = parent(id)? {
             heads.remove(&parent);
         }
     }
+    Ok(heads)
+}
+
+/// The parent of an image that need not be imported. `None` if its JSON cannot be read.
+fn parent(archive: &Archive, id: V1Id) -> Option<V1Id> {
+    let content = archive.required(&format!("{id}/json")).ok()?;
+    let json = content.read(MAX_JSON).ok()?;
+    ChainLink::parse(&json).ok()?.parent
+}
+
+/// Without `repositories`, every head is added.
+fn add_heads(chains: &mut V1Chains<'_>, archive: &Archive) -> anyhow::Result<()> {
+    let heads = heads(archive, |id| chains.parent(id))?;
     // If every image is a parent, they form a cycle, which `add_root` reports for the first one.
     let first = heads.is_empty().then(|| ids(archive).next()).flatten();
     heads

@@ -10,9 +10,10 @@ use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
 use crate::import::selection::Selection;
 use crate::import::staging::Staging;
+use crate::note::Note;
 use crate::progress::Progress;
 use crate::source::archive::Archive;
-use crate::spec::name::Reference;
+pub use crate::source::new_name::NewName;
 
 pub mod archive;
 pub mod dir;
@@ -20,6 +21,7 @@ pub mod docker_archive;
 pub mod legacy;
 mod member_name;
 mod members;
+mod new_name;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;
@@ -73,12 +75,13 @@ pub struct Source {
     pub path: PathBuf,
     /// The one image to read: `REF` in `oci:PATH:REF`.
     pub selected: Option<String>,
-    /// The new name of its images: `NAME` in `PATH=NAME`.
-    pub name: Option<Reference>,
+    /// What its images are to be called.
+    pub name: Option<NewName>,
 }
 
 impl Source {
-    /// Parses `[PREFIX:]PATH[:REF][=NAME[:TAG]]`. An existing path takes precedence over every other reading.
+    /// Parses `[FORMAT:]PATH[:REF][=NAME[:TAG]]` or `[FORMAT:]PATH[:REF][=PREFIX/]`. An existing path takes
+    /// precedence over every other reading.
     ///
     /// # Errors
     /// If nothing exists at the path, or the name is invalid.
@@ -89,17 +92,8 @@ impl Source {
         if let Some((located, name)) = text.rsplit_once('=')
             && let Some(source) = Self::located(located)?
         {
-            // Wrapped again: a mistake on the command line must not count as invalid input.
-            let name: Reference = name
-                .parse()
-                .map_err(|error: anyhow::Error| anyhow::anyhow!("{error:#}"))?;
-            anyhow::ensure!(
-                name.digest.is_none(),
-                "the name in `{}` has a digest; use `NAME[:TAG]`",
-                escaped(text)
-            );
             return Ok(Self {
-                name: Some(name),
+                name: Some(NewName::parse(name)?),
                 ..source
             });
         }
@@ -107,13 +101,13 @@ impl Source {
             return Ok(source);
         }
         let mut hint = format!(
-            "a source is a path, optionally with a prefix: {}",
+            "a source is a path, optionally with its format before it: {}",
             prefixes()
         );
         for (colon, _) in text.match_indices(':') {
             if exists(&text[..colon])? {
                 hint = format!(
-                    "to read one image, use `PREFIX:PATH:REF` with one of the prefixes {}",
+                    "to read one image, use `FORMAT:PATH:REF` with one of the formats {}",
                     prefixes()
                 );
             }
@@ -190,9 +184,14 @@ impl Source {
         } else {
             Opened::new(&self.path, staging, progress)?
         };
+        let (name, prefix) = match &self.name {
+            Some(name) => name.in_site(rules.hosts)?,
+            None => (None, None),
+        };
         let request = Request {
             one: self.selected.as_deref(),
-            name: self.name.as_ref(),
+            name: name.as_ref(),
+            prefix,
             ..Request::new(rules, selection)
         };
         let mut drafts = match (opened.format(self.prefix)?, &opened) {
@@ -209,12 +208,14 @@ impl Source {
             all_of(faults.collect(), &origin)?;
         }
         for draft in &mut drafts {
-            draft.notes.extend(draft.faults.iter().map(Fault::note));
+            draft
+                .notes
+                .extend(draft.faults.iter().flat_map(Fault::notes));
         }
         if is_empty && (self.selected.is_some() || !request.passed_over.get()) {
             return Err(self.holds_nothing(&origin, &drafts));
         }
-        if let Some(name) = &self.name
+        if let Some(name) = &name
             && !is_empty
         {
             naming::rename(&mut drafts, &origin, name)?;
@@ -286,10 +287,14 @@ fn all_of(mut faults: Vec<Fault>, origin: &str) -> anyhow::Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    let first = faults.remove(0).error;
-    let error = first.context(format!("cannot read images from {origin}"));
-    let others: Vec<String> = faults.iter().map(|fault| fault.note().message).collect();
-    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    let first = faults.remove(0);
+    let error = match first.called.names().first() {
+        Some(name) => first.error.context(format!("`{}`", escaped(name))),
+        None => first.error,
+    };
+    let error = error.context(format!("cannot read images from {origin}"));
+    let others: Vec<Note> = faults.iter().flat_map(Fault::notes).collect();
+    let others: Vec<&str> = others.iter().map(|note| note.message.as_str()).collect();
     Err(if others.is_empty() {
         error
     } else {

@@ -14,7 +14,9 @@ use serde::Deserialize;
 use crate::content::Content;
 use crate::error::{escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Attached, Blobs, Draft, ManifestId, RootManifest, peek, with_children};
+use crate::import::draft::{
+    Attached, Blobs, Called, Draft, ManifestId, RootManifest, peek, with_children,
+};
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
 use crate::source::oci_names::{called, cosign_kind, name_of, nameless, root, takes};
@@ -85,10 +87,10 @@ impl Index {
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
         for digest in &self.entries.unsupported {
-            let what = format!("the manifest {}", escaped(digest));
+            let called = Called::Nameless(format!("the manifest {}", escaped(digest)));
             let algorithm = digest.split(':').next().unwrap_or_default();
             let error = invalid_input(format!("`index.json`: `{algorithm}` is not supported"));
-            draft.leave_out(request, None, &what, error)?;
+            draft.leave_out(request, called, error)?;
         }
         let has_names = self
             .entries
@@ -109,8 +111,7 @@ impl Index {
             let root = match root(descriptor, 0, request) {
                 Ok(root) => root,
                 Err(error) => {
-                    let what = format!("`{}`", escaped(name));
-                    draft.leave_out(request, Some(name), &what, error)?;
+                    draft.leave_out(request, Called::name(name), error)?;
                     None
                 }
             };
@@ -144,7 +145,7 @@ impl Index {
         if request.takes(None, None, None, None) {
             let mut found = Vec::new();
             for descriptor in nameless {
-                draft.add_one_of(request, None, &called(descriptor), |draft| {
+                draft.add_one_of(request, called(descriptor), |draft| {
                     found.push(nameless_root(draft, blobs, descriptor, request)?);
                     Ok(())
                 })?;
@@ -169,7 +170,7 @@ impl Index {
             if let Some(root) = root {
                 return add(draft, blobs, descriptor, root, request);
             }
-            draft.add_one_of(request, None, &called(descriptor), |draft| {
+            draft.add_one_of(request, called(descriptor), |draft| {
                 let root = nameless_root(draft, blobs, descriptor, request)?;
                 place_nameless(draft, vec![root], has_names);
                 Ok(())
@@ -210,7 +211,7 @@ impl Index {
         if !request.takes_along(repository.as_ref(), tag.as_ref()) {
             return Ok(());
         }
-        draft.add_one_of(request, None, &called(descriptor), |draft| {
+        draft.add_one_of(request, called(descriptor), |draft| {
             let root = nameless_root(draft, blobs, descriptor, request)?;
             draft.roots.push(RootManifest {
                 repository,
@@ -230,8 +231,10 @@ fn add(
     root: RootManifest,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    let what = root.called.clone();
-    draft.add_one_of(request, name_of(descriptor), &what, |draft| {
+    let name = request.reference_of(root.repository.as_ref(), root.tag.as_ref());
+    let name = name.or_else(|| name_of(descriptor).map(str::to_owned));
+    let called = name.map_or_else(|| called(descriptor), Called::name);
+    draft.add_one_of(request, called, |draft| {
         let manifest = add_manifest(draft, blobs, descriptor, request)?;
         let root = RootManifest { manifest, ..root };
         draft.notes.extend(without_tag(descriptor, &root, request));
@@ -254,7 +257,11 @@ fn without_tag(
         format!(": its digest is {digest}, not that in its name")
     };
     let note = NoteKind::Choice.note(format!("`{}` has no tag{its}", escaped(name)));
-    Some(note.about(name))
+    let repository = root.repository.as_ref();
+    Some(match repository {
+        Some(repository) => note.about(format!("{repository}@{digest}")),
+        None => note.about(name),
+    })
 }
 
 fn add_manifest(
@@ -299,10 +306,7 @@ fn place_nameless(draft: &mut Draft, nameless: Vec<RootManifest>, has_names: boo
                 root.called
             ))),
             None if children.contains(&root.manifest) => {}
-            None if has_names => draft.notes.push(NoteKind::Leftover.note(format!(
-                "{} is left out: it has no name, and other entries have",
-                root.called
-            ))),
+            None if has_names => draft.leave_out_nameless(&root.called),
             None => draft.roots.push(root),
         }
     }

@@ -1,7 +1,7 @@
 //! The names of the entries of an OCI image layout.
 
 use crate::error::{WithHint as _, escaped};
-use crate::import::draft::{ManifestId, RootManifest};
+use crate::import::draft::{Called, ManifestId, RootManifest};
 use crate::import::request::Request;
 use crate::site_files::catalogue::REF_NAME;
 use crate::spec::descriptor::Descriptor;
@@ -17,6 +17,7 @@ pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootM
     let names = [CONTAINERD_NAME, REF_NAME].map(|key| descriptor.annotation(key));
     let is_one = |name: &&str| request.one == Some(*name);
     let text = names.into_iter().flatten().find(is_one);
+    let text = text.or_else(|| name_of(descriptor));
     let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
     request.takes(text, repository, tag, Some(descriptor.digest))
 }
@@ -45,7 +46,11 @@ pub(super) fn name_of(descriptor: &Descriptor) -> Option<&str> {
 pub(super) const NO_NAME: &str = "<none>:<none>";
 
 /// What messages call an entry without a name.
-pub(super) fn called(descriptor: &Descriptor) -> String {
+pub(super) fn called(descriptor: &Descriptor) -> Called {
+    Called::Nameless(about(descriptor))
+}
+
+fn about(descriptor: &Descriptor) -> String {
     format!("the manifest {}", descriptor.digest)
 }
 
@@ -55,7 +60,7 @@ pub(super) fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootMan
         tag: None,
         manifest,
         v1: None,
-        called: called(descriptor),
+        called: about(descriptor),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Draft, JobId};
+use crate::import::draft::{Called, Draft, JobId};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer::Compression;
@@ -26,7 +26,7 @@ use crate::site_files;
 use crate::source::v1_chain::{V1Chains, V1Store};
 use crate::source::{Format, Input};
 use crate::spec::digest::Digest;
-use crate::spec::name::{Repository, Tag};
+use crate::spec::name::Tag;
 use crate::spec::v1::V1Id;
 
 pub const FORMAT: Format = Format {
@@ -82,7 +82,7 @@ fn add_repository(
     name: &str,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    let repository = name.parse::<Repository>();
+    let repository = request.repository(name);
     let may_take = match &repository {
         Ok(repository) => request.may_take(repository),
         Err(_) => !request.is_by_name(),
@@ -96,7 +96,8 @@ fn add_repository(
             "{} is left out: it is private; include it with --include-private",
             escaped(name)
         ));
-        chains.draft.notes.push(note.about(name));
+        let reference = repository.map_or_else(|_| name.to_owned(), |name| name.to_string());
+        chains.draft.notes.push(note.about(reference));
         return Ok(());
     }
     for file in &files {
@@ -108,37 +109,35 @@ fn add_repository(
             Ok(repository) => unquoted(quoted)
                 .parse::<Tag>()
                 .map(|tag| (repository.clone(), tag)),
-            Err(error) => Err(anyhow::anyhow!("{error}")),
+            Err(error) => Err(invalid_input(error.to_string())),
         };
-        if let Ok((repository, tag)) = &parsed
-            && !request.takes(Some(&called), Some(repository), Some(tag), None)
-        {
+        let is_wanted = match &parsed {
+            Ok((repository, tag)) => {
+                request.takes(Some(&called), Some(repository), Some(tag), None)
+            }
+            Err(_) => !request.is_by_name(),
+        };
+        if !is_wanted {
             continue;
         }
         // Properties such as `tag_<tag>_json` lie beside the tags; only a tag file holds an id.
         let Some(id) = tag_of(&folder.join(file))? else {
             continue;
         };
-        let mut leave_out = |kind: NoteKind, why: String| {
-            let note = kind.note(format!("{} is left out: {why}", escaped(&called)));
-            chains.draft.notes.push(note.about(&called));
+        let reference = match &parsed {
+            Ok((repository, tag)) => request.reference_of(Some(repository), Some(tag)),
+            Err(_) => None,
         };
-        match (parsed, store.unfinished(id)?) {
-            (Err(error), _) => leave_out(NoteKind::Fault, error.to_string()),
-            (_, Some(id)) => {
-                leave_out(
-                    NoteKind::Fault,
-                    format!("the upload of {id} never finished"),
-                );
-            }
+        let added = match (parsed, store.unfinished(id)?) {
+            (Err(error), _) => Err(error),
+            (_, Some(id)) => Err(invalid_input(format!("the upload of {id} never finished"))),
             (Ok((repository, tag)), None) => {
-                let added = chains.add_root(id, Some(repository), Some(tag), &called);
-                if let Err(error) = added {
-                    let what = format!("`{}`", escaped(&called));
-                    let draft = &mut chains.draft;
-                    draft.leave_out(request, Some(&called), &what, error)?;
-                }
+                chains.add_root(id, Some(repository), Some(tag), &called)
             }
+        };
+        if let Err(error) = added {
+            let called = Called::name(reference.unwrap_or(called));
+            chains.draft.leave_out(request, called, error)?;
         }
     }
     Ok(())

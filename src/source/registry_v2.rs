@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::escaped;
+use crate::error::{escaped, invalid_input};
 use crate::fsx;
-use crate::import::draft::{Blobs, Draft, ManifestId, RootManifest, peek, with_children};
+use crate::import::draft::{
+    Attached, Blobs, Called, Draft, ManifestId, RootManifest, peek, with_children,
+};
 use crate::import::request::Request;
-use crate::note::NoteKind;
+use crate::note::{Note, NoteKind};
 use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -53,11 +55,11 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
             request,
             path,
             name,
-            draft: Draft::new(origin),
             faulty: Vec::new(),
         };
-        loading.load()?;
-        drafts.push(loading.draft);
+        let mut draft = Draft::new(origin);
+        loading.load(&mut draft)?;
+        drafts.push(draft);
     }
     Ok(drafts)
 }
@@ -134,31 +136,32 @@ impl Store {
     }
 }
 
-/// A manifest that is attached to another: by its tag, or by its subject (subject, own digest).
+/// A manifest that is attached to another.
 enum One {
+    /// By its tag.
     Tag(Tag),
+    /// By its subject: the subject, its own digest.
     Referrer(Digest, Digest),
 }
 
+/// A repository in the storage folder.
 struct Loading<'a> {
     store: &'a Store,
     request: &'a Request<'a>,
     path: PathBuf,
+    /// Its name in the source.
     name: String,
-    draft: Draft,
     /// Tagged manifests that are left out, as a whole or in part.
     faulty: Vec<Digest>,
 }
 
 impl Loading<'_> {
-    fn load(&mut self) -> anyhow::Result<()> {
-        let is_by_name = self.request.is_by_name();
-        let repository = match self.name.parse::<Repository>() {
-            Ok(repository) if self.request.may_take(&repository) => repository,
-            Err(error) if !is_by_name => {
-                let name = self.name.clone();
-                self.leave_out(NoteKind::Fault, &name, &error.to_string());
-                return Ok(());
+    fn load(&mut self, draft: &mut Draft) -> anyhow::Result<()> {
+        let request = self.request;
+        let repository = match request.repository(&self.name) {
+            Ok(repository) if request.may_take(&repository) => repository,
+            Err(error) if !request.is_by_name() => {
+                return draft.leave_out(request, Called::name(&self.name), error);
             }
             _ => return Ok(()),
         };
@@ -167,33 +170,68 @@ impl Loading<'_> {
             let called = format!("{}:{name}", self.name);
             let tag: Tag = match name.parse() {
                 Ok(tag) => tag,
-                Err(error) if !is_by_name => {
-                    self.leave_out(NoteKind::Fault, &called, &format!("{error}"));
+                Err(error) if !request.is_by_name() => {
+                    draft.leave_out(request, Called::name(called), error)?;
                     continue;
                 }
                 Err(_) => continue,
             };
             let is_wanted = self.takes(&repository, &tag, &called)?;
             match tag.attached_to() {
-                Some(to)
-                    if self.request.is_selective()
-                        && self.request.one.is_none_or(|_| !is_wanted) =>
-                {
-                    if self.request.takes_along(Some(&repository), Some(&tag)) {
-                        left.push((to, is_wanted, One::Tag(tag)));
+                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                    if request.takes_along(Some(&repository), Some(&tag)) {
+                        left.push(Attached {
+                            repository: None,
+                            to,
+                            is_wanted,
+                            image: One::Tag(tag),
+                        });
                     }
                 }
-                _ if is_wanted => self.tag(&repository, &tag)?,
+                _ if is_wanted => self.tag(draft, &repository, &tag)?,
                 _ => skipped.extend(link(&self.tag_link(&tag))?),
             }
         }
-        self.attached(&repository, left, &skipped)?;
-        let is_empty = self.draft.roots.is_empty() && self.draft.faults.is_empty();
-        if is_empty && !self.request.is_selective() {
-            let name = self.name.clone();
-            self.leave_out(NoteKind::Leftover, &name, "it has no tagged manifest");
+        let untagged = self.untagged(draft)?;
+        let mut left_out = untagged.len();
+        for digest in untagged {
+            let subject = peek(self.store, &digest)?.and_then(|manifest| manifest.subject);
+            left.extend(subject.map(|to| Attached {
+                repository: None,
+                to,
+                is_wanted: false,
+                image: One::Referrer(to, digest),
+            }));
+        }
+        draft.add_attached(left, &skipped, |draft, one| match one {
+            One::Tag(tag) => self.tag(draft, &repository, &tag),
+            One::Referrer(subject, digest) => {
+                left_out -= 1;
+                self.referrer(draft, subject, digest)
+            }
+        })?;
+        if !request.is_selective() {
+            let note = self.left_out(draft, left_out);
+            let about = repository.to_string();
+            draft.notes.extend(note.map(|note| note.about(about)));
         }
         Ok(())
+    }
+
+    /// The note on what is left out because nobody can ask for it.
+    fn left_out(&self, draft: &Draft, untagged: usize) -> Option<Note> {
+        let name = escaped(&self.name);
+        let message = match untagged {
+            0 if draft.roots.is_empty() && draft.faults.is_empty() => {
+                format!("{name} is left out: it has no tagged manifest")
+            }
+            0 => return None,
+            1 => format!("{name}: 1 untagged manifest is left out: nothing refers to it"),
+            _ => format!(
+                "{name}: {untagged} untagged manifests are left out: nothing refers to them"
+            ),
+        };
+        Some(NoteKind::Leftover.note(message))
     }
 
     /// Whether a tag is requested. Its link is read only if the request has a digest.
@@ -207,103 +245,66 @@ impl Loading<'_> {
             .takes(Some(called), Some(repository), Some(tag), digest))
     }
 
-    fn leave_out(&mut self, kind: NoteKind, name: &str, why: &str) {
-        let note = kind.note(format!("{} is left out: {why}", escaped(name)));
-        self.draft.notes.push(note.about(name));
-    }
-
-    fn tag(&mut self, repository: &Repository, tag: &Tag) -> anyhow::Result<()> {
-        let called = format!("{}:{tag}", self.name);
+    fn tag(&mut self, draft: &mut Draft, repository: &Repository, tag: &Tag) -> anyhow::Result<()> {
+        let (store, request) = (self.store, self.request);
+        let name = request.reference_of(Some(repository), Some(tag));
+        let called = Called::Names(name.into_iter().collect());
         // Deleting a manifest by its digest does not delete its tags.
         let served = |digest: &Digest| {
             Ok::<_, anyhow::Error>(
-                link(&self.revision(digest))?.is_some() && self.store.blob(digest)?.is_some(),
+                link(&self.revision(digest))?.is_some() && store.blob(digest)?.is_some(),
             )
         };
-        let digest = match link(&self.tag_link(tag))? {
+        let linked = link(&self.tag_link(tag))?;
+        let digest = match linked {
             Some(digest) if served(&digest)? => digest,
             _ => {
-                self.leave_out(NoteKind::Fault, &called, "its manifest is gone");
-                return Ok(());
+                self.faulty.extend(linked);
+                return draft.leave_out(request, called, invalid_input("its manifest is gone"));
             }
         };
-        let (store, request) = (self.store, self.request);
-        let what = format!("`{}`", escaped(&called));
-        let faults = self.draft.faults.len();
-        self.draft
-            .add_one_of(request, Some(&called), &what, |draft| {
-                if let Some(manifest) = store.add_manifest(draft, &digest, request)? {
-                    draft.roots.push(RootManifest {
-                        repository: Some(repository.clone()),
-                        tag: Some(tag.clone()),
-                        manifest,
-                        v1: None,
-                        called: what.clone(),
-                    });
-                }
-                Ok(())
-            })?;
-        if self.draft.faults.len() > faults {
+        let faults = draft.faults.len();
+        draft.add_one_of(request, called, |draft| {
+            if let Some(manifest) = store.add_manifest(draft, &digest, request)? {
+                draft.roots.push(RootManifest {
+                    repository: Some(repository.clone()),
+                    tag: Some(tag.clone()),
+                    manifest,
+                    v1: None,
+                    called: format!("`{}:{tag}`", escaped(&self.name)),
+                });
+            }
+            Ok(())
+        })?;
+        if draft.faults.len() > faults {
             self.faulty.push(digest);
         }
         Ok(())
     }
 
-    /// Adds what is attached to an added manifest, by a tag or by its subject.
-    fn attached(
-        &mut self,
-        repository: &Repository,
-        mut left: Vec<(Digest, bool, One)>,
-        skipped: &BTreeSet<Digest>,
-    ) -> anyhow::Result<()> {
-        let mut left_out = 0;
-        // What belongs to an image that is left out is not left out for itself.
+    /// The manifests that no tag has brought. What belongs to an image that is left out is not among them.
+    fn untagged(&mut self, draft: &Draft) -> anyhow::Result<Vec<Digest>> {
         let faulty = with_children(self.store, std::mem::take(&mut self.faulty))?;
+        let mut untagged = Vec::new();
         for hex in fsx::names(&self.path.join("_manifests/revisions/sha256"))? {
             let Ok(digest) = Digest::from_hex(&hex) else {
                 continue;
             };
-            let is_known = self.draft.has(&digest) || faulty.contains(&digest);
-            if is_known || link(&self.revision(&digest))?.is_none() {
-                continue;
-            }
-            left_out += 1;
-            let subject = peek(self.store, &digest)?.and_then(|manifest| manifest.subject);
-            left.extend(subject.map(|to| (to, false, One::Referrer(to, digest))));
-        }
-        // Each added manifest may be the subject of another.
-        while let Some(next) = left
-            .iter()
-            .position(|(to, ..)| self.draft.has(to))
-            .or_else(|| {
-                left.iter()
-                    .position(|(to, own, _)| *own && !skipped.contains(to))
-            })
-        {
-            match left.swap_remove(next).2 {
-                One::Tag(tag) => self.tag(repository, &tag)?,
-                One::Referrer(subject, digest) => {
-                    left_out -= 1;
-                    let (store, request) = (self.store, self.request);
-                    let what = format!("the manifest {digest} of {}", escaped(&self.name));
-                    self.draft.add_one_of(request, None, &what, |draft| {
-                        let id = store.add_manifest(draft, &digest, request)?;
-                        draft.referrers.entry(subject).or_default().extend(id);
-                        Ok(())
-                    })?;
-                }
+            let is_known = draft.has(&digest) || faulty.contains(&digest);
+            if !is_known && link(&self.revision(&digest))?.is_some() {
+                untagged.push(digest);
             }
         }
-        if left_out > 0 && !self.request.is_selective() {
-            let what = if left_out == 1 {
-                "1 untagged manifest is left out: nothing refers to it".to_owned()
-            } else {
-                format!("{left_out} untagged manifests are left out: nothing refers to them")
-            };
-            let note = NoteKind::Leftover.note(format!("{}: {what}", escaped(&self.name)));
-            self.draft.notes.push(note.about(&self.name));
-        }
-        Ok(())
+        Ok(untagged)
+    }
+
+    fn referrer(&self, draft: &mut Draft, subject: Digest, digest: Digest) -> anyhow::Result<()> {
+        let called = format!("the manifest {digest} of {}", escaped(&self.name));
+        draft.add_one_of(self.request, Called::Nameless(called), |draft| {
+            let id = self.store.add_manifest(draft, &digest, self.request)?;
+            draft.referrers.entry(subject).or_default().extend(id);
+            Ok(())
+        })
     }
 
     fn tag_link(&self, tag: &Tag) -> PathBuf {

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::bail_invalid;
 use crate::error::invalid_input;
-use crate::import::draft::{Draft, RootManifest, StoredV1, peek, with_children};
+use crate::import::draft::{
+    Attached, Called, Draft, Fault, Part, RootManifest, StoredV1, peek, with_children,
+};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer;
@@ -36,17 +38,18 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = files.index()?;
     let catalogue =
         Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
-    let mut loading = Loading {
+    let loading = Loading {
         files: &files,
         request,
-        draft: Draft::new(files.origin()),
     };
+    let mut draft = Draft::new(files.origin());
     for (repository, repo) in &catalogue.repositories {
-        if request.may_take(repository) {
-            loading.repository(repository, repo)?;
+        let name = request.repository(repository.as_str())?;
+        if request.may_take(&name) {
+            loading.repository(&mut draft, &name, repo)?;
         }
     }
-    Ok(vec![loading.draft])
+    Ok(vec![draft])
 }
 
 fn called(repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> String {
@@ -59,11 +62,15 @@ fn called(repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> String
 struct Loading<'a> {
     files: &'a SiteFiles,
     request: &'a Request<'a>,
-    draft: Draft,
 }
 
 impl Loading<'_> {
-    fn repository(&mut self, repository: &Repository, repo: &Repo) -> anyhow::Result<()> {
+    fn repository(
+        &self,
+        draft: &mut Draft,
+        repository: &Repository,
+        repo: &Repo,
+    ) -> anyhow::Result<()> {
         let (request, blobs) = (self.request, oci::Folder(self.files.root()));
         let takes = |tag: Option<&Tag>, digest: &Digest| {
             let called = called(repository, tag, digest);
@@ -72,7 +79,12 @@ impl Loading<'_> {
         let (mut left, mut skipped) = (Vec::new(), BTreeSet::new());
         let mut attach = |tag: Option<Tag>, digest: Digest, to: Digest, is_wanted: bool| {
             if request.takes_along(Some(repository), tag.as_ref()) {
-                left.push((to, is_wanted, tag, digest));
+                left.push(Attached {
+                    repository: Some(repository.clone()),
+                    to,
+                    is_wanted,
+                    image: (tag, digest),
+                });
             }
         };
         for (tag, digest) in &repo.tags {
@@ -81,7 +93,7 @@ impl Loading<'_> {
                 Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
                     attach(Some(tag.clone()), *digest, to, is_wanted);
                 }
-                _ if is_wanted => self.add(repository, repo, Some(tag), digest)?,
+                _ if is_wanted => self.add(draft, repository, repo, Some(tag), digest)?,
                 _ => drop(skipped.insert(*digest)),
             }
         }
@@ -98,39 +110,18 @@ impl Loading<'_> {
             };
             match subject {
                 Some(to) => attach(None, *digest, to, is_wanted),
-                None if is_wanted => self.add(repository, repo, None, digest)?,
+                None if is_wanted => self.add(draft, repository, repo, None, digest)?,
                 None => {}
             }
         }
-        let mut here = self.brought(repository);
-        while let Some(next) = left
-            .iter()
-            .position(|(to, ..)| here.contains(to))
-            .or_else(|| {
-                left.iter()
-                    .position(|(to, own, ..)| *own && !skipped.contains(to))
-            })
-        {
-            let (_, _, tag, digest) = left.swap_remove(next);
-            self.add(repository, repo, tag.as_ref(), &digest)?;
-            here.insert(digest);
-        }
-        Ok(())
-    }
-
-    /// The digests of the manifests added so far for a repository.
-    fn brought(&self, repository: &Repository) -> BTreeSet<Digest> {
-        let draft = &self.draft;
-        let roots = draft.roots.iter();
-        roots
-            .filter(|root| root.repository.as_ref() == Some(repository))
-            .flat_map(|root| draft.members(root))
-            .filter_map(|id| draft.manifests[id].digest())
-            .collect()
+        draft.add_attached(left, &skipped, |draft, (tag, digest)| {
+            self.add(draft, repository, repo, tag.as_ref(), &digest)
+        })
     }
 
     fn add(
-        &mut self,
+        &self,
+        draft: &mut Draft,
         repository: &Repository,
         repo: &Repo,
         tag: Option<&Tag>,
@@ -149,40 +140,39 @@ impl Loading<'_> {
         let (request, rules) = (self.request, self.request.rules);
         let v1 = entry.v1.filter(|_| rules.v1);
         let name = called(repository, tag, digest);
-        let what = format!("`{name}`");
-        let roots = self.draft.roots.len();
-        self.draft
-            .add_one_of(request, Some(&name), &what, |draft| {
-                let manifest = draft.add_manifest(&blobs, &descriptor, rules)?;
-                let manifest = manifest.ok_or_else(|| {
-                    invalid_input(format!(
-                        "the manifest {digest} is missing in {}",
-                        draft.origin
-                    ))
-                })?;
-                draft.roots.push(RootManifest {
-                    repository: Some(repository.clone()),
-                    tag: tag.cloned(),
-                    manifest,
-                    v1,
-                    called: what.clone(),
-                });
-                Ok(())
+        let roots = draft.roots.len();
+        draft.add_one_of(request, Called::name(&name), |draft| {
+            let manifest = draft.add_manifest(&blobs, &descriptor, rules)?;
+            let manifest = manifest.ok_or_else(|| {
+                invalid_input(format!(
+                    "the manifest {digest} is missing in {}",
+                    draft.origin
+                ))
             })?;
+            draft.roots.push(RootManifest {
+                repository: Some(repository.clone()),
+                tag: tag.cloned(),
+                manifest,
+                v1,
+                called: format!("`{name}`"),
+            });
+            Ok(())
+        })?;
+        // What an index lacks was said when it came into the site.
+        let said = |fault: &Fault| matches!(fault.part, Part::Absent(_) | Part::Unsupported(_));
+        draft.faults.retain(|fault| !said(fault));
         match v1 {
-            Some(top) if self.draft.roots.len() > roots => self.add_chain(top),
+            Some(top) if draft.roots.len() > roots => self.add_chain(draft, top),
             _ => Ok(()),
         }
     }
 
-    fn add_chain(&mut self, top: V1Id) -> anyhow::Result<()> {
+    fn add_chain(&self, draft: &mut Draft, top: V1Id) -> anyhow::Result<()> {
         for (id, image) in self.files.v1_chain(top)? {
-            if !self.draft.v1.contains_key(&id) {
+            if !draft.v1.contains_key(&id) {
                 self.check_known(id, &image)?;
-                let layer = self
-                    .draft
-                    .add_job(image.layer, Work::Verbatim { diff_id: false });
-                self.draft.v1.insert(
+                let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
+                draft.v1.insert(
                     id,
                     StoredV1 {
                         json: image.json,
@@ -214,14 +204,14 @@ impl Loading<'_> {
             if !self.is_derived(id, image)? {
                 bail_invalid!(
                     "the v1 image {id} of {} has no checksum, and its JSON cannot be derived",
-                    self.draft.origin
+                    self.files.origin()
                 );
             }
             let digest = layer::keep(&image.layer, &mut std::io::sink(), false)?.digest;
             if self.files.blob(&digest)?.is_none() {
                 bail_invalid!(
                     "the v1 image {id} of {} has no checksum, and its layer is not a blob of the site",
-                    self.draft.origin
+                    self.files.origin()
                 );
             }
         }

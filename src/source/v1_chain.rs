@@ -9,6 +9,7 @@ use crate::content::Content;
 use crate::error::escaped;
 use crate::import::draft::{
     ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest, StoredV1,
+    parse_config,
 };
 use crate::site_files::MAX_CHAIN;
 use crate::spec::go_v1_image::History;
@@ -119,9 +120,9 @@ impl<'a> V1Chains<'a> {
         }
         let content = self.store.json(id)?;
         let json = self.draft.read_json(&content)?;
-        let link = ChainLink::parse(&json)
-            .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
-        History::parse(&json)
+        let link = parse_config(&json)
+            .and_then(|_| History::parse(&json))
+            .and_then(|_| ChainLink::parse(&json))
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         if link.id != id {
             bail_invalid!("{} has the id {}", content.origin(), link.id);

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 
 use crate::error::{escaped, is_bad};
 use crate::fsx;
-use crate::import::draft::Draft;
+use crate::import::draft::{Called, Draft, RootManifest};
 use crate::import::request::Request;
 use crate::import::staging::Staging;
 use crate::note::{Note, NoteKind};
@@ -58,7 +58,7 @@ pub(super) fn load(
         } else if kind.is_file() && Archive::looks_like_one(path)? {
             match Opened::new(path, staging, progress) {
                 Err(error) if is_bad(&error) => {
-                    left_out.leave_out(request, None, &origin, error)?;
+                    left_out.leave_out(request, Called::Nameless(origin), error)?;
                     continue;
                 }
                 opened => opened?,
@@ -71,7 +71,7 @@ pub(super) fn load(
             Some(format) => {
                 // If the path is not a reference, the images stay nameless.
                 let path = path.strip_prefix(root)?.to_string_lossy();
-                let named = kind.is_dir().then(|| request.rules.reference(&path).ok());
+                let named = kind.is_dir().then(|| request.parsed(&path).ok());
                 let path_name = named.flatten();
                 let request = Request {
                     path_name: path_name.as_ref(),
@@ -80,7 +80,8 @@ pub(super) fn load(
                 let mut found = match format.load(&opened, &origin, &request) {
                     Ok(found) => found,
                     Err(error) => {
-                        left_out.leave_out(&request, None, &origin, error)?;
+                        let called = Called::Nameless(origin);
+                        left_out.leave_out(&request, called, error)?;
                         Vec::new()
                     }
                 };
@@ -90,7 +91,7 @@ pub(super) fn load(
                     } else {
                         entries.skip_current_dir();
                     }
-                    name_by_path(&mut found, path_name.as_ref());
+                    name_by_path(&mut found, path_name.as_ref(), &path);
                 }
                 drop_nameless(&mut found, &mut left_out);
                 drafts.append(&mut found);
@@ -119,16 +120,35 @@ fn not_an_image(path: &Path, origin: &str) -> Note {
 
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
-/// Names nameless images after the path of their folder.
-fn name_by_path(drafts: &mut [Draft], reference: Option<&Reference>) {
-    let Some(reference) = reference else {
+/// Names nameless images after the path of their folder. Notes say where the path could be read otherwise: as
+/// a name with a tag, although the images have tags, or as a name without one.
+fn name_by_path(drafts: &mut [Draft], reference: Option<&Reference>, path: &str) {
+    let Some(Reference {
+        repository,
+        tag: of_path,
+        ..
+    }) = reference
+    else {
         return;
     };
-    let roots = drafts.iter_mut().flat_map(|draft| &mut draft.roots);
-    for root in roots.filter(|root| root.repository.is_none()) {
-        root.repository = Some(reference.repository.clone());
-        let tag = root.tag.take().or_else(|| reference.tag.clone());
-        root.tag = tag.or_else(|| Some(Tag::latest()));
+    for draft in drafts {
+        let nameless = |root: &&mut RootManifest| root.repository.is_none();
+        for root in draft.roots.iter_mut().filter(nameless) {
+            let (tag, is_ambiguous) = match (root.tag.take(), of_path) {
+                (Some(tag), Some(other)) => (tag.clone(), tag != *other),
+                (Some(tag), None) => (tag, false),
+                (None, Some(tag)) => (tag.clone(), false),
+                (None, None) => (Tag::latest(), true),
+            };
+            if is_ambiguous {
+                let name = format!("{repository}:{tag}");
+                let note =
+                    NoteKind::Choice.note(format!("`{}` is read as `{name}`", escaped(path)));
+                draft.notes.push(note.about(name));
+            }
+            root.repository = Some(repository.clone());
+            root.tag = Some(tag);
+        }
     }
 }
 

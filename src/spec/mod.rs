@@ -9,4 +9,5 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 pub mod remake;
+pub mod source_name;
 pub mod v1;

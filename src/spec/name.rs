@@ -7,9 +7,7 @@
 //! tag        = [A-Za-z0-9_] [A-Za-z0-9_.-]{0,127}
 //! reference  = [host "/"] repository [":" tag] ["@" digest]
 //! ```
-//! In a source, a first component that contains `.` or `:`, or is `localhost`, is a host and is dropped.
-//! Names given by the user are used unchanged. `library/x` and `x` are the same repository: `library` is the
-//! default namespace (Docker Registry API v1).
+//! `library/x` and `x` are the same repository: `library` is the default namespace (Docker Registry API v1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,6 +58,11 @@ impl Repository {
         names
     }
 
+    /// Whether the first component is a host.
+    pub fn has_host(&self) -> bool {
+        Reference::host(&self.0).is_some()
+    }
+
     /// Whether Docker up to 1.4.1 accepts the name: it has no namespace, or one of 4 to 30 characters without
     /// dots and dashes (Docker 1.4.1 `registry/registry.go`, `validateRepositoryName`).
     pub fn is_known_to_docker_1(&self) -> bool {
@@ -102,7 +105,7 @@ impl fmt::Display for Repository {
     }
 }
 
-fn short(name: &str) -> &str {
+pub(super) fn short(name: &str) -> &str {
     match name.strip_prefix("library/") {
         Some(rest) if !rest.contains('/') => rest,
         _ => name,
@@ -215,44 +218,18 @@ impl FromStr for Reference {
     }
 }
 
-impl Reference {
-    /// Parses a reference from a source and drops its host.
-    pub fn without_host(text: &str) -> anyhow::Result<Self> {
-        match text.split_once('/') {
-            Some((host, rest)) if is_host(host) => rest.parse(),
-            _ => text.parse(),
+/// `repository`, with `:tag` and `@digest` if it has them.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
         }
     }
-
-    /// Parses a reference from a source and keeps its host, but not the port, which is not allowed in a name.
-    pub fn with_host(text: &str) -> anyhow::Result<Self> {
-        match text.split_once('/') {
-            Some((host, rest)) if is_host(host) => {
-                let name = host.split_once(':').map_or(host, |(name, _)| name);
-                format!("{name}/{rest}").parse()
-            }
-            _ => text.parse(),
-        }
-    }
-}
-
-/// A host contains a dot, has a port, or is `localhost` (distribution `reference/normalize.go`).
-fn is_host(text: &str) -> bool {
-    let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !name.ends_with(':') => (name, Some(port)),
-        _ => (text, None),
-    };
-    let is_name = |name: &str| {
-        name.split('.').all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        })
-    };
-    let is_address = name.starts_with('[') && name.ends_with(']');
-    let is_port = port
-        .is_none_or(|port| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()));
-    is_port
-        && (is_name(name) || is_address)
-        && (name.contains('.') || port.is_some() || name == "localhost")
 }
 
 /// The names of the files and folders of a repository.
@@ -291,34 +268,11 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<(String, Option<String>)> {
-        let reference = Reference::without_host(text).ok()?;
+        let reference = text.parse::<Reference>().ok()?;
         Some((
             reference.repository.to_string(),
             reference.tag.map(|tag| tag.to_string()),
         ))
-    }
-
-    #[test]
-    fn references_lose_their_host_and_default_namespace() {
-        for (text, repository, tag) in [
-            ("alpine", "alpine", None),
-            ("alpine:3.20", "alpine", Some("3.20")),
-            ("docker.io/library/alpine:3", "alpine", Some("3")),
-            ("library/alpine", "alpine", None),
-            ("library/a/b", "library/a/b", None),
-            ("quay.io/org/app:v1", "org/app", Some("v1")),
-            ("localhost/x:1", "x", Some("1")),
-            ("127.0.0.1:7391/library/tiny:1", "tiny", Some("1")),
-            ("org/app", "org/app", None),
-            ("host:5000", "host", Some("5000")),
-            ("a__b/c--d.e_f", "a__b/c--d.e_f", None),
-        ] {
-            assert_eq!(
-                parsed(text),
-                Some((repository.into(), tag.map(Into::into))),
-                "{text}"
-            );
-        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::chance::Chance;
+
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
@@ -15,26 +17,6 @@ const RUNS: usize = 2000;
 const LONGEST: usize = 80 << 10;
 /// What one input may take; a slow machine under load takes some of it.
 const SLOWEST: Duration = Duration::from_mins(1);
-
-/// Xorshift: chance that is the same each time.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap()
-    }
-
-    fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-}
 
 /// Text that parsers look for.
 const TOKENS: [&str; 24] = [

@@ -13,6 +13,8 @@ mod edit;
 mod fuzz;
 mod locks;
 mod mirror;
+mod mutations;
+mod names;
 mod objects;
 mod options;
 mod properties;

@@ -54,20 +54,6 @@ fn a_mirror_lists_what_the_sources_say() {
 }
 
 #[test]
-fn hosts_are_kept_on_demand() {
-    let place = Place::new();
-    let source = place.tar(
-        "hosts",
-        &[Image::new(&["quay.io/org/app:1", "localhost:5000/x:2", "plain:3"]).layer("a", "b")],
-    );
-    place.build(&[&source, "--keep-host"]);
-    assert_eq!(
-        place.catalog(),
-        json!(["localhost/x", "plain", "quay.io/org/app"])
-    );
-}
-
-#[test]
 fn plain_manifests_are_kept_on_demand() {
     let place = Place::new();
     let source = image("app:1", "text").packed(Pack::Plain);
@@ -83,35 +69,6 @@ fn plain_manifests_are_kept_on_demand() {
         source.manifest_digest()
     );
     assert!(place.has(&format!("v2/app/blobs/{}", digest(&source.layers[0]))));
-}
-
-#[test]
-fn the_last_source_wins_on_demand() {
-    let place = Place::new();
-    let (one, two) = (
-        place.tar("one", &[image("app:1", "one"), image("b:1", "b")]),
-        place.tar("two", &[image("app:1", "two")]),
-    );
-    let refused = stillage(["build", &one, &two, "-o", place.site().to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    for part in ["app:1", &one, &two, "hint:"] {
-        assert!(stderr(&refused).contains(part), "{}", stderr(&refused));
-    }
-    place.build(&[&one, &two, "--last-wins"]);
-    let both = place.read("v2/app/manifests/1");
-    let only = Place::new();
-    only.build(&[&two]);
-    assert_eq!(only.read("v2/app/manifests/1"), both);
-    assert!(
-        place.has("v2/b/manifests/1"),
-        "the rest of the first source is there"
-    );
-    assert_eq!(
-        read(place.site().join("v2/app/tags/list"))["tags"],
-        json!(["1"])
-    );
 }
 
 fn three_platforms() -> Image {

@@ -10,6 +10,7 @@ use stillage::site_files::catalogue::Catalogue;
 use stillage::spec::digest::Digest;
 use stillage::spec::manifest::Manifest;
 use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::source_name::Hosts;
 use stillage::spec::v1::{self, ChainLink, Config, V1Id};
 use stillage::spec::{legacy, remake};
 
@@ -174,13 +175,13 @@ proptest! {
             let _ = remake::with_children(input, &std::collections::BTreeMap::new());
         }
         let _ = (text.parse::<Digest>(), text.parse::<Repository>(), text.parse::<Tag>(), text.parse::<V1Id>());
-        let _ = (Reference::with_host(&text), Reference::without_host(&text));
+        let _ = [Hosts::Drop, Hosts::Keep, Hosts::Full].map(|hosts| Reference::from_source(&text, hosts, None));
     }
 
     /// Legal names stay as they are, and never lead out of a folder.
     #[test]
     fn names_are_safe(text in "[a-zA-Z0-9._/:@-]{0,40}") {
-        if let Ok(reference) = Reference::without_host(&text) {
+        if let Ok(reference) = Reference::from_source(&text, Hosts::Drop, None) {
             for name in reference.repository.aliases() {
                 prop_assert!(name.split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '_'])), "{}", name);
                 prop_assert_eq!(&name.parse::<Repository>().unwrap(), &reference.repository);

@@ -1,21 +1,20 @@
 //! What a selection leaves out is not parsed, cannot fail, and is not read where the format allows that.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stillage::import::draft::ImportOptions;
 use stillage::import::selection::Selection;
 use stillage::ops::build::{self, BuildOptions};
 use stillage::progress::Progress;
-use stillage::site_files::catalogue::Apis;
 use stillage::source::Source;
 
 use crate::support::archive::{Archive, Image};
 use crate::support::files::digest;
 use crate::support::site::{name_of, stderr, stillage, succeed, verify};
+use crate::support::storage::{registry_v1, registry_v2_of};
 use crate::support::temp::TempDir;
 
 struct Place(TempDir);
@@ -103,9 +102,12 @@ fn sources(place: &Place) -> Vec<(&'static str, PathBuf)> {
     fs::write(site.join("blobs/sha256").join(&digest(&tag)[7..]), "{").unwrap();
 
     let registry = place.path("registry");
-    registry_v2(&registry, &Archive::oci(&both), &both, bad_hex);
+    let damaged = Archive::oci(&both).set_file(&format!("blobs/sha256/{bad_hex}"), "{");
+    registry_v2_of(&registry, &damaged, &both);
     let old = place.path("old");
-    registry_v1(&old, &both);
+    let json = format!("{}/json", Archive::v1_id(&both[1], 0));
+    let damaged = Archive::docker_1(&both).set_file(&json, "{");
+    registry_v1(&old, &damaged, &both);
     vec![
         ("oci", layout),
         ("oci-archive", archive),
@@ -115,67 +117,6 @@ fn sources(place: &Place) -> Vec<(&'static str, PathBuf)> {
         ("registry-v2", registry),
         ("registry-v1", old),
     ]
-}
-
-/// The storage of distribution with the content of a layout, in which one manifest is damaged.
-fn registry_v2(root: &Path, layout: &Archive, images: &[Image], bad: &str) {
-    let root = root.join("docker/registry/v2");
-    let write = |path: PathBuf, bytes: &[u8]| {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    };
-    for name in layout.names("blobs/sha256/") {
-        let hex = name.rsplit('/').next().unwrap();
-        let bytes = if hex == bad {
-            b"{"
-        } else {
-            layout.bytes(&name)
-        };
-        write(
-            root.join("blobs/sha256")
-                .join(&hex[..2])
-                .join(hex)
-                .join("data"),
-            bytes,
-        );
-    }
-    for image in images {
-        let (name, tag) = image.names[0].split_once(':').unwrap();
-        let manifests = root.join("repositories").join(name).join("_manifests");
-        let digest = image.manifest_digest();
-        let (_, hex) = digest.split_once(':').unwrap();
-        let revision = manifests.join("revisions/sha256").join(hex).join("link");
-        write(revision, digest.as_bytes());
-        write(
-            manifests.join("tags").join(tag).join("current/link"),
-            digest.as_bytes(),
-        );
-    }
-}
-
-/// The storage of the Python registry; the JSON of the bad image is damaged.
-fn registry_v1(root: &Path, images: &[Image]) {
-    let archive = Archive::docker_1(images);
-    for image in images {
-        let id = Archive::v1_id(image, 0);
-        let folder = root.join("images").join(&id);
-        fs::create_dir_all(&folder).unwrap();
-        let name = image.names[0].split_once(':').unwrap().0;
-        let json = archive.bytes(&format!("{id}/json"));
-        fs::write(
-            folder.join("json"),
-            if name == "o/bad" { b"{" } else { json },
-        )
-        .unwrap();
-        fs::write(
-            folder.join("layer"),
-            archive.bytes(&format!("{id}/layer.tar")),
-        )
-        .unwrap();
-        let tags = root.join("repositories").join(name);
-        fs::create_dir_all(&tags).unwrap();
-        fs::write(tags.join("tag_1"), id).unwrap();
-    }
 }
 
 #[test]
@@ -309,7 +250,7 @@ fn layers_that_are_left_out_are_not_read() {
     let layout = place.path("layout");
     Archive::oci(&both).folder(&layout);
     let registry = place.path("registry");
-    registry_v2(&registry, &Archive::oci(&both), &both, "");
+    registry_v2_of(&registry, &Archive::oci(&both), &both);
     let [docker, oci] = ["docker.tar", "oci.tar"].map(|name| place.path(name));
     fs::write(&docker, Archive::docker_20(&both).tar()).unwrap();
     fs::write(&oci, Archive::oci(&both).tar()).unwrap();
@@ -318,24 +259,11 @@ fn layers_that_are_left_out_are_not_read() {
             let site = place.path("counted");
             let _ = fs::remove_dir_all(&site);
             let progress: Arc<Progress> = Arc::default();
+            let source = Source::parse(path.to_str().unwrap()).unwrap();
             let options = BuildOptions {
-                sources: vec![Source::parse(path.to_str().unwrap()).unwrap()],
-                output: site,
-                apis: Apis { v1: true, v2: true },
-                servers: std::collections::BTreeSet::default(),
-                rules: ImportOptions {
-                    v1: true,
-                    ..ImportOptions::default()
-                },
                 selection: Selection::new(only, &[]).unwrap(),
-                last_wins: false,
-                mirror: false,
-                strict: false,
-                no_move: None,
-                v1_platform: None,
-                link: false,
                 cache: false,
-                dry_run: false,
+                ..BuildOptions::new(vec![source], site)
             };
             build::build(&options, &progress, || Ok(())).unwrap();
             progress.state().bytes

@@ -13,6 +13,7 @@ mod apache;
 mod bad_input;
 mod client_lists;
 mod clients;
+mod collections;
 mod conformance;
 mod crash;
 mod delivery;

@@ -2,7 +2,9 @@
 
 pub(crate) mod archive;
 pub(crate) mod bad_server;
+pub(crate) mod chance;
 pub(crate) mod clients;
+pub(crate) mod collections;
 pub(crate) mod distribution;
 pub(crate) mod expected;
 pub(crate) mod files;
@@ -20,6 +22,7 @@ pub(crate) mod sample;
 pub(crate) mod schema1;
 pub(crate) mod servers;
 pub(crate) mod site;
+pub(crate) mod storage;
 pub(crate) mod suite_data;
 pub(crate) mod temp;
 pub(crate) mod v1_images;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use super::archive::{Archive, Image};
-use super::site::{build, json as read, stillage, verify};
+use super::site::{build, json as read, stderr, stillage, verify};
 use super::temp::TempDir;
 
 /// A folder for sources and a site.
@@ -42,6 +42,15 @@ impl Place {
         let output = build(args, &self.site());
         verify(&self.site());
         output
+    }
+
+    /// A build that is refused with this exit code and message.
+    pub(crate) fn refused(&self, args: &[&str], code: i32, message: &str) {
+        let mut command = stillage(["build", "-o", self.site().to_str().unwrap()]);
+        let output = command.args(args).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(message), "{args:?}: {said}");
     }
 
     pub(crate) fn catalog(&self) -> serde_json::Value {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::content::Content;
 use crate::error::{escaped, invalid_input};
-use crate::import::draft::{Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource};
+use crate::import::draft::{
+    Called, Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource, Part,
+};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
@@ -95,19 +97,21 @@ impl Draft {
         if children.iter().any(|child| child.media_type == BUILD_CACHE) {
             bail_invalid!("it is a build cache of BuildKit, not an image");
         }
-        let (mut present, faults) = (Vec::new(), self.faults.len());
+        let (mut present, mut absent, faults) = (Vec::new(), Vec::new(), self.faults.len());
         for digest in &manifest.unsupported {
             let algorithm = digest.split(':').next().unwrap_or_default();
             let error = invalid_input(format!("`{algorithm}` is not supported"));
-            self.leave_out_part(format!("the manifest {}", escaped(digest)), error);
+            let part = format!("the manifest {}", escaped(digest));
+            self.leave_out_part(Part::Unsupported(part), error);
         }
         for child in wanted(children, &rules.platforms) {
             let count = self.manifests.len();
             match self.add_nested(blobs, child, rules, depth + 1) {
-                Ok(id) => present.extend(id),
+                Ok(Some(id)) => present.push(id),
+                Ok(None) => absent.push(about_child(child)),
                 Err(error) if error::is_bad(&error) => {
                     self.forget(count);
-                    self.leave_out_part(about_child(child), error);
+                    self.leave_out_part(Part::Damaged(about_child(child)), error);
                 }
                 Err(error) => return Err(error),
             }
@@ -130,6 +134,10 @@ impl Draft {
                 listed.join(", ")
             );
         }
+        if !absent.is_empty() {
+            let error = invalid_input(format!("{} does not have it", self.origin));
+            self.leave_out_part(Part::Absent(absent.join(", ")), error);
+        }
         let remade = present.iter().any(|id| {
             matches!(
                 self.manifests[*id],
@@ -145,11 +153,10 @@ impl Draft {
     }
 
     /// Leaves out part of an index. [`Draft::add_one_of`] says what the index is.
-    fn leave_out_part(&mut self, part: String, error: anyhow::Error) {
+    fn leave_out_part(&mut self, part: Part, error: anyhow::Error) {
         self.faults.push(Fault {
-            reference: None,
-            what: String::new(),
-            part: Some(part),
+            called: Called::Names(Vec::new()),
+            part,
             error,
         });
     }
@@ -196,9 +203,7 @@ impl Draft {
 
     /// Refuses an image whose config no client can read, or that lists other layers.
     fn check_config(&mut self, manifest: &Manifest, content: &Content) -> anyhow::Result<()> {
-        let bytes = self.read_json(content)?;
-        let config = check_keys(&bytes, &CONFIG_KEYS)
-            .and_then(|()| v1::Config::parse(&bytes))
+        let config = parse_config(&self.read_json(content)?)
             .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
         config.check_layers(manifest)
     }
@@ -288,8 +293,14 @@ pub fn with_children(
 
 /// The keys of a manifest below which keys are those of image-spec, in lower case.
 const MANIFEST_KEYS: [&str; 5] = ["config", "layers", "manifests", "platform", "subject"];
-/// The same of an image config.
-const CONFIG_KEYS: [&str; 3] = ["config", "history", "rootfs"];
+/// The same of an image config and the JSON of a v1 image.
+const CONFIG_KEYS: [&str; 4] = ["config", "container_config", "history", "rootfs"];
+
+/// Parses an image config, or the JSON of a v1 image, and refuses what clients would not agree on.
+pub fn parse_config(bytes: &[u8]) -> anyhow::Result<v1::Config> {
+    check_keys(bytes, &CONFIG_KEYS)?;
+    v1::Config::parse(bytes)
+}
 
 fn check_keys(bytes: &[u8], inside: &[&str]) -> anyhow::Result<()> {
     std::str::from_utf8(bytes).map_or(Ok(()), |text| json::check_keys(text, inside))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::import::draft::ImportOptions;
 use crate::import::ingest::{self, Job, Work};
 use crate::note::NoteKind;
 use crate::ops::build::{BuildOptions, mirror};
@@ -13,6 +14,7 @@ use crate::site::load;
 use crate::site_files::catalogue::{Apis, Catalogue};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
+use crate::spec::source_name::Hosts;
 use crate::writer::Site;
 
 pub(super) struct Merged {
@@ -29,11 +31,13 @@ pub(super) struct Merged {
 /// Merges new images into what the site has, or with `--mirror` into what it keeps.
 pub(super) fn merge(
     options: &BuildOptions,
+    rules: &ImportOptions,
     site: &Site,
     mut catalogue: Catalogue,
-    apis: Apis,
     mut new: Images,
 ) -> anyhow::Result<Merged> {
+    let apis = options.apis;
+    catalogue.full_names = rules.hosts == Hosts::Full;
     let origins = new.origins();
     let mut touched: BTreeSet<Repository> = new
         .repositories
@@ -170,6 +174,24 @@ pub(super) fn merged_apis(catalogue: &Catalogue, asked: Apis) -> anyhow::Result<
         }
     }
     Ok(asked)
+}
+
+/// What becomes of hosts in names. A site whose names have hosts keeps them.
+pub(super) fn merged_hosts(catalogue: &Catalogue, options: &BuildOptions) -> anyhow::Result<Hosts> {
+    let asked = options.rules.hosts;
+    let is_new = catalogue.repositories.is_empty() || options.mirror;
+    match (catalogue.full_names, asked) {
+        (true, Hosts::Keep) => Err(anyhow::anyhow!(
+            "the site has full names, so `--keep-host` cannot be honoured"
+        ))
+        .hint("leave it out: full names keep their hosts"),
+        (true, _) => Ok(Hosts::Full),
+        (false, Hosts::Full) if !is_new => Err(anyhow::anyhow!(
+            "the site has names that are not full, so `--full-names` cannot be honoured"
+        ))
+        .hint("build a new site, or replace all names with `--mirror`"),
+        (false, asked) => Ok(asked),
+    }
 }
 
 /// Finds the diff IDs of layers imported without v1, since v1 ids derive from them.

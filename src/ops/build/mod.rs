@@ -9,7 +9,7 @@ use crate::images::{Images, Imported};
 use crate::import::draft::{Draft, ImportOptions, JobId, naming};
 use crate::import::ingest::{self, Job, Stored};
 use crate::note::NoteKind;
-use crate::ops::build::merge::{merge, merged_apis};
+use crate::ops::build::merge::{merge, merged_apis, merged_hosts};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
 use crate::progress::Progress;
@@ -45,6 +45,7 @@ pub fn build(
     let apis = merged_apis(&catalogue, options.apis)?;
     let rules = ImportOptions {
         v1: apis.v1,
+        hosts: merged_hosts(&catalogue, options)?,
         ..options.rules.clone()
     };
     let drafts = load_sources(options, &site, &rules, progress)?;
@@ -67,7 +68,7 @@ pub fn build(
         .collect();
 
     let before = catalogue.repositories.clone();
-    let mut merged = merge(options, &site, catalogue, apis, new)?;
+    let mut merged = merge(options, &rules, &site, catalogue, new)?;
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
     let mut notes = std::mem::take(&mut merged.images.notes);
@@ -205,6 +206,7 @@ fn take_in(
     for (draft, imported) in drafts.iter().zip(&imported) {
         images.add(draft, imported, rules.v1)?;
     }
+    images.check_conflicts()?;
     images.settle_entries();
     Ok(Intake {
         images,

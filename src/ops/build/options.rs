@@ -42,6 +42,32 @@ pub struct BuildOptions {
     pub dry_run: bool,
 }
 
+impl BuildOptions {
+    /// A build of all that the sources have, with both APIs.
+    pub fn new(sources: Vec<Source>, output: PathBuf) -> Self {
+        let apis = Apis { v1: true, v2: true };
+        Self {
+            sources,
+            output,
+            apis,
+            servers: BTreeSet::new(),
+            rules: ImportOptions {
+                v1: true,
+                ..ImportOptions::default()
+            },
+            selection: Selection::default(),
+            last_wins: false,
+            mirror: false,
+            no_move: None,
+            strict: false,
+            v1_platform: None,
+            link: false,
+            cache: true,
+            dry_run: false,
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The references that came from the sources.

@@ -6,12 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stillage::error::is_bad;
-use stillage::import::draft::ImportOptions;
-use stillage::import::selection::Selection;
 use stillage::import::staging::Staging;
 use stillage::ops::build::{BuildOptions, build};
 use stillage::progress::Progress;
-use stillage::site_files::catalogue::Apis;
 use stillage::source::Source;
 use stillage::source::archive::Archive;
 
@@ -87,26 +84,10 @@ pub(super) fn load(data: &[u8]) {
     fs::write(&path, with_checksums(data)).expect("a file");
     let text = path.to_str().expect("a path of text");
     for source in [format!("{text}=app"), text.to_owned()] {
-        let options = BuildOptions {
-            sources: vec![Source::parse(&source).expect("a source")],
-            output: folder.join("site"),
-            apis: Apis { v1: true, v2: true },
-            servers: BTreeSet::new(),
-            rules: ImportOptions {
-                v1: true,
-                compress: true,
-                ..ImportOptions::default()
-            },
-            selection: Selection::default(),
-            last_wins: false,
-            mirror: false,
-            strict: false,
-            no_move: None,
-            v1_platform: None,
-            link: false,
-            cache: true,
-            dry_run: true,
-        };
+        let source = Source::parse(&source).expect("a source");
+        let mut options = BuildOptions::new(vec![source], folder.join("site"));
+        options.rules.compress = true;
+        options.dry_run = true;
         if let Err(error) = build(&options, &Arc::default(), || Ok(())) {
             assert!(is_bad(&error), "{error:?}");
         }

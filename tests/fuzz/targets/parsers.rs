@@ -15,6 +15,7 @@ use stillage::spec::go_v1_image::{self, History};
 use stillage::spec::manifest::{Manifest, ManifestKind};
 use stillage::spec::media_type::MANIFEST_TYPES;
 use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::source_name::Hosts;
 use stillage::spec::v1::{self, ChainLink, Config, V1Id};
 use stillage::spec::{legacy, remake};
 
@@ -165,28 +166,18 @@ pub(super) fn name(data: &[u8]) {
         assert!(platform.covers(&platform));
         assert_eq!(platform.to_string(), text);
     }
-    for parse in [Reference::with_host, Reference::without_host, str::parse] {
-        if let Ok(Reference {
-            repository,
-            tag,
-            digest,
-        }) = parse(&text)
-        {
-            check_repository(&repository);
-            let mut printed = repository.to_string();
-            if let Some(tag) = &tag {
-                check_tag(tag);
-                printed.extend([":", tag.as_str()]);
-            }
-            if let Some(digest) = &digest {
-                printed.extend(["@", &digest.to_string()]);
-            }
-            let again: Reference = printed.parse().expect("what was printed is a reference");
-            assert_eq!(
-                (again.repository, again.tag, again.digest),
-                (repository, tag, digest)
-            );
-        }
+    let from_source = |hosts| Reference::from_source(&text, hosts, None);
+    let parsed = [
+        text.parse(),
+        from_source(Hosts::Drop),
+        from_source(Hosts::Keep),
+        from_source(Hosts::Full),
+    ];
+    for parsed in parsed.into_iter().flatten() {
+        check_repository(&parsed.repository);
+        parsed.tag.iter().for_each(check_tag);
+        let again = parsed.to_string().parse::<Reference>();
+        assert_eq!(again.expect("what was printed is a reference"), parsed);
     }
 }
 

@@ -67,6 +67,9 @@ fn plain_header(name: &[u8], kind: EntryType) -> Header {
     header.as_old_mut().name[..short.len()].copy_from_slice(short);
     header.set_entry_type(kind);
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_size(0);
     header
 }

@@ -1,0 +1,54 @@
+//! Names that the user gives to the images of a source.
+
+use crate::error::escaped;
+use crate::spec::name::{Reference, Repository};
+use crate::spec::source_name::Hosts;
+
+/// New names for the images of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewName {
+    /// `NAME[:TAG]` in `PATH=NAME[:TAG]`.
+    Name(Reference),
+    /// `PREFIX` in `PATH=PREFIX/`: the images keep their names, below the prefix.
+    Prefix(String),
+}
+
+impl NewName {
+    /// Parses what stands behind the last `=` of a source. Errors are mistakes on the command line.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        if let Some(prefix) = text.strip_suffix('/') {
+            let first: Result<Repository, _> = format!("{prefix}/x").parse();
+            anyhow::ensure!(
+                first.is_ok(),
+                "`{}` is not a prefix of repository names",
+                escaped(text)
+            );
+            return Ok(Self::Prefix(prefix.to_owned()));
+        }
+        // Made anew: a mistake on the command line must not count as invalid input.
+        let name: Reference = text
+            .parse()
+            .map_err(|error: anyhow::Error| anyhow::anyhow!("{error:#}"))?;
+        anyhow::ensure!(
+            name.digest.is_none(),
+            "the name `{}` has a digest; use `NAME[:TAG]`",
+            escaped(text)
+        );
+        Ok(Self::Name(name))
+    }
+
+    /// The name and the prefix that the images get in a site.
+    pub(super) fn in_site(
+        &self,
+        hosts: Hosts,
+    ) -> anyhow::Result<(Option<Reference>, Option<&str>)> {
+        Ok(match self {
+            Self::Name(name) if hosts == Hosts::Full => {
+                let full = Reference::from_source(&name.to_string(), hosts, None)?;
+                (Some(full), None)
+            }
+            Self::Name(name) => (Some(name.clone()), None),
+            Self::Prefix(prefix) => (None, Some(prefix)),
+        })
+    }
+}
