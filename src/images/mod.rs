@@ -173,11 +173,17 @@ impl Images {
             .entry(key)
             .or_insert_with(|| origin.clone());
         if other != digest {
-            self.conflicts.push(Conflict {
-                message: format!(
+            let is_within_a_source = other_origin == origin;
+            let message = if is_within_a_source {
+                format!("`{repository}:{tag}` is both {other} and {digest} in {origin}")
+            } else {
+                format!(
                     "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
-                ),
-                is_within_a_source: other_origin == origin,
+                )
+            };
+            self.conflicts.push(Conflict {
+                message,
+                is_within_a_source,
             });
         }
     }

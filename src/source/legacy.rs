@@ -63,7 +63,6 @@ fn add_named(
     for (name, tag, id) in entries {
         let called = format!("{name}:{tag}");
         if let Err(error) = add_tag(chains, (name, tag, id), &called, request) {
-            let error = error.context(format!("`repositories` of {}", archive.origin()));
             let draft = &mut chains.draft;
             draft.leave_out(request, request.called(&called), error)?;
         }

@@ -86,12 +86,7 @@ impl Index {
         blobs: &dyn Blobs,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
-        for digest in &self.entries.unsupported {
-            let called = Called::Nameless(format!("the manifest {}", escaped(digest)));
-            let algorithm = digest.split(':').next().unwrap_or_default();
-            let error = invalid_input(format!("`index.json`: `{algorithm}` is not supported"));
-            draft.leave_out(request, called, error)?;
-        }
+        self.leave_out_unsupported(draft, request)?;
         let has_names = self
             .entries
             .manifests
@@ -115,27 +110,25 @@ impl Index {
                     None
                 }
             };
-            if let Some(root) = root {
-                let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
-                let is_wanted = takes(request, descriptor, &root);
-                match tag.and_then(Tag::attached_to) {
-                    Some(to)
-                        if request.is_selective() && request.one.is_none_or(|_| !is_wanted) =>
-                    {
-                        if request.takes_along(repository, tag) {
-                            left.push(Attached {
-                                repository: root.repository.clone(),
-                                to,
-                                is_wanted,
-                                image: (descriptor, Some(root)),
-                            });
-                        }
-                    }
-                    _ if is_wanted => add(draft, blobs, descriptor, root, request)?,
-                    _ => drop(skipped.insert(descriptor.digest)),
-                }
-            } else {
+            let Some(root) = root else {
                 skipped.insert(descriptor.digest);
+                continue;
+            };
+            let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
+            let is_wanted = takes(request, descriptor, &root);
+            match tag.and_then(Tag::attached_to) {
+                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                    if request.takes_along(repository, tag) {
+                        left.push(Attached {
+                            repository: root.repository.clone(),
+                            to,
+                            is_wanted,
+                            image: (descriptor, Some(root)),
+                        });
+                    }
+                }
+                _ if is_wanted => add(draft, blobs, descriptor, root, request)?,
+                _ => drop(skipped.insert(descriptor.digest)),
             }
         }
         if !nameless.is_empty() {
@@ -153,17 +146,7 @@ impl Index {
             place_nameless(draft, found, has_names);
         } else {
             for descriptor in nameless {
-                let manifest = peek(blobs, &descriptor.digest)?;
-                left.extend(
-                    manifest
-                        .and_then(|manifest| manifest.subject)
-                        .map(|to| Attached {
-                            repository: None,
-                            to,
-                            is_wanted: false,
-                            image: (descriptor, None),
-                        }),
-                );
+                left.extend(attached_nameless(blobs, descriptor)?);
             }
         }
         draft.add_attached(left, &skipped, |draft, (descriptor, root)| {
@@ -178,6 +161,20 @@ impl Index {
         })?;
         for (descriptor, kind) in cosign {
             self.add_cosign(draft, blobs, descriptor, kind, request)?;
+        }
+        Ok(())
+    }
+
+    fn leave_out_unsupported(
+        &self,
+        draft: &mut Draft,
+        request: &Request<'_>,
+    ) -> anyhow::Result<()> {
+        for digest in &self.entries.unsupported {
+            let called = Called::Nameless(format!("the manifest {}", escaped(digest)));
+            let algorithm = digest.split(':').next().unwrap_or_default();
+            let error = invalid_input(format!("`index.json`: `{algorithm}` is not supported"));
+            draft.leave_out(request, called, error)?;
         }
         Ok(())
     }
@@ -277,6 +274,20 @@ fn add_manifest(
             descriptor.digest, draft.origin
         ))
     })
+}
+
+/// An entry without a name, if it is attached to another manifest.
+fn attached_nameless<'a>(
+    blobs: &dyn Blobs,
+    descriptor: &'a Descriptor,
+) -> anyhow::Result<Option<Attached<(&'a Descriptor, Option<RootManifest>)>>> {
+    let subject = peek(blobs, &descriptor.digest)?.and_then(|manifest| manifest.subject);
+    Ok(subject.map(|to| Attached {
+        repository: None,
+        to,
+        is_wanted: false,
+        image: (descriptor, None),
+    }))
 }
 
 /// Adds an entry that has no name, or whose name is ignored.
