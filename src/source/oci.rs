@@ -276,11 +276,14 @@ fn add_manifest(
     })
 }
 
+/// An entry, and its root manifest if it has a name.
+type NamedEntry<'a> = (&'a Descriptor, Option<RootManifest>);
+
 /// An entry without a name, if it is attached to another manifest.
 fn attached_nameless<'a>(
     blobs: &dyn Blobs,
     descriptor: &'a Descriptor,
-) -> anyhow::Result<Option<Attached<(&'a Descriptor, Option<RootManifest>)>>> {
+) -> anyhow::Result<Option<Attached<NamedEntry<'a>>>> {
     let subject = peek(blobs, &descriptor.digest)?.and_then(|manifest| manifest.subject);
     Ok(subject.map(|to| Attached {
         repository: None,
