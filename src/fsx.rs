@@ -17,9 +17,11 @@ use anyhow::Context as _;
 
 use crate::error::{escaped, invalid_input};
 
+mod links;
 mod lock;
 mod out;
 
+pub(crate) use links::{is_link, link, link_own, link_target, symlink};
 pub(crate) use lock::lock;
 pub(crate) use out::{NewFile, cannot_write};
 
@@ -98,12 +100,6 @@ pub(crate) fn meta(path: &Path) -> anyhow::Result<Option<Meta>> {
         )));
     }
     Ok(with_path("access", path, found)?.as_ref().map(Meta::of))
-}
-
-/// Whether a path is a symbolic link, dangling or not.
-pub(crate) fn is_link(path: &Path) -> anyhow::Result<bool> {
-    let found = with_path("access", path, found(fs::symlink_metadata(path)))?;
-    Ok(found.is_some_and(|metadata| metadata.is_symlink()))
 }
 
 pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
@@ -269,38 +265,6 @@ pub(crate) fn temp_dir() -> PathBuf {
 /// Renames a file, replacing `to`. If both are hard links to one file, POSIX keeps both.
 pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     with_path("move a file to", to, fs::rename(from, to))
-}
-
-/// Creates a hard link. `false` if the file system refuses (too many links, no link support, another device),
-/// so that the caller must copy.
-pub(crate) fn link(from: &Path, to: &Path) -> anyhow::Result<bool> {
-    match fs::hard_link(from, to) {
-        Ok(()) => Ok(true),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::TooManyLinks
-                    | ErrorKind::CrossesDevices
-                    | ErrorKind::Unsupported
-                    | ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(error) => with_path("create the link", to, Err(error)),
-    }
-}
-
-/// Hard-links a source's file, if it has the same owner as the target folder and the mode 0644; `false` if
-/// not, or if the file system refuses.
-pub(crate) fn link_own(from: &Path, to: &Path) -> anyhow::Result<bool> {
-    let source = with_path("access", from, fs::metadata(from))?;
-    let folder = to.parent().unwrap_or(to);
-    let own = with_path("access", folder, fs::metadata(folder))?.uid();
-    if source.uid() != own || source.mode() & 0o7777 != 0o644 {
-        return Ok(false);
-    }
-    link(from, to)
 }
 
 /// Copies a file by sharing its extents (reflink); `false` if the file system cannot.

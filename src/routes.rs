@@ -162,7 +162,7 @@ impl<'a> Route<'a> {
     /// The files that may answer it, relative to the root of the site. The first that exists does.
     pub fn files(&self) -> Vec<String> {
         let repository = |name: &str| format!("v1/repositories/{name}");
-        let typed = |name: &str, reference: &str| {
+        let typed = |name: &str, reference: &str| -> Vec<String> {
             MANIFEST_TYPES
                 .iter()
                 .map(|(_, extension)| format!("v2/{name}/_types/{reference}.{extension}"))
@@ -186,7 +186,12 @@ impl<'a> Route<'a> {
             Self::Catalog => vec!["v2/_catalog".into()],
             Self::Tags(name) => vec![format!("v2/{name}/tags/list")],
             Self::Tagged(name, tag) => typed(name, tag),
-            Self::Manifest(name, digest) => typed(name, &digest.to_string()),
+            Self::Manifest(name, digest) => {
+                let mut files = typed(name, &format!("{digest}/{digest}"));
+                // A site of format 1.
+                files.extend(typed(name, &digest.to_string()));
+                files
+            }
             Self::Blob(name, digest) => vec![format!("v2/{name}/blobs/{digest}")],
             Self::Referrers(name, digest) => vec![format!("v2/{name}/referrers/{digest}")],
         }
@@ -310,6 +315,16 @@ pub fn read_only(path: &str) -> &'static str {
 /// Whether a path belongs to the v1 API, whose answers carry [`V1_VERSION`].
 pub fn is_v1(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")
+}
+
+/// `Docker-Distribution-Api-Version`.
+pub const V2_VERSION: &str = "registry/2.0";
+
+/// Whether an answer of `/v2/` says [`V2_VERSION`]. `docker manifest` of Docker up to 20.10 wants it, as does whoever
+/// has no v1 to turn to. The daemons of Docker 1.6 to 1.9 must not get it: they would not look for v1 then, and
+/// cannot read the manifests of v2.
+pub fn says_v2_version(user_agent: &str, has_v1: bool) -> bool {
+    !has_v1 || user_agent.starts_with("Docker-Client/")
 }
 
 /// `X-Docker-Registry-Version`. Docker up to 0.9 does not accept a server without it as a registry.

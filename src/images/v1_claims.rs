@@ -106,6 +106,11 @@ impl Claim {
         layer.is_none_or(|layer| self.layers.iter().any(|(_, digest)| *digest == layer))
     }
 
+    /// Whether v1 clients can use none of its blobs, so that a layer is made for them.
+    pub(super) fn needs_own_layer(&self) -> bool {
+        self.layers.first().is_some_and(|(is_unfit, _)| *is_unfit)
+    }
+
     /// The blobs that v1 clients can use, best first.
     pub(super) fn candidates(&self) -> Vec<Digest> {
         self.layers

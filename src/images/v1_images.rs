@@ -41,14 +41,17 @@ pub struct V1Image {
     pub vouched: Option<Digest>,
 }
 
-/// The most layers that Docker 1.4.1 can mount.
+/// The most layers of an image that Docker 1.10 to 25 pull (classic store; observed with 1.12.6). Docker up to 1.9
+/// pulls more, but creates containers only from images with fewer (observed with 1.4.1, 1.6.2 and 1.9.1).
 const MAX_LAYERS: usize = 125;
 
 impl V1Images {
-    /// Finds the v1 images of all tags. Images in `site` stay as they are.
+    /// Finds the v1 images of all tags. Images in `site` stay as they are; with `is_upgrade`, layers that were made
+    /// for it are made anew.
     pub fn find(
         images: &mut Images,
         site: Option<&SiteFiles>,
+        is_upgrade: bool,
         platform: Option<&Platform>,
         encode: &Encode<'_>,
     ) -> anyhow::Result<Self> {
@@ -78,7 +81,13 @@ impl V1Images {
         let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
         for (id, claim) in &claims {
-            if !found.keep(images, site, *id, claim)? {
+            let is_renewed = is_upgrade && claim.needs_own_layer();
+            if is_renewed || !found.keep(images, site, *id, claim)? {
+                if is_renewed {
+                    let note =
+                        format!("v1 image {id}: its layer is made anew; purge it from caches");
+                    found.notes.insert(NoteKind::Client.note(note));
+                }
                 let layer = claim.layer(images, &blobs, &claims, encode)?;
                 let (parent, form, candidates) =
                     (claim.parent, claim.form.clone(), claim.candidates());
@@ -186,31 +195,31 @@ impl V1Images {
         for (repository, tags) in &self.tags {
             for (tag, top) in tags {
                 let layers = self.ancestry(*top)?.len();
-                if layers > MAX_LAYERS {
+                if layers >= MAX_LAYERS {
                     let name = format!("{repository}:{tag}");
+                    let but = if layers > MAX_LAYERS {
+                        ", and Docker 1.10 to 25 cannot pull it"
+                    } else {
+                        ""
+                    };
                     let note = NoteKind::Client.note(format!(
-                        "{name} has {layers} layers, Docker 1.4 can use at most {MAX_LAYERS}"
+                        "{name} has {layers} layers: Docker up to 1.9 cannot run it{but}"
                     ));
                     long.insert(note.about(name));
                 }
             }
         }
         self.notes.extend(long);
-        let names = self.tags.keys();
-        let refused = names.filter(|name| !name.is_known_to_docker_1());
-        let (hosts, others): (Vec<_>, Vec<_>) = refused.partition(|name| name.has_host());
-        let refused = [
-            (
-                "names that Docker up to 1.7 cannot pull over v1, since they have hosts",
-                hosts,
-            ),
-            ("names that Docker up to 1.4 refuses", others),
-        ];
-        for (what, names) in refused {
-            if !names.is_empty() {
-                let note = NoteKind::Client.note(format!("{what}: {}", some_of(&names)));
-                self.notes.insert(note);
+        let mut refused: BTreeMap<&str, Vec<&Repository>> = BTreeMap::new();
+        for name in self.tags.keys() {
+            if let Some(version) = name.refused_up_to() {
+                refused.entry(version).or_default().push(name);
             }
+        }
+        for (version, names) in refused {
+            let names = some_of(&names);
+            let note = format!("names that Docker up to {version} refuses over v1: {names}");
+            self.notes.insert(NoteKind::Client.note(note));
         }
         Ok(())
     }

@@ -8,10 +8,12 @@ use crate::spec::digest::{Digest, Hasher};
 
 mod compress;
 mod decompression_limit;
+mod raw_tar;
 mod tar_limits;
 mod v1_entries;
 mod v1_layer;
 mod v1_scan;
+mod v1_view;
 
 pub use compress::{CopyError, LARGE, compress, compress_stream};
 pub use decompression_limit::Expansion;

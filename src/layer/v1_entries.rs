@@ -1,20 +1,49 @@
 //! Reads the paths, whiteouts and folder metadata of a layer, as needed to complete it, in limited memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
+
+use tar::{EntryType, Header};
 
 use crate::content::Content;
 use crate::layer::Compression;
-use crate::layer::tar_limits::{LimitedTar, TarLimit};
-use crate::layer::v1_scan::{normal, parent};
+use crate::layer::raw_tar::{Ending, Member, RawTar, Visit, pax_records};
+use crate::layer::v1_scan::{Hidden, hidden, normal};
 
 /// The longest path of Linux, in bytes.
 const MAX_PATH: usize = 4096;
 
-pub(super) struct Entry {
-    /// Only folders have it: nothing else is written again.
-    pub(super) look: Option<Metadata>,
-    pub(super) is_folder: bool,
+/// What lies at a path.
+#[derive(Clone)]
+pub(super) enum Node {
+    /// A folder. Without metadata if layers only imply it.
+    Folder(Option<Metadata>),
+    /// A symbolic link and its target.
+    Link(Vec<u8>),
+    Other,
+}
+
+impl Node {
+    fn of(member: &Member<'_>) -> Self {
+        match member.header.entry_type() {
+            EntryType::Directory => Self::Folder(Some(Metadata::of(member.header, member.pax))),
+            EntryType::Symlink => Self::Link(member.link.to_vec()),
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
+    /// The memory that it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Folder(look) => look.as_ref().map_or(0, Metadata::bytes),
+            Self::Link(target) => target.len(),
+            Self::Other => 0,
+        }
+    }
 }
 
 /// The metadata of a folder. `attributes` are the pax records of its extended attributes.
@@ -28,25 +57,20 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    fn of(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Self> {
-        let mut attributes = Vec::new();
-        for extension in entry.pax_extensions()?.into_iter().flatten() {
-            let extension = extension?;
-            if let Ok(key) = extension.key().map(str::to_owned)
-                && key.starts_with("SCHILY.xattr.")
-            {
-                attributes.push((key, extension.value_bytes().to_vec()));
-            }
-        }
+    fn of(header: &Header, pax: &[u8]) -> Self {
+        let attributes = pax_records(pax).filter_map(|(key, value)| {
+            let key = std::str::from_utf8(key).ok()?;
+            let is_attribute = key.starts_with("SCHILY.xattr.");
+            is_attribute.then(|| (key.to_owned(), value.to_vec()))
+        });
         // A blank field counts as zero, as in Go.
-        let header = entry.header();
-        Ok(Self {
+        Self {
             mode: header.mode().unwrap_or(0o755),
             uid: header.uid().unwrap_or(0),
             gid: header.gid().unwrap_or(0),
             mtime: header.mtime().unwrap_or(0),
-            attributes,
-        })
+            attributes: attributes.collect(),
+        }
     }
 
     /// The memory that it takes, in bytes.
@@ -81,14 +105,23 @@ impl Room {
     }
 }
 
+/// The members of a layer.
 #[derive(Default)]
 pub(super) struct Entries {
-    /// By path, without `.` and empty parts.
-    pub(super) members: BTreeMap<Vec<u8>, Entry>,
+    /// By number: the path, without `.` and empty parts. Of a path that occurs twice, the last member.
+    pub(super) members: BTreeMap<u64, (Vec<u8>, Node)>,
     /// Paths that a whiteout removes.
     pub(super) gone: BTreeSet<Vec<u8>>,
     /// Folders whose content in lower layers is hidden.
     pub(super) opaque: BTreeSet<Vec<u8>>,
+    /// The members, by number, that the completed layer leaves out: whiteouts, and earlier ones of a path.
+    pub(super) left_out: BTreeSet<u64>,
+    /// Bytes that the padding of the last member lacks.
+    pub(super) unpadded: u64,
+    /// The number of the last member of each path.
+    last: HashMap<Vec<u8>, u64>,
+    count: u64,
+    room: Room,
 }
 
 impl Entries {
@@ -99,69 +132,51 @@ impl Entries {
             .map_err(|error| content.failed(error))
     }
 
-    fn read(plain: impl Read) -> io::Result<Self> {
-        let mut found = Self::default();
-        let mut room = Room::default();
-        let budget = TarLimit::default();
-        // Some tools omit the zero blocks at the end of a tar.
-        let padded = plain.chain(io::repeat(0).take(1024));
-        let mut archive = tar::Archive::new(LimitedTar::new(padded, &budget));
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            budget.pass(&entry)?;
-            let path = normal(&entry.path_bytes());
-            if path.len() > MAX_PATH {
-                return Err(io::Error::other("its paths are too long"));
-            }
-            room.take(path.len())?;
-            let folder = parent(&path).unwrap_or_default().to_vec();
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            match name.strip_prefix(b".wh.") {
-                Some(b".wh..opq") => {
-                    found.opaque.insert(folder);
-                }
-                // Other `.wh..wh.` names are metadata of AUFS.
-                Some(hidden) if hidden.starts_with(b".wh.") => {}
-                Some(hidden) => {
-                    found.gone.insert(joined(&folder, hidden));
-                }
-                None => {
-                    let is_folder = entry.header().entry_type().is_dir();
-                    let look = is_folder.then(|| Metadata::of(&mut entry)).transpose()?;
-                    room.take(look.as_ref().map_or(0, Metadata::bytes))?;
-                    found.members.insert(path, Entry { look, is_folder });
-                }
+    fn read(mut plain: impl Read) -> io::Result<Self> {
+        let mut tar = RawTar::new(Self::default());
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match plain.read(&mut buffer)? {
+                0 => break,
+                count => tar.feed(&buffer[..count])?,
             }
         }
-        Ok(found)
-    }
-
-    /// All ancestor folders of anything in the layer.
-    pub(super) fn implied(&self) -> io::Result<BTreeSet<Vec<u8>>> {
-        let mut implied = BTreeSet::new();
-        let mut room = Room::default();
-        let opaque = self.opaque.iter().map(Vec::as_slice);
-        let within = self
-            .members
-            .keys()
-            .chain(&self.gone)
-            .filter_map(|path| parent(path))
-            .chain(opaque);
-        for mut folder in within.filter(|folder| !folder.is_empty()) {
-            while implied.insert(folder.to_vec()) {
-                room.take(folder.len())?;
-                let Some(above) = parent(folder) else { break };
-                folder = above;
-            }
-        }
-        Ok(implied)
+        tar.visit.unpadded = match tar.ending() {
+            Ending::Whole => 0,
+            Ending::Unpadded(missing) => missing,
+            Ending::Broken => return Err(io::Error::other("it is not a whole tar")),
+        };
+        tar.visit.last = HashMap::new();
+        Ok(tar.visit)
     }
 }
 
-pub(super) fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() {
-        name.to_vec()
-    } else {
-        [folder, b"/", name].concat()
+impl Visit for Entries {
+    fn member(&mut self, member: &Member<'_>) -> io::Result<bool> {
+        let path = normal(member.path);
+        if path.len() > MAX_PATH {
+            return Err(io::Error::other("its paths are too long"));
+        }
+        let number = self.count;
+        self.count += 1;
+        self.room.take(2 * path.len())?;
+        if let Some(hidden) = hidden(&path) {
+            self.left_out.insert(number);
+            match hidden {
+                Hidden::Path(gone) => self.gone.insert(gone),
+                Hidden::Within(folder) => self.opaque.insert(folder),
+            };
+            return Ok(false);
+        }
+        let node = Node::of(member);
+        self.room.take(node.bytes())?;
+        if let Some(earlier) = self.last.insert(path.clone(), number) {
+            self.left_out.insert(earlier);
+            self.members.remove(&earlier);
+        }
+        self.members.insert(number, (path, node));
+        Ok(false)
     }
+
+    fn bytes(&mut self, _: &[u8]) {}
 }

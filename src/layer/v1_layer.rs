@@ -1,26 +1,34 @@
-//! Completes a layer for Docker 1.x. Adds entries for the folders that the layer only implies, with the
-//! metadata they have in the layers below, and a whiteout for each path that an opaque whiteout hides.
-//!
-//! The new entries go before the layer, whose own tar stays unchanged.
+//! Completes a layer for Docker 1.x; see [`super::v1_scan`] for what it would do wrong.
+//! ```text
+//! whiteouts       for what whiteouts and opaque whiteouts hide in the layers below
+//! folders         that the layer only implies, with the metadata that they have below
+//! members         as they are, without whiteouts, and each path once
+//! ```
+//! Whiteouts come first, so that they remove nothing of the layer itself. Paths in whiteouts and folders lead
+//! through no link.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read as _, Write};
-use std::ops::Bound;
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::content::Content;
 use crate::error::is_bad;
-use crate::layer::v1_entries::{Entries, Metadata, Room, joined};
-use crate::layer::v1_scan::parent;
+use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
+use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
+use crate::layer::v1_scan::{joined, parent};
+use crate::layer::v1_view::{View, place};
 use crate::layer::{Compression, CopyError, LARGE, Measured, compress_stream};
 
-/// A layer, and the tar entries that complete it.
+/// A layer, and what is added to it and left out of it.
 #[derive(Debug)]
 pub struct Completion<'a> {
     layer: &'a Content,
     prefix: Vec<u8>,
+    /// Numbers of members.
+    left_out: BTreeSet<u64>,
+    is_unpadded: bool,
 }
 
 /// Docker 1.x cannot mount more layers, so those above need no completion.
@@ -39,10 +47,17 @@ impl<'a> Completion<'a> {
                 view.apply(&Entries::of(content)?)
                     .map_err(|error| content.failed(error))?;
             }
-            prefix(view, &Entries::of(layer)?).map_err(|error| layer.failed(error))
+            let entries = Entries::of(layer)?;
+            let prefix = Upper::new(&view, &entries).prefix();
+            Ok((prefix.map_err(|error| layer.failed(error))?, entries))
         })();
         match found {
-            Ok(prefix) => Ok(Some(Self { layer, prefix })),
+            Ok((prefix, entries)) => Ok(Some(Self {
+                layer,
+                prefix,
+                left_out: entries.left_out,
+                is_unpadded: entries.unpadded > 0,
+            })),
             Err(error) if is_bad(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -53,7 +68,12 @@ impl<'a> Completion<'a> {
         let plain = Compression::of(self.layer)?
             .decoder(self.layer.open()?, self.layer.len())
             .map_err(|error| self.layer.failed(error))?;
-        let whole = io::Cursor::new(&self.prefix).chain(plain);
+        let prefix = io::Cursor::new(&self.prefix);
+        let whole: Box<dyn Read + Send + '_> = if self.left_out.is_empty() && !self.is_unpadded {
+            Box::new(prefix.chain(plain))
+        } else {
+            Box::new(prefix.chain(Filtered::new(plain, &self.left_out)))
+        };
         compress_stream(whole, self.layer.len() >= LARGE, sink).map_err(|failure| match failure {
             CopyError::Read(error) => self.layer.failed(error),
             CopyError::Write(error) => {
@@ -63,170 +83,160 @@ impl<'a> Completion<'a> {
     }
 }
 
-/// The file tree of the layers below, with the metadata of folders and whether a path is a folder.
-#[derive(Default)]
-struct View {
-    paths: BTreeMap<Vec<u8>, (Option<Metadata>, bool)>,
-    room: Room,
+/// A layer above a view: where its members lie when it has been unpacked.
+struct Upper<'a> {
+    view: &'a View,
+    /// Places that whiteouts of the layer remove.
+    gone: BTreeSet<Vec<u8>>,
+    /// Places of folders that the layer makes opaque.
+    opaque: BTreeSet<Vec<u8>>,
+    /// The members of the layer by their places.
+    own: BTreeMap<Vec<u8>, Node>,
+    /// Places of folders that the layer implies.
+    implied: BTreeMap<Vec<u8>, Option<Metadata>>,
 }
 
-impl View {
-    /// Removes the paths that the whiteouts of a layer hide.
-    fn hide(&mut self, layer: &Entries) {
-        for folder in &layer.opaque {
-            self.remove_within(folder);
-        }
-        for path in &layer.gone {
-            self.remove(path);
-            self.remove_within(path);
-        }
-    }
-
-    fn remove(&mut self, path: &[u8]) {
-        if let Some((look, _)) = self.paths.remove(path) {
-            self.room.give(size(path, look.as_ref()));
-        }
-    }
-
-    fn put(&mut self, path: Vec<u8>, look: Option<Metadata>, is_folder: bool) -> io::Result<()> {
-        self.remove(&path);
-        self.room.take(size(&path, look.as_ref()))?;
-        self.paths.insert(path, (look, is_folder));
-        Ok(())
-    }
-
-    fn apply(&mut self, layer: &Entries) -> io::Result<()> {
-        self.hide(layer);
-        for folder in layer.implied()? {
-            if !self.paths.contains_key(&folder) {
-                self.put(folder, None, true)?;
-            }
-        }
-        for (path, entry) in &layer.members {
-            if !entry.is_folder {
-                self.remove_within(path);
-            }
-            self.put(path.clone(), entry.look.clone(), entry.is_folder)?;
-        }
-        Ok(())
-    }
-
-    fn remove_within(&mut self, folder: &[u8]) {
-        let start = if folder.is_empty() {
-            Vec::new()
-        } else {
-            [folder, b"/"].concat()
+impl<'a> Upper<'a> {
+    fn new(view: &'a View, layer: &Entries) -> Self {
+        let mut upper = Self {
+            view,
+            gone: layer
+                .gone
+                .iter()
+                .filter_map(|path| view.place(path))
+                .collect(),
+            opaque: layer
+                .opaque
+                .iter()
+                .filter_map(|path| view.folder(path))
+                .collect(),
+            own: BTreeMap::new(),
+            implied: BTreeMap::new(),
         };
-        let range = self.paths.range(start.clone()..);
-        let within: Vec<Vec<u8>> = range
-            .take_while(|(path, _)| path.starts_with(&start))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in within {
-            self.remove(&path);
+        for (path, node) in layer.members.values() {
+            if let Some(place) = upper.imply(path) {
+                upper.own.insert(place, node.clone());
+            }
         }
+        for folder in &layer.opaque {
+            upper.imply(&joined(folder, b"x"));
+        }
+        upper
     }
 
-    /// Whether a path exists and is not a folder, such as a link to one: a folder entry would replace the
-    /// link, while the members below it are unpacked through it.
-    fn is_no_folder(&self, path: &[u8]) -> bool {
-        self.paths
-            .get(path)
-            .is_some_and(|(_, is_folder)| !is_folder)
+    /// What the layers below have at a place and the layer does not hide.
+    fn below(&self, place: &[u8]) -> Option<&'a Node> {
+        let mut above = std::iter::successors(Some(place), |path| parent(path));
+        let is_hidden = above.any(|path| {
+            let within = path != place && self.opaque.contains(path);
+            within || self.gone.contains(path)
+        });
+        let found = self.view.get(place)?;
+        let is_in_root = self.opaque.contains(&b""[..]);
+        (!is_hidden && !is_in_root).then_some(found)
     }
 
-    /// The paths directly in a folder, and whether they are folders. Deeper paths are skipped, not visited:
-    /// otherwise nested folders would take quadratic time.
-    fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
-        let start = joined(folder, b"");
-        let mut children = Vec::new();
-        let mut from = Bound::Included(start.clone());
-        while let Some((path, (_, is_folder))) = self.paths.range((from, Bound::Unbounded)).next() {
-            let Some(rest) = path.strip_prefix(start.as_slice()) else {
-                break;
+    /// The place of a path. The folders above it are implied.
+    fn imply(&mut self, path: &[u8]) -> Option<Vec<u8>> {
+        let mut passed: Vec<Vec<u8>> = Vec::new();
+        let found = {
+            let look = |at: &[u8]| match (self.own.get(at), self.below(at)) {
+                (Some(node), _) => Some(node.clone()),
+                (None, Some(Node::Link(target))) => Some(Node::Link(target.clone())),
+                // Noted as if it were missing. A folder takes the place of a file.
+                _ => None,
             };
-            from = if let Some(slash) = rest.iter().position(|byte| *byte == b'/') {
-                // `0` is the byte after `/`, so this sorts behind everything in that folder.
-                let behind = [&path[..start.len() + slash], b"0"].concat();
-                Bound::Included(behind)
-            } else {
-                if !rest.is_empty() {
-                    children.push((path.clone(), *is_folder));
+            place(path, look, |folder| passed.push(folder.to_vec()))
+        };
+        found.as_ref()?;
+        for folder in passed {
+            let look = match self.below(&folder) {
+                Some(Node::Folder(look)) => look.clone(),
+                _ => None,
+            };
+            self.implied.entry(folder).or_insert(look);
+        }
+        found
+    }
+
+    /// Whether the layer has something at a place, or above it, that is no folder.
+    fn is_replaced(&self, place: &[u8]) -> bool {
+        let mut above = std::iter::successors(Some(place), |path| parent(path));
+        above.any(|path| self.own.get(path).is_some_and(|node| !node.is_folder()))
+    }
+
+    /// The entries that go before the layer: whiteouts, then folders from the root down.
+    fn prefix(mut self) -> io::Result<Vec<u8>> {
+        let whiteouts = self.whiteouts();
+        for path in &whiteouts {
+            self.imply(path);
+        }
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut room = Room::default();
+        for path in whiteouts {
+            room.take(path.len() + ENTRY)?;
+            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let whiteout = [b".wh.", name].concat();
+            let whiteout = joined(parent(&path).unwrap_or_default(), &whiteout);
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(0);
+            builder.append_data(&mut header, as_path(&whiteout), io::empty())?;
+        }
+        for (folder, look) in &self.implied {
+            if !self.own.contains_key(folder) {
+                room.take(folder.len() + look.as_ref().map_or(0, Metadata::bytes) + ENTRY)?;
+                add_folder(&mut builder, folder, look.as_ref())?;
+            }
+        }
+        // Not `into_inner`, which would add the blocks that end a tar.
+        Ok(std::mem::take(builder.get_mut()))
+    }
+
+    /// The places of the layers below that need a whiteout, none within another.
+    fn whiteouts(&self) -> BTreeSet<Vec<u8>> {
+        let is_there = |path: &&Vec<u8>| self.view.get(path).is_some();
+        let mut whiteouts: BTreeSet<Vec<u8>> = self.gone.iter().filter(is_there).cloned().collect();
+        // Folders that come before the members may lie in a folder that takes the place of a link or file.
+        let replaces = |(place, node): &(&Vec<u8>, &Node)| {
+            node.is_folder() && self.below(place).is_some_and(|below| !below.is_folder())
+        };
+        whiteouts.extend(
+            self.own
+                .iter()
+                .filter(replaces)
+                .map(|(place, _)| place.clone()),
+        );
+        let mut folders: Vec<Vec<u8>> = self.opaque.iter().cloned().collect();
+        let mut seen = HashSet::new();
+        while let Some(folder) = folders.pop() {
+            if !seen.insert(folder.clone()) {
+                continue;
+            }
+            for (path, is_folder) in self.view.children(&folder) {
+                let has_file = self.own.get(&path).is_some_and(|node| !node.is_folder());
+                let has_folder =
+                    !has_file && (self.own.contains_key(&path) || self.implied.contains_key(&path));
+                if has_folder && is_folder {
+                    folders.push(path);
+                } else if !has_file {
+                    whiteouts.insert(path);
                 }
-                Bound::Excluded(path.clone())
-            };
+            }
         }
-        children
+        whiteouts
+            .iter()
+            .filter(|path| {
+                let mut above = std::iter::successors(parent(path), |path| parent(path));
+                !self.is_replaced(path) && !above.any(|path| whiteouts.contains(path))
+            })
+            .cloned()
+            .collect()
     }
-}
-
-fn size(path: &[u8], look: Option<&Metadata>) -> usize {
-    path.len() + look.map_or(0, Metadata::bytes)
 }
 
 /// The bytes of a tar entry besides its path and metadata.
 const ENTRY: usize = 1024;
-
-/// The entries that go before a layer: folders from the root down, then whiteouts.
-fn prefix(mut view: View, layer: &Entries) -> io::Result<Vec<u8>> {
-    let implied = layer.implied()?;
-    let whiteouts = whiteouts(&view, layer, &implied);
-    view.hide(layer);
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut room = Room::default();
-    // Sorted, so every folder comes after its parent.
-    let mut blocked = HashSet::new();
-    for folder in implied {
-        let within = parent(&folder).is_some_and(|above| blocked.contains(above));
-        if within || view.is_no_folder(&folder) {
-            blocked.insert(folder);
-            continue;
-        }
-        if layer
-            .members
-            .get(&folder)
-            .is_none_or(|entry| !entry.is_folder)
-        {
-            let below = view.paths.get(&folder).and_then(|(look, _)| look.as_ref());
-            room.take(folder.len() + below.map_or(0, Metadata::bytes) + ENTRY)?;
-            add_folder(&mut builder, &folder, below)?;
-        }
-    }
-    for path in whiteouts {
-        room.take(path.len() + ENTRY)?;
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(0);
-        builder.append_data(&mut header, as_path(&path), io::empty())?;
-    }
-    // Not `into_inner`, which would add the blocks that end a tar.
-    Ok(std::mem::take(builder.get_mut()))
-}
-
-/// A whiteout for each path that opaque folders hide, except for paths that the layer itself has.
-fn whiteouts(view: &View, layer: &Entries, implied: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
-    let mut whiteouts = BTreeSet::new();
-    let mut folders: Vec<Vec<u8>> = layer.opaque.iter().cloned().collect();
-    let mut seen = HashSet::new();
-    while let Some(folder) = folders.pop() {
-        if !seen.insert(folder.clone()) {
-            continue;
-        }
-        for (path, is_folder) in view.children(&folder) {
-            let there = layer.members.get(&path).map(|entry| entry.is_folder);
-            match there.or(implied.contains(&path).then_some(true)) {
-                Some(true) if is_folder => folders.push(path),
-                Some(_) => {}
-                None if layer.gone.contains(&path) => {}
-                None => {
-                    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                    whiteouts.insert(joined(&folder, &[b".wh.", name].concat()));
-                }
-            }
-        }
-    }
-    whiteouts.into_iter().collect()
-}
 
 fn add_folder(
     builder: &mut tar::Builder<Vec<u8>>,
@@ -253,4 +263,78 @@ fn add_folder(
 
 fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
+}
+
+/// A tar without some of its members, padded and with the blocks that end it.
+struct Filtered<'a, R> {
+    tar: RawTar<Filter<'a>>,
+    plain: R,
+    buffer: Vec<u8>,
+    /// How much of the filter's bytes has been read.
+    taken: usize,
+    is_at_end: bool,
+}
+
+struct Filter<'a> {
+    left_out: &'a BTreeSet<u64>,
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Visit for Filter<'_> {
+    fn member(&mut self, _: &Member<'_>) -> io::Result<bool> {
+        self.count += 1;
+        Ok(!self.left_out.contains(&(self.count - 1)))
+    }
+
+    fn bytes(&mut self, raw: &[u8]) {
+        self.bytes.extend_from_slice(raw);
+    }
+}
+
+impl<'a, R: Read> Filtered<'a, R> {
+    fn new(plain: R, left_out: &'a BTreeSet<u64>) -> Self {
+        let filter = Filter {
+            left_out,
+            count: 0,
+            bytes: Vec::new(),
+        };
+        Self {
+            tar: RawTar::new(filter),
+            plain,
+            buffer: vec![0; 64 << 10],
+            taken: 0,
+            is_at_end: false,
+        }
+    }
+
+    /// Reads the next piece of the tar; at its end, adds what a tar ends with.
+    fn fill(&mut self) -> io::Result<()> {
+        let count = self.plain.read(&mut self.buffer)?;
+        self.tar.visit.bytes.clear();
+        self.taken = 0;
+        if count > 0 {
+            return self.tar.feed(&self.buffer[..count]);
+        }
+        let padding = match self.tar.ending() {
+            Ending::Unpadded(missing) => usize::try_from(missing).unwrap_or_default(),
+            Ending::Whole | Ending::Broken => 0,
+        };
+        self.tar.visit.bytes.resize(padding + 1024, 0);
+        self.is_at_end = true;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Filtered<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.tar.visit.bytes.len() && !self.is_at_end {
+            self.fill()?;
+        }
+        let left = &self.tar.visit.bytes[self.taken..];
+        let count = left.len().min(out.len());
+        out[..count].copy_from_slice(&left[..count]);
+        self.taken += count;
+        Ok(count)
+    }
 }

@@ -1,174 +1,150 @@
-//! Finds out, while a layer is read, whether Docker 1.x would unpack it wrongly.
+//! Finds out, while a layer is read, whether some Docker 1.x would unpack it wrongly, or refuse it
+//! (`archive.ApplyLayer`, observed with 1.4.1, 1.6.2, 1.9.1 and 1.12.6):
 //!
-//! Docker up to 1.8 ignores opaque whiteouts (`.wh..wh..opq`). It also gives folders that a layer only
-//! implies the mode 0600, even if a layer below has them (`archive.ApplyLayer`, observed with 1.4.1). A layer
-//! with either gets a v1 form of its own ([`Completion`](super::Completion)).
+//! - up to 1.8, opaque whiteouts (`.wh..wh..opq`) are ignored; from 1.9 they remove what the layer itself has
+//!   only implied so far;
+//! - folders that a layer only implies get the mode 0600, even if a layer below has them;
+//! - a whiteout removes what the layer itself has unpacked before it;
+//! - 1.8 to 1.12 refuse a path that occurs twice;
+//! - 1.4 wants the last block padded.
+//!
+//! Such a layer gets a v1 form of its own ([`Completion`](super::Completion)).
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+
+use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 
 /// Reads the headers of a tar that is fed to it in pieces of any size.
-#[derive(Default)]
 pub(super) struct Scanner {
-    state: State,
-    /// The header or extension read so far.
-    collected: Vec<u8>,
-    long_name: Option<Vec<u8>>,
-    pax: Vec<u8>,
-    opaque: bool,
+    tar: RawTar<Scan>,
+    /// Whether there are too many paths.
+    is_stopped: bool,
+}
+
+#[derive(Default)]
+struct Scan {
+    is_opaque: bool,
+    is_repeated: bool,
+    /// Hashes of all paths.
+    paths: HashSet<u64>,
     folders: HashSet<Vec<u8>>,
     parents: HashSet<Vec<u8>>,
-    /// The bytes of the paths in `folders` and `parents`.
+    /// Paths that whiteouts remove.
+    gone: HashSet<Vec<u8>>,
+    /// The bytes of the paths in these sets.
     path_bytes: usize,
 }
 
-#[derive(Default)]
-enum State {
-    #[default]
-    Header,
-    /// Bytes to skip, padding included.
-    Skip(u64),
-    /// The bytes to collect, padding included; their number without padding; and the type of extension.
-    Collect(u64, usize, u8),
-    /// At the end of the tar, or at something that is not a header. Reporting that is up to the reader of
-    /// the layer.
-    Done,
+/// The most paths that are remembered. The scan stops beyond them.
+const MAX_PATHS: usize = 1 << 21;
+/// The most folders and whiteouts that are remembered.
+const MAX_FOLDERS: usize = 1 << 20;
+/// The most bytes of paths that are remembered together.
+const MAX_BYTES: usize = 1 << 26;
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            tar: RawTar::new(Scan::default()),
+            is_stopped: false,
+        }
+    }
 }
 
-/// The most folders that are remembered. The scan stops beyond them.
-const MAX_FOLDERS: usize = 1 << 20;
-/// The most bytes of paths that are remembered together. The scan stops beyond them.
-const MAX_PATHS: usize = 1 << 26;
-/// The longest extension header that is read, in bytes. Longer ones hold no names.
-const MAX_EXTENSION: u64 = 1 << 16;
-
 impl Scanner {
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            match self.state {
-                State::Done => return,
-                State::Skip(left) => {
-                    let step = left.min(bytes.len() as u64);
-                    bytes = bytes
-                        .split_at(usize::try_from(step).unwrap_or(bytes.len()))
-                        .1;
-                    self.state = if step == left {
-                        State::Header
-                    } else {
-                        State::Skip(left - step)
-                    };
-                }
-                State::Header => {
-                    let wanted = 512 - self.collected.len();
-                    let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
-                    self.collected.extend_from_slice(taken);
-                    bytes = rest;
-                    if self.collected.len() == 512 {
-                        self.header();
-                    }
-                }
-                State::Collect(left, size, kind) => {
-                    let step = left.min(bytes.len() as u64);
-                    let (taken, rest) =
-                        bytes.split_at(usize::try_from(step).unwrap_or(bytes.len()));
-                    self.collected.extend_from_slice(taken);
-                    bytes = rest;
-                    self.state = State::Collect(left - step, size, kind);
-                    if step == left {
-                        self.extension(size, kind);
-                    }
-                }
-            }
-        }
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.is_stopped = self.is_stopped || self.tar.feed(bytes).is_err();
     }
 
-    fn header(&mut self) {
-        let mut header = tar::Header::new_old();
-        header.as_mut_bytes().copy_from_slice(&self.collected);
-        self.collected.clear();
-        let Ok(mut size) = header.entry_size() else {
-            self.state = State::Done;
-            return;
-        };
-        if header.as_bytes().iter().all(|byte| *byte == 0) {
-            self.state = State::Done;
-            return;
-        }
-        let kind = header.entry_type();
-        if (kind.is_gnu_longname() || kind.is_pax_local_extensions()) && size <= MAX_EXTENSION {
-            let length = usize::try_from(size).unwrap_or_default();
-            self.state = State::Collect(size.next_multiple_of(512), length, kind.as_byte());
-            if size == 0 {
-                self.extension(0, kind.as_byte());
-            }
-            return;
-        }
-        let is_entry = !(kind.is_gnu_longlink() || kind.is_pax_global_extensions());
-        if is_entry {
-            let pax = std::mem::take(&mut self.pax);
-            let long_name = self.long_name.take();
-            size = pax_value(&pax, "size")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(size);
-            let name = pax_value(&pax, "path")
-                .map(str::as_bytes)
-                .map(<[u8]>::to_vec);
-            let name = name
-                .or(long_name)
-                .unwrap_or_else(|| header.path_bytes().into_owned());
-            self.entry(&name, kind.is_dir());
-        }
-        let data = if kind.is_symlink() || kind.is_hard_link() || kind.is_dir() {
-            0
-        } else {
-            size
-        };
-        self.state = match data.checked_next_multiple_of(512) {
-            Some(0) => State::Header,
-            Some(padded) => State::Skip(padded),
-            None => State::Done,
-        };
-    }
-
-    fn extension(&mut self, size: usize, kind: u8) {
-        self.collected.truncate(size);
-        let bytes = std::mem::take(&mut self.collected);
-        if kind == b'L' {
-            self.long_name = Some(
-                bytes
-                    .split(|byte| *byte == 0)
-                    .next()
-                    .unwrap_or_default()
-                    .to_vec(),
-            );
-        } else {
-            self.pax = bytes;
-        }
-        self.state = State::Header;
-    }
-
-    fn entry(&mut self, name: &[u8], is_folder: bool) {
-        let path = normal(name);
-        self.opaque |= path.ends_with(b".wh..wh..opq");
-        if let Some(parent) = parent(&path).filter(|parent| !self.parents.contains(*parent)) {
-            self.path_bytes += parent.len();
-            self.parents.insert(parent.to_vec());
-        }
-        if is_folder {
-            self.path_bytes += path.len();
-            self.folders.insert(path);
-        }
-        if self.folders.len() + self.parents.len() > MAX_FOLDERS || self.path_bytes > MAX_PATHS {
-            self.state = State::Done;
-        }
-    }
-
-    /// Whether Docker 1.x would unpack the layer wrongly, as far as it was scanned.
+    /// Whether some Docker 1.x would unpack the layer wrongly, as far as it was scanned.
     pub(super) fn is_lacking(&self) -> bool {
-        self.opaque
-            || self
+        let scan = &self.tar.visit;
+        scan.is_opaque
+            || scan.is_repeated
+            || (!self.is_stopped && matches!(self.tar.ending(), Ending::Unpadded(_)))
+            || scan
                 .parents
                 .iter()
-                .any(|parent| !self.folders.contains(parent))
+                .any(|parent| !scan.folders.contains(parent))
+            || scan.removes_its_own()
+    }
+}
+
+impl Scan {
+    /// Whether a whiteout names something that the layer has itself, or a folder of that.
+    fn removes_its_own(&self) -> bool {
+        let is_gone = |path: &[u8]| self.gone.contains(path);
+        let above = |path: &Vec<u8>| {
+            std::iter::successors(Some(path.as_slice()), |path| parent(path)).any(is_gone)
+        };
+        let is_path = |path: &Vec<u8>| self.paths.contains(&hash(path));
+        !self.gone.is_empty() && (self.gone.iter().any(is_path) || self.parents.iter().any(above))
+    }
+}
+
+impl Visit for Scan {
+    fn member(&mut self, member: &Member<'_>) -> io::Result<bool> {
+        let path = normal(member.path);
+        self.is_repeated |= !self.paths.insert(hash(&path));
+        let mut remember = |set: &mut HashSet<Vec<u8>>, path: &[u8]| {
+            if !set.contains(path) {
+                self.path_bytes += path.len();
+                set.insert(path.to_vec());
+            }
+        };
+        if let Some(parent) = parent(&path) {
+            remember(&mut self.parents, parent);
+        }
+        match hidden(&path) {
+            Some(Hidden::Within(_)) => self.is_opaque = true,
+            Some(Hidden::Path(gone)) => remember(&mut self.gone, &gone),
+            None if member.header.entry_type().is_dir() => remember(&mut self.folders, &path),
+            None => {}
+        }
+        let folders = self.folders.len() + self.parents.len() + self.gone.len();
+        if self.paths.len() > MAX_PATHS || folders > MAX_FOLDERS || self.path_bytes > MAX_BYTES {
+            return Err(io::Error::other("it has too many paths"));
+        }
+        Ok(false)
+    }
+
+    fn bytes(&mut self, _: &[u8]) {}
+}
+
+fn hash(path: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a whiteout hides in the layers below.
+pub(super) enum Hidden {
+    /// A path, with everything in it.
+    Path(Vec<u8>),
+    /// Everything in a folder.
+    Within(Vec<u8>),
+}
+
+/// What a member hides, if it is a whiteout. Other names that begin with `.wh..wh.` are metadata of AUFS.
+pub(super) fn hidden(path: &[u8]) -> Option<Hidden> {
+    let (folder, name) = match parent(path) {
+        Some(folder) => (folder, &path[folder.len() + 1..]),
+        None => (&b""[..], path),
+    };
+    match name.strip_prefix(b".wh.")? {
+        b".wh..opq" => Some(Hidden::Within(folder.to_vec())),
+        hidden if hidden.starts_with(b".wh.") => None,
+        hidden => Some(Hidden::Path(joined(folder, hidden))),
+    }
+}
+
+pub(super) fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() {
+        name.to_vec()
+    } else {
+        [folder, b"/", name].concat()
     }
 }
 
@@ -186,21 +162,6 @@ pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     path.iter()
         .rposition(|byte| *byte == b'/')
         .map(|slash| &path[..slash])
-}
-
-/// A value of a pax extended header: `<length> <key>=<value>\n`.
-fn pax_value<'a>(mut records: &'a [u8], key: &str) -> Option<&'a str> {
-    let mut found = None;
-    while let Some(space) = records.iter().position(|byte| *byte == b' ') {
-        let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
-        let record = std::str::from_utf8(records.get(space + 1..length.checked_sub(1)?)?).ok()?;
-        found = record
-            .strip_prefix(key)
-            .and_then(|rest| rest.strip_prefix('='))
-            .or(found);
-        records = records.get(length..)?;
-    }
-    found
 }
 
 #[cfg(test)]
@@ -244,6 +205,11 @@ mod tests {
             (vec![("a", true), ("a/b/file", false)], true),
             (vec![("a", true), ("a/.wh..wh..opq", false)], true),
             (vec![("a", true), ("a/.wh.gone", false)], false),
+            (vec![("a", true), ("a/.wh.b", false), ("a/b", false)], true),
+            (vec![(".wh.a", false), ("a", true), ("a/b", false)], true),
+            (vec![(".wh.ab", false), ("a", true), ("a/b", false)], false),
+            (vec![("a", false), ("./a", false)], true),
+            (vec![("a", true), ("a/", true)], true),
             (vec![(folder.as_str(), true), (long.as_str(), false)], false),
             (vec![(long.as_str(), false)], true),
         ] {
@@ -255,21 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn pax_records_are_read() {
-        assert_eq!(pax_value(b"11 path=a/b\n12 size=1234\n", "size"), None);
-        assert_eq!(
-            pax_value(b"12 path=a/b\n13 size=1234\n", "size"),
-            Some("1234")
-        );
-        assert_eq!(pax_value(b"12 path=a/b\n", "path"), Some("a/b"));
-        for broken in [
-            &b"x path=a\n"[..],
-            b"99 path=a\n",
-            b"0 a\n",
-            b"1 a\n",
-            b"path",
-        ] {
-            assert_eq!(pax_value(broken, "path"), None);
+    fn a_layer_without_padding_is_lacking() {
+        let whole = tar(&[("file", false)]);
+        for (length, expected) in [(516, true), (1023, true), (1024, false), (1536, false)] {
+            assert_eq!(is_lacking(&whole[..length], 512), expected, "{length}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Commit<'a> {
     pub(super) touched: &'a BTreeSet<Repository>,
     /// Whether `touched` has all repositories, so that names missing from the catalogue can be found.
     pub(super) is_whole: bool,
+    /// Whether the site had format 1 until now.
+    pub(super) is_upgrade: bool,
 }
 
 impl Commit<'_> {
@@ -45,16 +47,23 @@ impl Commit<'_> {
         let (site, catalogue) = (self.site, self.catalogue);
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
-            V1Images::find(images, Some(&site.files), platform, &|below, stored| {
-                let content = stored.content.counted(progress);
-                let stored = Stored {
-                    content,
-                    ..stored.clone()
-                };
-                let made = encode(below, &stored, &site.disk.staging)?;
-                stored.content.done();
-                Ok(made)
-            })?
+            let files = Some(&site.files);
+            V1Images::find(
+                images,
+                files,
+                self.is_upgrade,
+                platform,
+                &|below, stored| {
+                    let content = stored.content.counted(progress);
+                    let stored = Stored {
+                        content,
+                        ..stored.clone()
+                    };
+                    let made = encode(below, &stored, &site.disk.staging)?;
+                    stored.content.done();
+                    Ok(made)
+                },
+            )?
         } else {
             V1Images::default()
         };

@@ -253,6 +253,7 @@ fn apply(
         catalogue,
         touched,
         is_whole: false,
+        is_upgrade: false,
     };
     Ok(commit.apply(images, &Arc::default())?.1)
 }

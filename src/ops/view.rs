@@ -27,7 +27,7 @@ impl View {
         let mut images = load::load(files, &catalogue, all, None, &mut |_, error| Err(error))?;
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
-            V1Images::find(&mut images, Some(files), platform, &|_, stored| {
+            V1Images::find(&mut images, Some(files), false, platform, &|_, stored| {
                 Ok(stored.clone())
             })?
         } else {

@@ -41,9 +41,11 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-fn lists(tree: &mut Tree, _: &Catalogue) -> anyhow::Result<()> {
+fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     answers(tree)?;
+    let has_v1 = if catalogue.apis.v1 { "yes" } else { "no" };
     let text = RULES.replace("@ERRORS@\n", ERRORS);
+    let text = text.replace("@HAS_V1@", has_v1);
     tree.bytes(".htaccess".into(), Stage::List, text.into_bytes())
 }
 
@@ -128,9 +130,9 @@ mod tests {
     fn every_type_has_its_rules() {
         for (media_type, extension) in MANIFEST_TYPES {
             for rule in [
-                format!("_types/%2.{extension} -f\n"),
-                format!("_types/$2.{extension} [L]\n"),
-                format!(r"_types/[^/]+\.{extension}$ - [T={media_type},L]"),
+                format!("_types/%{{ENV:typed}}.{extension} -f\n"),
+                format!("_types/%{{ENV:typed}}.{extension} [L]\n"),
+                format!(r"_types/.+\.{extension}$ - [T={media_type},L]"),
             ] {
                 assert_eq!(RULES.matches(&rule).count(), 1, "{rule}");
             }

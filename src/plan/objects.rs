@@ -97,7 +97,7 @@ impl Plan<'_> {
                 let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
                 manifest.map_or_else(blob, |manifest| Some(manifest.bytes.len() as u64))
             }
-            File::V1(..) => None,
+            File::V1(..) | File::Link(_) => None,
         }
     }
 
@@ -105,7 +105,7 @@ impl Plan<'_> {
     fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
         match content {
             File::Blob(digest) | File::Own(digest) => Some(*digest),
-            File::V1(..) | File::TagLines { .. } => None,
+            File::V1(..) | File::TagLines { .. } | File::Link(_) => None,
             File::Bytes(bytes) => {
                 let typed = file.split_once("/_types/").map(|(_, name)| name);
                 let tag = typed.and_then(|name| name.rsplit_once('.'));
@@ -127,6 +127,7 @@ fn object(file: &str, stage: Stage) -> Option<Object> {
     // A manifest is listed by its file under `_types/`, whose name tells the media type.
     let (file, typed) = match file.split_once("/_types/") {
         Some((folder, name)) => {
+            let name = name.rsplit('/').next().unwrap_or(name);
             let reference = name
                 .rsplit_once('.')
                 .map_or(name, |(reference, _)| reference);

@@ -63,7 +63,16 @@ impl Pointers {
         let full = sample(&repository, true)?;
         let (mut folders, mut manifests) = (BTreeSet::new(), BTreeSet::new());
         for (path, stage, _) in full.files().filter(|(path, ..)| !empty.has(path)) {
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let folder_of = |path: &'_ str| path.rfind('/').map_or(0, |slash| slash);
+            let mut folder = &path[..folder_of(path)];
+            // A manifest by digest may lie in a folder of its own.
+            if folder
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| name.starts_with("sha256:"))
+            {
+                folder = &folder[..folder_of(folder)];
+            }
             let found = if stage < Stage::Pointer {
                 &mut manifests
             } else {
@@ -131,6 +140,7 @@ mod tests {
                 ("v1/repositories/NAME/tags", false),
                 ("v2/NAME/manifests", true),
                 ("v2/NAME/_types", true),
+                ("v2/NAME/_tags", false),
                 ("v2/NAME/referrers", false),
             ] {
                 let folder = folder.replace("NAME", name);

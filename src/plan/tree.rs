@@ -55,6 +55,8 @@ pub enum File {
     Own(Digest),
     /// Derived from a v1 image at the time of writing.
     V1(V1Id, Derived),
+    /// A symbolic link to this path, relative to the folder of the link.
+    Link(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

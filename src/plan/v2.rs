@@ -4,7 +4,9 @@
 //! v2/_catalog                                  {"repositories":[..]}
 //! v2/<name>/tags/list                          {"name":..,"tags":[..]}
 //! v2/<name>/manifests/<tag|digest>
-//! v2/<name>/_types/<tag|digest>.<om|oi|d2|dl|s1|s0>   the same, for servers that set the type by extension
+//! v2/<name>/_types/<tag>.<om|oi|d2|dl|s1|s0>   the same, for servers that set the type by extension
+//! v2/<name>/_types/<digest>/<digest>.<ext>     the same by digest, each in a folder of its own
+//! v2/<name>/_tags/<tag> -> ../_types/<digest>  from which servers learn the digest of a tag
 //! v2/<name>/blobs/<digest>
 //! v2/<name>/referrers/<digest>                 an index, possibly empty, for every manifest and for every
 //!                                              missing subject
@@ -17,7 +19,7 @@ use serde_json::json;
 use crate::images::Images;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
-use crate::site_files::catalogue::{Catalogue, Repo};
+use crate::site_files::catalogue::{Catalogue, Format, Repo};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{self, OCI_INDEX};
@@ -35,8 +37,11 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
     let repo = &images.repositories[repository];
     for name in repository.aliases() {
         blobs(tree, images, repo, &name)?;
-        manifests(tree, images, repo, &name)?;
+        manifests(tree, plan, repo, &name)?;
         pointers(tree, images, repo, &name)?;
+        if plan.catalogue.format > Format::One {
+            tag_links(tree, repo, &name)?;
+        }
     }
     Ok(())
 }
@@ -54,17 +59,35 @@ fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::R
     })
 }
 
-fn manifests(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
+fn manifests(tree: &mut Tree, plan: &Plan<'_>, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    let (images, format) = (plan.images, plan.catalogue.format);
     for digest in repo.manifests.keys() {
         let extension = extension(images, digest);
         for path in [
             format!("v2/{name}/manifests/{digest}"),
-            format!("v2/{name}/_types/{digest}.{extension}"),
+            typed(format, name, digest, extension),
         ] {
             tree.insert(path, Stage::Manifest, File::Blob(*digest))?;
         }
     }
     Ok(())
+}
+
+/// The second name of a manifest by digest, whose extension is its type.
+fn typed(format: Format, name: &str, digest: &Digest, extension: &str) -> String {
+    match format {
+        Format::One => format!("v2/{name}/_types/{digest}.{extension}"),
+        Format::Two => format!("v2/{name}/_types/{digest}/{digest}.{extension}"),
+    }
+}
+
+/// A link for each tag to the folder of its manifest. A server that resolves it knows the digest, and answers
+/// with the file of that digest, so that header and body agree whatever is published meanwhile.
+fn tag_links(tree: &mut Tree, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    repo.tags.iter().try_for_each(|(tag, digest)| {
+        let target = File::Link(format!("../_types/{digest}"));
+        tree.insert(format!("v2/{name}/_tags/{tag}"), Stage::Pointer, target)
+    })
 }
 
 fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {

@@ -158,6 +158,21 @@ fn respond<T>(
             }
             Ok(response)
         }
+        Route::V2 => {
+            let mut response = plain(&route, &found.name, Bytes::new());
+            *response.body_mut() = found.into_body();
+            let agent = request.headers().get(USER_AGENT);
+            let agent = agent
+                .and_then(|agent| agent.to_str().ok())
+                .unwrap_or_default();
+            let has_v1 = fsx::meta(&server.site.path("v1/_ping"))?.is_some();
+            if routes::says_v2_version(agent, has_v1) {
+                let version = HeaderValue::from_static(routes::V2_VERSION);
+                let headers = response.headers_mut();
+                headers.insert("Docker-Distribution-Api-Version", version);
+            }
+            Ok(response)
+        }
         Route::V1Image(id, part @ (V1File::Json | V1File::Layer)) => {
             let layer = match part {
                 V1File::Layer => Some(found.meta),

@@ -60,6 +60,22 @@ local function v1_endpoint(rest)
     end
 end
 
+-- For each tag the site has a symbolic link to the folder of its manifest, which holds one file named by the
+-- digest. A copy under way has no link yet, and one on a disk without symbolic links never gets it.
+local function linked_digest(link)
+    local stat = lighty.c.stat(root .. link)
+    if not (stat and stat.is_dir) then return nil end
+    local only
+    for name in lighty.c.readdir(root .. link) do
+        local digest = name:match("^(sha256:%x+)%.%l%w$")
+        if digest then
+            if only then return nil end
+            only = digest
+        end
+    end
+    return only
+end
+
 -- Names have any number of components, and these may be called `tags` or `blobs` too: the last two
 -- components of a path say what it is.
 local function v2_endpoint(rest)
@@ -71,7 +87,15 @@ local function v2_endpoint(rest)
     local found
     if kind == "manifests" then
         found = digest and immutable() or pointer()
-        found.stem = "/v2/" .. name .. "/_types/" .. last
+        local folder = "/v2/" .. name .. "/_types/"
+        local linked = not digest and linked_digest("/v2/" .. name .. "/_tags/" .. last)
+        found.stems = { folder .. last }
+        if digest then found.stems = { folder .. digest .. "/" .. digest } end
+        -- The link leads to the digest, and the digest to the file: header and body are of one manifest.
+        if linked then
+            table.insert(found.stems, 1, folder .. linked .. "/" .. linked)
+            found.linked = linked
+        end
     elseif kind == "blobs" and digest then
         found = immutable(BYTES, path)
     elseif kind == "tags" and last == "list" then
@@ -114,11 +138,14 @@ end
 
 -- The first of its files that is there, with its type.
 local function find(found)
-    if found.stem then
+    for number, stem in ipairs(found.stems or {}) do
         for _, type in ipairs(TYPES) do
-            local file = root .. found.stem .. type[1]
+            local file = root .. stem .. type[1]
             local stat = is_readable(file)
-            if stat then return file, type[2], stat end
+            if stat then
+                if found.linked and number == 1 then found.digest = found.linked end
+                return file, type[2], stat
+            end
         end
     end
     for _, name in ipairs(found.files) do
@@ -130,7 +157,6 @@ end
 
 local is_v1 = path == "/v1" or path:sub(1, 4) == "/v1/"
 -- Docker up to 0.9 takes a server without this header for no registry.
--- Never send Docker-Distribution-Api-Version, though: its absence is what sends Docker 1.6 to 1.9 to v1.
 if is_v1 then r.resp_header["X-Docker-Registry-Version"] = "0.6.0" end
 
 local function answer(status, content_type, cache, body)
@@ -203,6 +229,14 @@ if not found.immutable then
     r.req_header["Range"] = nil
     local body = file and { filename = file } or found.absent
     if not body then return not_found() end
+    if found.digest then r.resp_header["Docker-Content-Digest"] = found.digest end
+    -- `docker manifest` of Docker up to 20.10 wants this on /v2/. Never send it to the daemons of Docker 1.6 to 1.9
+    -- (`docker/1.9.1`): its absence is what sends them to v1. Behind a cache that does not tell clients apart, only
+    -- sites without v1 may send it.
+    local is_docker_client = (r.req_header["User-Agent"] or ""):find("^Docker%-Client/")
+    if (path == "/v2" or path == "/v2/") and (is_docker_client or not is_readable(root .. "/v1/_ping")) then
+        r.resp_header["Docker-Distribution-Api-Version"] = "registry/2.0"
+    end
     return answer(200, content_type or found.type, "public, max-age=60, must-revalidate",
         file and { body } or body)
 end

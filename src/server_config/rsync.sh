@@ -52,10 +52,10 @@ without() { for pattern; do printf ' --exclude=%s' "$pattern"; done; }
 all='--exclude=/.stillage --include=*/'
 none='--exclude=*'
 content='/blobs/sha256/* /v2/**/blobs/sha256:* /v1/images/*/layer'
-digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:*'
+digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:*/*'
 images='/v1/images/*/json /v1/images/*/ancestry /v1/images/*/checksum'
 referrers='/v2/**/referrers/*'
-tags='/v2/**/manifests/* /v2/**/_types/* /v1/repositories/**/tags/*'
+tags='/v2/**/manifests/* /v2/**/_types/*.* /v2/**/_tags/* /v1/repositories/**/tags/*'
 lists='/v2/**/tags/list /v1/repositories/**/tags/index.json /v1/repositories/**/tags/index.html
     /v1/repositories/**/images'
 catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
@@ -79,7 +79,7 @@ for pass in \
     "$by_content $all $(with $catalogue) $none" \
     "$delete $all $(with $catalogue $lists) $none" \
     "$delete $all $(with $catalogue $lists $referrers) $(without $digests) $(with $tags) $none" \
-    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags /v1/images/*/json) $none}" \
-    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $images $content) $none}"; do
+    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $digests /v1/images/*/json) $none}" \
+    "${keep:-$delete $all $(with $catalogue $lists $referrers $tags $digests $images $content) $none}"; do
     [ "$pass" = keep ] || rsync $pass "$@" "$site/" "$dest" 8<&- 9<&-
 done

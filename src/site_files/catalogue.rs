@@ -6,7 +6,7 @@
 //!   {"mediaType":..,"digest":..,"size":..,"annotations":{
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
 //!     "org.stillage.v1.id":"<64 hex>"}}],                   if the v1 form came with the source
-//!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1",
+//!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2",
 //!   "org.stillage.names":"full",                           if names without a host are completed
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
 //!   "org.stillage.v1.platform":".."}}                     if v1 does not serve linux/amd64
@@ -37,15 +37,33 @@ const NAMES: &str = "org.stillage.names";
 const FULL: &str = "full";
 const SERVERS: &str = "org.stillage.servers";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
-/// The version of the site's format: its layout, and how layers are compressed.
-const FORMAT_NUMBER: &str = "1";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apis {
     /// Docker Registry API v1.
     pub v1: bool,
     /// Docker Registry HTTP API v2, the OCI distribution-spec.
     pub v2: bool,
+}
+
+/// The version of the site's format: its layout, and how layers are compressed and completed. Every command
+/// reads every format; `build` brings a site to the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Without links for tags. Its completed v1 layers are ones that some old clients refuse.
+    One,
+    #[default]
+    Two,
+}
+
+impl Format {
+    const ALL: [Self; 2] = [Self::One, Self::Two];
+
+    fn number(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+        }
+    }
 }
 
 /// A web server that needs its own files in the site.
@@ -99,6 +117,7 @@ pub struct Repo {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
+    pub format: Format,
     pub apis: Apis,
     /// Whether every name has a host: names of sources without one are completed.
     pub full_names: bool,
@@ -191,6 +210,7 @@ impl Serialize for Descriptors<'_> {
 impl Catalogue {
     pub fn empty(apis: Apis) -> Self {
         Self {
+            format: Format::default(),
             apis,
             full_names: false,
             servers: BTreeSet::new(),
@@ -213,17 +233,17 @@ impl Catalogue {
         let index: Index<Entries> = serde_json::from_slice(bytes)
             .map_err(|error| invalid_input(format!("not a catalogue: {error}")))?;
         let annotations = index.annotations.unwrap_or_default();
-        match annotations.get(FORMAT).map(String::as_str) {
-            Some(FORMAT_NUMBER) => {}
-            Some(other) => {
-                return Err(invalid_input(format!(
-                    "the site has format `{}`, not `{FORMAT_NUMBER}`",
-                    escaped(other)
-                )))
-                .hint("rebuild it with this version of stillage");
-            }
-            None => bail_invalid!("not a catalogue: the annotation `{FORMAT}` is missing"),
-        }
+        let Some(number) = annotations.get(FORMAT) else {
+            bail_invalid!("not a catalogue: the annotation `{FORMAT}` is missing");
+        };
+        let mut formats = Format::ALL.into_iter();
+        let Some(format) = formats.find(|format| format.number() == number) else {
+            return Err(invalid_input(format!(
+                "the site has format `{}`, which this version of stillage does not know",
+                escaped(number)
+            )))
+            .hint("use a newer version, or build the site anew with this one");
+        };
         let offered = |api| {
             annotations
                 .get(APIS)
@@ -233,6 +253,7 @@ impl Catalogue {
             v1: offered("v1"),
             v2: offered("v2"),
         });
+        catalogue.format = format;
         catalogue.full_names = annotations.get(NAMES).is_some_and(|names| names == FULL);
         catalogue.servers = annotations
             .get(SERVERS)
@@ -259,7 +280,8 @@ impl Catalogue {
             .v1_platform
             .as_ref()
             .map(|platform| (V1_PLATFORM, platform.to_string()));
-        let annotations = [(FORMAT, FORMAT_NUMBER.into()), (APIS, apis.join(","))]
+        let format = self.format.number().into();
+        let annotations = [(FORMAT, format), (APIS, apis.join(","))]
             .into_iter()
             .chain(self.full_names.then(|| (NAMES, FULL.into())))
             .chain(servers)
@@ -341,7 +363,12 @@ mod tests {
         assert_eq!(Catalogue::parse(&json).unwrap(), catalogue);
         let text = String::from_utf8(json).unwrap();
         assert!(text.contains(&format!("\"tiny@{other}\"")) && text.contains("\"tiny:2\""));
-        assert!(Catalogue::parse(text.replace("format\":\"1", "format\":\"2").as_bytes()).is_err());
+        let with_format =
+            |number: &str| text.replace("format\":\"2", &format!("format\":\"{number}"));
+        assert!(Catalogue::parse(with_format("3").as_bytes()).is_err());
+        let old = Catalogue::parse(with_format("1").as_bytes()).unwrap();
+        assert_eq!(old.format, Format::One);
+        assert_eq!(old.to_json().unwrap(), with_format("1").as_bytes());
         assert!(!Catalogue::is_one(br#"{"schemaVersion":2,"manifests":[]}"#));
     }
 }

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
+
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{WithHint as _, escaped};
@@ -82,7 +84,8 @@ fn add_tag(
     called: &str,
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
-    let id: V1Id = id.parse()?;
+    let about = || format!("`repositories` of {}", chains.draft.origin);
+    let id: V1Id = id.parse().with_context(about)?;
     let parsed = request.reference(name).and_then(|found| match found {
         Some(reference) => Ok(Some((reference, tag.parse::<Tag>()?))),
         None => Ok(None),
@@ -92,7 +95,7 @@ fn add_tag(
         Ok(None) => return Ok(()),
         Err(_) if request.is_renamed() => return chains.add_root(id, None, None, called),
         Err(_) if request.is_by_name() => return Ok(()),
-        Err(error) => return Err(error).hint(RENAME),
+        Err(error) => return Err(error).with_context(about).hint(RENAME),
     };
     let Reference {
         repository,
@@ -100,7 +103,7 @@ fn add_tag(
         digest: None,
     } = reference
     else {
-        bail_invalid!("`{}` is not a repository name", escaped(name));
+        bail_invalid!("{}: `{}` is not a repository name", about(), escaped(name));
     };
     if !request.takes(Some(called), Some(&repository), Some(&tag), None) {
         return Ok(());

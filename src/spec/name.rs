@@ -58,22 +58,18 @@ impl Repository {
         names
     }
 
-    /// Whether the first component is a host.
-    pub fn has_host(&self) -> bool {
-        Reference::host(&self.0).is_some()
-    }
-
-    /// Whether Docker up to 1.4.1 accepts the name: it has no namespace, or one of 4 to 30 characters without
-    /// dots and dashes (Docker 1.4.1 `registry/registry.go`, `validateRepositoryName`).
-    pub fn is_known_to_docker_1(&self) -> bool {
-        match self.0.split_once('/') {
-            None => true,
-            Some((namespace, rest)) => {
-                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                (4..=30).contains(&namespace.len())
-                    && namespace.chars().all(plain)
-                    && !rest.contains('/')
-            }
+    /// The newest of the Docker versions that refuse the name over v1. Docker up to 1.5 wants a namespace of 4 to
+    /// 30 characters without dots and dashes, up to 1.7 one slash and no dot in the namespace (observed with
+    /// 1.4.1 and 1.6.2).
+    pub fn refused_up_to(&self) -> Option<&'static str> {
+        let (namespace, rest) = self.0.split_once('/')?;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if rest.contains('/') || namespace.contains('.') {
+            Some("1.7")
+        } else if !(4..=30).contains(&namespace.len()) || !namespace.chars().all(is_plain) {
+            Some("1.5")
+        } else {
+            None
         }
     }
 

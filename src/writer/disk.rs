@@ -72,6 +72,22 @@ impl Disk {
         self.change(|| fsx::rename(staged, path))
     }
 
+    /// Gives a staged symbolic link its name.
+    pub(super) fn place_symlink(&self, staged: &Path, path: &Path) -> anyhow::Result<()> {
+        self.change(|| {
+            remove_copy_of_link(path)?;
+            fsx::rename(staged, path)
+        })
+    }
+
+    /// Removes the name of a tag: a file, or what is left of a symbolic link.
+    pub(super) fn remove_name(&self, path: &Path) -> anyhow::Result<()> {
+        self.change(|| {
+            remove_copy_of_link(path)?;
+            fsx::remove(path)
+        })
+    }
+
     /// Removes a file, if it exists.
     pub(super) fn remove(&self, path: &Path) -> anyhow::Result<()> {
         self.change(|| fsx::remove(path))
@@ -128,6 +144,25 @@ impl Drop for Disk {
             }
         }
     }
+}
+
+/// Removes the folder that a copy which follows symbolic links has made of one: `cp -rL` copies the manifest
+/// in the target of the link of a tag. A folder with anything else stays, and is an error.
+fn remove_copy_of_link(path: &Path) -> anyhow::Result<()> {
+    if fsx::is_link(path)? || !fsx::meta(path)?.is_some_and(|meta| meta.is_dir) {
+        return Ok(());
+    }
+    for name in fsx::names(path)? {
+        if name.starts_with("sha256:") {
+            fsx::remove(&path.join(name))?;
+        }
+    }
+    anyhow::ensure!(
+        fsx::remove_empty(path)?,
+        "`{}` has other files than manifests",
+        fsx::escaped_path(path)
+    );
+    Ok(())
 }
 
 /// Adds a hint to errors about a site that is not writable.

@@ -151,9 +151,9 @@ impl Site {
                 "kept"
             };
             let shape = if layer.tar.incomplete_for_v1 {
-                "lacking"
+                "unfit"
             } else {
-                "whole"
+                "fit"
             };
             format!(
                 "{} {} {} {origin} {shape}\n",
@@ -284,8 +284,9 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
     };
     // The last line may be truncated after a crash: the file is replaced without a sync.
     let incomplete_for_v1 = match *shape {
-        "lacking" => true,
-        "whole" => false,
+        "unfit" => true,
+        "fit" => false,
+        // Format 1 had other words, for other rules.
         _ => return None,
     };
     let tar = Tar {
@@ -304,11 +305,11 @@ fn layer_of_line(line: &str) -> Option<(Digest, Layer)> {
 mod tests {
     use super::*;
 
-    /// A truncated `lacking` was read as `whole`: v1 got a layer without the entries that old clients need.
+    /// A truncated `unfit` must not be read as `fit`: v1 got a layer without the entries that old clients need.
     #[test]
     fn a_line_that_was_cut_is_no_line() {
         let hex = "0".repeat(64);
-        let line = format!("{hex} 12 {hex} made lacking");
+        let line = format!("{hex} 12 {hex} made unfit");
         assert!(layer_of_line(&line).unwrap().1.tar.incomplete_for_v1);
         for length in 0..line.len() {
             assert!(layer_of_line(&line[..length]).is_none(), "{length}");

@@ -53,7 +53,7 @@ impl Writer<'_> {
 
     fn drop(&self, path: &str) -> anyhow::Result<()> {
         self.counts.deleted(path);
-        self.site.disk.remove(&self.site.files.path(path))
+        self.site.disk.remove_name(&self.site.files.path(path))
     }
 
     /// Deletes names that the plan of the whole site does not have.

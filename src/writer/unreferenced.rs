@@ -58,15 +58,34 @@ impl FileKind {
         let is_repository = |name: &str| name.parse::<Repository>().is_ok();
         let named = |name: &str, kind: Self| is_repository(name).then_some(kind);
         let tagged = |name: &str, tag: &str| named(name, Self::Pointer).filter(|_| is_tag(tag));
-        if let Some((folder, file)) = path.split_once("/_types/") {
+        let typed = |file: &str| {
             let (reference, extension) = file.rsplit_once('.')?;
-            MANIFEST_TYPES
-                .iter()
-                .find(|(_, known)| *known == extension)?;
+            let mut types = MANIFEST_TYPES.iter();
+            types.find(|(_, known)| *known == extension)?;
+            Some(reference.to_owned())
+        };
+        if let Some((folder, file)) = path.split_once("/_types/") {
             let name = folder.strip_prefix("v2/")?;
+            let (folder, file) = file.split_once('/').unwrap_or(("", file));
+            let reference = typed(file)?;
             return match reference.parse() {
-                Ok(digest) => Some(Self::Manifest(digest)),
-                Err(_) => tagged(name, reference),
+                // In format 1 manifests had no folders.
+                Ok(digest) if folder.is_empty() || folder == reference => {
+                    Some(Self::Manifest(digest))
+                }
+                Err(_) if folder.is_empty() => tagged(name, &reference),
+                _ => None,
+            };
+        }
+        if let Some((folder, tag)) = path.split_once("/_tags/") {
+            let name = folder.strip_prefix("v2/")?;
+            // A copy that follows links makes a folder of each.
+            return match tag.split_once('/') {
+                None => tagged(name, tag),
+                Some((tag, file)) => {
+                    typed(file)?.parse::<Digest>().ok()?;
+                    tagged(name, tag)
+                }
             };
         }
         if let Some(name) = path.strip_suffix("/manifests/.htaccess") {
@@ -221,6 +240,8 @@ mod tests {
         for path in [
             "v2/a/manifests/latest".into(),
             "v2/a/b/_types/latest.om".into(),
+            "v2/a/b/_tags/latest".into(),
+            format!("v2/a/b/_tags/latest/sha256:{hex}.om"),
             "v2/a/manifests/.htaccess".into(),
             "v1/repositories/a/b/tags/latest".into(),
             "v1/repositories/a/tags/tags".into(),
@@ -235,6 +256,9 @@ mod tests {
             "v2/a/manifests/.latest.x7Yz",
             "v2/a/manifests/-",
             "v2/a/_types/latest.zz",
+            "v2/a/_types/latest/latest.om",
+            "v2/a/_tags/-",
+            "v2/a/_tags/latest/readme",
             "v1/repositories/a/tags/-",
             "v1/index.html",
             "blobs/sha256/readme",
@@ -244,6 +268,7 @@ mod tests {
         for path in [
             format!("v2/a/manifests/sha256:{hex}"),
             format!("v2/a/_types/sha256:{hex}.d2"),
+            format!("v2/a/_types/sha256:{hex}/sha256:{hex}.d2"),
             format!("v1/images/{hex}/json"),
             format!("v1/images/{hex}/layer"),
             format!("v2/a/b/blobs/sha256:{hex}"),

@@ -152,6 +152,8 @@ struct Staged {
     renames: Vec<(PathBuf, PathBuf)>,
     /// Content that an earlier stage has written, and the path of a link to it.
     links: Vec<(Digest, PathBuf)>,
+    /// Symbolic links: paths in staging, and final paths.
+    symlinks: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Writer<'_> {
@@ -182,7 +184,12 @@ impl Writer<'_> {
         let staged = group.iter().flat_map(|stage| &stage.renames);
         staged.for_each(|(from, _)| batch.file(from));
         batch.sync()?;
-        for Staged { renames, links } in group {
+        for Staged {
+            renames,
+            links,
+            symlinks,
+        } in group
+        {
             renames
                 .par_iter()
                 .try_for_each(|(from, to)| self.site.disk.rename(from, to))?;
@@ -192,6 +199,10 @@ impl Writer<'_> {
             self.link(links)?;
             for (_, path) in links {
                 batch.named(path);
+            }
+            for (from, to) in symlinks {
+                self.site.disk.place_symlink(from, to)?;
+                batch.named(to);
             }
         }
         Ok(())
@@ -204,6 +215,8 @@ impl Writer<'_> {
             }
         };
         let tree = self.plan.tree(part)?;
+        // Where the part has small content that is the same for ever: its other names are links to this.
+        let mut small: BTreeMap<Digest, PathBuf> = BTreeMap::new();
         for (relative, stage, file) in tree.files() {
             let path = self.site.files.path(relative);
             let temporary = match file {
@@ -214,13 +227,25 @@ impl Writer<'_> {
                 File::Bytes(bytes) => self.bytes(&path, bytes)?,
                 File::V1(id, derived) => self.bytes(&path, &self.derived(*id, *derived)?)?,
                 File::Own(digest) => self.content(&path, digest)?,
+                File::Link(target) => {
+                    if let Some(temporary) = self.symlink(&path, target)? {
+                        push(stage, &|staged| {
+                            staged.symlinks.push((temporary.clone(), path.clone()));
+                        });
+                    }
+                    continue;
+                }
                 File::Blob(digest) if relative == blob_path(digest) => {
                     self.content(&path, digest)?
                 }
                 File::Blob(digest) => {
                     let (_, size) = self.content_of(digest)?;
                     if size < LINK_FROM {
-                        self.content(&path, digest)?
+                        let other = small.get(digest).map(PathBuf::as_path);
+                        let temporary = self.small(&path, digest, other)?;
+                        let held = temporary.as_ref().unwrap_or(&path);
+                        small.entry(*digest).or_insert_with(|| held.clone());
+                        temporary
                     } else {
                         if has_length(&path, size)? {
                             continue;
@@ -268,6 +293,34 @@ impl Writer<'_> {
         }
         self.counts.file(size);
         self.stage(|path| self.copy(&content, path))
+    }
+
+    /// Like [`Self::content`], but links to another file with the content if that is possible.
+    fn small(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        other: Option<&Path>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let (content, size) = self.content_of(digest)?;
+        if has_length(path, size)? {
+            return Ok(None);
+        }
+        self.counts.file(size);
+        self.stage(|path| match other {
+            Some(other) if fsx::link(other, path)? => Ok(()),
+            _ => self.copy(&content, path),
+        })
+    }
+
+    /// Stages a symbolic link, unless `path` is one with this target already.
+    fn symlink(&self, path: &Path, target: &str) -> anyhow::Result<Option<PathBuf>> {
+        if fsx::link_target(path)?.as_deref() == Some(Path::new(target)) {
+            return Ok(None);
+        }
+        self.counts.file(0);
+        self.site.disk.make_folder_of(path)?;
+        self.stage(|staged| fsx::symlink(target, staged))
     }
 
     fn stage(

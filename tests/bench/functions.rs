@@ -138,7 +138,7 @@ fn catalogue(images: &Images) -> Catalogue {
 }
 
 fn v1(images: &mut Images) -> V1Images {
-    V1Images::find(images, None, None, &|_, stored| Ok(stored.clone())).unwrap()
+    V1Images::find(images, None, false, None, &|_, stored| Ok(stored.clone())).unwrap()
 }
 
 /// Repositories of one image each, with a config of its own on a layer that all share.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+#[path = "targets/apply_layer.rs"]
+mod apply_layer;
 #[path = "targets/archives.rs"]
 mod archives;
 #[path = "targets/layers.rs"]

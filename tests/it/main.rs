@@ -10,6 +10,7 @@
 mod bad_input;
 mod collections;
 mod edit;
+mod format;
 mod fuzz;
 mod locks;
 mod mirror;

@@ -41,7 +41,7 @@ fn names_are_completed_on_demand_and_from_then_on() {
         "quay.io/org/app"
     ]);
     assert_eq!(place.catalog(), full);
-    let note = "names that Docker up to 1.7 cannot pull over v1, since they have hosts: docker.io/library/plain, ";
+    let note = "names that Docker up to 1.7 refuses over v1: docker.io/library/plain, ";
     assert!(stderr(&report).contains(note), "{}", stderr(&report));
 
     // Another build, a name of the user, a selection, and a mirror of the site itself.

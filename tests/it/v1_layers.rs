@@ -194,5 +194,14 @@ fn a_link_below_stays() {
         .unwrap()
         .map(|entry| entry.unwrap().path().unwrap().display().to_string())
         .collect();
-    assert_eq!(paths, ["usr", "usr/lib", "lib/deep/new", "usr/lib/new"]);
+    assert_eq!(
+        paths,
+        [
+            "usr",
+            "usr/lib",
+            "usr/lib/deep",
+            "lib/deep/new",
+            "usr/lib/new"
+        ]
+    );
 }

@@ -1,7 +1,7 @@
 //! What a server of a site answers: a table of requests, made for the tag of any site.
 
 use super::support::hand_site::{ODD_NAMES, ODD_TAGS, TYPES};
-use super::support::row::{Row, get, row};
+use super::support::row::{Row, V2_VERSION, get, row};
 use super::support::sample::Sample;
 use super::support::servers::Skills;
 
@@ -21,15 +21,15 @@ pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let mut rows = layout_rows(of);
     rows.extend(v1_rows(of, skills));
     rows.extend(v1_errors(of));
-    rows.extend(v2_rows(of, skills));
+    rows.extend(v2_rows(of));
     if !skills.queries {
         rows.extend(query_rows(of));
     }
     rows.extend(v2_errors(of));
     rows.extend(method_rows(of));
-    rows.extend(escape_rows(of, skills));
+    rows.extend(escape_rows(of));
     rows.extend(hidden_rows(of));
-    rows.extend(conditional_rows(of, skills));
+    rows.extend(conditional_rows(of));
     rows
 }
 
@@ -122,14 +122,10 @@ fn v1_errors(of: &Sample) -> Vec<Row> {
     ]
 }
 
-/// A manifest by its tag: a pointer, maybe with its digest.
-fn tagged(path: impl Into<String>, of: &Sample, skills: Skills) -> Row {
+/// A manifest by its tag: a pointer with its digest.
+fn tagged(path: impl Into<String>, of: &Sample) -> Row {
     let row = get(path).moving(of.media_type);
-    if skills.digest_of_tags {
-        row.has("Docker-Content-Digest", &of.digest)
-    } else {
-        row.lacks("Docker-Content-Digest")
-    }
+    row.has("Docker-Content-Digest", &of.digest)
 }
 
 /// A server of files alone does not look at queries.
@@ -149,7 +145,7 @@ fn query_rows(of: &Sample) -> Vec<Row> {
     ]
 }
 
-fn v2_rows(of: &Sample, skills: Skills) -> Vec<Row> {
+fn v2_rows(of: &Sample) -> Vec<Row> {
     let Sample {
         name,
         tag,
@@ -161,10 +157,14 @@ fn v2_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let list = of.file(&format!("{folder}/tags/list"));
     let blob_path = format!("{folder}/blobs/{blob}");
     let manifest = of.file(&format!("{folder}/manifests/{tag}"));
-    let by_tag = || tagged(format!("/{folder}/manifests/{tag}"), of, skills).body(manifest.clone());
+    let by_tag = || tagged(format!("/{folder}/manifests/{tag}"), of).body(manifest.clone());
     vec![
         get("/v2/").pointer(JSON).body("{}"),
         get("/v2").pointer(JSON).body("{}"),
+        get("/v2/")
+            .with("User-Agent", "Docker-Client/20.10.24 (linux)")
+            .has(V2_VERSION, "registry/2.0"),
+        get("/v2/").with("User-Agent", "docker/1.9.1 go/go1.4.3"),
         get("/v2/").with("Authorization", "Basic Og==").body("{}"),
         get("/v2/_catalog")
             .pointer(JSON)
@@ -245,7 +245,7 @@ fn v2_errors(of: &Sample) -> Vec<Row> {
             UNKNOWN_NAME,
         ));
         rows.push(fails(
-            format!("{name}/_types/{digest}.{extension}"),
+            format!("{name}/_types/{digest}/{digest}.{extension}"),
             UNKNOWN_NAME,
         ));
     }
@@ -285,7 +285,7 @@ fn method_rows(of: &Sample) -> Vec<Row> {
 }
 
 /// Names may come with any character escaped, and with queries.
-fn escape_rows(of: &Sample, skills: Skills) -> Vec<Row> {
+fn escape_rows(of: &Sample) -> Vec<Row> {
     let Sample {
         name,
         tag,
@@ -297,7 +297,7 @@ fn escape_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     } = of;
     let first = format!("%{:02x}{}", tag.as_bytes()[0], &tag[1..]);
     let colon = |digest: &str| digest.replace(':', "%3A");
-    let by_tag = |path: String| tagged(path, of, skills);
+    let by_tag = |path: String| tagged(path, of);
     vec![
         by_tag(format!("/v2/{name}/manifests/{first}")),
         by_tag(format!("/v2/{name}/manifests/{tag}?x=/blobs/{blob}")),
@@ -350,7 +350,7 @@ fn hidden_rows(of: &Sample) -> Vec<Row> {
 }
 
 /// Whatever a client believes to have, it gets a pointer anew.
-fn conditional_rows(of: &Sample, skills: Skills) -> Vec<Row> {
+fn conditional_rows(of: &Sample) -> Vec<Row> {
     let Sample { name, tag, .. } = of;
     let pointers = [
         (format!("/v2/{name}/tags/list"), JSON),
@@ -369,7 +369,7 @@ fn conditional_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     ];
     let mut rows = Vec::new();
     for (header, value) in conditions {
-        let manifest = tagged(format!("/v2/{name}/manifests/{tag}"), of, skills);
+        let manifest = tagged(format!("/v2/{name}/manifests/{tag}"), of);
         rows.push(manifest.with(header, value));
         for (path, media_type) in &pointers {
             rows.push(get(path).with(header, value).pointer(media_type));

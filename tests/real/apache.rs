@@ -157,9 +157,11 @@ fn manifests_have_the_type_of_their_second_name() {
         let digest = digest(extension.as_bytes());
         for path in [
             format!("manifests/{digest}"),
-            format!("_types/{digest}.{extension}"),
+            format!("_types/{digest}/{digest}.{extension}"),
         ] {
-            fs::write(folder.join(path), extension).unwrap();
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, extension).unwrap();
         }
         writeln!(
             tags,

@@ -25,13 +25,7 @@ struct Deviation {
     reason: &'static str,
 }
 
-const DEVIATIONS: [Deviation; 6] = [
-    Deviation {
-        test: "TestPullManifestTag RequireDigestHeader",
-        of: |server| !server.skills.digest_of_tags,
-        reason: "no file name says the digest of a tag. A SHOULD of 1.1, a MUST of what follows it; \
-            clients take the digest of the body",
-    },
+const DEVIATIONS: [Deviation; 5] = [
     Deviation {
         test: "TestList last",
         of: |server| !server.skills.queries,

@@ -117,13 +117,13 @@ fn a_build_that_stops_midway_leaves_no_tag_without_its_manifest() {
         &whole,
     );
     let by_digest = |site: &Path, digest: &str| -> Vec<PathBuf> {
-        let types = ["om", "d2"].map(|e| site.join(format!("v2/app/_types/{digest}.{e}")));
+        let types = ["om", "d2"].map(|e| site.join(format!("v2/app/_types/{digest}/{digest}.{e}")));
         types.into_iter().filter(|path| path.exists()).collect()
     };
     for (stuck, tag_moved) in [
         ("v2/app/manifests/.htaccess", None),
         ("v2/app/tags/list", Some(true)),
-        ("v2/app/_types/NEW.om", Some(false)),
+        ("v2/app/_types/NEW/NEW.om", Some(false)),
     ] {
         let site = folder.path().join("site");
         build(&[&sources[0], FOR_APACHE[0], FOR_APACHE[1]], &site);
@@ -131,7 +131,7 @@ fn a_build_that_stops_midway_leaves_no_tag_without_its_manifest() {
         let catalogue = fs::read(site.join("index.json")).unwrap();
         let in_the_way = site.join(stuck.replace("NEW", &named(&whole)[0]));
         let _ = fs::remove_file(&in_the_way);
-        fs::create_dir(&in_the_way).unwrap();
+        fs::create_dir_all(&in_the_way).unwrap();
         let mut again = stillage(["build", &sources[1], "-o", site.to_str().unwrap()]);
         assert!(!again.output().unwrap().status.success(), "{stuck}");
         assert_eq!(fs::read(site.join("index.json")).unwrap(), catalogue);

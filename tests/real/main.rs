@@ -41,6 +41,7 @@ mod sources;
     reason = "the other test target uses the rest"
 )]
 mod support;
+mod tags;
 mod v1_clients;
 mod v1_ids;
 mod verify_url;

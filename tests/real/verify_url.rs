@@ -25,9 +25,6 @@ fn no_server_has_a_problem() {
         if !server.skills.sizes {
             notes.push("no-docker-size");
         }
-        if !server.skills.digest_of_tags {
-            notes.push("no-tag-digest");
-        }
         for options in [&[][..], &["--deep", "-j3"], &["--fast"]] {
             let found = found(running.port, options);
             assert_eq!(

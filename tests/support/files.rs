@@ -17,6 +17,12 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256(bytes))
 }
 
+/// Bytes without the zeros that they end with.
+pub(crate) fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    &bytes[..end.map_or(0, |last| last + 1)]
+}
+
 /// The bytes behind gzip or zstd, told by their magic; other bytes as they are.
 pub(crate) fn decompressed(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut plain = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -96,12 +97,14 @@ fn image(site: &Path, name: &str, tag: &str, extension: &str, media_type: &str) 
     );
     for reference in [tag, &by_digest] {
         put(site, &format!("v2/{name}/manifests/{reference}"), &manifest);
-        put(
-            site,
-            &format!("v2/{name}/_types/{reference}.{extension}"),
-            &manifest,
-        );
     }
+    for typed in [tag, &format!("{by_digest}/{by_digest}")] {
+        let path = format!("v2/{name}/_types/{typed}.{extension}");
+        put(site, &path, &manifest);
+    }
+    let tags = site.join(format!("v2/{name}/_tags"));
+    fs::create_dir_all(&tags).unwrap();
+    symlink(format!("../_types/{by_digest}"), tags.join(tag)).unwrap();
     let referrers = format!(r#"{{"schemaVersion":2,"manifests":[],"of":"{name}"}}"#);
     put(site, &format!("v2/{name}/referrers/{by_digest}"), referrers);
     let list = format!(r#"{{"name":"{name}","tags":["{tag}"]}}"#);

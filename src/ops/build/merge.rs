@@ -11,7 +11,7 @@ use crate::import::ingest::{self, Job, Work};
 use crate::note::NoteKind;
 use crate::ops::build::{BuildOptions, mirror};
 use crate::site::load;
-use crate::site_files::catalogue::{Apis, Catalogue};
+use crate::site_files::catalogue::{Apis, Catalogue, Format};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::spec::source_name::Hosts;
@@ -37,6 +37,7 @@ pub(super) fn merge(
     mut new: Images,
 ) -> anyhow::Result<Merged> {
     let apis = options.apis;
+    let is_old = std::mem::take(&mut catalogue.format) != Format::default();
     catalogue.full_names = rules.hosts == Hosts::Full;
     let origins = new.origins();
     let mut touched: BTreeSet<Repository> = new
@@ -54,6 +55,7 @@ pub(super) fn merge(
     catalogue.servers.extend(&options.servers);
     let is_among_sources = is_among_sources(options);
     if is_among_sources
+        || is_old
         || options.mirror
         || catalogue.apis != apis
         || other_platform
@@ -107,7 +109,7 @@ pub(super) fn merge(
     if !options.mirror {
         keep_schema1(&mut images, &new, site)?;
     }
-    if apis.v1 && (!had_v1 || other_platform) {
+    if apis.v1 && (!had_v1 || other_platform || is_old) {
         measure(&mut images, site)?;
     }
     images.overlay(new);

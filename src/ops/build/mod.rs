@@ -67,7 +67,7 @@ pub fn build(
         })
         .collect();
 
-    let before = catalogue.repositories.clone();
+    let (before, format) = (catalogue.repositories.clone(), catalogue.format);
     let mut merged = merge(options, &rules, &site, catalogue, new)?;
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
@@ -78,6 +78,7 @@ pub fn build(
         catalogue: &merged.catalogue,
         touched: &merged.touched,
         is_whole: merged.is_whole,
+        is_upgrade: format < merged.catalogue.format,
     };
     let (v1, files) = commit.apply(&mut merged.images, progress)?;
     notes.extend(v1.notes.iter().cloned());

@@ -181,6 +181,7 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
     V1Images::find(
         images,
         None,
+        false,
         catalogue.v1_platform.as_ref(),
         &|_, stored| Ok(stored.clone()),
     )
@@ -189,6 +190,21 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
         let problem = (Kind::Missing, format!("{error:#}"));
         findings.push(Finding::new("v1/images", problem));
         V1Images::default()
+    })
+}
+
+/// Checks a symbolic link.
+fn symlink(path: &Path, target: &str) -> anyhow::Result<Option<Problem>> {
+    Ok(match fsx::link_target(path)? {
+        Some(found) if found == Path::new(target) => None,
+        Some(found) => Some(damaged(format!(
+            "it is a link to `{}`, not to `{target}`",
+            fsx::escaped_path(&found)
+        ))),
+        None if fsx::meta(path)?.is_some() => {
+            Some(damaged(format!("it is not a link to `{target}`")))
+        }
+        None => Some(missing()),
     })
 }
 
@@ -243,6 +259,9 @@ impl Verifier<'_> {
 
     fn file(&self, path: &str, file: &File) -> anyhow::Result<Option<Problem>> {
         let absolute = self.files.path(path);
+        if let File::Link(target) = file {
+            return symlink(&absolute, target);
+        }
         let Some(meta) = fsx::meta(&absolute)? else {
             return Ok(Some(missing()));
         };
@@ -264,8 +283,8 @@ impl Verifier<'_> {
                 let same = is(&self.plan.images.manifests[digest].bytes)?;
                 Ok((!same).then(|| damaged(format!("it is not the manifest {digest}"))))
             }
-            // Checked in v1.rs.
-            File::V1(..) => Ok(None),
+            // Checked in v1.rs and above.
+            File::V1(..) | File::Link(_) => Ok(None),
             File::Blob(digest) | File::Own(digest) if self.depth == Depth::Fast => {
                 let expected = self.plan.images.blobs.get(digest).map(|blob| blob.size);
                 let other = expected.filter(|expected| *expected != meta.len);

@@ -1,11 +1,13 @@
 //! Layers: unpacking, compressing, and what Docker 1.x makes of a completed one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use stillage::content::Content;
 use stillage::layer::{self, Completion, Compression};
 use stillage::spec::digest::Digest;
+
+use super::apply_layer::{Docker, Kind, Member, Tree, tar_of};
 
 /// Whatever is unpacked is unpacked twice the same, and compressing keeps it.
 pub(super) fn packed(data: &[u8]) {
@@ -36,170 +38,81 @@ const PATHS: [&str; 14] = [
     "a", "a/b", "a/b/c", "a/b/c/d", "a/e", "a/f/g", "h", "h/i", "h/i/j", "k/l/m/n", "a/b/o",
     "h/.p", "a/b1", "a/b-x",
 ];
+const TARGETS: [&str; 5] = ["h", "/a/e", "../h", "none", "/k/l"];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Op {
-    Folder,
-    File,
-    Whiteout,
-    Opaque,
-    Link,
-}
-
-type Entry = (Op, String);
-
-/// A byte for an entry, 255 before the next layer. What has no one meaning is left out.
-fn script(data: &[u8]) -> Vec<Vec<Entry>> {
-    let entry = |byte: &u8| {
-        let op = [Op::Folder, Op::File, Op::Whiteout, Op::Opaque, Op::Link][usize::from(byte % 5)];
-        (op, PATHS[usize::from(byte / 5) % PATHS.len()].to_owned())
+/// A byte for a member, 255 before the next layer. What has no one meaning is left out.
+fn script(data: &[u8]) -> Vec<Vec<Member>> {
+    let member = |byte: &u8| {
+        let target = TARGETS[usize::from(byte / 7) % TARGETS.len()];
+        let kind = [
+            Kind::Folder(0o751),
+            Kind::File,
+            Kind::Whiteout,
+            Kind::Opaque,
+            Kind::Link(target.to_owned()),
+        ];
+        let path = PATHS[usize::from(byte / 5) % PATHS.len()];
+        (path.to_owned(), kind[usize::from(byte % 5)].clone())
     };
-    let mut view = View::new();
+    let mut tree = Tree::default();
     let mut layers = Vec::new();
     for bytes in data.split(|byte| *byte == 255).take(4) {
-        let mut layer = Vec::new();
-        for entry in bytes.iter().take(24).map(entry) {
-            if fits(&view, &layer, &entry) {
-                layer.push(entry);
+        let mut layer: Vec<Member> = Vec::new();
+        for member in bytes.iter().take(24).map(member) {
+            layer.push(member);
+            if !has_one_meaning(&tree, &layer) {
+                layer.pop();
             }
         }
-        apply(&mut view, &layer);
+        tree.apply(&layer);
         layers.push(layer);
     }
     layers
 }
 
-fn tar_of(entries: &[Entry]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (op, path) in entries {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let within = |folder: &str, name: &str| {
-            format!("{folder}/{name}")
-                .trim_start_matches('/')
-                .to_owned()
-        };
-        let (kind, path) = match op {
-            Op::Folder => (tar::EntryType::Directory, path.clone()),
-            Op::File => (tar::EntryType::Regular, path.clone()),
-            Op::Link => (tar::EntryType::Symlink, path.clone()),
-            Op::Whiteout => (
-                tar::EntryType::Regular,
-                within(folder, &format!(".wh.{name}")),
-            ),
-            Op::Opaque => (tar::EntryType::Regular, within(path, ".wh..wh..opq")),
-        };
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(0o751);
-        header.set_size(0);
-        builder
-            .append_data(&mut header, path, std::io::empty())
-            .expect("memory can be written");
-    }
-    builder.into_inner().expect("memory can be written")
-}
-
-/// Paths, and whether they are folders.
-type View = BTreeMap<String, bool>;
-
-fn remove(view: &mut View, path: &str, itself: bool) {
-    let within = format!("{path}/");
-    view.retain(|other, _| !(other.starts_with(&within) || (itself && other == path)));
-}
-
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').map(|(at, _)| &path[..at])
-}
-
-fn put(view: &mut View, path: &str, is_folder: bool) {
-    if !(is_folder && view.get(path) == Some(&true)) {
-        remove(view, path, true);
-    }
-    for parent in parents(path) {
-        view.entry(parent.into()).or_insert(true);
-    }
-    view.insert(path.into(), is_folder);
-}
-
-/// As today's clients do: what hides, hides what is below alone.
-fn apply(view: &mut View, layer: &[Entry]) {
-    for (op, path) in layer {
-        match op {
-            Op::Opaque => remove(view, path, false),
-            Op::Whiteout => remove(view, path, true),
-            _ => {}
-        }
-    }
-    for (op, path) in layer {
-        match op {
-            Op::Folder | Op::File | Op::Link => put(view, path, *op == Op::Folder),
-            Op::Opaque => put(view, path, true),
-            Op::Whiteout => {
-                for parent in parents(path) {
-                    view.entry(parent.into()).or_insert(true);
-                }
-            }
-        }
-    }
-}
-
-/// As Docker 1.x does: one member after the other, opaque whiteouts are passed over.
-fn apply_old(view: &mut View, tar: &[u8]) {
-    let mut folders = BTreeSet::new();
-    let mut implied = BTreeSet::new();
-    for entry in tar::Archive::new(tar).entries().expect("a tar") {
-        let entry = entry.expect("a completed layer can be read");
-        let path = String::from_utf8_lossy(&entry.path_bytes())
-            .trim_end_matches('/')
-            .to_owned();
-        let name = path.rsplit('/').next().unwrap_or_default();
-        implied.extend(parents(&path).map(str::to_owned));
-        if name.starts_with(".wh..wh.") {
-            continue;
-        }
-        if let Some(hidden) = name.strip_prefix(".wh.") {
-            let hidden = format!("{}{hidden}", &path[..path.len() - name.len()]);
-            remove(view, &hidden, true);
-            continue;
-        }
-        let is_folder = entry.header().entry_type().is_dir();
-        if is_folder {
-            folders.insert(path.clone());
-        }
-        put(view, &path, is_folder);
-    }
-    let missing: Vec<_> = implied.difference(&folders).collect();
-    assert!(
-        missing.is_empty(),
-        "folders that are only implied: {missing:?}"
-    );
-}
-
-/// Whether all clients agree on what an entry means in its layer: no path twice, nothing in what is
-/// no folder, nothing both hidden and there.
-fn fits(view: &View, layer: &[Entry], (op, path): &Entry) -> bool {
-    use Op::{File, Folder, Link, Opaque, Whiteout};
-    let is_file = |path: &str| view.get(path) == Some(&false);
-    if parents(path).any(is_file) || (*op == Opaque && is_file(path)) {
+/// Whether all clients of today agree on what a layer means: nothing lies in something that is no folder, in the
+/// layer itself or below; what is there twice is the same kind of thing; links on the way to a member stay.
+fn has_one_meaning(below: &Tree, layer: &[Member]) -> bool {
+    let Ok(ways) = below.ways(layer) else {
         return false;
-    }
-    layer.iter().all(|(other, at)| {
-        let above = path.starts_with(&format!("{at}/"));
-        let within = at.starts_with(&format!("{path}/"));
-        if !above && !within && at != path {
-            return true;
-        }
-        match (other, op) {
-            (Whiteout | File | Link, Folder | Opaque) => within,
-            (Folder | Opaque, Whiteout | File | Link) => above,
-            (Whiteout | File | Link, Whiteout | File | Link) => false,
-            (Folder, Opaque) | (Opaque, Folder) => true,
-            (Folder, Folder) | (Opaque, Opaque) => at != path,
-        }
+    };
+    let is_above = |above: &str, path: &str| path.starts_with(&format!("{above}/"));
+    let is_solid = |kind: &Kind| !matches!(kind, Kind::Whiteout | Kind::Opaque);
+    let agree = |one: usize, other: usize| {
+        let ((path, kind), (other_path, other_kind)) = (&layer[one], &layer[other]);
+        let is_file = is_solid(kind) && !is_folder(kind);
+        let within = is_above(path, other_path) && is_file;
+        let twice = path == other_path
+            && is_solid(kind)
+            && is_solid(other_kind)
+            && is_folder(kind) != is_folder(other_kind);
+        let emptied = path == other_path && *kind == Kind::Opaque && *other_kind != Kind::Opaque;
+        let emptied = emptied && !is_folder(other_kind);
+        // The other goes through a link, which this one changes or removes, or that to which it leads.
+        let is_linked = ways[other].last() != Some(other_path);
+        let is_earlier_folder = is_folder(kind) && is_solid(other_kind) && one < other;
+        let on_the_way = [Some(path), ways[one].last()]
+            .into_iter()
+            .flatten()
+            .any(|path| {
+                let mut way = ways[other].iter().chain([other_path]);
+                way.any(|way| path == way || is_above(path, way))
+            });
+        let moves = is_linked && on_the_way && !is_earlier_folder;
+        !within && !twice && !emptied && !moves
+    };
+    let numbers = 0..layer.len();
+    numbers.clone().all(|one| {
+        let others = numbers.clone().filter(|other| *other != one);
+        others.into_iter().all(|other| agree(one, other))
     })
 }
 
-/// What today's clients see of an image is what Docker 1.x sees of its completed layer.
+fn is_folder(kind: &Kind) -> bool {
+    matches!(kind, Kind::Folder(_))
+}
+
+/// What today's clients see of an image is what every Docker 1.x sees of its completed layer.
 pub(super) fn layers(data: &[u8]) {
     let script = script(data);
     let contents: Vec<Content> = script
@@ -210,6 +123,38 @@ pub(super) fn layers(data: &[u8]) {
     else {
         return;
     };
+    let mut today = Tree::default();
+    for layer in under {
+        today.apply(layer);
+    }
+    let old = today.clone();
+    today.apply(last);
+    let mut tar = tar_of(last);
+    let is_lacking = layer::tar(top).expect("a tar").incomplete_for_v1;
+    if is_lacking {
+        tar = completed(below, top);
+    }
+    for docker in [Docker::V1_4, Docker::V1_9] {
+        let mut old = old.clone();
+        let unpacked = old.unpack(&tar, docker);
+        assert!(unpacked.is_ok(), "{docker:?} {unpacked:?}: {script:?}");
+        assert_eq!(old, today, "{docker:?}: {script:?}");
+    }
+    // Some storage drivers unpack each layer into a folder of its own: there every folder needs an entry, unless a
+    // link leads to it.
+    let (folders, implied) = folders_of(&tar);
+    let is_link = |path: &&String| old.has_link(path) || today.has_link(path);
+    let missing: Vec<_> = implied
+        .difference(&folders)
+        .filter(|path| !is_link(path))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "only implied: {missing:?} in {script:?}"
+    );
+}
+
+fn completed(below: &[Content], top: &Content) -> Vec<u8> {
     let completion = Completion::of(below, top).expect("memory can be read");
     let completion = completion.expect("a tar can be completed");
     let mut packed = Vec::new();
@@ -222,17 +167,24 @@ pub(super) fn layers(data: &[u8]) {
         .and_then(|mut reader| reader.read_to_end(&mut tar))
         .expect("what was compressed");
     assert_eq!(measured.tar.map(|tar| tar.diff_id), Some(Digest::of(&tar)));
-    assert!(
-        tar.ends_with(&tar_of(last)),
-        "the layer itself stays as it is"
-    );
+    let again = layer::tar(&Content::memory(tar.as_slice(), "`completed`")).expect("a tar");
+    assert_eq!(again.diff_id, Digest::of(&tar));
+    tar
+}
 
-    let mut view = View::new();
-    for layer in under {
-        apply(&mut view, layer);
+/// The folders that a tar has, and those that it implies.
+fn folders_of(tar: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut folders, mut implied) = (BTreeSet::new(), BTreeSet::new());
+    for entry in tar::Archive::new(tar).entries().expect("a tar") {
+        let entry = entry.expect("a completed layer can be read");
+        let path = String::from_utf8_lossy(&entry.path_bytes())
+            .trim_end_matches('/')
+            .to_owned();
+        let parents = path.match_indices('/').map(|(at, _)| path[..at].to_owned());
+        implied.extend(parents);
+        if entry.header().entry_type().is_dir() {
+            folders.insert(path);
+        }
     }
-    let mut old = view.clone();
-    apply(&mut view, last);
-    apply_old(&mut old, &tar);
-    assert_eq!(old, view, "{}", String::from_utf8_lossy(data));
+    (folders, implied)
 }

@@ -340,18 +340,22 @@ fn names_in_manifest_json() {
             || Archive::docker_20(&[app(), Image::new(&["other:1"]).layer("x", "y")]),
         )
         .named("=name:1"),
-        tar("one tag on two images", &["`app:1` is sha256:"], || {
-            let other = Archive::docker_20(&[Image::new(&["other:1"]).layer("x", "y")]);
-            let other: Value = serde_json::from_slice(other.bytes("manifest.json")).unwrap();
-            let extra = Archive::docker_20(&[Image::new(&["other:1"]).layer("x", "y")])
-                .drop("manifest.json")
-                .drop("repositories");
-            save().and(extra).edit_json("manifest.json", |list| {
-                let mut second = other[0].clone();
-                second["RepoTags"] = json!(["docker.io/library/app:1"]);
-                list.as_array_mut().unwrap().push(second);
-            })
-        }),
+        tar(
+            "one tag on two images",
+            &["`app:1` is both sha256:"],
+            || {
+                let other = Archive::docker_20(&[Image::new(&["other:1"]).layer("x", "y")]);
+                let other: Value = serde_json::from_slice(other.bytes("manifest.json")).unwrap();
+                let extra = Archive::docker_20(&[Image::new(&["other:1"]).layer("x", "y")])
+                    .drop("manifest.json")
+                    .drop("repositories");
+                save().and(extra).edit_json("manifest.json", |list| {
+                    let mut second = other[0].clone();
+                    second["RepoTags"] = json!(["docker.io/library/app:1"]);
+                    list.as_array_mut().unwrap().push(second);
+                })
+            },
+        ),
         case(
             "one tag in two sources",
             &["`app:1`", "one.tar`", "two.tar`", "hint:"],

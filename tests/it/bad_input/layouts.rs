@@ -135,9 +135,11 @@ fn index_json() {
                 manifest(move |m| m["mediaType"] = index.into())
             },
         ),
-        folder("one tag on two images", &["`app:1` is sha256:"], || {
-            Archive::oci(&[app(), Image::new(&["docker.io/library/app:1"])])
-        }),
+        folder(
+            "one tag on two images",
+            &["`app:1` is both sha256:"],
+            || Archive::oci(&[app(), Image::new(&["docker.io/library/app:1"])]),
+        ),
         folder(
             "one tag for two images",
             &["holds 2 images", "hint:"],

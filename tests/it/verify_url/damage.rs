@@ -53,7 +53,7 @@ const HELLO: &str = "v2/sample/hello";
 fn damaged_manifests_and_configs_are_found() {
     let site = small_site();
     let manifest = digest_of(site.path(), "manifests/1.0");
-    let typed = format!("{HELLO}/_types/{manifest}.d2");
+    let typed = format!("{HELLO}/_types/{manifest}/{manifest}.d2");
     let by_digest = format!("{HELLO}/manifests/{manifest}");
     assert_eq!(
         damage(|site| replace(site, &typed, flip), &[]),

@@ -76,6 +76,12 @@ impl Reader<'_> {
                     let bytes = self.typed(name, last).context(path.clone())?;
                     self.content(name, &bytes).context(path)?;
                 }
+                Some((types, digest)) if digest.starts_with("sha256:") => {
+                    let name = types.strip_suffix("/_types").context(path.clone())?;
+                    let file = format!("{digest}/{last}");
+                    let bytes = self.typed(name, &file).context(path.clone())?;
+                    self.content(name, &bytes).context(path)?;
+                }
                 Some((_, "referrers")) => drop(self.json(&path)?),
                 _ => {}
             }
@@ -103,6 +109,15 @@ impl Reader<'_> {
             .find(|file| self.has(&format!("v2/{name}/_types/{file}")))
             .context("no type has it")?;
         self.manifest(name, &self.typed(name, &file)?)?;
+        // Servers that resolve the link of a tag look for the digest in its target.
+        let link = self.site.join(format!("v2/{name}/_tags/{tag}"));
+        if link.is_symlink() {
+            let target = fs::read_link(link)?;
+            let digest = target
+                .to_str()
+                .and_then(|target| target.strip_prefix("../_types/"));
+            self.by_digest(name, digest.context("the link leads elsewhere")?)?;
+        }
         if self.has(".htaccess") {
             let rules = self.get(&format!("v2/{name}/manifests/.htaccess"))?;
             let rules = String::from_utf8(rules)?;
@@ -112,9 +127,18 @@ impl Reader<'_> {
                 .context("no rule for Apache")?
                 .rsplit_once('=')
                 .unwrap();
-            self.manifest(name, &self.typed(name, file)?)?;
+            self.by_digest(name, file.rsplit_once('.').context(file.to_owned())?.0)?;
         }
         Ok(())
+    }
+
+    /// The manifest with this digest by its second name.
+    fn by_digest(&self, name: &str, digest: &str) -> Result<()> {
+        let file = TYPES
+            .iter()
+            .map(|(extension, _)| format!("{digest}/{digest}.{extension}"))
+            .find(|file| self.has(&format!("v2/{name}/_types/{file}")));
+        self.manifest(name, &self.typed(name, &file.context("no type has it")?)?)
     }
 
     /// A file whose extension says the type of the manifest in it.

@@ -7,7 +7,6 @@ use super::{Server, Skills, config};
 
 const SKILLS: Skills = Skills {
     by_catalogue: true,
-    digest_of_tags: true,
     ..Skills::NONE
 };
 

@@ -18,7 +18,6 @@ pub(crate) static SERVE: Server = Server {
     },
     skills: Skills {
         by_catalogue: false,
-        digest_of_tags: true,
         sizes: true,
         queries: true,
     },

@@ -18,15 +18,9 @@ use super::temp::TempDir;
 
 /// What not every server can.
 #[derive(Clone, Copy)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one thing a server can"
-)]
 pub(crate) struct Skills {
     /// Serves what the catalogue names, not whatever files there are.
     pub(crate) by_catalogue: bool,
-    /// Says the digest of a manifest that is asked for by its tag.
-    pub(crate) digest_of_tags: bool,
     /// Says the length of layers in `X-Docker-Size`.
     pub(crate) sizes: bool,
     /// Searches, and answers `n`, `last` and `page`.
@@ -36,7 +30,6 @@ pub(crate) struct Skills {
 impl Skills {
     pub(crate) const NONE: Self = Self {
         by_catalogue: false,
-        digest_of_tags: false,
         sizes: false,
         queries: false,
     };

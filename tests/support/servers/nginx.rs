@@ -156,9 +156,8 @@ pub(crate) static EXACT: Server = Server {
     command: |site, port, dir| serve(site, port, dir, &["--exact"]),
     skills: Skills {
         by_catalogue: true,
-        digest_of_tags: true,
         sizes: true,
-        queries: false,
+        ..Skills::NONE
     },
     otherwise: &[],
 };

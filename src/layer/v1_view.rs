@@ -1,0 +1,175 @@
+//! The file tree of some layers, as a layer above them finds it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+
+use crate::layer::v1_entries::{Entries, Node, Room};
+use crate::layer::v1_scan::{joined, parent};
+
+/// The most symbolic links that are followed on the way to a path, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// What lies at each path.
+#[derive(Default)]
+pub(super) struct View {
+    paths: BTreeMap<Vec<u8>, Node>,
+    room: Room,
+}
+
+impl View {
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Node> {
+        self.paths.get(path)
+    }
+
+    /// Puts a layer on top.
+    pub(super) fn apply(&mut self, layer: &Entries) -> io::Result<()> {
+        for folder in &layer.opaque {
+            if let Some(folder) = self.folder(folder) {
+                self.remove_within(&folder);
+            }
+        }
+        for path in &layer.gone {
+            if let Some(path) = self.place(path) {
+                self.remove(&path);
+                self.remove_within(&path);
+            }
+        }
+        for folder in &layer.opaque {
+            self.make_folders(&joined(folder, b"x"))?;
+        }
+        for (path, node) in layer.members.values() {
+            let Some(place) = self.make_folders(path)? else {
+                continue;
+            };
+            let stays = node.is_folder() && self.paths.get(&place).is_some_and(Node::is_folder);
+            if !stays {
+                self.remove_within(&place);
+            }
+            self.put(place, node.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The place of a path. Makes the folders above it that are missing.
+    fn make_folders(&mut self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut missing = Vec::new();
+        let look = |path: &[u8]| self.paths.get(path).cloned();
+        let place = place(path, look, |path| missing.push(path.to_vec()));
+        for folder in missing {
+            self.put(folder, Node::Folder(None))?;
+        }
+        Ok(place)
+    }
+
+    /// The place of a path: links in the folders above it are followed, it itself is not. `None` if something
+    /// above it is no folder.
+    pub(super) fn place(&self, path: &[u8]) -> Option<Vec<u8>> {
+        place(path, |path| self.paths.get(path).cloned(), |_| ())
+    }
+
+    /// The place of a folder: links are followed.
+    pub(super) fn folder(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let within = self.place(&joined(path, b"x"))?;
+        Some(parent(&within).unwrap_or_default().to_vec())
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        if let Some(node) = self.paths.remove(path) {
+            self.room.give(path.len() + node.bytes());
+        }
+    }
+
+    fn put(&mut self, path: Vec<u8>, node: Node) -> io::Result<()> {
+        self.remove(&path);
+        self.room.take(path.len() + node.bytes())?;
+        self.paths.insert(path, node);
+        Ok(())
+    }
+
+    fn remove_within(&mut self, folder: &[u8]) {
+        let start = joined(folder, b"");
+        let range = self.paths.range(start.clone()..);
+        let within: Vec<Vec<u8>> = range
+            .take_while(|(path, _)| path.starts_with(&start))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in within {
+            self.remove(&path);
+        }
+    }
+
+    /// The paths directly in a folder, and whether they are folders. Deeper paths are skipped, not visited:
+    /// otherwise nested folders would take quadratic time.
+    pub(super) fn children(&self, folder: &[u8]) -> Vec<(Vec<u8>, bool)> {
+        let start = joined(folder, b"");
+        let mut children = Vec::new();
+        let mut from = Bound::Included(start.clone());
+        while let Some((path, node)) = self.paths.range((from, Bound::Unbounded)).next() {
+            let Some(rest) = path.strip_prefix(start.as_slice()) else {
+                break;
+            };
+            from = if let Some(slash) = rest.iter().position(|byte| *byte == b'/') {
+                // `0` is the byte after `/`, so this sorts behind everything in that folder.
+                let behind = [&path[..start.len() + slash], b"0"].concat();
+                Bound::Included(behind)
+            } else {
+                if !rest.is_empty() {
+                    children.push((path.clone(), node.is_folder()));
+                }
+                Bound::Excluded(path.clone())
+            };
+        }
+        children
+    }
+}
+
+/// The place of a path in a tree, given what lies at each place. Calls `missing` for each folder above it where
+/// nothing lies, from the root down. `None` if something above it is neither a folder nor a link, or links lead
+/// in a circle.
+pub(super) fn place(
+    path: &[u8],
+    look: impl Fn(&[u8]) -> Option<Node>,
+    mut missing: impl FnMut(&[u8]),
+) -> Option<Vec<u8>> {
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        let parts = path.split(|byte| *byte == b'/').rev();
+        parts.map(<[u8]>::to_vec).collect()
+    };
+    let mut left = parts(path);
+    let (mut at, mut links) = (Vec::new(), 0);
+    while let Some(part) = left.pop() {
+        match part.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                at.truncate(parent(&at).map_or(0, <[u8]>::len));
+                continue;
+            }
+            _ => {}
+        }
+        let next = joined(&at, &part);
+        if left.is_empty() {
+            return Some(next);
+        }
+        match look(&next) {
+            Some(Node::Folder(_)) => at = next,
+            None => {
+                missing(&next);
+                at = next;
+            }
+            Some(Node::Link(target)) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return None;
+                }
+                if target.starts_with(b"/") {
+                    at.clear();
+                }
+                left.extend(parts(&target));
+            }
+            Some(Node::Other) => return None,
+        }
+    }
+    // The path is the root, or ends with `..`.
+    Some(at)
+}
