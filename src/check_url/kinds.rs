@@ -2,8 +2,8 @@
 //!
 //! Breakage was observed with real clients: Docker 1.4.1, 1.12.6, 20.10, 28.5 and the
 //! containerd store of 29, containerd 1.6 and 2.3, skopeo 1.9 and 1.22, podman 4.3, buildah 1.28,
-//! crane, oras-go 2.6, `oras` from `PyPI`, `docker-registry-client` 3.4.0 from npm. Docker up to 0.9, cosign
-//! and caches were not run: their kinds follow from their source code and from RFC 9111.
+//! crane, oras-go 2.6, `oras` from `PyPI`, `docker-registry-client` 3.4.0 from npm. Docker up to 0.9, cosign,
+//! apple/container and caches were not run: their kinds follow from their source code and from RFC 9111.
 
 use crate::note::Severity::{self, Error, Note};
 
@@ -15,6 +15,8 @@ const CONTAINERD: &str = "containerd";
 const PODMAN: &str = "podman/skopeo/buildah";
 const CRANE: &str = "crane";
 const ORAS: &str = "oras";
+const APPLE: &str = "apple/container";
+const DOCKER_MANIFEST: &str = "docker manifest <= 20.10";
 const COSIGN: &str = "cosign";
 const NPM: &str = "npm v1 client";
 const RESUMING: &str = "any that resumes";
@@ -88,6 +90,8 @@ kinds! {
     REDIRECT_LOOP "redirect-loop" Error None, "clients give up, and Docker 1.x follows redirects without limit";
     CONTENT_ENCODING "content-encoding" Error Some(GO),
         "these clients decompress what is labelled gzip, but the digest is that of the compressed bytes";
+    UNKNOWN_ENCODING "unknown-encoding" Note Some(&[]),
+        "clients ignore a Content-Encoding that they do not know";
     COMPRESSED "compressed" Note Some(&[RESUMING]),
         "compression in transit saves nothing and loses the length, and an interrupted transfer starts over";
     REFUSED_MISSING "refused-missing" Error Some(&[COSIGN]), "missing content must give 404; other statuses count as failures";
@@ -100,9 +104,12 @@ kinds! {
     NO_LENGTH "no-length" Note Some(&[]), "a HEAD response should give the length";
     WRONG_DIGEST "wrong-digest" Error Some(&[DOCKER_28, CONTAINERD, ORAS]),
         "a wrong digest is worse than none";
-    NO_TAG_DIGEST "no-tag-digest" Note Some(&[ORAS]), "`oras discover` needs Docker-Content-Digest on tags";
+    NO_TAG_DIGEST "no-tag-digest" Error Some(&[ORAS, APPLE]),
+        "these clients need Docker-Content-Digest on tags, as the distribution-spec demands";
     API_VERSION "api-version" Error Some(&[DOCKER_V1]),
         "this header makes Docker 1.6 to 1.9 use v2, where they know only schema 1";
+    NO_API_VERSION "no-api-version" Note Some(&[DOCKER_MANIFEST]),
+        "this command wants Docker-Distribution-Api-Version on `/v2/`; send it to `Docker-Client/`, or to all if there is no v1";
     NO_RANGE "no-range" Error Some(&[PODMAN, RESUMING]),
         "skopeo 1.22 needs Range, and other clients start an interrupted transfer over";
     NO_ACCEPT_RANGES "no-accept-ranges" Note Some(&[DOCKER_V1, RESUMING]),

@@ -1,9 +1,11 @@
 //! What every answer must keep to, whatever its body: redirects, encoding, caching.
 
-use crate::check_url::client::Answer;
+use crate::check_url::client::{Answer, Ask};
 use crate::check_url::{Probe, kinds};
 use crate::routes::{Cache, Route, V1File};
 
+/// The encodings that clients decode (RFC 9110, section 8.4.1, and what came later).
+const DECODED: [&str; 6] = ["gzip", "x-gzip", "compress", "deflate", "br", "zstd"];
 /// How long a cache may keep a tag before that is worth a note, in seconds.
 const LONG: u64 = 300;
 /// How long a cache may keep a tag before that is an error, in seconds.
@@ -14,15 +16,6 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
     let Some(route) = Route::of(path) else {
         return;
     };
-    if let Some(version) = answer.header("Docker-Distribution-Api-Version")
-        && probe.offer.v1
-    {
-        probe.add(
-            &kinds::API_VERSION,
-            path,
-            format!("Docker-Distribution-Api-Version is `{version}`"),
-        );
-    }
     redirects(probe, path, &route, answer);
     if !(answer.status == 200 || answer.status == 206) {
         return;
@@ -30,6 +23,27 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
     encoding(probe, path, &route, answer);
     if route.cache() == Cache::Pointer && route != Route::Page {
         age(probe, path, answer);
+    }
+}
+
+/// Checks who gets the version of v2 on `/v2/`: daemons of Docker 1.6 to 1.9 must not, since they would no longer
+/// look for v1, and `docker manifest` of 20.10 must.
+pub(super) fn api_version(probe: &Probe<'_>) {
+    let path = "/v2/";
+    let version = |agent: &str| {
+        let headers = [("User-Agent", agent)];
+        let answer = probe.ask(Ask::get(path).with(&headers))?;
+        (answer.status == 200).then(|| answer.header("Docker-Distribution-Api-Version"))
+    };
+    if probe.offer.v1
+        && let Some(Some(version)) = version("docker/1.9.1 go/go1.4.3")
+    {
+        let what = format!("Docker 1.9 gets `Docker-Distribution-Api-Version: {version}`");
+        probe.add(&kinds::API_VERSION, path, what);
+    }
+    if let Some(None) = version("Docker-Client/20.10.24 (linux)") {
+        let what = "there is no Docker-Distribution-Api-Version";
+        probe.add(&kinds::NO_API_VERSION, path, what);
     }
 }
 
@@ -54,7 +68,10 @@ fn encoding(probe: &Probe<'_>, path: &str, route: &Route<'_>, answer: &Answer) {
     let Some(encoding) = answer.encoding() else {
         return;
     };
-    if !answer.took_gzip {
+    if !DECODED.contains(&encoding.as_str()) {
+        let what = format!("it is labelled `Content-Encoding: {encoding}`");
+        probe.add(&kinds::UNKNOWN_ENCODING, path, what);
+    } else if !answer.took_gzip {
         probe.add(
             &kinds::CONTENT_ENCODING,
             path,

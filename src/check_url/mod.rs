@@ -125,6 +125,7 @@ impl Probe<'_> {
                     format!("the status is {}", answer.status),
                 );
             }
+            manners::api_version(self);
             self.list("/v2/_catalog", "/repositories", "");
         }
         if self.offer.v1 {

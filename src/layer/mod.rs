@@ -12,6 +12,7 @@ mod raw_tar;
 mod tar_limits;
 mod v1_entries;
 mod v1_layer;
+mod v1_places;
 mod v1_scan;
 mod v1_view;
 

@@ -17,8 +17,9 @@ use crate::content::Content;
 use crate::error::is_bad;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
+use crate::layer::v1_places::{Places, Way};
 use crate::layer::v1_scan::{joined, parent};
-use crate::layer::v1_view::{View, place};
+use crate::layer::v1_view::View;
 use crate::layer::{Compression, CopyError, LARGE, Measured, compress_stream};
 
 /// A layer, and what is added to it and left out of it.
@@ -48,7 +49,7 @@ impl<'a> Completion<'a> {
                     .map_err(|error| content.failed(error))?;
             }
             let entries = Entries::of(layer)?;
-            let prefix = Upper::new(&view, &entries).prefix();
+            let prefix = Upper::new(&view, &entries).and_then(Upper::prefix);
             Ok((prefix.map_err(|error| layer.failed(error))?, entries))
         })();
         match found {
@@ -94,10 +95,13 @@ struct Upper<'a> {
     own: BTreeMap<Vec<u8>, Node>,
     /// Places of folders that the layer implies.
     implied: BTreeMap<Vec<u8>, Option<Metadata>>,
+    places: Places,
+    /// The memory left for implied folders.
+    room: Room,
 }
 
 impl<'a> Upper<'a> {
-    fn new(view: &'a View, layer: &Entries) -> Self {
+    fn new(view: &'a View, layer: &Entries) -> io::Result<Self> {
         let mut upper = Self {
             view,
             gone: layer
@@ -112,16 +116,26 @@ impl<'a> Upper<'a> {
                 .collect(),
             own: BTreeMap::new(),
             implied: BTreeMap::new(),
+            places: Places::default(),
+            room: Room::default(),
         };
         for (path, node) in layer.members.values() {
-            if let Some(place) = upper.imply(path) {
+            if let Some(place) = upper.imply(path)? {
+                let known = upper.own.get(&place).or_else(|| upper.below(&place));
+                let was_folder = match known {
+                    Some(known) => Some(known.is_folder()),
+                    None => upper.implied.contains_key(&place).then_some(true),
+                };
+                if was_folder.is_some_and(|was_folder| was_folder != node.is_folder()) {
+                    upper.places = Places::default();
+                }
                 upper.own.insert(place, node.clone());
             }
         }
         for folder in &layer.opaque {
-            upper.imply(&joined(folder, b"x"));
+            upper.imply(&joined(folder, b"x"))?;
         }
-        upper
+        Ok(upper)
     }
 
     /// What the layers below have at a place and the layer does not hide.
@@ -137,26 +151,33 @@ impl<'a> Upper<'a> {
     }
 
     /// The place of a path. The folders above it are implied.
-    fn imply(&mut self, path: &[u8]) -> Option<Vec<u8>> {
+    fn imply(&mut self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut passed: Vec<Vec<u8>> = Vec::new();
-        let found = {
-            let look = |at: &[u8]| match (self.own.get(at), self.below(at)) {
-                (Some(node), _) => Some(node.clone()),
-                (None, Some(Node::Link(target))) => Some(Node::Link(target.clone())),
-                // Noted as if it were missing. A folder takes the place of a file.
-                _ => None,
-            };
-            place(path, look, |folder| passed.push(folder.to_vec()))
+        let mut places = std::mem::take(&mut self.places);
+        let look = |at: &[u8]| match (self.own.get(at), self.below(at)) {
+            (Some(node), _) => Some(node).into(),
+            (None, Some(Node::Link(target))) => Way::Link(target),
+            // Noted as if it were missing. A folder takes the place of a file.
+            _ => Way::Missing,
         };
-        found.as_ref()?;
+        let found = places.place(path, look, |folder| passed.push(folder.to_vec()));
+        self.places = places;
+        if found.is_none() {
+            return Ok(None);
+        }
         for folder in passed {
+            if self.implied.contains_key(&folder) {
+                continue;
+            }
             let look = match self.below(&folder) {
                 Some(Node::Folder(look)) => look.clone(),
                 _ => None,
             };
-            self.implied.entry(folder).or_insert(look);
+            let bytes = look.as_ref().map_or(0, Metadata::bytes);
+            self.room.take(folder.len() + bytes)?;
+            self.implied.insert(folder, look);
         }
-        found
+        Ok(found)
     }
 
     /// Whether the layer has something at a place, or above it, that is no folder.
@@ -169,7 +190,7 @@ impl<'a> Upper<'a> {
     fn prefix(mut self) -> io::Result<Vec<u8>> {
         let whiteouts = self.whiteouts();
         for path in &whiteouts {
-            self.imply(path);
+            self.imply(path)?;
         }
         let mut builder = tar::Builder::new(Vec::new());
         let mut room = Room::default();

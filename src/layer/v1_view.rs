@@ -5,15 +5,14 @@ use std::io;
 use std::ops::Bound;
 
 use crate::layer::v1_entries::{Entries, Node, Room};
+use crate::layer::v1_places::Places;
 use crate::layer::v1_scan::{joined, parent};
-
-/// The most symbolic links that are followed on the way to a path, as in Linux.
-const MAX_LINKS: usize = 40;
 
 /// What lies at each path.
 #[derive(Default)]
 pub(super) struct View {
     paths: BTreeMap<Vec<u8>, Node>,
+    places: Places,
     room: Room,
 }
 
@@ -24,6 +23,7 @@ impl View {
 
     /// Puts a layer on top.
     pub(super) fn apply(&mut self, layer: &Entries) -> io::Result<()> {
+        self.places = Places::default();
         for folder in &layer.opaque {
             if let Some(folder) = self.folder(folder) {
                 self.remove_within(&folder);
@@ -42,8 +42,11 @@ impl View {
             let Some(place) = self.make_folders(path)? else {
                 continue;
             };
-            let stays = node.is_folder() && self.paths.get(&place).is_some_and(Node::is_folder);
-            if !stays {
+            let was_folder = self.paths.get(&place).map(Node::is_folder);
+            if was_folder.is_some_and(|was_folder| was_folder != node.is_folder()) {
+                self.places = Places::default();
+            }
+            if !(node.is_folder() && was_folder == Some(true)) {
                 self.remove_within(&place);
             }
             self.put(place, node.clone())?;
@@ -54,8 +57,10 @@ impl View {
     /// The place of a path. Makes the folders above it that are missing.
     fn make_folders(&mut self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut missing = Vec::new();
-        let look = |path: &[u8]| self.paths.get(path).cloned();
-        let place = place(path, look, |path| missing.push(path.to_vec()));
+        let look = |place: &[u8]| self.paths.get(place).into();
+        let place = self
+            .places
+            .place(path, look, |folder| missing.push(folder.to_vec()));
         for folder in missing {
             self.put(folder, Node::Folder(None))?;
         }
@@ -65,7 +70,8 @@ impl View {
     /// The place of a path: links in the folders above it are followed, it itself is not. `None` if something
     /// above it is no folder.
     pub(super) fn place(&self, path: &[u8]) -> Option<Vec<u8>> {
-        place(path, |path| self.paths.get(path).cloned(), |_| ())
+        let look = |place: &[u8]| self.paths.get(place).into();
+        Places::default().place(path, look, |_| ())
     }
 
     /// The place of a folder: links are followed.
@@ -122,54 +128,4 @@ impl View {
         }
         children
     }
-}
-
-/// The place of a path in a tree, given what lies at each place. Calls `missing` for each folder above it where
-/// nothing lies, from the root down. `None` if something above it is neither a folder nor a link, or links lead
-/// in a circle.
-pub(super) fn place(
-    path: &[u8],
-    look: impl Fn(&[u8]) -> Option<Node>,
-    mut missing: impl FnMut(&[u8]),
-) -> Option<Vec<u8>> {
-    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        let parts = path.split(|byte| *byte == b'/').rev();
-        parts.map(<[u8]>::to_vec).collect()
-    };
-    let mut left = parts(path);
-    let (mut at, mut links) = (Vec::new(), 0);
-    while let Some(part) = left.pop() {
-        match part.as_slice() {
-            b"" | b"." => continue,
-            b".." => {
-                at.truncate(parent(&at).map_or(0, <[u8]>::len));
-                continue;
-            }
-            _ => {}
-        }
-        let next = joined(&at, &part);
-        if left.is_empty() {
-            return Some(next);
-        }
-        match look(&next) {
-            Some(Node::Folder(_)) => at = next,
-            None => {
-                missing(&next);
-                at = next;
-            }
-            Some(Node::Link(target)) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return None;
-                }
-                if target.starts_with(b"/") {
-                    at.clear();
-                }
-                left.extend(parts(&target));
-            }
-            Some(Node::Other) => return None,
-        }
-    }
-    // The path is the root, or ends with `..`.
-    Some(at)
 }

@@ -27,7 +27,7 @@ mod pages;
 pub mod pointers;
 pub mod tree;
 mod v1;
-mod v2;
+pub(crate) mod v2;
 
 /// The input of planning: all repositories of a site, or some of them.
 #[derive(Debug)]

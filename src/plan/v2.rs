@@ -7,6 +7,7 @@
 //! v2/<name>/_types/<tag>.<om|oi|d2|dl|s1|s0>   the same, for servers that set the type by extension
 //! v2/<name>/_types/<digest>/<digest>.<ext>     the same by digest, each in a folder of its own
 //! v2/<name>/_tags/<tag> -> ../_types/<digest>  from which servers learn the digest of a tag
+//! v2/<name>/_tags/-over-1000                   if it has more tags: servers that cannot count them look for it
 //! v2/<name>/blobs/<digest>
 //! v2/<name>/referrers/<digest>                 an index, possibly empty, for every manifest and for every
 //!                                              missing subject
@@ -73,6 +74,9 @@ fn manifests(tree: &mut Tree, plan: &Plan<'_>, repo: &Repo, name: &str) -> anyho
     Ok(())
 }
 
+/// Says that a repository has more than 1,000 tags. No tag has this name.
+pub(crate) const OVER_1000: &str = "_tags/-over-1000";
+
 /// The second name of a manifest by digest, whose extension is its type.
 fn typed(format: Format, name: &str, digest: &Digest, extension: &str) -> String {
     match format {
@@ -84,6 +88,9 @@ fn typed(format: Format, name: &str, digest: &Digest, extension: &str) -> String
 /// A link for each tag to the folder of its manifest. A server that resolves it knows the digest, and answers
 /// with the file of that digest, so that header and body agree whatever is published meanwhile.
 fn tag_links(tree: &mut Tree, repo: &Repo, name: &str) -> anyhow::Result<()> {
+    if repo.tags.len() > 1000 {
+        tree.bytes(format!("v2/{name}/{OVER_1000}"), Stage::Pointer, *b"")?;
+    }
     repo.tags.iter().try_for_each(|(tag, digest)| {
         let target = File::Link(format!("../_types/{digest}"));
         tree.insert(format!("v2/{name}/_tags/{tag}"), Stage::Pointer, target)

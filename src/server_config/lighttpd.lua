@@ -223,6 +223,43 @@ local found = endpoint()
 if not found then return not_found() end
 local file, content_type, stat = find(found)
 
+-- The next `n` tags after `last` of a list, and whether there are more.
+local function page(list, n, last)
+    local name, all = list:match('^{"name":"([^"]*)","tags":%[(.*)%]}%s*$')
+    if not name then return nil end
+    local tags, more = {}, false
+    for tag in all:gmatch('"([^"]*)"') do
+        if tag > last then
+            if #tags == n then more = true break end
+            tags[#tags + 1] = tag
+        end
+    end
+    local quoted = #tags > 0 and '"' .. table.concat(tags, '","') .. '"' or ""
+    return '{"name":"' .. name .. '","tags":[' .. quoted .. "]}", more and tags[#tags], name
+end
+
+local function parameter(name)
+    for key, value in (r.req_attr["uri.query"] or ""):gmatch("([^&=]+)=([^&]*)") do
+        if key == name then return (value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)) end
+    end
+end
+
+if path:find("^/v2/.+/tags/list$") and file and (parameter("n") or parameter("last")) then
+    local n = parameter("n")
+    n = not n and math.huge or n:find("^%d+$") and tonumber(n)
+    if not n then return fail(400, nil, "UNSUPPORTED", "invalid number of results requested") end
+    local handle = io.open(file, "rb")
+    local body, next, name = page(handle:read("*a"), n, parameter("last") or "")
+    handle:close()
+    if body then
+        if next then
+            local address = "/v2/" .. name .. "/tags/list?n=" .. parameter("n") .. "&last=" .. next
+            r.resp_header["Link"] = "<" .. address .. '>; rel="next"'
+        end
+        return answer(200, JSON, "public, max-age=60, must-revalidate", body)
+    end
+end
+
 if not found.immutable then
     -- Sent as it is, so with neither ETag nor Last-Modified: these could not tell two files of one second
     -- apart. A cache that revalidates gets the file, and so does a client that would resume.

@@ -98,10 +98,20 @@ impl<'a> RawObject<'a> {
 /// last one, others the exact one. Looks at the object itself and at those below the keys in `inside`, which are
 /// in lower case; what lies below any other key may be a map with keys of the user.
 pub fn check_keys(raw: &str, inside: &[&str]) -> anyhow::Result<()> {
+    check_level(raw, inside, MAX_LEVELS)
+}
+
+/// The levels of objects and arrays that are looked at. Manifests and configs have four.
+const MAX_LEVELS: usize = 8;
+
+fn check_level(raw: &str, inside: &[&str], levels: usize) -> anyhow::Result<()> {
+    if levels == 0 {
+        return Ok(());
+    }
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw) {
         return items
             .iter()
-            .try_for_each(|item| check_keys(item.get(), inside));
+            .try_for_each(|item| check_level(item.get(), inside, levels - 1));
     }
     let Ok(RawObject(entries)) = serde_json::from_str(raw) else {
         return Ok(());
@@ -119,7 +129,7 @@ pub fn check_keys(raw: &str, inside: &[&str]) -> anyhow::Result<()> {
             );
         }
         if is_inside {
-            check_keys(value.get(), inside)?;
+            check_level(value.get(), inside, levels - 1)?;
         }
     }
     Ok(())

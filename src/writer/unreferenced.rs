@@ -10,6 +10,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
+use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
 use crate::site_files::SiteFiles;
@@ -76,6 +77,12 @@ impl FileKind {
                 Err(_) if folder.is_empty() => tagged(name, &reference),
                 _ => None,
             };
+        }
+        if let Some(name) = path
+            .strip_suffix(OVER_1000)
+            .and_then(|name| name.strip_suffix('/'))
+        {
+            return named(name.strip_prefix("v2/")?, Self::Pointer);
         }
         if let Some((folder, tag)) = path.split_once("/_tags/") {
             let name = folder.strip_prefix("v2/")?;
@@ -241,6 +248,7 @@ mod tests {
             "v2/a/manifests/latest".into(),
             "v2/a/b/_types/latest.om".into(),
             "v2/a/b/_tags/latest".into(),
+            "v2/a/b/_tags/-over-1000".into(),
             format!("v2/a/b/_tags/latest/sha256:{hex}.om"),
             "v2/a/manifests/.htaccess".into(),
             "v1/repositories/a/b/tags/latest".into(),

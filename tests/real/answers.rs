@@ -25,6 +25,9 @@ pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     if !skills.queries {
         rows.extend(query_rows(of));
     }
+    if !skills.pages {
+        rows.extend(list_rows(of));
+    }
     rows.extend(v2_errors(of));
     rows.extend(method_rows(of));
     rows.extend(escape_rows(of));
@@ -130,7 +133,6 @@ fn tagged(path: impl Into<String>, of: &Sample) -> Row {
 
 /// A server of files alone does not look at queries.
 fn query_rows(of: &Sample) -> Vec<Row> {
-    let list = format!("v2/{}/tags/list", of.name);
     vec![
         get("/v1/search").body(of.file("v1/search")),
         get("/v1/search?q=app&page=2")
@@ -139,9 +141,29 @@ fn query_rows(of: &Sample) -> Vec<Row> {
         get("/v2/_catalog?n=1")
             .pointer(JSON)
             .body(of.file("v2/_catalog")),
-        get(format!("/{list}?n=1&last=a"))
-            .pointer(JSON)
-            .body(of.file(&list)),
+    ]
+}
+
+/// Lists of tags: whole, or no list where a part is wanted.
+fn list_rows(of: &Sample) -> Vec<Row> {
+    let list = format!("v2/{}/tags/list", of.name);
+    let whole = |query: &str| {
+        let row = get(format!("/{list}{query}"));
+        row.pointer(JSON).body(of.file(&list))
+    };
+    let refused = |query: &str| {
+        let row = get(format!("/{list}{query}")).status(404);
+        row.has("Content-Type", JSON)
+            .has("Cache-Control", "no-cache")
+    };
+    vec![
+        whole("?n=1000"),
+        whole("?n="),
+        whole("?x=1"),
+        refused("?n=1&last=a"),
+        refused("?n=999"),
+        refused("?n=00001"),
+        refused("?last=a"),
     ]
 }
 

@@ -14,7 +14,12 @@ use crate::support::site::{small_site, stderr, succeed};
 use crate::support::temp::TempDir;
 
 /// What every server does that was told nothing: no types, a redirect for `tags`.
-const UNCONFIGURED: [&str; 3] = ["manifest-type", "referrers", "tags-redirect"];
+const UNCONFIGURED: [&str; 4] = [
+    "manifest-type",
+    "no-tag-digest",
+    "referrers",
+    "tags-redirect",
+];
 
 #[test]
 fn no_server_has_a_problem() {
@@ -61,15 +66,15 @@ fn python_serves_v1_alone() {
         "podman/skopeo/buildah",
     ];
     assert_eq!(types, &cannot);
-    assert_eq!(found[3].breaks, ["npm v1 client"]);
+    assert_eq!(found[4].breaks, ["npm v1 client"]);
     let notes = [
         "dot-stillage",
         "html-error",
+        "no-api-version",
         "no-cache-control",
         "no-docker-size",
         "no-referrers",
         "no-registry-version",
-        "no-tag-digest",
         "pointer-validator",
     ];
     assert_eq!(kinds(&found, "note"), notes, "{found:#?}");
@@ -93,11 +98,11 @@ fn nginx_as_debian_ships_it_serves_v1_alone() {
         "dot-stillage",
         "html-error",
         "no-accept-ranges",
+        "no-api-version",
         "no-cache-control",
         "no-docker-size",
         "no-referrers",
         "no-registry-version",
-        "no-tag-digest",
         "pointer-validator",
     ];
     assert_eq!(kinds(&found, "note"), notes, "{found:#?}");

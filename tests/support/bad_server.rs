@@ -183,6 +183,10 @@ fn answer(site: &Path, request: &Request) -> Reply {
             reply.status = 200;
             reply.set("Content-Type", endpoint.media_type(&file));
             reply.set("Cache-Control", endpoint.cache().control());
+            let agent = request.header("user-agent").unwrap_or_default();
+            if endpoint == Route::V2 && agent.starts_with("Docker-Client/") {
+                reply.set("Docker-Distribution-Api-Version", "registry/2.0");
+            }
             let is_tag = matches!(endpoint, Route::Tagged(..));
             let named = endpoint.digest().map(|digest| digest.to_string());
             if let Some(digest) = named.or_else(|| is_tag.then(|| digest(&bytes))) {

@@ -153,7 +153,7 @@ fn what_is_said_of_manifests() {
                     reply.set("Docker-Content-Digest", None);
                 });
             },
-            &[("note", "no-tag-digest", &["oras"])],
+            &[("error", "no-tag-digest", &["oras", "apple/container"])],
         ),
     ]);
 }
@@ -266,6 +266,22 @@ fn how_the_apis_are_found() {
                 });
             },
             &[("error", "api-version", V1_DOCKER)],
+        ),
+        (
+            |asked, reply| {
+                on(reply, asked.path == "/v2/", |reply| {
+                    reply.set("Docker-Distribution-Api-Version", None);
+                });
+            },
+            &[("note", "no-api-version", &["docker manifest <= 20.10"])],
+        ),
+        (
+            |asked, reply| {
+                on(reply, is_layer(asked), |reply| {
+                    reply.set("Content-Encoding", "aws-chunked");
+                });
+            },
+            &[("note", "unknown-encoding", &[])],
         ),
         (
             |_, reply| {

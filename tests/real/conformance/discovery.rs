@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Case, Repository, case};
+use super::{Case, Repository, case, paged};
 use crate::support::http::Response;
 use crate::support::row::get;
 use crate::support::suite_data::FIRST_TYPE;
@@ -22,9 +22,10 @@ pub(super) fn tag_lists(of: &Repository) -> Vec<Case> {
     let mut cases = vec![
         case("TestList", asked("").also(exactly(&tags)).lacks("Link")),
         // "Listing Tags": an empty list and no `Link`.
-        case(
+        paged(
             "Listing Tags: n=0",
             asked("?n=0").also(exactly(&[])).lacks("Link"),
+            asked("?n=0"),
         ),
         // "Listing Tags": fewer than `n` only where there are no more.
         case(
@@ -41,15 +42,17 @@ pub(super) fn tag_lists(of: &Repository) -> Vec<Case> {
             of.name
         );
         cases.extend([
-            case(
+            paged(
                 "TestList last",
                 asked(&format!("?last={last}")).also(exactly(rest)),
+                asked(&format!("?last={last}")),
             ),
-            case(
+            paged(
                 "Listing Tags: n",
                 asked(&format!("?n={number}"))
                     .also(exactly(first))
                     .has("Link", next),
+                asked(&format!("?n={number}")),
             ),
         ]);
     }

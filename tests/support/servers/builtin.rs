@@ -20,6 +20,7 @@ pub(crate) static SERVE: Server = Server {
         by_catalogue: false,
         sizes: true,
         queries: true,
+        pages: true,
     },
     otherwise: &[],
 };

@@ -8,6 +8,9 @@ pub(crate) static LIGHTTPD: Server = Server {
         let file = config("lighttpd", site, port, dir, &[]);
         ["lighttpd", "-D", "-f", &file].map(str::to_owned).into()
     },
-    skills: Skills::NONE,
+    skills: Skills {
+        pages: true,
+        ..Skills::NONE
+    },
     otherwise: &[],
 };

@@ -18,6 +18,10 @@ use super::temp::TempDir;
 
 /// What not every server can.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing a server can"
+)]
 pub(crate) struct Skills {
     /// Serves what the catalogue names, not whatever files there are.
     pub(crate) by_catalogue: bool,
@@ -25,6 +29,8 @@ pub(crate) struct Skills {
     pub(crate) sizes: bool,
     /// Searches, and answers `n`, `last` and `page`.
     pub(crate) queries: bool,
+    /// Answers `n` and `last` of lists of tags.
+    pub(crate) pages: bool,
 }
 
 impl Skills {
@@ -32,6 +38,7 @@ impl Skills {
         by_catalogue: false,
         sizes: false,
         queries: false,
+        pages: false,
     };
 }
 
