@@ -48,9 +48,13 @@ local function v1_endpoint(rest)
     local id, file = rest:match("^images/([^/]+)/(%l+)$")
     if id then
         if not is_sha256(id) then return nil end
-        if file == "layer" then return immutable(BYTES, path) end
-        if file == "json" or file == "ancestry" or file == "checksum" then return immutable(JSON, path) end
-        return nil
+        local layer = "/v1/images/" .. id .. "/layer"
+        local found
+        if file == "layer" then found = immutable(BYTES, path) end
+        if file == "json" or file == "ancestry" or file == "checksum" then found = immutable(JSON, path) end
+        -- With the length of the layer Docker 1.4 to 1.9 resume an interrupted transfer.
+        if file == "layer" or file == "json" then found.layer = layer end
+        return found
     end
     -- `tags` is a folder, its list the file `index.json` in it: answered without a redirect, which the npm
     -- client would read as an empty list.
@@ -295,4 +299,6 @@ end
 r.resp_header["Content-Type"] = content_type
 r.resp_header["Cache-Control"] = "public, max-age=31536000, immutable"
 if found.digest then r.resp_header["Docker-Content-Digest"] = found.digest end
+local layer = found.layer and lighty.c.stat(root .. found.layer)
+if layer then r.resp_header["X-Docker-Size"] = layer.st_size end
 r.req_attr["physical.path"] = file  -- and lighttpd sends it, with validators and ranges

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{escaped, is_bad};
 use crate::fsx;
@@ -15,8 +15,8 @@ use crate::import::request::Request;
 use crate::import::staging::Staging;
 use crate::note::{Note, NoteKind};
 use crate::progress::Progress;
-use crate::source::Opened;
 use crate::source::archive::Archive;
+use crate::source::{Format, Opened};
 use crate::spec::name::{Reference, Tag};
 
 /// Reads all sources below `root`, except the site in `output`.
@@ -28,82 +28,128 @@ pub(super) fn load(
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     let output = fsx::canonical(output);
-    let mut drafts = Vec::new();
-    let mut left_out = Draft::new(format!("`{}`", fsx::escaped_path(root)));
-    let mut entries = WalkDir::new(root)
-        .min_depth(1)
-        .sort_by_file_name()
-        .into_iter();
-    let mut loaded: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut walk = Walk {
+        root,
+        staging,
+        request,
+        progress,
+        drafts: Vec::new(),
+        left_out: Draft::new(format!("`{}`", fsx::escaped_path(root))),
+        loaded: BTreeSet::new(),
+    };
+    let entries = WalkDir::new(root).min_depth(1).sort_by_file_name();
+    let mut entries = entries.into_iter();
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type());
+        let is_site = entry.file_type().is_dir() && fsx::canonical(entry.path()) == output;
+        if is_site || walk.visit(&entry)? == Visited::Whole {
+            entries.skip_current_dir();
+        }
+    }
+    walk.drafts.push(walk.left_out);
+    Ok(walk.drafts)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    staging: &'a Staging,
+    request: &'a Request<'a>,
+    progress: &'a Progress,
+    drafts: Vec<Draft>,
+    /// Files and folders that are not read, with the reasons.
+    left_out: Draft,
+    /// Folders that were read, and may have others beside their own files.
+    loaded: BTreeSet<PathBuf>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Visited {
+    /// A folder with nothing more in it to visit.
+    Whole,
+    Part,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, entry: &DirEntry) -> anyhow::Result<Visited> {
+        let (path, is_folder) = (entry.path(), entry.file_type().is_dir());
         // Beside the files of a layout or `dir:` folder there may be folders with further ones, as zot has them.
-        if path.parent().is_some_and(|parent| loaded.contains(parent)) {
-            if !kind.is_dir() {
-                continue;
+        if path
+            .parent()
+            .is_some_and(|parent| self.loaded.contains(parent))
+        {
+            if !is_folder {
+                return Ok(Visited::Part);
             }
             if entry.file_name() == "blobs" {
-                entries.skip_current_dir();
-                continue;
+                return Ok(Visited::Whole);
             }
         }
-        if kind.is_dir() && fsx::canonical(path) == output {
-            entries.skip_current_dir();
-            continue;
-        }
         let origin = format!("`{}`", fsx::escaped_path(path));
-        let opened = if kind.is_dir() {
+        let opened = if is_folder {
             Opened::Folder(path.to_path_buf())
-        } else if kind.is_file() && Archive::looks_like_one(path)? {
-            match Opened::new(path, staging, progress) {
+        } else if entry.file_type().is_file() && Archive::looks_like_one(path)? {
+            match Opened::new(path, self.staging, self.progress) {
                 Err(error) if is_bad(&error) => {
-                    left_out.leave_out(request, Called::Nameless(origin), error)?;
-                    continue;
+                    let called = Called::Nameless(origin);
+                    self.left_out.leave_out(self.request, called, error)?;
+                    return Ok(Visited::Part);
                 }
                 opened => opened?,
             }
         } else {
-            left_out.notes.push(not_an_image(path, &origin));
-            continue;
+            self.left_out.notes.push(not_an_image(path, &origin));
+            return Ok(Visited::Part);
         };
         match opened.format(None)? {
-            Some(format) => {
-                // If the path is not a reference, the images stay nameless.
-                let path = path.strip_prefix(root)?.to_string_lossy();
-                let named = kind.is_dir().then(|| request.parsed(&path).ok());
-                let path_name = named.flatten();
-                let request = Request {
-                    path_name: path_name.as_ref(),
-                    ..request.clone()
-                };
-                let mut found = match format.load(&opened, &origin, &request) {
-                    Ok(found) => found,
-                    Err(error) => {
-                        let called = Called::Nameless(origin);
-                        left_out.leave_out(&request, called, error)?;
-                        Vec::new()
-                    }
-                };
-                if kind.is_dir() {
-                    if format.has_folders {
-                        loaded.insert(entry.path().to_owned());
-                    } else {
-                        entries.skip_current_dir();
-                    }
-                    name_by_path(&mut found, path_name.as_ref(), &path);
-                }
-                drop_nameless(&mut found, &mut left_out);
-                drafts.append(&mut found);
+            Some(format) => self.read(path, &opened, format, origin),
+            None if is_folder => Ok(Visited::Part),
+            None => {
+                let note = NoteKind::Leftover.note(format!("{origin} is not an image"));
+                self.left_out.notes.push(note);
+                Ok(Visited::Part)
             }
-            None if kind.is_dir() => {}
-            None => left_out
-                .notes
-                .push(NoteKind::Leftover.note(format!("{origin} is not an image"))),
         }
     }
-    drafts.push(left_out);
-    Ok(drafts)
+
+    /// Reads a source. Images without a name in a folder are named after its path.
+    fn read(
+        &mut self,
+        path: &Path,
+        opened: &Opened,
+        format: &Format,
+        origin: String,
+    ) -> anyhow::Result<Visited> {
+        let is_folder = matches!(opened, Opened::Folder(_));
+        // If the path is not a reference, the images stay nameless.
+        let relative = path.strip_prefix(self.root)?.to_string_lossy();
+        let path_name = is_folder.then(|| self.request.parsed(&relative).ok());
+        let path_name = path_name.flatten();
+        let request = Request {
+            path_name: path_name.as_ref(),
+            ..self.request.clone()
+        };
+        let mut found = match format.load(opened, &origin, &request) {
+            Ok(found) => found,
+            Err(error) => {
+                let called = Called::Nameless(origin);
+                self.left_out.leave_out(&request, called, error)?;
+                Vec::new()
+            }
+        };
+        if is_folder {
+            name_by_path(&mut found, path_name.as_ref(), &relative);
+        }
+        drop_nameless(&mut found, &mut self.left_out);
+        self.drafts.append(&mut found);
+        if is_folder && format.has_folders {
+            self.loaded.insert(path.to_owned());
+        }
+        Ok(if is_folder && !format.has_folders {
+            Visited::Whole
+        } else {
+            Visited::Part
+        })
+    }
 }
 
 /// The note on a file that is not an archive. If it is named like one, this is a fault: `docker save`, for

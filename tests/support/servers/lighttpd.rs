@@ -9,6 +9,7 @@ pub(crate) static LIGHTTPD: Server = Server {
         ["lighttpd", "-D", "-f", &file].map(str::to_owned).into()
     },
     skills: Skills {
+        sizes: true,
         pages: true,
         ..Skills::NONE
     },
