@@ -55,7 +55,6 @@ pub struct Stored {
     pub content: Content,
 }
 
-/// The content that the site already has.
 impl Job {
     /// Refuses content of another size than its descriptor says, before it is read.
     pub fn check_size(&self) -> anyhow::Result<()> {
@@ -66,6 +65,7 @@ impl Job {
     }
 }
 
+/// The content that the site already has.
 pub trait BlobCache: Sync {
     fn blob(&self, digest: &Digest) -> Option<Content>;
     /// The tar in a blob, if it was measured before.
