@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::import::draft::{Called, ImportOptions};
+use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
@@ -91,9 +91,9 @@ impl<'a> Request<'a> {
     }
 
     /// What messages call an image with this name in the source.
-    pub fn called(&self, text: &str) -> Called {
+    pub fn called(&self, text: &str) -> String {
         let parsed = self.parsed(text);
-        Called::name(parsed.map_or_else(
+        parsed.map_or_else(
             |_| text.to_owned(),
             |reference| {
                 let latest = reference.digest.is_none().then(Tag::latest);
@@ -101,7 +101,7 @@ impl<'a> Request<'a> {
                 let name = self.reference_of(Some(&reference.repository), tag.as_ref());
                 name.unwrap_or_else(|| text.to_owned())
             },
-        ))
+        )
     }
 
     /// The reference that the site gives an image: `repository:tag`, or `repository` without a tag. `None`
@@ -144,6 +144,12 @@ impl<'a> Request<'a> {
             self.passed_over.set(true);
         }
         is_wanted
+    }
+
+    /// Whether an attached image is kept until its subject is known to be imported. One that was asked for
+    /// by its own name is imported at once.
+    pub fn awaits_subject(&self, is_wanted: bool) -> bool {
+        self.is_selective() && !(self.one.is_some() && is_wanted)
     }
 
     /// Whether an attached image is imported along with its subject.

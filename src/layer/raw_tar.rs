@@ -25,7 +25,6 @@ pub(super) struct Member<'a> {
 }
 
 /// The state of a walk.
-#[derive(Default)]
 pub(super) struct RawTar<V> {
     pub(super) visit: V,
     state: State,
@@ -36,9 +35,8 @@ pub(super) struct RawTar<V> {
     pax: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 enum State {
-    #[default]
     Header,
     /// An extension of the next member: where its data starts in `headers`, its length in bytes, its type.
     Extension(usize, usize, EntryType),

@@ -89,9 +89,7 @@ impl Entry {
             Err(_) => true,
         };
         let names = self.names().filter(is_wanted);
-        let names: Vec<String> = names
-            .flat_map(|name| request.called(name).names())
-            .collect();
+        let names: Vec<String> = names.map(|name| request.called(name)).collect();
         if names.is_empty() {
             return Called::Nameless(self.about());
         }

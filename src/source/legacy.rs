@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{WithHint as _, escaped};
-use crate::import::draft::{Draft, ImportOptions, JobId};
+use crate::import::draft::{Called, Draft, ImportOptions, JobId};
 use crate::import::request::Request;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::add_layer;
@@ -66,13 +66,16 @@ fn add_named(
         let called = format!("{name}:{tag}");
         if let Err(error) = add_tag(chains, (name, tag, id), &called, request) {
             let draft = &mut chains.draft;
-            draft.leave_out(request, request.called(&called), error)?;
+            draft.leave_out(request, Called::name(request.called(&called)), error)?;
         }
+    }
+    if request.is_by_name() {
+        return Ok(());
     }
     let named = repositories.values().flat_map(BTreeMap::values);
     let named: BTreeSet<V1Id> = named.filter_map(|id| id.parse().ok()).collect();
     let heads = heads(archive, |id| Ok(parent(archive, id)))?;
-    for id in heads.difference(&named).filter(|_| !request.is_by_name()) {
+    for id in heads.difference(&named) {
         chains.draft.leave_out_nameless(&format!("the image {id}"));
     }
     Ok(())

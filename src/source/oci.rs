@@ -117,7 +117,7 @@ impl Index {
             let (repository, tag) = (root.repository.as_ref(), root.tag.as_ref());
             let is_wanted = takes(request, descriptor, &root);
             match tag.and_then(Tag::attached_to) {
-                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                Some(to) if request.awaits_subject(is_wanted) => {
                     if request.takes_along(repository, tag) {
                         left.push(Attached {
                             repository: root.repository.clone(),

@@ -178,7 +178,7 @@ impl Loading<'_> {
             };
             let is_wanted = self.takes(&repository, &tag, &called)?;
             match tag.attached_to() {
-                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                Some(to) if request.awaits_subject(is_wanted) => {
                     if request.takes_along(Some(&repository), Some(&tag)) {
                         left.push(Attached {
                             repository: None,

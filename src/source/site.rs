@@ -90,7 +90,7 @@ impl Loading<'_> {
         for (tag, digest) in &repo.tags {
             let is_wanted = takes(Some(tag), digest);
             match tag.attached_to() {
-                Some(to) if request.is_selective() && request.one.is_none_or(|_| !is_wanted) => {
+                Some(to) if request.awaits_subject(is_wanted) => {
                     attach(Some(tag.clone()), *digest, to, is_wanted);
                 }
                 _ if is_wanted => self.add(draft, repository, repo, Some(tag), digest)?,

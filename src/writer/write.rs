@@ -242,7 +242,7 @@ impl Writer<'_> {
                     let (_, size) = self.content_of(digest)?;
                     if size < LINK_FROM {
                         let other = small.get(digest).map(PathBuf::as_path);
-                        let temporary = self.small(&path, digest, other)?;
+                        let temporary = self.content_or_link(&path, digest, other)?;
                         let held = temporary.as_ref().unwrap_or(&path);
                         small.entry(*digest).or_insert_with(|| held.clone());
                         temporary
@@ -287,16 +287,11 @@ impl Writer<'_> {
 
     /// Stages a file with content named by its digest, unless `path` has a file of that length already.
     fn content(&self, path: &Path, digest: &Digest) -> anyhow::Result<Option<PathBuf>> {
-        let (content, size) = self.content_of(digest)?;
-        if has_length(path, size)? {
-            return Ok(None);
-        }
-        self.counts.file(size);
-        self.stage(|path| self.copy(&content, path))
+        self.content_or_link(path, digest, None)
     }
 
     /// Like [`Self::content`], but links to another file with the content if that is possible.
-    fn small(
+    fn content_or_link(
         &self,
         path: &Path,
         digest: &Digest,

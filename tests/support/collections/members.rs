@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Want::{Artifact, Entry, Image, Legacy, Made};
 use super::{IMAGE, Row, blob, entry, layer_of, layout, multi, with_child};
 use crate::support::archive::{Archive, OCI_INDEX};
 use crate::support::files::digest;
-use crate::support::place::image;
+use crate::support::place::{Place, image};
 use crate::support::storage::{registry_v1, registry_v2, registry_v2_of};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -31,10 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "a build cache",
         make: |place| {
             vec![layout(place, &[], |archive, entries| {
-                let layer = archive.blob("application/vnd.oci.image.layer.v1.tar+gzip", b"layer");
-                let config = archive.blob("application/vnd.buildkit.cacheconfig.v0", b"{}");
-                let cache = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [layer, config]});
-                let cache = archive.blob(OCI_INDEX, cache.to_string().as_bytes());
+                let cache = build_cache(archive);
                 entries.push(entry(cache, OCI_INDEX, "app:cache"));
             })]
         },
@@ -62,14 +59,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "a layer that is missing",
         make: |place| {
-            vec![layout(
-                place,
-                &[image("bad:1", "bad")],
-                |archive, entries| {
-                    let layer = layer_of(archive, entries[1]["digest"].as_str().unwrap());
-                    *archive = std::mem::take(archive).drop(&layer);
-                },
-            )]
+            with_bad(place, |archive, manifest| {
+                let layer = layer_of(&archive, manifest);
+                archive.drop(&layer)
+            })
         },
         references: &[("good:1", Image("good"))],
         notes: &[("fault", "bad:1", "is missing in")],
@@ -78,14 +71,9 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "a manifest that is empty",
         make: |place| {
-            vec![layout(
-                place,
-                &[image("bad:1", "bad")],
-                |archive, entries| {
-                    let path = blob(entries[1]["digest"].as_str().unwrap());
-                    *archive = std::mem::take(archive).set_file(&path, "");
-                },
-            )]
+            with_bad(place, |archive, manifest| {
+                archive.set_file(&blob(manifest), "")
+            })
         },
         references: &[("good:1", Image("good"))],
         notes: &[("fault", "bad:1", "not a manifest: EOF")],
@@ -132,14 +120,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "a layer that is empty",
         make: |place| {
-            vec![layout(
-                place,
-                &[image("bad:1", "bad")],
-                |archive, entries| {
-                    let layer = layer_of(archive, entries[1]["digest"].as_str().unwrap());
-                    *archive = std::mem::take(archive).set_file(&layer, "");
-                },
-            )]
+            with_bad(place, |archive, manifest| {
+                let layer = layer_of(&archive, manifest);
+                archive.set_file(&layer, "")
+            })
         },
         references: &[("good:1", Image("good"))],
         notes: &[("fault", "bad:1", "is empty")],
@@ -170,11 +154,7 @@ pub(crate) const ROWS: &[Row] = &[
         make: |place| {
             let good = image("good:1", "good");
             let mut archive = Archive::oci(std::slice::from_ref(&good));
-            let layer = archive.blob("application/vnd.oci.image.layer.v1.tar+gzip", b"layer");
-            let config = archive.blob("application/vnd.buildkit.cacheconfig.v0", b"{}");
-            let cache =
-                json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [layer, config]});
-            let cache = archive.blob(OCI_INDEX, cache.to_string().as_bytes());
+            let cache = build_cache(&mut archive);
             let cache = cache["digest"].as_str().unwrap().to_owned();
             let gone = format!("sha256:{}", "0".repeat(64));
             let tags = [
@@ -253,3 +233,23 @@ pub(crate) const ROWS: &[Row] = &[
         code: 0,
     },
 ];
+
+/// Adds a build cache of `BuildKit`, and returns the descriptor of its index.
+fn build_cache(archive: &mut Archive) -> Value {
+    let layer = archive.blob("application/vnd.oci.image.layer.v1.tar+gzip", b"layer");
+    let config = archive.blob("application/vnd.buildkit.cacheconfig.v0", b"{}");
+    let cache = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [layer, config]});
+    archive.blob(OCI_INDEX, cache.to_string().as_bytes())
+}
+
+/// A layout with `good:1` and `bad:1`, after a change that gets the digest of the manifest of `bad:1`.
+fn with_bad(place: &Place, change: impl FnOnce(Archive, &str) -> Archive) -> Vec<String> {
+    vec![layout(
+        place,
+        &[image("bad:1", "bad")],
+        |archive, entries| {
+            let manifest = entries[1]["digest"].as_str().unwrap();
+            *archive = change(std::mem::take(archive), manifest);
+        },
+    )]
+}
