@@ -18,7 +18,7 @@ use crate::error::is_bad;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
 use crate::layer::v1_places::{Places, Way};
-use crate::layer::v1_scan::{joined, parent};
+use crate::layer::v1_scan::{joined, parent, split};
 use crate::layer::v1_view::View;
 use crate::layer::{Compression, CopyError, LARGE, Measured, compress_stream};
 
@@ -196,9 +196,8 @@ impl<'a> Upper<'a> {
         let mut room = Room::default();
         for path in whiteouts {
             room.take(path.len() + ENTRY)?;
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            let whiteout = [b".wh.", name].concat();
-            let whiteout = joined(parent(&path).unwrap_or_default(), &whiteout);
+            let (folder, name) = split(&path);
+            let whiteout = joined(folder, &[b".wh.", name].concat());
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
             header.set_size(0);

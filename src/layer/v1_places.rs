@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::layer::v1_entries::Node;
-use crate::layer::v1_scan::{joined, parent};
+use crate::layer::v1_scan::{joined, parent, split};
 
 /// The most symbolic links that are followed on the way to a path, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -51,8 +51,7 @@ impl Places {
         look: impl Fn(&[u8]) -> Way<'a>,
         missing: impl FnMut(&[u8]),
     ) -> Option<Vec<u8>> {
-        let folder = parent(path).unwrap_or_default();
-        let name = &path[path.len() - name_length(path)..];
+        let (folder, name) = split(path);
         let folder = self.folder(folder, look, missing)?;
         Some(match name {
             b".." => parent(&folder).unwrap_or_default().to_vec(),
@@ -60,7 +59,9 @@ impl Places {
         })
     }
 
-    fn folder<'a>(
+    /// The place of a folder: like [`Self::place`], but the path itself is part of the way, so that a link there is
+    /// followed.
+    pub(super) fn folder<'a>(
         &mut self,
         path: &[u8],
         look: impl Fn(&[u8]) -> Way<'a>,
@@ -112,9 +113,4 @@ impl Places {
         }
         Some(at)
     }
-}
-
-/// The length of the last part of a path, in bytes.
-fn name_length(path: &[u8]) -> usize {
-    path.iter().rev().take_while(|byte| **byte != b'/').count()
 }

@@ -129,10 +129,7 @@ pub(super) enum Hidden {
 
 /// What a member hides, if it is a whiteout. Other names that begin with `.wh..wh.` are metadata of AUFS.
 pub(super) fn hidden(path: &[u8]) -> Option<Hidden> {
-    let (folder, name) = match parent(path) {
-        Some(folder) => (folder, &path[folder.len() + 1..]),
-        None => (&b""[..], path),
-    };
+    let (folder, name) = split(path);
     match name.strip_prefix(b".wh.")? {
         b".wh..opq" => Some(Hidden::Within(folder.to_vec())),
         hidden if hidden.starts_with(b".wh.") => None,
@@ -162,6 +159,14 @@ pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     path.iter()
         .rposition(|byte| *byte == b'/')
         .map(|slash| &path[..slash])
+}
+
+/// The folder that contains a path, empty for the root, and the last part of the path.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match parent(path) {
+        Some(folder) => (folder, &path[folder.len() + 1..]),
+        None => (b"", path),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use crate::layer::v1_entries::{Entries, Node, Room};
 use crate::layer::v1_places::Places;
-use crate::layer::v1_scan::{joined, parent};
+use crate::layer::v1_scan::joined;
 
 /// What lies at each path.
 #[derive(Default)]
@@ -76,8 +76,8 @@ impl View {
 
     /// The place of a folder: links are followed.
     pub(super) fn folder(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let within = self.place(&joined(path, b"x"))?;
-        Some(parent(&within).unwrap_or_default().to_vec())
+        let look = |place: &[u8]| self.paths.get(place).into();
+        Places::default().folder(path, look, |_| ())
     }
 
     fn remove(&mut self, path: &[u8]) {
