@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[path = "targets/apply_layer.rs"]
-mod apply_layer;
+pub(crate) mod apply_layer;
 #[path = "targets/archives.rs"]
 mod archives;
 #[path = "targets/layers.rs"]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::chance::Chance;
 
 #[path = "../fuzz/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 /// Executions of a target.
 const RUNS: usize = 2000;

@@ -30,6 +30,7 @@ mod structure;
     reason = "the other test target uses the rest"
 )]
 mod support;
+mod v1_edges;
 mod v1_layers;
 mod verify;
 mod verify_url;

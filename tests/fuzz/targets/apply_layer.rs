@@ -43,6 +43,12 @@ fn joined(folder: &str, name: &str) -> String {
     }
 }
 
+/// A path of a tar as Docker compares it, without `.` and empty parts.
+fn cleaned(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.collect::<Vec<_>>().join("/")
+}
+
 impl Tree {
     pub(crate) fn has_link(&self, path: &str) -> bool {
         let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
@@ -208,11 +214,15 @@ impl Tree {
         for entry in tar::Archive::new(tar).entries().expect("a tar") {
             let entry = entry.expect("a tar that can be read");
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let path = path.trim_end_matches('/');
-            if docker == Docker::V1_9 && !names.insert(path.to_owned()) {
+            let path = cleaned(&path);
+            // The root, and what AUFS keeps for itself.
+            if path.is_empty() || path.contains(".wh..wh.") && !path.ends_with(".wh..wh..opq") {
+                continue;
+            }
+            if docker == Docker::V1_9 && !names.insert(path.clone()) {
                 return Err(format!("duplicates of file paths not supported: {path}"));
             }
-            let (place, missing) = self.place_of(path)?;
+            let (place, missing) = self.place_of(&path)?;
             for folder in missing {
                 self.put(&folder, &Kind::Folder(OLD));
             }
