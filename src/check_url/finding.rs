@@ -43,6 +43,17 @@ impl Findings {
     /// Adds a problem at a path. `what` was seen there; it must be escaped for the terminal.
     pub(super) fn add(&self, kind: &'static Kind, path: &str, what: impl Into<String>) {
         let breaks = kind.breaks.unwrap_or_else(|| kinds::clients_of(path));
+        self.add_for(breaks, kind, path, what);
+    }
+
+    /// Adds a problem that breaks these clients.
+    pub(super) fn add_for(
+        &self,
+        breaks: &'static [&'static str],
+        kind: &'static Kind,
+        path: &str,
+        what: impl Into<String>,
+    ) {
         let (path, what) = (path.to_owned(), what.into());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = all

@@ -10,6 +10,7 @@ use crate::note::Severity::{self, Error, Note};
 const DOCKER_OLD: &str = "docker <= 0.9";
 const DOCKER_V1: &str = "docker <= 1.9";
 const DOCKER_20: &str = "docker 1.10-20";
+const DOCKER_17: &str = "docker 17.06-20";
 const DOCKER_28: &str = "docker 28/29";
 const CONTAINERD: &str = "containerd";
 const PODMAN: &str = "podman/skopeo/buildah";
@@ -24,6 +25,9 @@ const CACHES: &str = "caches and CDNs";
 
 const V1: &[&str] = &[DOCKER_V1, NPM];
 const V2: &[&str] = &[DOCKER_20, DOCKER_28, CONTAINERD, PODMAN, CRANE, ORAS];
+/// Those of a manifest that is missing where v1 has the image: Docker 1.10 to 17.05 pull it over v1 (observed with
+/// 1.12.6).
+pub(super) const V2_WITHOUT_V1: &[&str] = &[DOCKER_17, DOCKER_28, CONTAINERD, PODMAN, CRANE, ORAS];
 const BOTH: &[&str] = &[
     DOCKER_V1, DOCKER_20, DOCKER_28, CONTAINERD, PODMAN, CRANE, ORAS, NPM,
 ];

@@ -183,11 +183,14 @@ impl Probe<'_> {
             return None;
         }
         if answer.status != 200 {
-            self.add(
-                &kinds::MISSING,
-                path,
-                format!("the status is {}", answer.status),
-            );
+            let mut what = format!("the status is {}", answer.status);
+            let mut breaks = kinds::clients_of(path);
+            let is_manifest = path.rsplit('/').nth(1) == Some("manifests");
+            if is_manifest && self.offer.v1 && answer.status == 404 {
+                what += ", so that Docker 1.10 to 17.05 fall back to v1";
+                breaks = kinds::V2_WITHOUT_V1;
+            }
+            self.findings.add_for(breaks, &kinds::MISSING, path, what);
             return None;
         }
         Some(answer)

@@ -106,6 +106,15 @@ impl Claim {
         layer.is_none_or(|layer| self.layers.iter().any(|(_, digest)| *digest == layer))
     }
 
+    /// See [`v1::has_text_command`]; `false` for an image of the site.
+    pub(super) fn has_text_command(&self, images: &Images) -> anyhow::Result<bool> {
+        Ok(match &self.form {
+            JsonSource::Top(config) => v1::has_text_command(&images.config(config)?.0),
+            JsonSource::Stored(json) => v1::has_text_command(json),
+            JsonSource::Dependency | JsonSource::InSite => false,
+        })
+    }
+
     /// Whether v1 clients can use none of its blobs, so that a layer is made for them.
     pub(super) fn needs_own_layer(&self) -> bool {
         self.layers.first().is_some_and(|(is_unfit, _)| *is_unfit)

@@ -19,7 +19,7 @@ use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
-use crate::spec::v1::{ChainLink, V1Id};
+use crate::spec::v1::{self, ChainLink, V1Id};
 
 #[derive(Debug, Default)]
 pub struct V1Images {
@@ -28,6 +28,8 @@ pub struct V1Images {
     pub tags: BTreeMap<Repository, BTreeMap<Tag, V1Id>>,
     /// Why references have no v1 form, and which image won a conflict.
     pub notes: BTreeSet<Note>,
+    /// Images whose JSON Docker up to 1.6 refuses.
+    text_commands: BTreeSet<V1Id>,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,9 @@ impl V1Images {
                     let note =
                         format!("v1 image {id}: its layer is made anew; purge it from caches");
                     found.notes.insert(NoteKind::Client.note(note));
+                }
+                if claim.has_text_command(images)? {
+                    found.text_commands.insert(*id);
                 }
                 let layer = claim.layer(images, &blobs, &claims, encode)?;
                 let (parent, form, candidates) =
@@ -175,6 +180,7 @@ impl V1Images {
                 "v1 image {id}: the site has other content under this id and keeps it"
             )));
         }
+        self.note_command(id, &json);
         let (parent, candidates) = (ChainLink::parse(&json)?.parent, claim.candidates());
         self.images.insert(
             id,
@@ -189,14 +195,27 @@ impl V1Images {
         Ok(true)
     }
 
+    fn note_command(&mut self, id: V1Id, json: &[u8]) {
+        if v1::has_text_command(json) {
+            self.text_commands.insert(id);
+        }
+    }
+
     /// Notes which images and names old clients refuse.
     fn note_limits(&mut self) -> anyhow::Result<()> {
-        let mut long = BTreeSet::new();
+        let mut limits = BTreeSet::new();
         for (repository, tags) in &self.tags {
             for (tag, top) in tags {
-                let layers = self.ancestry(*top)?.len();
+                let ancestry = self.ancestry(*top)?;
+                let name = format!("{repository}:{tag}");
+                if ancestry.iter().any(|id| self.text_commands.contains(id)) {
+                    let note = format!(
+                        "{name}: `container_config.Cmd` is a string, which Docker up to 1.6 refuses"
+                    );
+                    limits.insert(NoteKind::Client.note(note).about(name.as_str()));
+                }
+                let layers = ancestry.len();
                 if layers >= MAX_LAYERS {
-                    let name = format!("{repository}:{tag}");
                     let but = if layers > MAX_LAYERS {
                         ", and Docker 1.10 to 25 cannot pull it"
                     } else {
@@ -205,11 +224,11 @@ impl V1Images {
                     let note = NoteKind::Client.note(format!(
                         "{name} has {layers} layers: Docker up to 1.9 cannot run it{but}"
                     ));
-                    long.insert(note.about(name));
+                    limits.insert(note.about(name));
                 }
             }
         }
-        self.notes.extend(long);
+        self.notes.extend(limits);
         let mut refused: BTreeMap<&str, Vec<&Repository>> = BTreeMap::new();
         for name in self.tags.keys() {
             if let Some(version) = name.refused_up_to() {
@@ -235,6 +254,7 @@ impl V1Images {
         for mut id in parents {
             while !self.images.contains_key(&id) {
                 let Some(json) = site.v1_json(id)? else { break };
+                self.note_command(id, &json);
                 let parent = ChainLink::parse(&json)?.parent;
                 self.images.insert(
                     id,

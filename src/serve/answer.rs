@@ -185,6 +185,13 @@ fn respond<T>(
                     .headers_mut()
                     .insert("X-Docker-Size", layer.len.into());
             }
+            if part == V1File::Json && response.status().is_success() {
+                let checksum = server.site.v1_checksum(id).ok().flatten();
+                if let Some(checksum) = checksum.map(|checksum| checksum.hex()) {
+                    let value = HeaderValue::try_from(checksum)?;
+                    response.headers_mut().insert("X-Docker-Checksum", value);
+                }
+            }
             Ok(response)
         }
         _ if route.cache() == routes::Cache::Immutable => {

@@ -54,6 +54,7 @@ local function v1_endpoint(rest)
         if file == "json" or file == "ancestry" or file == "checksum" then found = immutable(JSON, path) end
         -- With the length of the layer Docker 1.4 to 1.9 resume an interrupted transfer.
         if file == "layer" or file == "json" then found.layer = layer end
+        if file == "json" then found.checksum = "/v1/images/" .. id .. "/checksum" end
         return found
     end
     -- `tags` is a folder, its list the file `index.json` in it: answered without a redirect, which the npm
@@ -301,4 +302,9 @@ r.resp_header["Cache-Control"] = "public, max-age=31536000, immutable"
 if found.digest then r.resp_header["Docker-Content-Digest"] = found.digest end
 local layer = found.layer and lighty.c.stat(root .. found.layer)
 if layer then r.resp_header["X-Docker-Size"] = layer.st_size end
+local checksum = found.checksum and io.open(root .. found.checksum, "rb")
+if checksum then
+    r.resp_header["X-Docker-Checksum"] = checksum:read("*a"):match("^sha256:(%x+)%s*$")
+    checksum:close()
+end
 r.req_attr["physical.path"] = file  -- and lighttpd sends it, with validators and ranges

@@ -2,7 +2,7 @@
 //! v1 images.
 //! ```text
 //! FILE        the configuration
-//! FILE.maps   map: address of a v1 image -> length of its layer in bytes
+//! FILE.maps   maps: address of a v1 image -> length of its layer in bytes, checksum of its JSON and layer
 //! ```
 
 use std::collections::BTreeMap;
@@ -24,13 +24,14 @@ const MAPS: &str = ".maps";
 const EXACT: [[&str; 2]; 3] = [
     [
         "# Nothing here depends on what the site holds: publishing needs no reload.",
-        "# The lengths of v1 layers come from the file with `.maps` in its name: write both anew after each publish\n\
+        "# The lengths and checksums of v1 layers come from the file with `.maps` in its name: write both anew after each publish\n\
          # with `stillage config nginx --exact` and reload nginx. Nothing else depends on what the site holds.",
     ],
     [
         "        add_header Allow                       $allow always;",
         "        add_header Allow                       $allow always;\n        \
-         add_header X-Docker-Size               $layer_size;",
+         add_header X-Docker-Size               $layer_size;\n        \
+         add_header X-Docker-Checksum           $checksum;",
     ],
     ["\nhttp {", "\nhttp {\n    include MAPS;\n"],
 ];
@@ -82,7 +83,16 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
 }
 
 fn maps(plan: &Plan<'_>, site: &SiteFiles, out: &mut dyn Write) -> anyhow::Result<()> {
-    let sizes = sizes(plan, site)?;
+    let (mut sizes, mut checksums) = (BTreeMap::new(), BTreeMap::new());
+    for id in plan.v1.images.keys() {
+        let address = |file: &str| format!("/v1/images/{id}/{file}");
+        if let Some(meta) = fsx::meta(&site.path(&format!("v1/images/{id}/layer")))? {
+            sizes.extend(["json", "layer"].map(|file| (address(file), meta.len.to_string())));
+        }
+        if let Some(checksum) = site.v1_checksum(*id)? {
+            checksums.insert(address("json"), checksum.hex());
+        }
+    }
     // nginx tries sizes one by one until no bucket overflows. With room for sixteen keys in a bucket, and twice
     // as many buckets as keys, the first size fits. Unused room costs nothing.
     let buckets = (2 * sizes.len()).next_power_of_two().max(2048);
@@ -90,22 +100,12 @@ fn maps(plan: &Plan<'_>, site: &SiteFiles, out: &mut dyn Write) -> anyhow::Resul
         out,
         "map_hash_max_size {buckets};\nmap_hash_bucket_size 2048;"
     )?;
-    writeln!(out, "\nmap $uri $layer_size {{\n    default \"\";")?;
-    for (address, size) in &sizes {
-        writeln!(out, "    {address} {size};")?;
-    }
-    Ok(writeln!(out, "}}")?)
-}
-
-/// By the address of the JSON and of the layer of a v1 image: the length of the layer in bytes.
-fn sizes(plan: &Plan<'_>, site: &SiteFiles) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut sizes = BTreeMap::new();
-    for id in plan.v1.images.keys() {
-        if let Some(meta) = fsx::meta(&site.path(&format!("v1/images/{id}/layer")))? {
-            for file in ["json", "layer"] {
-                sizes.insert(format!("/v1/images/{id}/{file}"), meta.len);
-            }
+    for (variable, values) in [("layer_size", sizes), ("checksum", checksums)] {
+        writeln!(out, "\nmap $uri ${variable} {{\n    default \"\";")?;
+        for (address, value) in &values {
+            writeln!(out, "    {address} {value};")?;
         }
+        writeln!(out, "}}")?;
     }
-    Ok(sizes)
+    Ok(())
 }

@@ -171,6 +171,16 @@ pub fn checksum(json: &[u8]) -> Hasher {
     hasher
 }
 
+/// Whether `container_config.Cmd` of an image is a string. Docker up to 1.6 refuses it (observed with 1.4.1 and 1.6.2).
+pub fn has_text_command(json: &[u8]) -> bool {
+    let command = || {
+        let image = RawObject::parse(json).ok()?;
+        let config = RawObject::parse(image.get("container_config")?.as_bytes()).ok()?;
+        config.get("Cmd").map(|command| command.starts_with('"'))
+    };
+    command().unwrap_or(false)
+}
+
 /// The position of a v1 image in its chain, read from its JSON.
 #[derive(Debug, PartialEq)]
 pub struct ChainLink {

@@ -17,6 +17,7 @@ mod mirror;
 mod mutations;
 mod names;
 mod objects;
+mod old_docker;
 mod options;
 mod properties;
 mod samples;

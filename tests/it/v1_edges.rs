@@ -279,7 +279,9 @@ fn every_docker_unpacks_what_todays_clients_unpack() {
     let mut failures = Vec::new();
     for ((name, text), layers) in IMAGES.iter().zip(layers) {
         let mut today = Tree::default();
-        layers.iter().for_each(|(_, members)| today.apply(members));
+        for (_, members) in layers {
+            today.apply(&members);
+        }
         for docker in [Docker::V1_4, Docker::V1_9] {
             let mut old = Tree::default();
             let unpacked = v1_layers(&site, name)

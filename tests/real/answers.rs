@@ -64,14 +64,6 @@ fn v1_rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let tags = of.file(&format!("{folder}/tags/index.json"));
     let anonymous = "Token ";
     let file = |path: String| get(format!("/{path}")).body(of.file(&path));
-    let size = of.file(&format!("{image}/layer")).len();
-    let sized = |row: Row| {
-        if skills.sizes {
-            row.has("X-Docker-Size", size.to_string())
-        } else {
-            row.lacks("X-Docker-Size")
-        }
-    };
     vec![
         file("v1/_ping".into()).pointer(JSON),
         get("/v1/search").pointer(JSON),
@@ -86,11 +78,32 @@ fn v1_rows(of: &Sample, skills: Skills) -> Vec<Row> {
             .pointer(JSON)
             .body(tags.clone()),
         get(format!("/{folder}/tags?n=1")).pointer(JSON).body(tags),
-        sized(file(format!("{image}/json")).immutable(JSON)),
+        v1_json(of, skills),
         file(format!("{image}/json")).with("Authorization", "Basic Og=="),
         file(format!("{image}/ancestry")).immutable(JSON),
-        sized(file(format!("{image}/layer")).immutable(BYTES)).lacks("Docker-Content-Digest"),
+        sized(of, skills, file(format!("{image}/layer")).immutable(BYTES))
+            .lacks("Docker-Content-Digest"),
     ]
+}
+
+/// A row with the length of the layer, from a server that says it.
+fn sized(of: &Sample, skills: Skills, row: Row) -> Row {
+    if skills.sizes {
+        let layer = of.file(&format!("v1/images/{}/layer", of.id));
+        row.has("X-Docker-Size", layer.len().to_string())
+    } else {
+        row.lacks("X-Docker-Size")
+    }
+}
+
+pub(crate) fn v1_json(of: &Sample, skills: Skills) -> Row {
+    let path = format!("v1/images/{}/json", of.id);
+    let row = get(format!("/{path}")).body(of.file(&path)).immutable(JSON);
+    let row = sized(of, skills, row);
+    match of.checksum() {
+        Some(checksum) if skills.sizes => row.has("X-Docker-Checksum", checksum),
+        _ => row.lacks("X-Docker-Checksum"),
+    }
 }
 
 fn v1_errors(of: &Sample) -> Vec<Row> {

@@ -25,12 +25,7 @@ struct Deviation {
     reason: &'static str,
 }
 
-const DEVIATIONS: [Deviation; 2] = [
-    Deviation {
-        test: "TestHeadBlob empty-blob",
-        of: |server| server.name.starts_with("apache"),
-        reason: "Apache never says `Content-Length: 0` to HEAD. No layer and no config is empty",
-    },
+const DEVIATIONS: [Deviation; 1] = [
     Deviation {
         test: "Pulling manifests: format, no file name",
         of: |server| server.name == "apache-shared-host",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::answers::{hand_rows, rows};
+use crate::answers::{hand_rows, rows, v1_json};
 use crate::support::archive::{Archive, Image};
 use crate::support::expected::build_site;
 use crate::support::hand_site::hand_made_site;
@@ -40,6 +40,9 @@ fn every_server_answers_every_row() {
             assert!(all.len() > 60);
             wrong.extend(complaints(&running, &all));
         }
+        let of = Sample::read(built.path(), "samples/docker-1.4.1", "1.0");
+        assert!(of.checksum().is_some());
+        wrong.extend(complaints(&running, &[v1_json(&of, server.skills)]));
         judge(server, &wrong, &running);
     }
 }

@@ -41,6 +41,13 @@ impl Sample {
         }
     }
 
+    /// The hex digits of the v1 image's checksum, if it has one.
+    pub(crate) fn checksum(&self) -> Option<String> {
+        let path = self.site.join(format!("v1/images/{}/checksum", self.id));
+        let checksum = fs::read_to_string(path).ok()?;
+        Some(checksum.trim_end().replace("sha256:", ""))
+    }
+
     /// The bytes of a file of the site, by its path.
     pub(crate) fn file(&self, path: &str) -> Vec<u8> {
         let path = self.site.join(path);

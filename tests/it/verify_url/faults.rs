@@ -21,6 +21,15 @@ pub(super) const V2: &[&str] = &[
     "crane",
     "oras",
 ];
+/// Docker 1.10 to 17.05 fall back to v1.
+const V2_WITHOUT_V1: &[&str] = &[
+    "docker 17.06-20",
+    "docker 28/29",
+    "containerd",
+    "podman/skopeo/buildah",
+    "crane",
+    "oras",
+];
 const GO: &[&str] = &[
     "docker <= 1.9",
     "docker 1.10-20",
@@ -244,6 +253,14 @@ fn what_is_said_of_blobs_and_layers() {
                 });
             },
             &[("error", "missing", V2), ("error", "missing", V1)],
+        ),
+        (
+            |asked, reply| {
+                on(reply, asked.has("/manifests/"), |reply| {
+                    reply.become_error(404, "application/json", "{}");
+                });
+            },
+            &[("error", "missing", V2_WITHOUT_V1)],
         ),
     ]);
 }

@@ -25,7 +25,7 @@ use super::temp::TempDir;
 pub(crate) struct Skills {
     /// Serves what the catalogue names, not whatever files there are.
     pub(crate) by_catalogue: bool,
-    /// Says the length of layers in `X-Docker-Size`.
+    /// Says the length of layers in `X-Docker-Size`, and the checksum of an image that has one.
     pub(crate) sizes: bool,
     /// Searches, and answers `n`, `last` and `page`.
     pub(crate) queries: bool,
