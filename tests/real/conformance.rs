@@ -25,14 +25,12 @@ struct Deviation {
     reason: &'static str,
 }
 
-const DEVIATIONS: [Deviation; 1] = [
-    Deviation {
-        test: "Pulling manifests: format, no file name",
-        of: |server| server.name == "apache-shared-host",
-        reason: "Apache forbids what no file can be called before it reads any `.htaccess`. No client \
+const DEVIATIONS: [Deviation; 1] = [Deviation {
+    test: "Pulling manifests: format, no file name",
+    of: |server| server.name == "apache-shared-host",
+    reason: "Apache forbids what no file can be called before it reads any `.htaccess`. No client \
             asks for a tag of more than 128 characters",
-    },
-];
+}];
 
 struct Case {
     test: &'static str,
