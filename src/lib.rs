@@ -64,6 +64,8 @@
 //! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], a
 //! web server in [`server_config::SERVERS`], pages or configuration files inside the site in `plan::AREAS`.
 
+#[cfg(feature = "publish")]
+pub mod bucket;
 #[cfg(feature = "verify-url")]
 pub(crate) mod check_url;
 pub mod cli;

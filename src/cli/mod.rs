@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::build::BuildArgs;
 use crate::cli::config::ConfigArgs;
 use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
+#[cfg(feature = "publish")]
+use crate::cli::publish::PublishArgs;
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
@@ -20,6 +22,8 @@ mod build;
 mod config;
 mod edit;
 mod progress;
+#[cfg(feature = "publish")]
+mod publish;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
@@ -58,6 +62,9 @@ enum Command {
     /// Print a web server configuration that serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
+    /// Publish a site to a bucket, where a CDN or the store itself serves it
+    #[cfg(feature = "publish")]
+    Publish(PublishArgs),
     /// Serve a site over HTTP
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
@@ -84,6 +91,8 @@ pub fn run() -> ExitCode {
     let quiet = match &command {
         Command::Build(args) => args.quiet,
         Command::Verify(args) => args.quiet,
+        #[cfg(feature = "publish")]
+        Command::Publish(args) => args.quiet,
         #[cfg(feature = "serve")]
         Command::Serve(args) => args.quiet,
         _ => false,
@@ -103,6 +112,8 @@ impl Command {
             Self::Remove(args) => args.run(),
             Self::Prune(args) => args.run(),
             Self::Config(args) => args.run(ui),
+            #[cfg(feature = "publish")]
+            Self::Publish(args) => args.run(ui),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(ui),
         }

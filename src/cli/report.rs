@@ -13,6 +13,8 @@ use crate::ops::changes::{Changes, Named};
 use crate::ops::edit::Edited;
 use crate::ops::list::ListedReference;
 use crate::ops::prune::Pruned;
+#[cfg(feature = "publish")]
+use crate::ops::publish::Published;
 use crate::ops::verify::{Finding, Kind};
 
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
@@ -53,6 +55,41 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
     );
     if files.deleted > 0 {
         let _ = write!(text, ", {delete} {}", count(files.deleted, "stale file"));
+    }
+    lines.push(text);
+    lines
+}
+
+/// What `publish` did.
+#[cfg(feature = "publish")]
+pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
+    let Changes {
+        added,
+        moved,
+        removed,
+        files,
+    } = &published.changes;
+    let mut lines: Vec<String> = added.iter().map(|name| format!("added {name}")).collect();
+    let moves = moved.iter();
+    lines.extend(moves.map(|tag| format!("moved {} from {}", tag.to, tag.from)));
+    lines.extend(removed.iter().map(|name| format!("dropped {name}")));
+    lines.extend(published.notes.iter().map(note));
+    if files.is_nothing() {
+        lines.push("nothing to do".to_owned());
+        return lines;
+    }
+    let send = if dry_run { "would send" } else { "sent" };
+    let mut text = format!(
+        "{send} {} ({})",
+        count(files.files, "object"),
+        bytes(files.bytes)
+    );
+    if files.links > 0 {
+        let _ = write!(
+            text,
+            ", {} by the store",
+            count(files.links, "more copied object")
+        );
     }
     lines.push(text);
     lines

@@ -17,6 +17,20 @@ impl V1Image {
     }
 }
 
+impl V1Image {
+    /// The same image, as one whose files need no planning.
+    #[must_use]
+    pub fn in_site(&self) -> Self {
+        Self {
+            parent: self.parent,
+            form: JsonSource::InSite,
+            layer: LayerSource::InSite,
+            candidates: Vec::new(),
+            vouched: None,
+        }
+    }
+}
+
 impl V1Images {
     /// The JSON of an image. Fails if the image is [in the site](JsonSource::InSite).
     pub fn json(&self, images: &Images, id: V1Id) -> anyhow::Result<Vec<u8>> {

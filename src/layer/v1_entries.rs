@@ -108,7 +108,8 @@ impl Room {
 /// The members of a layer.
 #[derive(Default)]
 pub(super) struct Entries {
-    /// By number: the path, without `.` and empty parts. Of a path that occurs twice, the last member.
+    /// In order: the path, without `.` and empty parts. Of a path that occurs twice, the last member in the place of
+    /// the first: what is between them lies in the folder that both make.
     pub(super) members: BTreeMap<u64, (Vec<u8>, Node)>,
     /// Paths that a whiteout removes.
     pub(super) gone: BTreeSet<Vec<u8>>,
@@ -118,8 +119,8 @@ pub(super) struct Entries {
     pub(super) left_out: BTreeSet<u64>,
     /// Bytes that the padding of the last member lacks.
     pub(super) unpadded: u64,
-    /// The number of the last member of each path.
-    last: HashMap<Vec<u8>, u64>,
+    /// The numbers of the first and the last member of each path.
+    numbers: HashMap<Vec<u8>, (u64, u64)>,
     count: u64,
     room: Room,
 }
@@ -146,7 +147,7 @@ impl Entries {
             Ending::Unpadded(missing) => missing,
             Ending::Broken => return Err(io::Error::other("it is not a whole tar")),
         };
-        tar.visit.last = HashMap::new();
+        tar.visit.numbers = HashMap::new();
         Ok(tar.visit)
     }
 }
@@ -170,11 +171,12 @@ impl Visit for Entries {
         }
         let node = Node::of(member);
         self.room.take(node.bytes())?;
-        if let Some(earlier) = self.last.insert(path.clone(), number) {
-            self.left_out.insert(earlier);
-            self.members.remove(&earlier);
+        let known = self.numbers.entry(path.clone()).or_insert((number, number));
+        if known.1 != number {
+            self.left_out.insert(known.1);
+            known.1 = number;
         }
-        self.members.insert(number, (path, node));
+        self.members.insert(known.0, (path, node));
         Ok(false)
     }
 

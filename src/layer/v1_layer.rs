@@ -87,6 +87,7 @@ impl<'a> Completion<'a> {
 /// A layer above a view: where its members lie when it has been unpacked.
 struct Upper<'a> {
     view: &'a View,
+    layer: &'a Entries,
     /// Places that whiteouts of the layer remove.
     gone: BTreeSet<Vec<u8>>,
     /// Places of folders that the layer makes opaque.
@@ -101,9 +102,10 @@ struct Upper<'a> {
 }
 
 impl<'a> Upper<'a> {
-    fn new(view: &'a View, layer: &Entries) -> io::Result<Self> {
+    fn new(view: &'a View, layer: &'a Entries) -> io::Result<Self> {
         let mut upper = Self {
             view,
+            layer,
             gone: layer
                 .gone
                 .iter()
@@ -203,14 +205,38 @@ impl<'a> Upper<'a> {
             header.set_size(0);
             builder.append_data(&mut header, as_path(&whiteout), io::empty())?;
         }
-        for (folder, look) in &self.implied {
-            if !self.own.contains_key(folder) {
-                room.take(folder.len() + look.as_ref().map_or(0, Metadata::bytes) + ENTRY)?;
-                add_folder(&mut builder, folder, look.as_ref())?;
-            }
+        for (folder, look) in self.folders() {
+            room.take(folder.len() + look.map_or(0, Metadata::bytes) + ENTRY)?;
+            add_folder(&mut builder, folder, look)?;
         }
         // Not `into_inner`, which would add the blocks that end a tar.
         Ok(std::mem::take(builder.get_mut()))
+    }
+
+    /// The folders to add: those that the layer only implies, and above them those that it has by a link alone.
+    fn folders(&self) -> BTreeMap<&[u8], Option<&Metadata>> {
+        let implied = self.implied.iter();
+        let implied = implied.filter(|(folder, _)| !self.own.contains_key(*folder));
+        let mut folders: BTreeMap<&[u8], Option<&Metadata>> = implied
+            .map(|(folder, look)| (folder.as_slice(), look.as_ref()))
+            .collect();
+        let members: HashSet<&[u8]> = self
+            .layer
+            .members
+            .values()
+            .map(|(path, _)| path.as_slice())
+            .collect();
+        let added: Vec<&[u8]> = folders.keys().copied().collect();
+        for folder in added {
+            for above in std::iter::successors(parent(folder), |path| parent(path)) {
+                if let Some(Node::Folder(look)) = self.own.get(above)
+                    && !members.contains(above)
+                {
+                    folders.insert(above, look.as_ref());
+                }
+            }
+        }
+        folders
     }
 
     /// The places of the layers below that need a whiteout, none within another.

@@ -7,5 +7,7 @@ pub mod config;
 pub mod edit;
 pub mod list;
 pub mod prune;
+#[cfg(feature = "publish")]
+pub mod publish;
 pub mod verify;
 mod view;

@@ -1,6 +1,7 @@
 //! The objects of a site in publishing order: content, manifests, tags, lists, catalogue.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
@@ -20,6 +21,8 @@ pub struct Object {
     pub digest: Option<Digest>,
     /// Length in bytes; `None` if only the file tells.
     pub size: Option<u64>,
+    /// The content, if the plan makes it.
+    pub bytes: Option<Arc<[u8]>>,
     /// How long a response may be cached.
     pub cache: Cache,
     pub stage: Stage,
@@ -32,22 +35,29 @@ impl Plan<'_> {
         &self,
         visit: &mut dyn FnMut(&Object) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let parts = self.parts();
-        for stages in Stage::GROUPS {
-            // Objects of later stages in a group are few (lists), so they are collected.
-            let mut later: BTreeMap<Stage, Vec<Object>> = BTreeMap::new();
-            for part in &parts {
-                for object in self.objects_of(*part, stages)? {
-                    if object.stage == stages[0] {
-                        visit(&object)?;
-                    } else {
-                        later.entry(object.stage).or_default().push(object);
-                    }
+        Stage::GROUPS
+            .iter()
+            .try_for_each(|stages| self.objects_in(stages, visit))
+    }
+
+    /// Visits the objects of a group of stages in publishing order.
+    pub fn objects_in(
+        &self,
+        stages: &[Stage],
+        visit: &mut dyn FnMut(&Object) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        // Objects of later stages in a group are few (lists), so they are collected.
+        let mut later: BTreeMap<Stage, Vec<Object>> = BTreeMap::new();
+        for part in self.parts() {
+            for object in self.objects_of(part, stages)? {
+                if object.stage == stages[0] {
+                    visit(&object)?;
+                } else {
+                    later.entry(object.stage).or_default().push(object);
                 }
             }
-            later.values().flatten().try_for_each(&mut *visit)?;
         }
-        Ok(())
+        later.values().flatten().try_for_each(&mut *visit)
     }
 
     fn objects_of(&self, part: Part<'_>, stages: &[Stage]) -> anyhow::Result<Vec<Object>> {
@@ -72,6 +82,10 @@ impl Plan<'_> {
             Some(Object {
                 digest: self.digest(part, file, content),
                 size: self.size(content),
+                bytes: match content {
+                    File::Bytes(bytes) => Some(bytes.clone()),
+                    _ => None,
+                },
                 ..object(file, stage)?
             })
         });
@@ -152,6 +166,7 @@ fn object(file: &str, stage: Stage) -> Option<Object> {
         media_type,
         digest: None,
         size: None,
+        bytes: None,
         cache,
         stage,
     })

@@ -24,7 +24,7 @@ use crate::site_files::catalogue::{Catalogue, Format, Repo};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{self, OCI_INDEX};
-use crate::spec::name::Repository;
+use crate::spec::name::{Repository, Tag};
 
 pub(super) const AREA: Area = Area {
     is_in: |catalogue| catalogue.apis.v2,
@@ -128,16 +128,17 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
             serde_json::to_vec(&index)?,
         )?;
     }
-    let tags: Vec<&str> = repo
-        .tags
-        .keys()
-        .map(crate::spec::name::Tag::as_str)
-        .collect();
     tree.bytes(
         format!("v2/{name}/tags/list"),
         Stage::TagList,
-        serde_json::to_vec(&json!({"name": name, "tags": tags}))?,
+        tag_list(repo, name)?,
     )
+}
+
+/// The list of the tags of a repository under one of its names.
+pub(crate) fn tag_list(repo: &Repo, name: &str) -> anyhow::Result<Vec<u8>> {
+    let tags: Vec<&str> = repo.tags.keys().map(Tag::as_str).collect();
+    Ok(serde_json::to_vec(&json!({"name": name, "tags": tags}))?)
 }
 
 /// The referrers of each manifest: those with a `subject`, and those that a fallback tag lists.

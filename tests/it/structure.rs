@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "error",
     "note",
     "progress",
@@ -12,6 +12,7 @@ const ORDER: [&str; 19] = [
     "spec",
     "routes",
     "content",
+    "bucket",
     "layer",
     "import",
     "site_files",

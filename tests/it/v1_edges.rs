@@ -15,7 +15,12 @@ use crate::support::temp::TempDir;
 /// Images by name: layers between `|`, members in the order of the tar: `folder/:MODE`, `file`, `link->target`,
 /// `hard=>target`, `.wh.x`. `~cut` cuts the last block of the layer short, `~open` leaves out the end of the tar;
 /// `~sparse` is a GNU sparse file with extension blocks, `~binary` a file with an attribute of binary bytes.
-const IMAGES: [(&str, &str); 53] = [
+const IMAGES: [(&str, &str); 55] = [
+    (
+        "folder-twice-for-a-link",
+        "k/l/:755 h->/k/l | h/i->h | h/:711 h/i/:751 h/i/f h/:711",
+    ),
+    ("folder-by-link", "h/:711 a->h | a/b/:751 a/b/c/d"),
     ("implied", "a/:711 a/b/:1777 a/b/keep | a/b/c/d/new"),
     ("implied-base", "x/y/z q/:700 | q/w/e"),
     (

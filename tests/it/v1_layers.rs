@@ -170,6 +170,40 @@ fn a_layer_that_is_no_whole_tar_is_left_as_it_is() {
 /// A link of a lower layer is not replaced by a folder that the upper one implies.
 #[test]
 fn a_link_below_stays() {
+    let paths = paths_above_a_link(&[
+        ("lib/deep/new", FILE, "1", 0o644),
+        ("usr/lib/new", FILE, "2", 0o644),
+    ]);
+    let expected = [
+        "usr",
+        "usr/lib",
+        "usr/lib/deep",
+        "lib/deep/new",
+        "usr/lib/new",
+    ];
+    assert_eq!(paths, expected);
+}
+
+/// A folder that the layer has by the link alone is added where another one is added to it.
+#[test]
+fn a_folder_by_a_link_is_added_with_what_is_in_it() {
+    let paths = paths_above_a_link(&[
+        ("lib/deep", FOLDER, "", 0o751),
+        ("lib/deep/er/new", FILE, "1", 0o644),
+    ]);
+    let expected = [
+        "usr",
+        "usr/lib",
+        "usr/lib/deep",
+        "usr/lib/deep/er",
+        "lib/deep",
+        "lib/deep/er/new",
+    ];
+    assert_eq!(paths, expected);
+}
+
+/// The paths of a completed layer above one in which `lib` is a link to `usr/lib`.
+fn paths_above_a_link(members: &[Member<'_>]) -> Vec<String> {
     let mut image = Image::new(&["app:1"]);
     image.layers = vec![
         layer(&[
@@ -177,10 +211,7 @@ fn a_link_below_stays() {
             ("usr/lib", FOLDER, "", 0o750),
             ("lib", EntryType::Symlink, "usr/lib", 0o777),
         ]),
-        layer(&[
-            ("lib/deep/new", FILE, "1", 0o644),
-            ("usr/lib/new", FILE, "2", 0o644),
-        ]),
+        layer(members),
     ];
     let folder = TempDir::new("link");
     let (source, site) = (folder.path().join("source"), folder.path().join("site"));
@@ -189,19 +220,9 @@ fn a_link_below_stays() {
     let top = read(site.join("v1/repositories/app/tags/1"));
     let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
     let layer = decompressed(&layer).unwrap();
-    let paths: Vec<String> = tar::Archive::new(layer.as_slice())
+    tar::Archive::new(layer.as_slice())
         .entries()
         .unwrap()
         .map(|entry| entry.unwrap().path().unwrap().display().to_string())
-        .collect();
-    assert_eq!(
-        paths,
-        [
-            "usr",
-            "usr/lib",
-            "usr/lib/deep",
-            "lib/deep/new",
-            "usr/lib/new"
-        ]
-    );
+        .collect()
 }

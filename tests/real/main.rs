@@ -27,6 +27,7 @@ mod moving;
 mod nginx;
 mod nginx_exact;
 mod progress;
+mod publish;
 mod rebuild;
 mod referrers;
 mod registries;

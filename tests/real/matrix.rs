@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::support::expected::{Expected, Kind, Layers, build_site, expected};
 use crate::support::refused::{as_known, of};
 use crate::support::schema1::add_schema1;
+use crate::support::servers::bucket::BUCKET;
 use crate::support::servers::{Running, SERVERS};
 use crate::support::v1_images::V1Layers;
 
@@ -61,6 +62,22 @@ fn every_client_pulls_every_kind_from_every_server() {
     let wrong: Vec<_> = done.into_iter().flat_map(|done| done.wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     table::check(&table::text());
+}
+
+#[test]
+fn clients_pull_from_a_bucket() {
+    let site = build_site();
+    let known = Known {
+        site: site.path(),
+        samples: Layers::read(),
+        v1_layers: V1Layers::expected(),
+        targets: targets(add_schema1(site.path())),
+    };
+    let servers = [(BUCKET.name, BUCKET.start(site.path()))];
+    for column in &COLUMNS {
+        let done = pull_all(column, &servers, &known);
+        assert!(done.wrong.is_empty(), "{}", done.wrong.join("\n\n"));
+    }
 }
 
 /// For each kind what holds the most: other images of these sources have fewer layers and fewer

@@ -53,7 +53,13 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Str
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"));
     let lines: String = lines.collect();
-    format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n{lines}Connection: close\r\n\r\n")
+    let has_host = headers.iter().any(|(name, _)| *name == "Host");
+    let host = if has_host {
+        ""
+    } else {
+        "Host: registry.test\r\n"
+    };
+    format!("{method} {path} HTTP/1.1\r\n{host}{lines}Connection: close\r\n\r\n")
 }
 
 /// Sends a request to `127.0.0.1:port` and reads the whole answer.

@@ -1,6 +1,7 @@
 //! Web servers, each with the configuration that `stillage config` writes for it.
 
 pub(crate) mod apache;
+pub(crate) mod bucket;
 pub(crate) mod builtin;
 mod caddy;
 mod lighttpd;

@@ -1,0 +1,233 @@
+//! Signed requests to a store, repeated while the store or the way to it fails for a moment.
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use reqsign_aws_v4::{Credential, RequestSigner};
+use reqsign_core::Signer;
+use ureq::http::{HeaderMap, Method, Request, request};
+use ureq::{Agent, SendBody};
+
+use crate::bucket::credentials::{Chain, block_on, machine};
+use crate::content::Content;
+use crate::error::{WithHint as _, escaped};
+use crate::spec::digest::Digest;
+
+/// The limit for connecting, for the start of an answer, and for each read of its body.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often a request is sent before its failure counts.
+const ATTEMPTS: u32 = 6;
+/// The wait before the second attempt; it doubles for each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The longest answer that is read, in bytes: a catalogue of a million references.
+const MAX_ANSWER: u64 = 512 << 20;
+
+pub(super) struct Client {
+    agent: Agent,
+    signer: Signer<Credential>,
+    /// The address of the bucket, without a slash at its end.
+    base: String,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    Empty,
+    Bytes(&'a [u8]),
+    Content(&'a Content),
+}
+
+impl Body<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Content(content) => content.len(),
+        }
+    }
+
+    fn reader(&self) -> anyhow::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Body::Empty => Box::new(std::io::empty()),
+            Body::Bytes(bytes) => Box::new(*bytes),
+            Body::Content(content) => Box::new(content.open()?),
+        })
+    }
+}
+
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// Percent-encoded, with a slash at its front.
+    pub(super) path: String,
+    /// Percent-encoded, with its question mark.
+    pub(super) query: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Body<'a>,
+    /// The sha256 of the body, if it is known.
+    pub(super) digest: Option<Digest>,
+}
+
+impl Ask<'_> {
+    pub(super) fn new(method: Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            query: String::new(),
+            headers: Vec::new(),
+            body: Body::Empty,
+            digest: None,
+        }
+    }
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Whether the request was sent more than once: an earlier attempt may have had its effect.
+    pub(super) was_repeated: bool,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The error of an answer that is none of those expected.
+    pub(super) fn unexpected(&self, what: &str) -> anyhow::Error {
+        let text = String::from_utf8_lossy(&self.body);
+        let part = |name: &str| {
+            let text = text.split(&format!("<{name}>")).nth(1)?;
+            Some(escaped(text.split('<').next()?))
+        };
+        let code = part("Code").unwrap_or_default();
+        let message = part("Message").unwrap_or_default();
+        let error = anyhow::anyhow!(
+            "cannot {what}: the store answers {} {code} {message}",
+            self.status
+        );
+        match (self.status, code.as_str()) {
+            (403, _) => Err::<(), _>(error).hint(
+                "the credentials need s3:ListBucket, s3:GetObject and s3:PutObject for this bucket",
+            ),
+            (404, "NoSuchBucket") => Err(error).hint("create the bucket first"),
+            (301 | 307 | 400, _) => Err(error).hint("is `--region` that of the bucket?"),
+            _ => Err(error),
+        }
+        .expect_err("an error")
+    }
+}
+
+/// Whether another attempt may succeed.
+fn is_passing(answer: &Answer) -> bool {
+    let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(1024)]);
+    matches!(answer.status, 429 | 500 | 502 | 503 | 504)
+        || (answer.status >= 400
+            && ["SlowDown", "RequestTimeout"]
+                .iter()
+                .any(|code| text.contains(code)))
+        || (answer.status == 409 && text.contains("ConditionalRequestConflict"))
+}
+
+impl Client {
+    pub(super) fn new(base: String, region: &str) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .user_agent(concat!("stillage/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self {
+            agent: agent.into(),
+            signer: Signer::new(machine(), Chain::new(), RequestSigner::new("s3", region)),
+            base,
+        }
+    }
+
+    /// Sends a request until an answer is final.
+    ///
+    /// # Errors
+    /// Without credentials, or when no attempt had an answer.
+    pub(super) fn send(&self, ask: &Ask<'_>) -> anyhow::Result<Answer> {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            let answer = self.once(ask)?;
+            let is_last = attempt == ATTEMPTS;
+            match answer {
+                Ok(answer) if is_last || !is_passing(&answer) => {
+                    let was_repeated = attempt > 1;
+                    return Ok(Answer {
+                        was_repeated,
+                        ..answer
+                    });
+                }
+                Err(error) if is_last => return Err(error),
+                _ => {}
+            }
+            thread::sleep(jittered(wait));
+            wait *= 2;
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// The outer error is one that another attempt does not mend.
+    fn once(&self, ask: &Ask<'_>) -> anyhow::Result<anyhow::Result<Answer>> {
+        let parts = self.signed(ask)?;
+        let mut reader = ask.body.reader()?;
+        let answered = || -> anyhow::Result<Answer> {
+            let answer = if matches!(ask.body, Body::Empty) {
+                self.agent.run(Request::from_parts(parts, ()))
+            } else {
+                let body = SendBody::from_reader(&mut reader);
+                self.agent.run(Request::from_parts(parts, body))
+            };
+            let (parts, mut body) = answer?.into_parts();
+            Ok(Answer {
+                status: parts.status.as_u16(),
+                headers: parts.headers,
+                body: body.with_config().limit(MAX_ANSWER).read_to_vec()?,
+                was_repeated: false,
+            })
+        };
+        let host = &self.base;
+        Ok(answered().map_err(|error| error.context(format!("cannot reach `{}`", escaped(host)))))
+    }
+
+    fn signed(&self, ask: &Ask<'_>) -> anyhow::Result<request::Parts> {
+        let uri = format!("{}{}{}", self.base, ask.path, ask.query);
+        let mut request = Request::builder().method(ask.method.clone()).uri(uri);
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        if matches!(ask.method, Method::PUT | Method::POST) {
+            request = request.header("content-length", ask.body.len());
+        }
+        let digest = match ask.body {
+            Body::Empty => Some(Digest::of(b"")),
+            Body::Bytes(bytes) => Some(Digest::of(bytes)),
+            Body::Content(_) => ask.digest,
+        };
+        if let Some(digest) = digest {
+            request = request.header("x-amz-content-sha256", digest.hex());
+        }
+        let (mut parts, ()) = request.body(())?.into_parts();
+        block_on(self.signer.sign(&mut parts, None))
+            .map_err(|error| anyhow::anyhow!("cannot sign a request: {error}"))
+            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")?;
+        Ok(parts)
+    }
+}
+
+/// A number that differs between processes and calls.
+pub(super) fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+/// A wait from half to one and a half times as long, so that those who wait do not go on at the same time.
+pub(super) fn jittered(wait: Duration) -> Duration {
+    let part = u32::try_from(random() >> 32).unwrap_or_default();
+    wait.mul_f64(0.5 + f64::from(part) / f64::from(u32::MAX))
+}

@@ -1,0 +1,352 @@
+//! A bucket of an S3-compatible store: what `publish` asks of it.
+//! ```text
+//! credentials.rs   where keys come from
+//! http.rs          signed requests, repeated while the store fails for a moment
+//! mod.rs           objects: get, put under a condition, copy, delete, list
+//! multipart.rs     large objects
+//! probe.rs         what the store can
+//! ```
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use ureq::http::Method;
+
+use crate::bucket::http::{Answer, Ask, Body, Client};
+use crate::content::Content;
+use crate::error::{WithHint as _, escaped};
+use crate::spec::digest::Digest;
+
+mod credentials;
+mod http;
+mod multipart;
+mod probe;
+
+pub use probe::Abilities;
+
+/// Objects of more bytes are sent in parts.
+const ONE_PUT: u64 = 64 << 20;
+/// What a store copies in one request, in bytes (S3 `CopyObject`).
+const ONE_COPY: u64 = 5 << 30;
+
+/// What the path of an address may have unescaped (RFC 3986, `unreserved`), and the slash.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+const QUERY: &AsciiSet = &PATH.add(b'/');
+
+/// `s3://BUCKET[/PREFIX]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    pub bucket: String,
+    /// Empty, or with a slash at its end.
+    pub prefix: String,
+}
+
+impl FromStr for Destination {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let rest = text.strip_prefix("s3://");
+        let (bucket, prefix) =
+            rest.map_or(("", ""), |rest| rest.split_once('/').unwrap_or((rest, "")));
+        let prefix = prefix.trim_matches('/');
+        // The rules of S3 are stricter; other stores allow more.
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        let is_safe = prefix.is_empty()
+            || prefix
+                .split('/')
+                .all(|part| !matches!(part, "" | "." | ".."));
+        if bucket.is_empty() || !bucket.chars().all(is_name) || !is_safe {
+            return Err(anyhow::anyhow!("`{}` is not a bucket", escaped(text)))
+                .hint("give it as s3://BUCKET or s3://BUCKET/PREFIX");
+        }
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix: if prefix.is_empty() {
+                String::new()
+            } else {
+                format!("{prefix}/")
+            },
+        })
+    }
+}
+
+/// How an object is stored beside its bytes.
+#[derive(Clone, Debug)]
+pub struct Headers<'a> {
+    pub media_type: &'a str,
+    pub cache_control: &'a str,
+    /// For `Docker-Content-Digest`, which a function at the edge can make of it.
+    pub digest: Option<Digest>,
+}
+
+/// The condition of a write.
+#[derive(Clone, Copy, Debug)]
+pub enum If<'a> {
+    Always,
+    /// The object does not exist.
+    Absent,
+    /// The object has this `ETag`.
+    Is(&'a str),
+}
+
+/// Bytes to be stored.
+#[derive(Clone, Copy)]
+pub enum Bytes<'a> {
+    Memory(&'a [u8]),
+    /// With its sha256, if it is known.
+    Content(&'a Content, Option<Digest>),
+}
+
+/// An object of a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Listed {
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+    #[serde(rename = "ETag")]
+    pub etag: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    #[serde(default)]
+    contents: Vec<Listed>,
+    next_continuation_token: Option<String>,
+}
+
+pub struct Bucket {
+    client: Client,
+    prefix: String,
+    /// The name of the bucket, for copies.
+    name: String,
+}
+
+impl Bucket {
+    /// `endpoint` is the address of a store other than that of AWS, to which the name of the bucket is added as a
+    /// path.
+    pub fn new(destination: &Destination, endpoint: Option<&str>, region: &str) -> Self {
+        let name = &destination.bucket;
+        let base = match endpoint {
+            Some(endpoint) => format!("{}/{name}", endpoint.trim_end_matches('/')),
+            // A certificate of `*.s3` does not hold for a name with a dot.
+            None if name.contains('.') => format!("https://s3.{region}.amazonaws.com/{name}"),
+            None => format!("https://{name}.s3.{region}.amazonaws.com"),
+        };
+        Self {
+            client: Client::new(base, region),
+            prefix: destination.prefix.clone(),
+            name: name.clone(),
+        }
+    }
+
+    fn path(&self, key: &str) -> String {
+        format!(
+            "/{}",
+            utf8_percent_encode(&format!("{}{key}", self.prefix), PATH)
+        )
+    }
+
+    /// The bytes and the `ETag` of an object; `None` if it does not exist.
+    pub fn get(&self, key: &str) -> anyhow::Result<Option<(Vec<u8>, String)>> {
+        let answer = self.client.send(&Ask::new(Method::GET, self.path(key)))?;
+        match answer.status {
+            200 => {
+                let etag = answer.header("etag").unwrap_or_default().to_owned();
+                Ok(Some((answer.body, etag)))
+            }
+            404 if !is_no_bucket(&answer) => Ok(None),
+            _ => Err(answer.unexpected(&format!("read `{key}`"))),
+        }
+    }
+
+    /// Stores an object. `false` if the condition does not hold. A request whose answer was lost may have had its
+    /// effect: an object of these bytes counts as stored.
+    pub fn put(
+        &self,
+        key: &str,
+        bytes: Bytes<'_>,
+        headers: &Headers<'_>,
+        condition: If<'_>,
+    ) -> anyhow::Result<bool> {
+        let (body, digest) = match bytes {
+            Bytes::Memory(bytes) => (Body::Bytes(bytes), Some(Digest::of(bytes))),
+            Bytes::Content(content, _) if content.len() > ONE_PUT => {
+                return self.put_parts(key, content, headers);
+            }
+            Bytes::Content(content, digest) => (Body::Content(content), digest),
+        };
+        let mut all = stored_with(headers);
+        all.extend(conditions(condition));
+        if let Some(digest) = digest {
+            all.push(("x-amz-checksum-sha256", in_base64(&digest)?));
+        }
+        let ask = Ask {
+            headers: all,
+            body,
+            digest,
+            ..Ask::new(Method::PUT, self.path(key))
+        };
+        let answer = self.client.send(&ask)?;
+        match (answer.status, bytes) {
+            (200, _) => Ok(true),
+            (304 | 404 | 409 | 412, Bytes::Memory(bytes))
+                if !matches!(condition, If::Always) && !is_no_bucket(&answer) =>
+            {
+                let stored = answer
+                    .was_repeated
+                    .then(|| self.get(key))
+                    .transpose()?
+                    .flatten();
+                Ok(stored.is_some_and(|(stored, _)| stored == bytes))
+            }
+            _ => Err(answer.unexpected(&format!("store `{key}`"))),
+        }
+    }
+
+    /// Copies an object within the bucket. `false` if the store does not do it.
+    pub fn copy(&self, from: &Listed, to: &str, headers: &Headers<'_>) -> anyhow::Result<bool> {
+        if from.size > ONE_COPY {
+            return Ok(false);
+        }
+        let mut all = stored_with(headers);
+        all.push((
+            "x-amz-copy-source",
+            format!("/{}{}", self.name, self.path(&from.key)),
+        ));
+        all.push(("x-amz-metadata-directive", "REPLACE".to_owned()));
+        let ask = Ask {
+            headers: all,
+            ..Ask::new(Method::PUT, self.path(to))
+        };
+        let answer = self.client.send(&ask)?;
+        // An error may come behind a good status (S3 `CopyObject`).
+        Ok(answer.status == 200 && !String::from_utf8_lossy(&answer.body).contains("<Error>"))
+    }
+
+    pub fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let answer = self
+            .client
+            .send(&Ask::new(Method::DELETE, self.path(key)))?;
+        match answer.status {
+            200 | 204 | 404 => Ok(()),
+            _ => Err(answer.unexpected(&format!("delete `{key}`"))),
+        }
+    }
+
+    /// Visits all objects, with keys below the prefix, in the order of the store.
+    pub fn list(&self, visit: &mut dyn FnMut(Listed)) -> anyhow::Result<()> {
+        let mut token: Option<String> = None;
+        loop {
+            let encoded = |text: &str| utf8_percent_encode(text, QUERY).to_string();
+            // Sorted by name, as the signature wants it.
+            let next = token.as_ref().map_or_else(String::new, |token| {
+                format!("continuation-token={}&", encoded(token))
+            });
+            let query = format!("?{next}list-type=2&prefix={}", encoded(&self.prefix));
+            let ask = Ask {
+                query,
+                ..Ask::new(Method::GET, "/".to_owned())
+            };
+            let answer = self.client.send(&ask)?;
+            if answer.status != 200 {
+                return Err(answer.unexpected("list the bucket"));
+            }
+            let text = String::from_utf8_lossy(&answer.body);
+            let page: Page =
+                quick_xml::de::from_str(&text).context("cannot read a list of the store")?;
+            for mut listed in page.contents {
+                if listed.key.starts_with(&self.prefix) {
+                    listed.key.drain(..self.prefix.len());
+                    visit(listed);
+                }
+            }
+            match page.next_continuation_token {
+                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The wait of a publisher whom another one has outrun.
+pub fn pause() -> Duration {
+    http::jittered(Duration::from_millis(300))
+}
+
+fn is_no_bucket(answer: &Answer) -> bool {
+    String::from_utf8_lossy(&answer.body).contains("NoSuchBucket")
+}
+
+fn stored_with(headers: &Headers<'_>) -> Vec<(&'static str, String)> {
+    let mut all = vec![
+        ("content-type", headers.media_type.to_owned()),
+        ("cache-control", headers.cache_control.to_owned()),
+    ];
+    all.extend(
+        headers
+            .digest
+            .map(|digest| ("x-amz-meta-docker-content-digest", digest.to_string())),
+    );
+    all
+}
+
+fn conditions(condition: If<'_>) -> Option<(&'static str, String)> {
+    match condition {
+        If::Always => None,
+        If::Absent => Some(("if-none-match", "*".to_owned())),
+        If::Is(etag) => Some(("if-match", etag.to_owned())),
+    }
+}
+
+fn in_base64(digest: &Digest) -> anyhow::Result<String> {
+    let hex = digest.hex();
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
+    let bytes: Vec<u8> = (0..hex.len())
+        .step_by(2)
+        .map(byte)
+        .collect::<Result<_, _>>()?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_buckets() {
+        for (text, bucket, prefix) in [
+            ("s3://b", "b", ""),
+            ("s3://b/", "b", ""),
+            ("s3://my.bucket/a/b/", "my.bucket", "a/b/"),
+        ] {
+            let destination: Destination = text.parse().unwrap();
+            assert_eq!(
+                (destination.bucket.as_str(), destination.prefix.as_str()),
+                (bucket, prefix)
+            );
+        }
+        for text in [
+            "",
+            "b",
+            "s3://",
+            "s3:///a",
+            "s3://b/a//c",
+            "s3://b/../c",
+            "s3://b c",
+            "gs://b",
+        ] {
+            assert!(text.parse::<Destination>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `stillage publish`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::bucket::Destination;
+use crate::cli::edit::NoMove;
+use crate::cli::parsed;
+use crate::cli::report;
+use crate::cli::ui::Ui;
+use crate::import::selection::Selection;
+use crate::ops::publish::{PublishOptions, publish};
+
+/// Requests at a time: most of the time of each is spent waiting.
+const JOBS: u16 = 16;
+
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(super) struct PublishArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// The bucket, `s3://BUCKET` or `s3://BUCKET/PREFIX`
+    #[arg(value_name = "DESTINATION", value_parser = parsed::<Destination>)]
+    destination: Destination,
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The address of an S3-compatible store other than that of AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]"
+    )]
+    endpoint: Option<String>,
+    #[arg(
+        long,
+        value_name = "REGION",
+        help = "The region of the bucket [env: AWS_REGION, AWS_DEFAULT_REGION] [default: us-east-1]"
+    )]
+    region: Option<String>,
+    /// Publish only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`, `**` does
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Leave out repositories, or images REPO:TAG, that match a glob
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// List only what the site has: other names of the bucket are dropped, their content stays
+    #[arg(long, conflicts_with_all = ["only", "exclude"])]
+    mirror: bool,
+    /// Drop names although the store has no conditional writes: nobody else may publish meanwhile
+    #[arg(long, requires = "mirror")]
+    force: bool,
+    #[command(flatten)]
+    no_move: NoMove,
+    /// Number of requests at a time
+    #[arg(short, long, value_name = "N", default_value_t = JOBS, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+    /// Say what would be sent, send nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print what was published as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) quiet: bool,
+}
+
+/// The first of these variables that is set.
+fn variable(names: &[&str]) -> Option<String> {
+    let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
+    values.find(|value| !value.is_empty())
+}
+
+impl PublishArgs {
+    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let options = PublishOptions {
+            site: self.site,
+            destination: self.destination,
+            endpoint: self
+                .endpoint
+                .or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])),
+            region: self
+                .region
+                .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
+                .unwrap_or_else(|| "us-east-1".to_owned()),
+            selection: Selection::new(&self.only, &self.exclude)?,
+            no_move: self.no_move.glob()?,
+            mirror: self.mirror,
+            force: self.force,
+            dry_run: self.dry_run,
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.jobs.into())
+            .build()?;
+        let published = pool.install(|| publish(&options))?;
+        if self.json {
+            Ui::data(&report::json(&published)?)?;
+        } else {
+            ui.messages(report::published(&published, self.dry_run));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,201 @@
+//! The bucket as a site: its objects, its catalogue, and the manifests and v1 images that a merge needs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use md5::{Digest as _, Md5};
+
+use crate::bail_invalid;
+use crate::bucket::{Bucket, Listed};
+use crate::images::v1_claims::{JsonSource, LayerSource};
+use crate::images::v1_images::{V1Image, V1Images};
+use crate::site_files::catalogue::{Catalogue, Entry};
+use crate::spec::digest::Digest;
+use crate::spec::manifest::Manifest;
+use crate::spec::name::{Repository, Tag};
+use crate::spec::v1::V1Id;
+
+pub(super) const CATALOGUE: &str = "index.json";
+
+/// The state of the bucket before a publish.
+pub(super) struct Remote<'a> {
+    pub(super) bucket: &'a Bucket,
+    objects: HashMap<u128, Seen>,
+    /// `None` for a bucket without a site.
+    pub(super) catalogue: Option<Catalogue>,
+    /// The `ETag` of the catalogue.
+    catalogue_etag: Option<String>,
+}
+
+/// An object of the bucket.
+#[derive(Clone, Debug)]
+struct Seen {
+    size: u64,
+    etag: Etag,
+}
+
+/// `ETag`s are many, so those that are an MD5 are kept short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Etag {
+    Md5([u8; 16]),
+    Other(Box<str>),
+}
+
+impl Etag {
+    fn of(text: &str) -> Self {
+        let hex = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let number = hex
+            .filter(|hex| hex.len() == 32 && !hex.contains(|c: char| c.is_ascii_uppercase()))
+            .and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        match number {
+            Some(number) => Self::Md5(number.to_be_bytes()),
+            None => Self::Other(text.into()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Md5(bytes) => format!("\"{:032x}\"", u128::from_be_bytes(*bytes)),
+            Self::Other(text) => text.to_string(),
+        }
+    }
+}
+
+/// A short name of a key.
+fn short(key: &str) -> u128 {
+    let digest: [u8; 16] = Md5::digest(key).into();
+    u128::from_be_bytes(digest)
+}
+
+/// An object of the bucket, compared with what it should be.
+pub(super) enum Compared {
+    Missing,
+    /// Other bytes, with their `ETag`.
+    Other(String),
+    Same,
+}
+
+impl<'a> Remote<'a> {
+    pub(super) fn read(bucket: &'a Bucket) -> anyhow::Result<Self> {
+        let mut objects = HashMap::new();
+        bucket.list(&mut |Listed { key, size, etag }| {
+            let seen = Seen {
+                size,
+                etag: Etag::of(&etag),
+            };
+            objects.insert(short(&key), seen);
+        })?;
+        // After the list: what another publisher writes in between is newer than what is known of it, and its
+        // `ETag`s refuse what follows from the old state.
+        let (catalogue, catalogue_etag) = match bucket.get(CATALOGUE)? {
+            Some((bytes, etag)) => {
+                let catalogue =
+                    Catalogue::parse(&bytes).context("cannot read `index.json` of the bucket")?;
+                (Some(catalogue), Some(etag))
+            }
+            None => (None, None),
+        };
+        Ok(Self {
+            bucket,
+            objects,
+            catalogue,
+            catalogue_etag,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Whether the bucket has an object of this length, in bytes.
+    pub(super) fn has(&self, key: &str, size: u64) -> bool {
+        self.objects
+            .get(&short(key))
+            .is_some_and(|seen| seen.size == size)
+    }
+
+    /// Compares a pointer. Where an `ETag` is no MD5, it is read.
+    pub(super) fn compare(&self, key: &str, bytes: &[u8]) -> anyhow::Result<Compared> {
+        let Some(seen) = self.objects.get(&short(key)) else {
+            return Ok(Compared::Missing);
+        };
+        if key == CATALOGUE {
+            let etag = self.catalogue_etag.clone();
+            return Ok(etag.map_or(Compared::Missing, Compared::Other));
+        }
+        let is_long = seen.size != bytes.len() as u64;
+        match &seen.etag {
+            Etag::Md5(md5) if !is_long && *md5 == <[u8; 16]>::from(Md5::digest(bytes)) => {
+                Ok(Compared::Same)
+            }
+            Etag::Other(_) if !is_long => Ok(match self.bucket.get(key)? {
+                Some((stored, _)) if stored == bytes => Compared::Same,
+                Some((_, etag)) => Compared::Other(etag),
+                None => Compared::Missing,
+            }),
+            etag => Ok(Compared::Other(etag.text())),
+        }
+    }
+
+    /// A manifest of a repository.
+    pub(super) fn manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        entry: &Entry,
+    ) -> anyhow::Result<Arc<Manifest>> {
+        let key = format!("v2/{repository}/manifests/{digest}");
+        let (bytes, _) = self.bucket.get(&key)?.with_context(|| {
+            format!("the bucket lists {repository}@{digest}, but has no `{key}`")
+        })?;
+        let manifest = Manifest::parse(bytes.into(), Some(&entry.media_type))?;
+        if manifest.digest != *digest {
+            bail_invalid!("`{key}` of the bucket has the digest {}", manifest.digest);
+        }
+        Ok(Arc::new(manifest))
+    }
+
+    /// The v1 images of the tags of a repository.
+    pub(super) fn v1_tags(&self, repository: &Repository) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
+        let key = format!("v1/repositories/{repository}/tags");
+        let Some((bytes, _)) = self.bucket.get(&key)? else {
+            return Ok(BTreeMap::new());
+        };
+        let tags: BTreeMap<String, String> = serde_json::from_slice(&bytes)
+            .with_context(|| format!("cannot read `{key}` of the bucket"))?;
+        tags.into_iter()
+            .map(|(tag, id)| Ok((tag.parse()?, id.parse()?)))
+            .collect()
+    }
+
+    /// Adds a v1 image of the bucket, with all below it.
+    pub(super) fn add_v1_chain(&self, top: V1Id, v1: &mut V1Images) -> anyhow::Result<()> {
+        if v1.images.contains_key(&top) {
+            return Ok(());
+        }
+        let key = format!("v1/images/{top}/ancestry");
+        let (bytes, _) = self
+            .bucket
+            .get(&key)?
+            .with_context(|| format!("the bucket has no `{key}`"))?;
+        let ids: Vec<String> = serde_json::from_slice(&bytes)
+            .with_context(|| format!("cannot read `{key}` of the bucket"))?;
+        let ids: Vec<V1Id> = ids
+            .iter()
+            .map(|id| id.parse())
+            .collect::<anyhow::Result<_>>()?;
+        for (at, id) in ids.iter().enumerate() {
+            v1.images.entry(*id).or_insert(V1Image {
+                parent: ids.get(at + 1).copied(),
+                form: JsonSource::InSite,
+                layer: LayerSource::InSite,
+                candidates: Vec::new(),
+                vouched: None,
+            });
+        }
+        Ok(())
+    }
+}

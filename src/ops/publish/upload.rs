@@ -1,0 +1,289 @@
+//! Brings objects to a bucket in the order of publishing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use rayon::prelude::*;
+
+use crate::bucket::{Abilities, Bytes, Headers, If, Listed};
+use crate::content::Content;
+use crate::ops::publish::remote::{CATALOGUE, Compared, Remote};
+use crate::plan::Plan;
+use crate::plan::objects::Object;
+use crate::plan::tree::Stage;
+use crate::routes::Cache;
+use crate::site_files::blob_path;
+use crate::spec::digest::Digest;
+use crate::writer::write::FileChanges;
+
+/// How many objects are collected before they are sent in parallel.
+const BATCH: usize = 512;
+/// Content of at least so many bytes is copied by the store where that has it.
+const COPY_FROM: u64 = 8 << 10;
+
+/// The order of publishing, finer than [`Stage`]: children before their indexes, referrers before tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Content,
+    Manifest,
+    Index,
+    V1Json,
+    Referrers,
+    Pointer,
+    TagList,
+    List,
+    Catalogue,
+}
+
+/// The ranks of the objects that a site has, and of the pointers, with the group of stages that has them.
+const CONTENT: [(Rank, usize); 4] = [
+    (Rank::Content, 0),
+    (Rank::Manifest, 1),
+    (Rank::Index, 1),
+    (Rank::V1Json, 2),
+];
+const POINTERS: [(Rank, usize); 5] = [
+    (Rank::Referrers, 3),
+    (Rank::Pointer, 3),
+    (Rank::TagList, 3),
+    (Rank::List, 3),
+    (Rank::Catalogue, 3),
+];
+
+impl Rank {
+    fn of(object: &Object) -> Self {
+        let is_index =
+            object.media_type.contains("index") || object.media_type.contains("manifest.list");
+        match object.stage {
+            Stage::Content => Self::Content,
+            Stage::Manifest if is_index => Self::Index,
+            Stage::Manifest => Self::Manifest,
+            Stage::V1Json => Self::V1Json,
+            Stage::Pointer if object.path.contains("/referrers/") => Self::Referrers,
+            Stage::Pointer => Self::Pointer,
+            Stage::TagList => Self::TagList,
+            Stage::List => Self::List,
+            Stage::Catalogue => Self::Catalogue,
+        }
+    }
+}
+
+pub(super) struct Upload<'a> {
+    pub(super) site: &'a Path,
+    pub(super) remote: &'a Remote<'a>,
+    /// `None` for a dry run.
+    pub(super) abilities: Option<Abilities>,
+    pub(super) stored: Mutex<FileChanges>,
+    /// The content that this run has stored at the root of the site.
+    pub(super) at_root: Mutex<BTreeSet<Digest>>,
+    /// Whether another publisher has changed something.
+    pub(super) conflict: AtomicBool,
+}
+
+/// The key of an object.
+fn key(object: &Object) -> &str {
+    match object.path.trim_start_matches('/') {
+        "" => "index.html",
+        key => key,
+    }
+}
+
+fn headers(object: &Object) -> Headers<'_> {
+    let is_registry = object.path.contains("/manifests/") || object.path.contains("/blobs/");
+    Headers {
+        media_type: object.media_type,
+        cache_control: object.cache.control(),
+        digest: object.digest.filter(|_| is_registry),
+    }
+}
+
+fn is_at_root(object: &Object) -> bool {
+    object.path.starts_with("/blobs/")
+}
+
+impl Upload<'_> {
+    /// Stores the content of a site.
+    pub(super) fn content(&self, plan: &Plan<'_>) -> anyhow::Result<()> {
+        CONTENT.iter().try_for_each(|rank| self.rank(plan, *rank))
+    }
+
+    /// Stores pointers. Stops where another publisher was faster.
+    pub(super) fn pointers(&self, plan: &Plan<'_>) -> anyhow::Result<()> {
+        POINTERS.iter().try_for_each(|rank| self.rank(plan, *rank))
+    }
+
+    fn rank(&self, plan: &Plan<'_>, (rank, group): (Rank, usize)) -> anyhow::Result<()> {
+        let mut batch: Vec<Object> = Vec::new();
+        plan.objects_in(Stage::GROUPS[group], &mut |object| {
+            if Rank::of(object) != rank {
+                return Ok(());
+            }
+            // What is at the root is copied from there.
+            let follows_root = is_at_root(object) != batch.last().is_some_and(is_at_root);
+            if follows_root || batch.len() >= BATCH {
+                self.send(&std::mem::take(&mut batch))?;
+            }
+            batch.push(object.clone());
+            Ok(())
+        })?;
+        self.send(&batch)
+    }
+
+    fn send(&self, batch: &[Object]) -> anyhow::Result<()> {
+        batch.par_iter().try_for_each(|object| {
+            if self.conflict.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match &object.bytes {
+                Some(bytes) if object.cache == Cache::Pointer => self.pointer(object, bytes),
+                Some(bytes) => self.made(object, bytes),
+                None => self.file(object),
+            }
+        })
+    }
+
+    fn count(&self, bytes: u64, copies: u64) {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.files += u64::from(copies == 0);
+        stored.bytes += bytes;
+        stored.links += copies;
+    }
+
+    /// Immutable content that the plan makes.
+    fn made(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
+        if self.remote.has(key(object), bytes.len() as u64) {
+            return Ok(());
+        }
+        self.count(bytes.len() as u64, 0);
+        if self.abilities.is_some() {
+            let headers = headers(object);
+            self.remote
+                .bucket
+                .put(key(object), Bytes::Memory(bytes), &headers, If::Always)?;
+        }
+        Ok(())
+    }
+
+    /// Content that is a file of the site.
+    fn file(&self, object: &Object) -> anyhow::Result<()> {
+        let file = match object.digest {
+            Some(digest) => blob_path(&digest),
+            None => object.file.clone(),
+        };
+        let Some(content) = Content::file(self.site.join(&file))? else {
+            // A v1 image has only some of the files that it may have.
+            return object
+                .digest
+                .map_or(Ok(()), |_| anyhow::bail!("`{file}` of the site is missing"));
+        };
+        let key = key(object);
+        if self.remote.has(key, content.len()) {
+            return Ok(());
+        }
+        let headers = headers(object);
+        let source = object
+            .digest
+            .filter(|_| content.len() >= COPY_FROM && !is_at_root(object))
+            .and_then(|digest| self.source(&digest, content.len()));
+        if self.abilities.is_none() {
+            self.count(
+                if source.is_some() { 0 } else { content.len() },
+                u64::from(source.is_some()),
+            );
+            return Ok(());
+        }
+        if let Some(source) = source
+            && self.remote.bucket.copy(&source, key, &headers)?
+        {
+            self.count(0, 1);
+            return Ok(());
+        }
+        self.count(content.len(), 0);
+        let stored = Bytes::Content(&content, object.digest);
+        self.remote.bucket.put(key, stored, &headers, If::Always)?;
+        if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
+            let mut at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
+            at_root.insert(digest);
+        }
+        Ok(())
+    }
+
+    /// The object with some content at the root of the bucket.
+    fn source(&self, digest: &Digest, size: u64) -> Option<Listed> {
+        let at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = at_root.contains(digest);
+        let key = blob_path(digest);
+        (is_new || self.remote.has(&key, size)).then_some(Listed {
+            key,
+            size,
+            etag: String::new(),
+        })
+    }
+
+    fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
+        let key = key(object);
+        let can = self.abilities.as_ref();
+        // Beside real folders `tags` is what every client asks for.
+        let is_beside = key
+            .strip_prefix("v1/repositories/")
+            .is_some_and(|rest| rest.contains("/tags/"));
+        if can.is_some_and(|can| !can.keys_beside_folders) && is_beside {
+            return Ok(());
+        }
+        let etag = match self.remote.compare(key, bytes)? {
+            Compared::Same => return Ok(()),
+            Compared::Missing => None,
+            Compared::Other(etag) => Some(etag),
+        };
+        if key == CATALOGUE && self.is_listed(bytes)? {
+            return Ok(());
+        }
+        self.count(bytes.len() as u64, 0);
+        let Some(can) = can else { return Ok(()) };
+        let condition = match &etag {
+            _ if !can.conditions => If::Always,
+            Some(etag) => If::Is(etag),
+            None => If::Absent,
+        };
+        // A store with real folders keeps no bytes at a key that ends in a slash.
+        let bytes = if key.ends_with('/') && !can.keys_beside_folders {
+            &[][..]
+        } else {
+            bytes
+        };
+        let headers = headers(object);
+        if !self
+            .remote
+            .bucket
+            .put(key, Bytes::Memory(bytes), &headers, condition)?
+        {
+            self.conflict.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether the catalogue of the bucket has these bytes.
+    fn is_listed(&self, bytes: &[u8]) -> anyhow::Result<bool> {
+        let catalogue = self.remote.catalogue.as_ref();
+        let json = catalogue
+            .map(crate::site_files::catalogue::Catalogue::to_json)
+            .transpose()?;
+        Ok(json.as_deref() == Some(bytes))
+    }
+
+    /// Deletes pointers that nothing lists any more.
+    pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+        keys.par_iter().try_for_each(|key| {
+            self.remote
+                .bucket
+                .delete(key)
+                .with_context(|| format!("cannot delete `{key}`"))
+        })?;
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.deleted += keys.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! An S3-compatible store, and a web server in front of a bucket as a CDN is.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::{Server, Skills, free_port};
+use crate::support::clients::installed;
+use crate::support::http;
+use crate::support::process::Daemon;
+use crate::support::site::{stillage, succeed};
+use crate::support::temp::TempDir;
+
+/// Makes a bucket that everybody may read, at the store whose address is the argument.
+const MAKE_BUCKET: &str = r#"
+import boto3, json, sys
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+s3.create_bucket(Bucket="site")
+everybody = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::site", "arn:aws:s3:::site/*"]}
+s3.put_bucket_policy(Bucket="site", Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+"#;
+
+/// A running store (moto), stopped when dropped. Everybody may read its buckets.
+pub(crate) struct Store {
+    // Fields are dropped in order: the store ends before its folder goes.
+    _daemon: Daemon,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Store {
+    /// A store with a bucket called `site`.
+    pub(crate) fn start() -> Self {
+        let (dir, port) = (TempDir::new("store"), free_port());
+        let program = installed(".venv/bin/moto_server");
+        let port_text = port.to_string();
+        let args = ["-H", "127.0.0.1", "-p", &port_text];
+        let daemon = Daemon::start(&program, &args, &dir.path().join("log"));
+        let daemon = daemon.wait_until(|| http::send(port, "GET", "/", &[]).is_ok());
+        let mut python = Command::new(installed(".venv/bin/python"));
+        succeed(python.args(["-c", MAKE_BUCKET, &format!("http://127.0.0.1:{port}")]));
+        Self {
+            _daemon: daemon,
+            port,
+            dir,
+        }
+    }
+
+    /// `stillage publish SITE s3://site`, with credentials that nothing else knows.
+    pub(crate) fn publish(&self, site: &Path, more: &[&str]) -> Command {
+        let home = self.dir.path().join("home");
+        fs::create_dir_all(&home).unwrap();
+        let mut command = stillage(["publish"]);
+        command
+            .arg(site)
+            .arg("s3://site")
+            .args(["--endpoint", &format!("http://127.0.0.1:{}", self.port)])
+            .args(more)
+            .env("HOME", home)
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        command
+    }
+
+    pub(crate) fn published(&self, site: &Path, more: &[&str]) -> Output {
+        succeed(&mut self.publish(site, more))
+    }
+
+    /// An object; `None` if there is none.
+    pub(crate) fn object(&self, key: &str) -> Option<http::Response> {
+        // Of another host, the store would take the first label for the bucket.
+        let path = format!("/site/{key}");
+        let answer = http::send(self.port, "GET", &path, &[("Host", "127.0.0.1")]).unwrap();
+        (answer.status == 200).then_some(answer)
+    }
+
+    pub(crate) fn json(&self, key: &str) -> serde_json::Value {
+        let object = self.object(key).unwrap_or_else(|| panic!("no {key}"));
+        serde_json::from_slice(&object.body).unwrap()
+    }
+
+    /// The requests so far, one a line, without the time: `"PUT /site/key HTTP/1.1" 200`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let lines = log.lines().filter_map(|line| line.split_once("] "));
+        lines.map(|(_, request)| request.to_owned()).collect()
+    }
+}
+
+/// nginx in front of a bucket to which the site was published.
+pub(crate) static BUCKET: Server = Server {
+    name: "bucket",
+    command: |site, port, dir| {
+        let store = Store::start();
+        store.published(site, &["-q"]);
+        let config = dir.join("config");
+        let text = include_str!("bucket.conf")
+            .replace("@PORT@", &port.to_string())
+            .replace("@STORE@", &store.port.to_string());
+        fs::write(&config, text).unwrap();
+        // It ends with the thread that started it.
+        std::mem::forget(store);
+        let [dir, config] = [dir, &config].map(|path| path.to_str().unwrap().to_owned());
+        [
+            "nginx",
+            "-p",
+            &dir,
+            "-c",
+            &config,
+            "-e",
+            "err",
+            "-g",
+            "daemon off;",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    },
+    skills: Skills::NONE,
+    otherwise: &[],
+};
