@@ -40,7 +40,8 @@
 //!
 //! What a server must answer is data too. [`routes`] defines it for every URL path; `serve`, the built-in
 //! server, follows it; [`server_config`] expresses it in the configuration of each web server; `check_url` sends
-//! requests to a running server and judges its answers.
+//! requests to a running server and judges its answers. [`bucket`] is the client of an S3-compatible store, into which
+//! `ops::publish` merges a site.
 //!
 //! # What happens to content
 //! ```text

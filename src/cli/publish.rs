@@ -10,8 +10,9 @@ use crate::cli::edit::NoMove;
 use crate::cli::parsed;
 use crate::cli::report;
 use crate::cli::ui::Ui;
+use crate::fsx;
 use crate::import::selection::Selection;
-use crate::ops::publish::{PublishOptions, publish};
+use crate::ops::publish::{PublishOptions, plan, publish};
 
 /// Requests at a time: most of the time of each is spent waiting.
 const JOBS: u16 = 16;
@@ -25,8 +26,8 @@ pub(super) struct PublishArgs {
     /// The folder of the site
     site: PathBuf,
     /// The bucket, `s3://BUCKET` or `s3://BUCKET/PREFIX`
-    #[arg(value_name = "DESTINATION", value_parser = parsed::<Destination>)]
-    destination: Destination,
+    #[arg(value_name = "DESTINATION", value_parser = parsed::<Destination>, required_unless_present = "plan")]
+    destination: Option<Destination>,
     #[arg(
         long,
         value_name = "URL",
@@ -56,6 +57,12 @@ pub(super) struct PublishArgs {
     /// Number of requests at a time
     #[arg(short, long, value_name = "N", default_value_t = JOBS, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
+    /// Write the URL paths of the tags and lists that changed to a file, to purge them from a CDN
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "dry_run"])]
+    purge_list: Option<PathBuf>,
+    /// Print what an uploader has to do, in order, as lines of JSON; without a destination for an empty bucket
+    #[arg(long, conflicts_with_all = ["dry_run", "json"])]
+    plan: bool,
     /// Say what would be sent, send nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -94,7 +101,21 @@ impl PublishArgs {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs.into())
             .build()?;
+        if self.plan {
+            pool.install(|| {
+                plan(&options, &|operation| {
+                    Ui::data(&(serde_json::to_string(operation)? + "\n"))
+                })
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let published = pool.install(|| publish(&options))?;
+        if let Some(file) = &self.purge_list {
+            fsx::replace(file, |out| {
+                let mut paths = published.changed.iter();
+                Ok(paths.try_for_each(|path| writeln!(out, "{path}"))?)
+            })?;
+        }
         if self.json {
             Ui::data(&report::json(&published)?)?;
         } else {

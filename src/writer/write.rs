@@ -42,6 +42,13 @@ pub struct FileChanges {
 }
 
 impl FileChanges {
+    pub fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.links += other.links;
+        self.deleted += other.deleted;
+    }
+
     pub fn is_nothing(&self) -> bool {
         self.files + self.links + self.deleted == 0
     }

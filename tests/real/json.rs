@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,11 @@ use crate::support::temp::TempDir;
 /// Runs a command, checks what it prints and gives it.
 fn checked(schema: &str, args: &[&str]) -> Value {
     let output = stillage(args).arg("--json").output().unwrap();
+    conforming(schema, &output)
+}
+
+/// The JSON that a command printed, which is what its schema says.
+pub(crate) fn conforming(schema: &str, output: &Output) -> Value {
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     let file = format!("tests/schemas/{schema}.json");
     let mut check = Command::new(installed(".venv/bin/python"))
@@ -30,8 +35,8 @@ fn checked(schema: &str, args: &[&str]) -> Value {
     drop(stdin);
     assert!(
         check.wait().unwrap().success(),
-        "{args:?}: {printed}{}",
-        stderr(&output)
+        "{schema}: {printed}{}",
+        stderr(output)
     );
     serde_json::from_str(&printed).unwrap()
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::crash::is_long;
+use crate::json::conforming;
 use crate::support::archive::{Archive, Image};
 use crate::support::servers::bucket::Store;
-use crate::support::site::{build, stderr};
+use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
 
 /// A site with an image for each text, which is in its layer, and its names.
@@ -140,6 +141,8 @@ fn a_bucket_is_a_site_into_which_sites_are_merged() {
     );
     let planned = stderr(&store.published(&moved, &["--dry-run"]));
     assert!(planned.contains("would send"), "{planned}");
+    let planned = conforming("edit", &store.published(&moved, &["--dry-run", "--json"]));
+    assert_eq!(planned["changes"]["moved"][0]["tag"], "1");
     assert_eq!(listed(&store).len(), 4);
     store.published(&moved, &[]);
     assert_eq!(listed(&store).len(), 4);
@@ -199,6 +202,71 @@ fn what_is_selected_is_published_with_what_is_attached() {
         "{}",
         stderr(&refused)
     );
+}
+
+#[test]
+fn others_can_upload_by_the_plan() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let large = "large ".repeat(20_000);
+    let first = site(
+        &folder,
+        "first",
+        &[("app:1 org/app:2", "a"), ("other:1", &large)],
+    );
+    let whole = stillage(["publish", "--plan"])
+        .arg(&first)
+        .output()
+        .unwrap();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    store.upload(&first, &whole.stdout);
+    assert_eq!(listed(&store).len(), 3);
+    assert_eq!(stderr(&store.published(&first, &[])), "nothing to do\n");
+    // With a destination, the difference.
+    let second = site(&folder, "second", &[("app:1", "new")]);
+    let plan = store.published(&second, &["--plan"]);
+    let keys: Vec<Value> = String::from_utf8(plan.stdout.clone())
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(keys.len() > 5);
+    assert_eq!(keys.last().unwrap()["key"], "index.json");
+    assert!(
+        !keys
+            .iter()
+            .any(|operation| operation["key"] == "v2/_catalog"),
+        "it does not change"
+    );
+    store.upload(&second, &plan.stdout);
+    assert_eq!(listed(&store).len(), 3);
+    assert_eq!(stderr(&store.published(&second, &[])), "nothing to do\n");
+    let refused = stillage(["publish"]).arg(&first).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn what_changed_is_listed_for_the_cdn() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    store.published(
+        &site(&folder, "first", &[("app:1", "a"), ("other:1", "o")]),
+        &[],
+    );
+    let list = folder.path().join("purge");
+    let second = site(&folder, "second", &[("app:1", "new")]);
+    store.published(&second, &["--purge-list", list.to_str().unwrap()]);
+    let text = std::fs::read_to_string(list).unwrap();
+    let paths: BTreeSet<&str> = text.lines().collect();
+    for path in [
+        "/",
+        "/index.json",
+        "/v2/app/manifests/1",
+        "/v1/repositories/library/app/tags",
+    ] {
+        assert!(paths.contains(path), "{path}: {text}");
+    }
+    for part in ["other", "/blobs/", "/manifests/sha256:"] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
 }
 
 /// Two runners that know nothing of each other.
@@ -261,7 +329,7 @@ fn a_publisher_that_is_killed_leaves_nothing_half() {
 fn an_error_says_what_was_tried() {
     let folder = TempDir::new("publish");
     let path: &Path = &site(&folder, "site", &[("app:1", "a")]);
-    let mut command = crate::support::site::stillage(["publish"]);
+    let mut command = stillage(["publish"]);
     command
         .arg(path)
         .args(["s3://site", "--endpoint", "http://127.0.0.1:1"])

@@ -3,10 +3,12 @@
 //! The bucket is a site. Its catalogue says what it lists, content goes up before what names it, and pointers are
 //! written under the condition that nobody else has changed them. Where somebody has, everything is merged again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::bucket::{Bucket, Destination};
@@ -15,7 +17,7 @@ use crate::import::selection::{Glob, Selection};
 use crate::note::{Note, NoteKind};
 use crate::ops::changes::Changes;
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::upload::Upload;
+use crate::ops::publish::upload::{Report, Upload};
 use crate::ops::view::View;
 use crate::writer::write::FileChanges;
 
@@ -23,12 +25,15 @@ mod merge;
 mod remote;
 mod upload;
 
+pub use upload::Operation;
+
 /// How often a publish begins again because others publish too.
 const ATTEMPTS: u32 = 50;
 
 pub struct PublishOptions {
     pub site: PathBuf,
-    pub destination: Destination,
+    /// `None` to plan for an empty bucket.
+    pub destination: Option<Destination>,
     /// The address of a store other than that of AWS.
     pub endpoint: Option<String>,
     pub region: String,
@@ -47,6 +52,30 @@ pub struct Published {
     /// Its files are objects, its links objects that the store copied.
     pub changes: Changes,
     pub notes: Vec<Note>,
+    /// The URL paths of the pointers that were stored or deleted.
+    #[serde(skip)]
+    pub changed: BTreeSet<String>,
+}
+
+/// Calls `report` with all that a publish would do, in order.
+///
+/// # Errors
+/// When the site is damaged, the store fails, or `report` does.
+pub fn plan(options: &PublishOptions, report: &Report<'_>) -> anyhow::Result<()> {
+    let local = local(options)?;
+    let bucket = bucket(options);
+    let remote = bucket
+        .as_ref()
+        .map_or_else(|| Ok(Remote::none()), Remote::read)?;
+    let merged = merge::merge(&local, &remote, options.mirror)?;
+    changes(options, &remote, &merged)?;
+    let upload = Upload {
+        report: Some(report),
+        ..upload(options, &remote)
+    };
+    upload.content(&local.plan())?;
+    upload.pointers(&merged.plan())?;
+    upload.delete(&merged.dropped)
 }
 
 /// Publishes a site.
@@ -54,94 +83,116 @@ pub struct Published {
 /// # Errors
 /// When the site is damaged or the store fails. What the bucket listed before can still be pulled.
 pub fn publish(options: &PublishOptions) -> anyhow::Result<Published> {
-    let mut local = View::load(&options.site)?;
-    merge::select(&mut local, &options.selection)?;
-    let bucket = Bucket::new(
-        &options.destination,
-        options.endpoint.as_deref(),
-        &options.region,
-    );
-    let mut abilities = None;
-    let mut stored = FileChanges::default();
-    let mut notes: Vec<Note> = options.selection.unmatched().collect();
-    let mut first: Option<Changes> = None;
+    let local = local(options)?;
+    let bucket = bucket(options).context("a destination is needed")?;
+    let mut published = Published {
+        changes: Changes::default(),
+        notes: options.selection.unmatched().collect(),
+        changed: BTreeSet::new(),
+    };
+    let (mut abilities, mut stored) = (None, FileChanges::default());
     for attempt in 1..=ATTEMPTS {
         let remote = Remote::read(&bucket)?;
-        if remote.catalogue.is_none() && !remote.is_empty() && attempt == 1 {
-            notes.push(NoteKind::Choice.note("the bucket had objects, but no site"));
-        }
         let merged = merge::merge(&local, &remote, options.mirror)?;
-        let none = std::collections::BTreeMap::new();
-        let before = remote
-            .catalogue
-            .as_ref()
-            .map_or(&none, |catalogue| &catalogue.repositories);
-        let changes = Changes::of_tags(before, &merged.catalogue.repositories);
-        changes.check_moves(options.no_move.as_ref())?;
-        let changes = first.get_or_insert(changes);
-        let mut upload = Upload {
-            site: &options.site,
-            remote: &remote,
-            abilities: None,
-            stored: Mutex::new(FileChanges::default()),
-            at_root: Mutex::default(),
-            conflict: AtomicBool::new(false),
-        };
-        // A run without any change asks the store nothing more.
-        upload.content(&local.plan())?;
-        upload.pointers(&merged.plan())?;
-        let would = std::mem::take(
-            &mut *upload
-                .stored
-                .get_mut()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
-        if options.dry_run || (would.is_nothing() && merged.dropped.is_empty()) {
-            changes.files = if options.dry_run { would } else { stored };
-            return Ok(Published {
-                changes: std::mem::take(changes),
-                notes,
-            });
-        }
-        let can = match abilities {
-            Some(abilities) => abilities,
-            None => *abilities.insert(bucket.probe()?),
-        };
+        let changes = changes(options, &remote, &merged)?;
         if attempt == 1 {
-            notes.extend(limits(can));
+            published.changes = changes;
+            if remote.catalogue.is_none() && !remote.is_empty() {
+                let note = NoteKind::Choice.note("the bucket had objects, but no site");
+                published.notes.push(note);
+            }
         }
+        // A run without any change asks the store nothing more.
+        let mut trial = upload(options, &remote);
+        trial.content(&local.plan())?;
+        trial.pointers(&merged.plan())?;
+        let would = trial.stored();
+        if options.dry_run || (would.is_nothing() && merged.dropped.is_empty()) {
+            published.changes.files = if options.dry_run { would } else { stored };
+            return Ok(published);
+        }
+        let can = if let Some(can) = abilities {
+            can
+        } else {
+            let can = *abilities.insert(bucket.probe()?);
+            published.notes.extend(limits(can));
+            can
+        };
         if !can.conditions && options.mirror && !options.force {
             return Err(anyhow::anyhow!(
                 "the store has no conditional writes, so `--mirror` might drop what another publisher adds"
             ))
             .hint("where nobody else publishes meanwhile, use `--force`");
         }
-        upload.abilities = Some(can);
+        let mut upload = Upload {
+            abilities: Some(can),
+            ..upload(options, &remote)
+        };
         upload.content(&local.plan())?;
         upload.pointers(&merged.plan())?;
         let is_done = !*upload.conflict.get_mut();
         if is_done {
             upload.delete(&merged.dropped)?;
         }
-        let sent = upload
-            .stored
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        stored.files += sent.files;
-        stored.bytes += sent.bytes;
-        stored.links += sent.links;
-        stored.deleted += sent.deleted;
+        stored.add(&upload.stored());
+        published.changed.append(
+            upload
+                .changed
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         if is_done {
-            changes.files = stored;
-            return Ok(Published {
-                changes: std::mem::take(changes),
-                notes,
-            });
+            published.changes.files = stored;
+            return Ok(published);
         }
         std::thread::sleep(crate::bucket::pause());
     }
     Err(anyhow::anyhow!("others publish to the bucket all the time"))
         .hint("what was sent stays; try again")
+}
+
+fn local(options: &PublishOptions) -> anyhow::Result<View> {
+    let mut local = View::load(&options.site)?;
+    merge::select(&mut local, &options.selection)?;
+    Ok(local)
+}
+
+fn bucket(options: &PublishOptions) -> Option<Bucket> {
+    let destination = options.destination.as_ref()?;
+    Some(Bucket::new(
+        destination,
+        options.endpoint.as_deref(),
+        &options.region,
+    ))
+}
+
+/// An upload that sends nothing.
+fn upload<'a>(options: &'a PublishOptions, remote: &'a Remote<'a>) -> Upload<'a> {
+    Upload {
+        site: &options.site,
+        remote,
+        abilities: None,
+        report: None,
+        stored: Mutex::default(),
+        at_root: Mutex::default(),
+        changed: Mutex::default(),
+        conflict: AtomicBool::new(false),
+    }
+}
+
+fn changes(
+    options: &PublishOptions,
+    remote: &Remote<'_>,
+    merged: &merge::Merged,
+) -> anyhow::Result<Changes> {
+    let none = BTreeMap::new();
+    let before = remote
+        .catalogue
+        .as_ref()
+        .map_or(&none, |catalogue| &catalogue.repositories);
+    let changes = Changes::of_tags(before, &merged.catalogue.repositories);
+    changes.check_moves(options.no_move.as_ref())?;
+    Ok(changes)
 }
 
 /// What a store cannot do.

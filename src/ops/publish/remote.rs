@@ -20,7 +20,8 @@ pub(super) const CATALOGUE: &str = "index.json";
 
 /// The state of the bucket before a publish.
 pub(super) struct Remote<'a> {
-    pub(super) bucket: &'a Bucket,
+    /// `None` for one that is only thought of, and empty.
+    bucket: Option<&'a Bucket>,
     objects: HashMap<u128, Seen>,
     /// `None` for a bucket without a site.
     pub(super) catalogue: Option<Catalogue>,
@@ -99,11 +100,25 @@ impl<'a> Remote<'a> {
             None => (None, None),
         };
         Ok(Self {
-            bucket,
+            bucket: Some(bucket),
             objects,
             catalogue,
             catalogue_etag,
         })
+    }
+
+    /// A bucket that is only thought of, and empty.
+    pub(super) fn none() -> Self {
+        Self {
+            bucket: None,
+            objects: HashMap::new(),
+            catalogue: None,
+            catalogue_etag: None,
+        }
+    }
+
+    pub(super) fn bucket(&self) -> anyhow::Result<&'a Bucket> {
+        self.bucket.context("there is no bucket")
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -131,7 +146,7 @@ impl<'a> Remote<'a> {
             Etag::Md5(md5) if !is_long && *md5 == <[u8; 16]>::from(Md5::digest(bytes)) => {
                 Ok(Compared::Same)
             }
-            Etag::Other(_) if !is_long => Ok(match self.bucket.get(key)? {
+            Etag::Other(_) if !is_long => Ok(match self.bucket()?.get(key)? {
                 Some((stored, _)) if stored == bytes => Compared::Same,
                 Some((_, etag)) => Compared::Other(etag),
                 None => Compared::Missing,
@@ -148,7 +163,7 @@ impl<'a> Remote<'a> {
         entry: &Entry,
     ) -> anyhow::Result<Arc<Manifest>> {
         let key = format!("v2/{repository}/manifests/{digest}");
-        let (bytes, _) = self.bucket.get(&key)?.with_context(|| {
+        let (bytes, _) = self.bucket()?.get(&key)?.with_context(|| {
             format!("the bucket lists {repository}@{digest}, but has no `{key}`")
         })?;
         let manifest = Manifest::parse(bytes.into(), Some(&entry.media_type))?;
@@ -161,7 +176,7 @@ impl<'a> Remote<'a> {
     /// The v1 images of the tags of a repository.
     pub(super) fn v1_tags(&self, repository: &Repository) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
         let key = format!("v1/repositories/{repository}/tags");
-        let Some((bytes, _)) = self.bucket.get(&key)? else {
+        let Some((bytes, _)) = self.bucket()?.get(&key)? else {
             return Ok(BTreeMap::new());
         };
         let tags: BTreeMap<String, String> = serde_json::from_slice(&bytes)
@@ -178,7 +193,7 @@ impl<'a> Remote<'a> {
         }
         let key = format!("v1/images/{top}/ancestry");
         let (bytes, _) = self
-            .bucket
+            .bucket()?
             .get(&key)?
             .with_context(|| format!("the bucket has no `{key}`"))?;
         let ids: Vec<String> = serde_json::from_slice(&bytes)

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::bucket::{Abilities, Bytes, Headers, If, Listed};
 use crate::content::Content;
@@ -74,13 +77,71 @@ impl Rank {
 pub(super) struct Upload<'a> {
     pub(super) site: &'a Path,
     pub(super) remote: &'a Remote<'a>,
-    /// `None` for a dry run.
+    /// `None` where nothing is sent.
     pub(super) abilities: Option<Abilities>,
+    /// Takes each operation, in order, instead of the store.
+    pub(super) report: Option<&'a Report<'a>>,
     pub(super) stored: Mutex<FileChanges>,
     /// The content that this run has stored at the root of the site.
     pub(super) at_root: Mutex<BTreeSet<Digest>>,
+    /// The paths of the pointers that were stored or deleted.
+    pub(super) changed: Mutex<BTreeSet<String>>,
     /// Whether another publisher has changed something.
     pub(super) conflict: AtomicBool,
+}
+
+pub(super) type Report<'a> = dyn Fn(&Operation<'_>) -> anyhow::Result<()> + Sync + 'a;
+
+/// What another uploader would do, for `--plan`.
+#[derive(Debug, Serialize)]
+pub struct Operation<'a> {
+    /// `put`, `copy` or `delete`.
+    pub operation: &'static str,
+    pub key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_control: Option<&'a str>,
+    /// For `x-amz-meta-docker-content-digest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// In bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The file to send, relative to the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<&'a str>,
+    /// The key to copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'a str>,
+    /// The bytes to send, where no file has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+/// Where the bytes of an object are.
+enum Source<'a> {
+    Bytes(&'a [u8]),
+    /// A file, relative to the site.
+    File(&'a str),
+    /// Another object.
+    Key(&'a str),
+}
+
+impl<'a> Operation<'a> {
+    fn delete(key: &'a str) -> Self {
+        Self {
+            operation: "delete",
+            key,
+            content_type: None,
+            cache_control: None,
+            digest: None,
+            size: None,
+            file: None,
+            from: None,
+            base64: None,
+        }
+    }
 }
 
 /// The key of an object.
@@ -133,7 +194,7 @@ impl Upload<'_> {
     }
 
     fn send(&self, batch: &[Object]) -> anyhow::Result<()> {
-        batch.par_iter().try_for_each(|object| {
+        let send = |object: &Object| {
             if self.conflict.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -142,7 +203,44 @@ impl Upload<'_> {
                 Some(bytes) => self.made(object, bytes),
                 None => self.file(object),
             }
+        };
+        if self.report.is_some() {
+            batch.iter().try_for_each(send)
+        } else {
+            batch.par_iter().try_for_each(send)
+        }
+    }
+
+    fn report(&self, object: &Object, size: u64, source: &Source<'_>) -> anyhow::Result<()> {
+        let Some(report) = self.report else {
+            return Ok(());
+        };
+        let headers = headers(object);
+        let (mut file, mut from, mut base64) = (None, None, None);
+        match source {
+            Source::Bytes(bytes) => base64 = Some(STANDARD.encode(bytes)),
+            Source::File(path) => file = Some(*path),
+            Source::Key(key) => from = Some(*key),
+        }
+        report(&Operation {
+            operation: if from.is_some() { "copy" } else { "put" },
+            key: key(object),
+            content_type: Some(headers.media_type),
+            cache_control: Some(headers.cache_control),
+            digest: headers.digest,
+            size: Some(size),
+            file,
+            from,
+            base64,
         })
+    }
+
+    pub(super) fn stored(&mut self) -> FileChanges {
+        let stored = self
+            .stored
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(stored)
     }
 
     fn count(&self, bytes: u64, copies: u64) {
@@ -158,10 +256,11 @@ impl Upload<'_> {
             return Ok(());
         }
         self.count(bytes.len() as u64, 0);
+        self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
         if self.abilities.is_some() {
             let headers = headers(object);
             self.remote
-                .bucket
+                .bucket()?
                 .put(key(object), Bytes::Memory(bytes), &headers, If::Always)?;
         }
         Ok(())
@@ -189,21 +288,24 @@ impl Upload<'_> {
             .filter(|_| content.len() >= COPY_FROM && !is_at_root(object))
             .and_then(|digest| self.source(&digest, content.len()));
         if self.abilities.is_none() {
-            self.count(
-                if source.is_some() { 0 } else { content.len() },
-                u64::from(source.is_some()),
-            );
-            return Ok(());
+            let place = match &source {
+                Some(source) => Source::Key(&source.key),
+                None => Source::File(&file),
+            };
+            let copies = u64::from(source.is_some());
+            self.count(if copies > 0 { 0 } else { content.len() }, copies);
+            return self.report(object, content.len(), &place);
         }
+        let bucket = self.remote.bucket()?;
         if let Some(source) = source
-            && self.remote.bucket.copy(&source, key, &headers)?
+            && bucket.copy(&source, key, &headers)?
         {
             self.count(0, 1);
             return Ok(());
         }
         self.count(content.len(), 0);
         let stored = Bytes::Content(&content, object.digest);
-        self.remote.bucket.put(key, stored, &headers, If::Always)?;
+        bucket.put(key, stored, &headers, If::Always)?;
         if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
             let mut at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
             at_root.insert(digest);
@@ -242,6 +344,7 @@ impl Upload<'_> {
             return Ok(());
         }
         self.count(bytes.len() as u64, 0);
+        self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
         let Some(can) = can else { return Ok(()) };
         let condition = match &etag {
             _ if !can.conditions => If::Always,
@@ -257,12 +360,18 @@ impl Upload<'_> {
         let headers = headers(object);
         if !self
             .remote
-            .bucket
+            .bucket()?
             .put(key, Bytes::Memory(bytes), &headers, condition)?
         {
             self.conflict.store(true, Ordering::Relaxed);
         }
+        self.changed(&object.path);
         Ok(())
+    }
+
+    fn changed(&self, path: &str) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(path.to_owned());
     }
 
     /// Whether the catalogue of the bucket has these bytes.
@@ -276,9 +385,15 @@ impl Upload<'_> {
 
     /// Deletes pointers that nothing lists any more.
     pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+        if let Some(report) = self.report {
+            return keys
+                .iter()
+                .try_for_each(|key| report(&Operation::delete(key)));
+        }
+        let bucket = self.remote.bucket()?;
         keys.par_iter().try_for_each(|key| {
-            self.remote
-                .bucket
+            self.changed(&format!("/{key}"));
+            bucket
                 .delete(key)
                 .with_context(|| format!("cannot delete `{key}`"))
         })?;

@@ -20,6 +20,27 @@ everybody = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3
 s3.put_bucket_policy(Bucket="site", Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
 "#;
 
+/// Does what the lines of `publish --plan` on standard input say; the arguments are the store and the site.
+const UPLOAD: &str = r#"
+import base64, boto3, json, sys
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+for line in sys.stdin:
+    do = json.loads(line)
+    headers = {"Metadata": {}}
+    if "content_type" in do:
+        headers |= {"ContentType": do["content_type"], "CacheControl": do["cache_control"]}
+    if "digest" in do:
+        headers["Metadata"]["docker-content-digest"] = do["digest"]
+    if do["operation"] == "put":
+        body = base64.b64decode(do["base64"]) if "base64" in do else open(sys.argv[2] + "/" + do["file"], "rb").read()
+        assert len(body) == do["size"], do
+        s3.put_object(Bucket="site", Key=do["key"], Body=body, **headers)
+    elif do["operation"] == "copy":
+        s3.copy_object(Bucket="site", Key=do["key"], CopySource={"Bucket": "site", "Key": do["from"]}, MetadataDirective="REPLACE", **headers)
+    else:
+        s3.delete_object(Bucket="site", Key=do["key"])
+"#;
+
 /// A running store (moto), stopped when dropped. Everybody may read its buckets.
 pub(crate) struct Store {
     // Fields are dropped in order: the store ends before its folder goes.
@@ -60,6 +81,16 @@ impl Store {
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "secret");
         command
+    }
+
+    /// Does what a plan says.
+    pub(crate) fn upload(&self, site: &Path, plan: &[u8]) {
+        let file = self.dir.path().join("plan");
+        fs::write(&file, plan).unwrap();
+        let mut python = Command::new(installed(".venv/bin/python"));
+        let address = format!("http://127.0.0.1:{}", self.port);
+        python.args(["-c", UPLOAD, &address]).arg(site);
+        succeed(python.stdin(fs::File::open(&file).unwrap()));
     }
 
     pub(crate) fn published(&self, site: &Path, more: &[&str]) -> Output {
