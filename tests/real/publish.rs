@@ -11,7 +11,8 @@ use crate::crash::is_long;
 use crate::json::conforming;
 use crate::support::archive::{Archive, Image};
 use crate::support::servers::bucket::Store;
-use crate::support::site::{build, stderr, stillage};
+use crate::support::servers::flaky;
+use crate::support::site::{build, stderr, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// A site with an image for each text, which is in its layer, and its names.
@@ -29,7 +30,12 @@ fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
 
 /// The references that the catalogue of the bucket lists. Each can be pulled.
 fn listed(store: &Store) -> BTreeSet<String> {
-    let Some(catalogue) = store.object("index.json") else {
+    listed_below(store, "")
+}
+
+/// The same below a prefix: empty, or with a slash at its end.
+fn listed_below(store: &Store, prefix: &str) -> BTreeSet<String> {
+    let Some(catalogue) = store.object(&format!("{prefix}index.json")) else {
         return BTreeSet::new();
     };
     let catalogue: Value = serde_json::from_slice(&catalogue.body).unwrap();
@@ -42,17 +48,20 @@ fn listed(store: &Store) -> BTreeSet<String> {
         if repository.contains('@') {
             continue;
         }
-        can_be_pulled(store, repository, tag);
+        can_be_pulled(store, prefix, repository, tag);
         names.insert(name.unwrap().to_owned());
     }
     names
 }
 
-fn can_be_pulled(store: &Store, repository: &str, tag: &str) {
-    let manifest = store.json(&format!("v2/{repository}/manifests/{tag}"));
+fn can_be_pulled(store: &Store, prefix: &str, repository: &str, tag: &str) {
+    let manifest = store.json(&format!("{prefix}v2/{repository}/manifests/{tag}"));
     let layers = manifest["layers"].as_array().unwrap();
     for blob in layers.iter().chain([&manifest["config"]]) {
-        let key = format!("v2/{repository}/blobs/{}", blob["digest"].as_str().unwrap());
+        let key = format!(
+            "{prefix}v2/{repository}/blobs/{}",
+            blob["digest"].as_str().unwrap()
+        );
         let stored = store.object(&key).unwrap_or_else(|| panic!("no {key}"));
         assert_eq!(
             stored.body.len() as u64,
@@ -60,14 +69,17 @@ fn can_be_pulled(store: &Store, repository: &str, tag: &str) {
             "{key}"
         );
     }
-    let id = store.json(&format!("v1/repositories/{repository}/tags/{tag}"));
+    let id = store.json(&format!("{prefix}v1/repositories/{repository}/tags/{tag}"));
     for id in store
-        .json(&format!("v1/images/{}/ancestry", id.as_str().unwrap()))
+        .json(&format!(
+            "{prefix}v1/images/{}/ancestry",
+            id.as_str().unwrap()
+        ))
         .as_array()
         .unwrap()
     {
         for file in ["json", "layer"] {
-            let key = format!("v1/images/{}/{file}", id.as_str().unwrap());
+            let key = format!("{prefix}v1/images/{}/{file}", id.as_str().unwrap());
             assert!(store.object(&key).is_some(), "no {key}");
         }
     }
@@ -202,6 +214,52 @@ fn what_is_selected_is_published_with_what_is_attached() {
         "{}",
         stderr(&refused)
     );
+}
+
+/// Requests and answers are lost, cut and refused by chance; the run, or one of the next, ends where one without
+/// faults does.
+#[test]
+fn faults_of_the_store_and_the_way_are_survived() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let sites = [
+        site(&folder, "first", &[("o/app:1", "a")]),
+        site(&folder, "second", &[("o/app:1", "new"), ("o/app:2", "b")]),
+    ];
+    for site in &sites {
+        succeed(&mut store.publish_by(store.port, site, "clean/", &[]));
+    }
+    let expected = store.list("clean/");
+    let rounds = if is_long() { 200 } else { 20 };
+    // Most of the time goes by in waiting for another attempt.
+    thread::scope(|scope| {
+        for part in 0..4 {
+            let (store, sites, expected) = (&store, &sites, &expected);
+            scope.spawn(move || {
+                for round in (part..rounds).step_by(4) {
+                    survive(store, sites, round);
+                    let left = store.list(&format!("faults{round}/"));
+                    assert_eq!(left, *expected, "round {round}");
+                }
+            });
+        }
+    });
+}
+
+/// Publishes sites one after the other, on a way with faults, until each run succeeds.
+fn survive(store: &Store, sites: &[PathBuf], round: u64) {
+    // In some rounds so many that runs fail.
+    let every = if round.is_multiple_of(5) { 3 } else { 7 };
+    let port = flaky::start(store.port, 0x5eed + round, every);
+    let prefix = format!("faults{round}/");
+    for site in sites {
+        let mut publish = store.publish_by(port, site, &prefix, &["-q"]);
+        let succeeds = (0..10).any(|_| {
+            let output = publish.output().unwrap();
+            listed_below(store, &prefix);
+            output.status.success()
+        });
+        assert!(succeeds, "round {round}");
+    }
 }
 
 #[test]

@@ -16,16 +16,16 @@ use crate::error::WithHint as _;
 use crate::import::selection::{Glob, Selection};
 use crate::note::{Note, NoteKind};
 use crate::ops::changes::Changes;
+use crate::ops::publish::operation::Report;
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::upload::{Report, Upload};
+use crate::ops::publish::upload::Upload;
 use crate::ops::view::View;
 use crate::writer::write::FileChanges;
 
 mod merge;
+pub mod operation;
 mod remote;
 mod upload;
-
-pub use upload::Operation;
 
 /// How often a publish begins again because others publish too.
 const ATTEMPTS: u32 = 50;

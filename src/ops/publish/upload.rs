@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use crate::bucket::{Abilities, Bytes, Headers, If, Listed};
 use crate::content::Content;
+use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::{CATALOGUE, Compared, Remote};
 use crate::plan::Plan;
 use crate::plan::objects::Object;
@@ -90,35 +90,6 @@ pub(super) struct Upload<'a> {
     pub(super) conflict: AtomicBool,
 }
 
-pub(super) type Report<'a> = dyn Fn(&Operation<'_>) -> anyhow::Result<()> + Sync + 'a;
-
-/// What another uploader would do, for `--plan`.
-#[derive(Debug, Serialize)]
-pub struct Operation<'a> {
-    /// `put`, `copy` or `delete`.
-    pub operation: &'static str,
-    pub key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_control: Option<&'a str>,
-    /// For `x-amz-meta-docker-content-digest`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-    /// In bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    /// The file to send, relative to the site.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<&'a str>,
-    /// The key to copy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<&'a str>,
-    /// The bytes to send, where no file has them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base64: Option<String>,
-}
-
 /// Where the bytes of an object are.
 enum Source<'a> {
     Bytes(&'a [u8]),
@@ -126,22 +97,6 @@ enum Source<'a> {
     File(&'a str),
     /// Another object.
     Key(&'a str),
-}
-
-impl<'a> Operation<'a> {
-    fn delete(key: &'a str) -> Self {
-        Self {
-            operation: "delete",
-            key,
-            content_type: None,
-            cache_control: None,
-            digest: None,
-            size: None,
-            file: None,
-            from: None,
-            base64: None,
-        }
-    }
 }
 
 /// The key of an object.

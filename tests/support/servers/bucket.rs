@@ -1,5 +1,6 @@
 //! An S3-compatible store, and a web server in front of a bucket as a CDN is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -45,7 +46,7 @@ for line in sys.stdin:
 pub(crate) struct Store {
     // Fields are dropped in order: the store ends before its folder goes.
     _daemon: Daemon,
-    port: u16,
+    pub(crate) port: u16,
     dir: TempDir,
 }
 
@@ -69,18 +70,46 @@ impl Store {
 
     /// `stillage publish SITE s3://site`, with credentials that nothing else knows.
     pub(crate) fn publish(&self, site: &Path, more: &[&str]) -> Command {
+        self.publish_by(self.port, site, "", more)
+    }
+
+    /// The same by way of another port, below a prefix: empty, or with a slash at its end.
+    pub(crate) fn publish_by(
+        &self,
+        port: u16,
+        site: &Path,
+        prefix: &str,
+        more: &[&str],
+    ) -> Command {
         let home = self.dir.path().join("home");
         fs::create_dir_all(&home).unwrap();
         let mut command = stillage(["publish"]);
         command
             .arg(site)
-            .arg("s3://site")
-            .args(["--endpoint", &format!("http://127.0.0.1:{}", self.port)])
+            .arg(format!("s3://site/{prefix}"))
+            .args(["--endpoint", &format!("http://127.0.0.1:{port}")])
             .args(more)
             .env("HOME", home)
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "secret");
         command
+    }
+
+    /// The keys below a prefix, at most 1,000, each with its `ETag`.
+    pub(crate) fn list(&self, prefix: &str) -> BTreeMap<String, String> {
+        let path = format!("/site?list-type=2&prefix={prefix}");
+        let answer = http::send(self.port, "GET", &path, &[("Host", "127.0.0.1")]).unwrap();
+        let text = String::from_utf8(answer.body).unwrap();
+        let of = |object: &str, name: &str| {
+            let rest = object.split(&format!("<{name}>")).nth(1).unwrap();
+            rest.split('<').next().unwrap().to_owned()
+        };
+        let objects = text.split("<Contents>").skip(1);
+        let pair = |object: &str| {
+            let key = of(object, "Key").strip_prefix(prefix).unwrap().to_owned();
+            (key, of(object, "ETag"))
+        };
+        objects.map(pair).collect()
     }
 
     /// Does what a plan says.

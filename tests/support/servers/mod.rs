@@ -4,6 +4,7 @@ pub(crate) mod apache;
 pub(crate) mod bucket;
 pub(crate) mod builtin;
 mod caddy;
+pub(crate) mod flaky;
 mod lighttpd;
 pub(crate) mod nginx;
 
