@@ -36,27 +36,29 @@ struct Known<'a> {
     targets: Vec<Expected>,
 }
 
+impl<'a> Known<'a> {
+    /// A site of all samples, to which one of schema 1 is added.
+    fn of(site: &'a Path) -> Self {
+        let targets = targets(add_schema1(site));
+        Self {
+            site,
+            samples: Layers::read(),
+            v1_layers: V1Layers::expected(),
+            targets,
+        }
+    }
+}
+
 #[test]
 fn every_client_pulls_every_kind_from_every_server() {
     let start = Instant::now();
     let site = build_site();
-    let targets = targets(add_schema1(site.path()));
-    let known = Known {
-        site: site.path(),
-        samples: Layers::read(),
-        v1_layers: V1Layers::expected(),
-        targets,
-    };
+    let known = Known::of(site.path());
     let servers: Vec<_> = SERVERS
         .iter()
         .map(|server| (server.name, server.start(site.path())))
         .collect();
-    let done: Vec<Done> = thread::scope(|scope| {
-        let (servers, known) = (&servers, &known);
-        let run = |column| scope.spawn(move || pull_all(column, servers, known));
-        let threads: Vec<_> = COLUMNS.iter().map(run).collect();
-        threads.into_iter().map(|t| t.join().unwrap()).collect()
-    });
+    let done = by_every_client(&servers, &known);
     let pulls: usize = done.iter().map(|done| done.pulls).sum();
     println!("{pulls} pulls in {:?}", start.elapsed());
     let wrong: Vec<_> = done.into_iter().flat_map(|done| done.wrong).collect();
@@ -65,19 +67,21 @@ fn every_client_pulls_every_kind_from_every_server() {
 }
 
 #[test]
-fn clients_pull_from_a_bucket() {
+fn every_client_pulls_every_kind_from_a_bucket() {
     let site = build_site();
-    let known = Known {
-        site: site.path(),
-        samples: Layers::read(),
-        v1_layers: V1Layers::expected(),
-        targets: targets(add_schema1(site.path())),
-    };
+    let known = Known::of(site.path());
     let servers = [(BUCKET.name, BUCKET.start(site.path()))];
-    for column in &COLUMNS {
-        let done = pull_all(column, &servers, &known);
-        assert!(done.wrong.is_empty(), "{}", done.wrong.join("\n\n"));
-    }
+    let done = by_every_client(&servers, &known).into_iter();
+    let wrong: Vec<_> = done.flat_map(|done| done.wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn by_every_client(servers: &[(&str, Running)], known: &Known<'_>) -> Vec<Done> {
+    thread::scope(|scope| {
+        let run = |column| scope.spawn(move || pull_all(column, servers, known));
+        let threads: Vec<_> = COLUMNS.iter().map(run).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    })
 }
 
 /// For each kind what holds the most: other images of these sources have fewer layers and fewer
