@@ -31,7 +31,7 @@ pub use probe::Abilities;
 /// Objects of more bytes are sent in parts.
 const ONE_PUT: u64 = 64 << 20;
 /// What a store copies in one request, in bytes (S3 `CopyObject`).
-const ONE_COPY: u64 = 5 << 30;
+pub const LONGEST_COPY: u64 = 5 << 30;
 
 /// What the path of an address may have unescaped (RFC 3986, `unreserved`), and the slash.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -214,15 +214,12 @@ impl Bucket {
         }
     }
 
-    /// Copies an object within the bucket. `false` if the store does not do it.
-    pub fn copy(&self, from: &Listed, to: &str, headers: &Headers<'_>) -> anyhow::Result<bool> {
-        if from.size > ONE_COPY {
-            return Ok(false);
-        }
+    /// Copies an object of at most [`LONGEST_COPY`] bytes within the bucket. `false` if the store does not do it.
+    pub fn copy(&self, from: &str, to: &str, headers: &Headers<'_>) -> anyhow::Result<bool> {
         let mut all = stored_with(headers);
         all.push((
             "x-amz-copy-source",
-            format!("/{}{}", self.name, self.path(&from.key)),
+            format!("/{}{}", self.name, self.path(from)),
         ));
         all.push(("x-amz-metadata-directive", "REPLACE".to_owned()));
         let ask = Ask {

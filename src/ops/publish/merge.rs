@@ -36,64 +36,57 @@ impl Merged {
 
 /// Leaves of a site what is selected, with what belongs to it.
 pub(super) fn select(view: &mut View, selection: &Selection) -> anyhow::Result<()> {
-    for (repository, repo) in &mut view.catalogue.repositories {
-        let is_wanted =
-            |tag: &&Tag| tag.attached_to().is_none() && selection.wants(repository, Some(tag));
-        let tags: Vec<&Tag> = repo.tags.keys().filter(is_wanted).collect();
-        let is_all = selection.wants(repository, None);
-        let roots: Vec<Digest> = if is_all
-            && tags.len()
-                == repo
-                    .tags
-                    .keys()
-                    .filter(|tag| tag.attached_to().is_none())
-                    .count()
-        {
-            repo.manifests.keys().copied().collect()
-        } else {
-            with_attached(&view.images, repo, tags.iter().map(|tag| repo.tags[*tag]))
-        };
-        let tags: BTreeSet<Tag> = tags.into_iter().cloned().collect();
-        let reached = reachable(&view.images, repo, roots);
-        repo.tags.retain(|tag, _| {
-            let is_attached = tag
-                .attached_to()
-                .is_some_and(|subject| reached.contains(&subject));
-            tags.contains(tag) || (is_attached && !selection.excludes(repository, Some(tag)))
-        });
-        repo.manifests.retain(|digest, _| reached.contains(digest));
+    if !selection.is_any() {
+        return Ok(());
     }
-    view.catalogue
-        .repositories
-        .retain(|_, repo| !repo.manifests.is_empty());
-    if view.catalogue.repositories.is_empty() {
+    let repositories = &mut view.catalogue.repositories;
+    for (repository, repo) in &mut *repositories {
+        select_in(&view.images, repository, repo, selection);
+    }
+    repositories.retain(|_, repo| !repo.manifests.is_empty());
+    if repositories.is_empty() {
         return Err(anyhow::anyhow!(
             "`--only` and `--exclude` leave no repository"
         ))
         .hint(format!("the site has {}", selection.some_seen()));
     }
+    drop_unlisted(view)
+}
+
+fn select_in(images: &Images, repository: &Repository, repo: &mut Repo, selection: &Selection) {
+    let names = repo.tags.keys().filter(|tag| tag.attached_to().is_none());
+    let (wanted, left): (BTreeSet<Tag>, BTreeSet<Tag>) = names
+        .cloned()
+        .partition(|tag| selection.wants(repository, Some(tag)));
+    let roots: Vec<Digest> = if left.is_empty() && selection.wants(repository, None) {
+        repo.manifests.keys().copied().collect()
+    } else {
+        with_attached(images, repo, wanted.iter().map(|tag| repo.tags[tag]))
+    };
+    let reached = reachable(images, repo, roots);
+    repo.tags.retain(|tag, digest| {
+        let is_attached = tag.attached_to().is_some() && reached.contains(digest);
+        wanted.contains(tag) || (is_attached && !selection.excludes(repository, Some(tag)))
+    });
+    repo.manifests.retain(|digest, _| reached.contains(digest));
+}
+
+/// Leaves of the images of a site what its catalogue lists.
+fn drop_unlisted(view: &mut View) -> anyhow::Result<()> {
     let repositories = &view.catalogue.repositories;
-    let kept: BTreeSet<Digest> = repositories
-        .values()
-        .flat_map(|repo| repo.manifests.keys().copied())
-        .collect();
+    let all = repositories.values().flat_map(|repo| repo.manifests.keys());
+    let kept: BTreeSet<Digest> = all.copied().collect();
     view.images.repositories.clone_from(repositories);
-    view.images
-        .manifests
-        .retain(|digest, _| kept.contains(digest));
+    let manifests = &mut view.images.manifests;
+    manifests.retain(|digest, _| kept.contains(digest));
     for (repository, tags) in &mut view.v1.tags {
         let repo = repositories.get(repository);
         tags.retain(|tag, _| repo.is_some_and(|repo| repo.tags.contains_key(tag)));
     }
-    let tops: BTreeSet<_> = view
-        .v1
-        .tags
-        .values()
-        .flat_map(|tags| tags.values().copied())
-        .collect();
+    let tops = view.v1.tags.values().flat_map(BTreeMap::values);
     let mut ids = BTreeSet::new();
     for top in tops {
-        ids.extend(view.v1.ancestry(top)?);
+        ids.extend(view.v1.ancestry(*top)?);
     }
     view.v1.images.retain(|id, _| ids.contains(id));
     Ok(())

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 
-use crate::bucket::{Abilities, Bytes, Headers, If, Listed};
+use crate::bucket::{Abilities, Bytes, Headers, If, LONGEST_COPY};
 use crate::content::Content;
 use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::{CATALOGUE, Compared, Remote};
@@ -240,11 +240,11 @@ impl Upload<'_> {
         let headers = headers(object);
         let source = object
             .digest
-            .filter(|_| content.len() >= COPY_FROM && !is_at_root(object))
+            .filter(|_| (COPY_FROM..=LONGEST_COPY).contains(&content.len()) && !is_at_root(object))
             .and_then(|digest| self.source(&digest, content.len()));
         if self.abilities.is_none() {
             let place = match &source {
-                Some(source) => Source::Key(&source.key),
+                Some(source) => Source::Key(source),
                 None => Source::File(&file),
             };
             let copies = u64::from(source.is_some());
@@ -252,8 +252,8 @@ impl Upload<'_> {
             return self.report(object, content.len(), &place);
         }
         let bucket = self.remote.bucket()?;
-        if let Some(source) = source
-            && bucket.copy(&source, key, &headers)?
+        if let Some(source) = &source
+            && bucket.copy(source, key, &headers)?
         {
             self.count(0, 1);
             return Ok(());
@@ -268,16 +268,11 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// The object with some content at the root of the bucket.
-    fn source(&self, digest: &Digest, size: u64) -> Option<Listed> {
+    /// The key of some content at the root of the bucket, if it is there.
+    fn source(&self, digest: &Digest, size: u64) -> Option<String> {
         let at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = at_root.contains(digest);
         let key = blob_path(digest);
-        (is_new || self.remote.has(&key, size)).then_some(Listed {
-            key,
-            size,
-            etag: String::new(),
-        })
+        (at_root.contains(digest) || self.remote.has(&key, size)).then_some(key)
     }
 
     fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
