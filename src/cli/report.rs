@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::error::escaped;
 use crate::fsx::escaped_path;
-use crate::note::{Note, Severity};
+use crate::note::Note;
+#[cfg(feature = "verify-url")]
+use crate::note::Severity;
 use crate::ops::build::Summary;
 use crate::ops::changes::{Changes, Named};
 use crate::ops::edit::Edited;
@@ -85,11 +87,7 @@ pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
         bytes(files.bytes)
     );
     if files.links > 0 {
-        let _ = write!(
-            text,
-            ", {} by the store",
-            count(files.links, "more copied object")
-        );
+        let _ = write!(text, "; the store copied {} more", files.links);
     }
     lines.push(text);
     lines
