@@ -11,7 +11,7 @@ use ureq::{Agent, SendBody};
 
 use crate::bucket::credentials::{Chain, block_on, machine};
 use crate::content::Content;
-use crate::error::{WithHint as _, escaped};
+use crate::error::{Hint, WithHint as _, escaped};
 use crate::spec::digest::Digest;
 
 /// The limit for connecting, for the start of an answer, and for each read of its body.
@@ -94,28 +94,35 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The text of the first XML element of a name.
+    pub(super) fn element(&self, name: &str) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.body);
+        let rest = text.split(&format!("<{name}>")).nth(1)?;
+        rest.split('<').next().map(str::to_owned)
+    }
+
+    /// Whether it is an error, which may come behind a good status (S3 `CopyObject`, `CompleteMultipartUpload`).
+    pub(super) fn is_error(&self) -> bool {
+        self.status != 200 || String::from_utf8_lossy(&self.body).contains("<Error>")
+    }
+
     /// The error of an answer that is none of those expected.
     pub(super) fn unexpected(&self, what: &str) -> anyhow::Error {
-        let text = String::from_utf8_lossy(&self.body);
-        let part = |name: &str| {
-            let text = text.split(&format!("<{name}>")).nth(1)?;
-            Some(escaped(text.split('<').next()?))
-        };
-        let code = part("Code").unwrap_or_default();
-        let message = part("Message").unwrap_or_default();
+        let part = |name: &str| self.element(name).map(escaped).unwrap_or_default();
+        let (code, message) = (part("Code"), part("Message"));
         let error = anyhow::anyhow!(
             "cannot {what}: the store answers {} {code} {message}",
             self.status
         );
-        match (self.status, code.as_str()) {
-            (403, _) => Err::<(), _>(error).hint(
-                "the credentials need s3:ListBucket, s3:GetObject and s3:PutObject for this bucket",
-            ),
-            (404, "NoSuchBucket") => Err(error).hint("create the bucket first"),
-            (301 | 307 | 400, _) => Err(error).hint("is `--region` that of the bucket?"),
-            _ => Err(error),
-        }
-        .expect_err("an error")
+        let hint = match (self.status, code.as_str()) {
+            (403, _) => {
+                "the credentials need s3:ListBucket, s3:GetObject and s3:PutObject for this bucket"
+            }
+            (404, "NoSuchBucket") => "create the bucket first",
+            (301 | 307 | 400, _) => "is `--region` that of the bucket?",
+            _ => return error,
+        };
+        error.context(Hint(hint.to_owned()))
     }
 }
 
@@ -151,11 +158,10 @@ impl Client {
     /// # Errors
     /// Without credentials, or when no attempt had an answer.
     pub(super) fn send(&self, ask: &Ask<'_>) -> anyhow::Result<Answer> {
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
-            let answer = self.once(ask)?;
+        let (mut wait, mut attempt) = (FIRST_WAIT, 1);
+        loop {
             let is_last = attempt == ATTEMPTS;
-            match answer {
+            match self.once(ask)? {
                 Ok(answer) if is_last || !is_passing(&answer) => {
                     let was_repeated = attempt > 1;
                     return Ok(Answer {
@@ -168,8 +174,8 @@ impl Client {
             }
             thread::sleep(jittered(wait));
             wait *= 2;
+            attempt += 1;
         }
-        unreachable!("the last attempt returns")
     }
 
     /// The outer error is one that another attempt does not mend.
@@ -204,11 +210,11 @@ impl Client {
         if matches!(ask.method, Method::PUT | Method::POST) {
             request = request.header("content-length", ask.body.len());
         }
-        let digest = match ask.body {
+        let digest = ask.digest.or_else(|| match ask.body {
             Body::Empty => Some(Digest::of(b"")),
             Body::Bytes(bytes) => Some(Digest::of(bytes)),
-            Body::Content(_) => ask.digest,
-        };
+            Body::Content(_) => None,
+        });
         if let Some(digest) = digest {
             request = request.header("x-amz-content-sha256", digest.hex());
         }

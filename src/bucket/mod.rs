@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::http::Method;
@@ -189,7 +190,7 @@ impl Bucket {
         let mut all = stored_with(headers);
         all.extend(conditions(condition));
         if let Some(digest) = digest {
-            all.push(("x-amz-checksum-sha256", in_base64(&digest)?));
+            all.push(("x-amz-checksum-sha256", STANDARD.encode(digest.bytes())));
         }
         let ask = Ask {
             headers: all,
@@ -227,8 +228,7 @@ impl Bucket {
             ..Ask::new(Method::PUT, self.path(to))
         };
         let answer = self.client.send(&ask)?;
-        // An error may come behind a good status (S3 `CopyObject`).
-        Ok(answer.status == 200 && !String::from_utf8_lossy(&answer.body).contains("<Error>"))
+        Ok(!answer.is_error())
     }
 
     pub fn delete(&self, key: &str) -> anyhow::Result<()> {
@@ -304,16 +304,6 @@ fn conditions(condition: If<'_>) -> Option<(&'static str, String)> {
         If::Absent => Some(("if-none-match", "*".to_owned())),
         If::Is(etag) => Some(("if-match", etag.to_owned())),
     }
-}
-
-fn in_base64(digest: &Digest) -> anyhow::Result<String> {
-    let hex = digest.hex();
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
-    let bytes: Vec<u8> = (0..hex.len())
-        .step_by(2)
-        .map(byte)
-        .collect::<Result<_, _>>()?;
-    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 #[cfg(test)]

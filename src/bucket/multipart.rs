@@ -31,15 +31,11 @@ impl Bucket {
             ..Ask::new(Method::POST, path.clone())
         };
         let answer = self.client.send(&begin)?;
-        let text = String::from_utf8_lossy(&answer.body);
-        let id = text
-            .split("<UploadId>")
-            .nth(1)
-            .and_then(|rest| rest.split('<').next());
+        let id = answer.element("UploadId");
         let Some(id) = id.filter(|_| answer.status == 200) else {
             return Err(answer.unexpected(&format!("store `{key}`")));
         };
-        let sent = self.send_parts(&path, id, content);
+        let sent = self.send_parts(&path, &id, content);
         if sent.is_err() {
             let query = format!("?uploadId={id}");
             // What is left is removed by a rule of the bucket, if it has one.
@@ -82,8 +78,7 @@ impl Bucket {
             ..Ask::new(Method::POST, path.to_owned())
         };
         let answer = self.client.send(&complete)?;
-        // An error may come behind a good status (S3 `CompleteMultipartUpload`).
-        if answer.status != 200 || String::from_utf8_lossy(&answer.body).contains("<Error>") {
+        if answer.is_error() {
             return Err(answer.unexpected("put the parts together"));
         }
         Ok(())

@@ -15,14 +15,11 @@ impl V1Image {
     pub fn is_derived(&self) -> bool {
         !matches!(self.form, JsonSource::Stored(_)) && !matches!(self.layer, LayerSource::Own(_))
     }
-}
 
-impl V1Image {
-    /// The same image, as one whose files need no planning.
-    #[must_use]
-    pub fn in_site(&self) -> Self {
+    /// An image that is there, so that its files need no planning.
+    pub fn in_site(parent: Option<V1Id>) -> Self {
         Self {
-            parent: self.parent,
+            parent,
             form: JsonSource::InSite,
             layer: LayerSource::InSite,
             candidates: Vec::new(),

@@ -185,11 +185,9 @@ impl V1Images {
         self.images.insert(
             id,
             V1Image {
-                parent,
-                form: JsonSource::InSite,
-                layer: LayerSource::InSite,
                 candidates,
                 vouched,
+                ..V1Image::in_site(parent)
             },
         );
         Ok(true)
@@ -256,16 +254,7 @@ impl V1Images {
                 let Some(json) = site.v1_json(id)? else { break };
                 self.note_command(id, &json);
                 let parent = ChainLink::parse(&json)?.parent;
-                self.images.insert(
-                    id,
-                    V1Image {
-                        parent,
-                        form: JsonSource::InSite,
-                        layer: LayerSource::InSite,
-                        candidates: Vec::new(),
-                        vouched: None,
-                    },
-                );
+                self.images.insert(id, V1Image::in_site(parent));
                 let Some(below) = parent else { break };
                 id = below;
             }

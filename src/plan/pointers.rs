@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use crate::images::Images;
-use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::images::v1_images::{V1Image, V1Images};
 use crate::plan::tree::{Stage, Tree};
 use crate::plan::{Part, Plan};
@@ -107,13 +106,7 @@ fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
         repo.tags.insert(Tag::latest(), digest);
         repo.manifests.insert(digest, entry);
         images.manifests.insert(digest, Arc::new(manifest));
-        let image = V1Image {
-            parent: None,
-            form: JsonSource::InSite,
-            layer: LayerSource::InSite,
-            candidates: Vec::new(),
-            vouched: None,
-        };
+        let image = V1Image::in_site(None);
         let id = Digest::of(b"").hex().parse::<V1Id>()?;
         v1.images.insert(id, image);
         v1.tags

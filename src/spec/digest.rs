@@ -42,6 +42,10 @@ impl Digest {
         Ok(Self(out))
     }
 
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> String {
         self.to_string().split_off(PREFIX.len())

@@ -1,15 +1,11 @@
 //! Layers at the edges of what Docker 1.x unpacks right, each kind once. Every image is built by the command; its
 //! v1 layers are unpacked by the models of Docker 1.4.1 and 1.9.1 and compared with what today's clients unpack.
 
-use std::fs;
-use std::path::Path;
-
 use tar::{Builder, EntryType, Header};
 
-use crate::fuzz::targets::apply_layer::{Docker, Kind, Member, Tree};
+use crate::fuzz::targets::apply_layer::{Docker, Kind, Member, Tree, cleaned};
 use crate::support::archive::{Archive, Image, Pack};
-use crate::support::files::decompressed;
-use crate::support::site::{build, json, verify};
+use crate::support::site::{build, v1_layers, verify};
 use crate::support::temp::TempDir;
 
 /// Images by name: layers between `|`, members in the order of the tar: `folder/:MODE`, `file`, `link->target`,
@@ -237,33 +233,21 @@ fn add_sparse(tar: &mut Builder<Vec<u8>>) {
 }
 
 fn member(path: &str, kind: Kind) -> Option<Member> {
-    let parts: Vec<&str> = path
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "."))
-        .collect();
-    let (name, folder) = parts.split_last()?;
-    let path = |name: &str| [folder, &[name]].concat().join("/");
-    if *name == ".wh..wh..opq" {
-        return Some((folder.join("/"), Kind::Opaque));
+    let path = cleaned(path);
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    if path.is_empty() || folder.contains(".wh..wh.") {
+        return None;
     }
-    if parts.iter().any(|part| part.starts_with(".wh..wh.")) {
+    if name == ".wh..wh..opq" {
+        return Some((folder.to_owned(), Kind::Opaque));
+    }
+    if name.starts_with(".wh..wh.") {
         return None;
     }
     Some(match name.strip_prefix(".wh.") {
-        Some(hidden) => (path(hidden), Kind::Whiteout),
-        None => (path(name), kind),
+        Some(hidden) => (cleaned(&format!("{folder}/{hidden}")), Kind::Whiteout),
+        None => (path, kind),
     })
-}
-
-/// The plain tars of an image's v1 layers, base first.
-fn v1_layers(site: &Path, name: &str) -> Vec<Vec<u8>> {
-    let top = json(site.join(format!("v1/repositories/edge/{name}/tags/1")));
-    let ids = json(site.join(format!("v1/images/{}/ancestry", top.as_str().unwrap())));
-    let ids = ids.as_array().unwrap().iter().rev();
-    let files = ids.map(|id| format!("v1/images/{}/layer", id.as_str().unwrap()));
-    files
-        .map(|file| decompressed(&fs::read(site.join(file)).unwrap()).unwrap())
-        .collect()
 }
 
 #[test]
@@ -289,7 +273,7 @@ fn every_docker_unpacks_what_todays_clients_unpack() {
         }
         for docker in [Docker::V1_4, Docker::V1_9] {
             let mut old = Tree::default();
-            let unpacked = v1_layers(&site, name)
+            let unpacked = v1_layers(&site, &format!("edge/{name}"))
                 .iter()
                 .try_for_each(|tar| old.unpack(tar, docker));
             if unpacked.is_err() || old != today {

@@ -1,13 +1,11 @@
 //! The file system of an image is the same by v1 and by v2, although Docker 1.x reads layers in its
 //! own way: unpacked as each reads them, and compared file by file.
 
-use std::fs;
-
 use tar::{EntryType, Header};
 
 use crate::support::archive::{Archive, Image, Pack};
-use crate::support::files::{Files, decompressed};
-use crate::support::site::{build, json as read, verify};
+use crate::support::files::Files;
+use crate::support::site::{build, v1_layers, verify};
 use crate::support::temp::TempDir;
 
 /// A member of a layer: path, kind, content or target, mode.
@@ -105,13 +103,7 @@ fn v1_and_v2_unpack_to_the_same_files() {
             Archive::oci(&[image]).folder(&source);
             build(&[source.to_str().unwrap()], &site);
             verify(&site);
-            let top = read(site.join("v1/repositories/app/tags/1"));
-            let ids = read(site.join(format!("v1/images/{}/ancestry", top.as_str().unwrap())));
-            let file = |id: &serde_json::Value| {
-                let path = site.join(format!("v1/images/{}/layer", id.as_str().unwrap()));
-                decompressed(&fs::read(path).unwrap()).unwrap()
-            };
-            let v1: Vec<Vec<u8>> = ids.as_array().unwrap().iter().rev().map(file).collect();
+            let v1 = v1_layers(&site, "app");
             let got = Files::of_v1_layers(v1.iter().map(Vec::as_slice)).unwrap();
             let differences = got.differences(&before);
             assert!(
@@ -161,9 +153,7 @@ fn a_layer_that_is_no_whole_tar_is_left_as_it_is() {
     let (source, site) = (folder.path().join("source"), folder.path().join("site"));
     Archive::oci(std::slice::from_ref(&image)).folder(&source);
     build(&[source.to_str().unwrap()], &site);
-    let top = read(site.join("v1/repositories/app/tags/1"));
-    let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
-    assert_eq!(decompressed(&layer).unwrap(), image.layers[0]);
+    assert_eq!(v1_layers(&site, "app"), image.layers);
     verify(&site);
 }
 
@@ -217,9 +207,7 @@ fn paths_above_a_link(members: &[Member<'_>]) -> Vec<String> {
     let (source, site) = (folder.path().join("source"), folder.path().join("site"));
     Archive::oci(&[image]).folder(&source);
     build(&[source.to_str().unwrap()], &site);
-    let top = read(site.join("v1/repositories/app/tags/1"));
-    let layer = fs::read(site.join(format!("v1/images/{}/layer", top.as_str().unwrap()))).unwrap();
-    let layer = decompressed(&layer).unwrap();
+    let layer = v1_layers(&site, "app").pop().unwrap();
     tar::Archive::new(layer.as_slice())
         .entries()
         .unwrap()

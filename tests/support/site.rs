@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::files::digest;
+use super::files::{decompressed, digest};
 use super::temp::TempDir;
 
 /// `stillage` with these arguments, in the root of the project.
@@ -64,6 +64,17 @@ pub(crate) fn name_of(reference: &Value) -> String {
 /// `stillage verify SITE`, which must find nothing.
 pub(crate) fn verify(site: &Path) {
     succeed(&mut stillage(["verify", site.to_str().unwrap()]));
+}
+
+/// The plain tars of the v1 layers of a repository's tag `1`, base first.
+pub(crate) fn v1_layers(site: &Path, repository: &str) -> Vec<Vec<u8>> {
+    let top = json(site.join(format!("v1/repositories/{repository}/tags/1")));
+    let ids = json(site.join(format!("v1/images/{}/ancestry", top.as_str().unwrap())));
+    let ids = ids.as_array().unwrap().iter().rev();
+    let files = ids.map(|id| format!("v1/images/{}/layer", id.as_str().unwrap()));
+    files
+        .map(|file| decompressed(&fs::read(site.join(file)).unwrap()).unwrap())
+        .collect()
 }
 
 /// The messages of a run.

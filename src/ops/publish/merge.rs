@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::WithHint as _;
 use crate::images::Images;
-use crate::images::v1_images::V1Images;
+use crate::images::v1_images::{V1Image, V1Images};
 use crate::import::selection::Selection;
 use crate::ops::edit::reachable;
 use crate::ops::publish::remote::{Compared, Remote};
@@ -119,11 +119,7 @@ fn with_attached(images: &Images, repo: &Repo, roots: impl Iterator<Item = Diges
 /// Merges a site into a bucket. With `mirror` the bucket lists only what the site does.
 pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::Result<Merged> {
     let mut catalogue = merged_settings(&local.catalogue, remote.catalogue.as_ref())?;
-    let none = BTreeMap::new();
-    let before = remote
-        .catalogue
-        .as_ref()
-        .map_or(&none, |catalogue| &catalogue.repositories);
+    let before = remote.repositories();
     catalogue.repositories = if mirror {
         BTreeMap::new()
     } else {
@@ -237,8 +233,9 @@ fn add_v1(
     for top in tags.values() {
         if local.v1.images.contains_key(top) {
             for id in local.v1.ancestry(*top)? {
-                let image = &local.v1.images[&id];
-                v1.images.entry(id).or_insert_with(|| image.in_site());
+                let parent = local.v1.images[&id].parent;
+                let image = V1Image::in_site(parent);
+                v1.images.entry(id).or_insert(image);
             }
         } else {
             remote.add_v1_chain(*top, v1)?;

@@ -3,10 +3,10 @@
 //! The bucket is a site. Its catalogue says what it lists, content goes up before what names it, and pointers are
 //! written under the condition that nobody else has changed them. Where somebody has, everything is merged again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::note::{Note, NoteKind};
 use crate::ops::changes::Changes;
 use crate::ops::publish::operation::Report;
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::upload::Upload;
+use crate::ops::publish::upload::{Upload, locked};
 use crate::ops::view::View;
 use crate::writer::write::FileChanges;
 
@@ -103,7 +103,7 @@ pub fn publish(options: &PublishOptions) -> anyhow::Result<Published> {
             }
         }
         // A run without any change asks the store nothing more.
-        let mut trial = upload(options, &remote);
+        let trial = upload(options, &remote);
         trial.content(&local.plan())?;
         trial.pointers(&merged.plan())?;
         let would = trial.stored();
@@ -135,12 +135,7 @@ pub fn publish(options: &PublishOptions) -> anyhow::Result<Published> {
             upload.delete(&merged.dropped)?;
         }
         stored.add(&upload.stored());
-        published.changed.append(
-            upload
-                .changed
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        published.changed.append(&mut locked(&upload.changed));
         if is_done {
             published.changes.files = stored;
             return Ok(published);
@@ -185,12 +180,7 @@ fn changes(
     remote: &Remote<'_>,
     merged: &merge::Merged,
 ) -> anyhow::Result<Changes> {
-    let none = BTreeMap::new();
-    let before = remote
-        .catalogue
-        .as_ref()
-        .map_or(&none, |catalogue| &catalogue.repositories);
-    let changes = Changes::of_tags(before, &merged.catalogue.repositories);
+    let changes = Changes::of_tags(remote.repositories(), &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
     Ok(changes)
 }

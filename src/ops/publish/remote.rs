@@ -8,15 +8,14 @@ use md5::{Digest as _, Md5};
 
 use crate::bail_invalid;
 use crate::bucket::{Bucket, Listed};
-use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::images::v1_images::{V1Image, V1Images};
-use crate::site_files::catalogue::{Catalogue, Entry};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
-pub(super) const CATALOGUE: &str = "index.json";
+const CATALOGUE: &str = "index.json";
 
 /// The state of the bucket before a publish.
 pub(super) struct Remote<'a> {
@@ -25,8 +24,8 @@ pub(super) struct Remote<'a> {
     objects: HashMap<u128, Seen>,
     /// `None` for a bucket without a site.
     pub(super) catalogue: Option<Catalogue>,
-    /// The `ETag` of the catalogue.
-    catalogue_etag: Option<String>,
+    /// The digest of the catalogue, and its `ETag`.
+    catalogue_seen: Option<(Digest, String)>,
 }
 
 /// An object of the bucket.
@@ -39,7 +38,7 @@ struct Seen {
 /// `ETag`s are many, so those that are an MD5 are kept short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Etag {
-    Md5([u8; 16]),
+    Md5(u128),
     Other(Box<str>),
 }
 
@@ -52,23 +51,26 @@ impl Etag {
             .filter(|hex| hex.len() == 32 && !hex.contains(|c: char| c.is_ascii_uppercase()))
             .and_then(|hex| u128::from_str_radix(hex, 16).ok());
         match number {
-            Some(number) => Self::Md5(number.to_be_bytes()),
+            Some(number) => Self::Md5(number),
             None => Self::Other(text.into()),
         }
     }
 
     fn text(&self) -> String {
         match self {
-            Self::Md5(bytes) => format!("\"{:032x}\"", u128::from_be_bytes(*bytes)),
+            Self::Md5(number) => format!("\"{number:032x}\""),
             Self::Other(text) => text.to_string(),
         }
     }
 }
 
+fn md5(bytes: &[u8]) -> u128 {
+    u128::from_be_bytes(Md5::digest(bytes).into())
+}
+
 /// A short name of a key.
 fn short(key: &str) -> u128 {
-    let digest: [u8; 16] = Md5::digest(key).into();
-    u128::from_be_bytes(digest)
+    md5(key.as_bytes())
 }
 
 /// An object of the bucket, compared with what it should be.
@@ -91,11 +93,11 @@ impl<'a> Remote<'a> {
         })?;
         // After the list: what another publisher writes in between is newer than what is known of it, and its
         // `ETag`s refuse what follows from the old state.
-        let (catalogue, catalogue_etag) = match bucket.get(CATALOGUE)? {
+        let (catalogue, catalogue_seen) = match bucket.get(CATALOGUE)? {
             Some((bytes, etag)) => {
                 let catalogue =
                     Catalogue::parse(&bytes).context("cannot read `index.json` of the bucket")?;
-                (Some(catalogue), Some(etag))
+                (Some(catalogue), Some((Digest::of(&bytes), etag)))
             }
             None => (None, None),
         };
@@ -103,7 +105,7 @@ impl<'a> Remote<'a> {
             bucket: Some(bucket),
             objects,
             catalogue,
-            catalogue_etag,
+            catalogue_seen,
         })
     }
 
@@ -113,12 +115,19 @@ impl<'a> Remote<'a> {
             bucket: None,
             objects: HashMap::new(),
             catalogue: None,
-            catalogue_etag: None,
+            catalogue_seen: None,
         }
     }
 
     pub(super) fn bucket(&self) -> anyhow::Result<&'a Bucket> {
         self.bucket.context("there is no bucket")
+    }
+
+    /// The repositories that the bucket lists.
+    pub(super) fn repositories(&self) -> &BTreeMap<Repository, Repo> {
+        static NONE: BTreeMap<Repository, Repo> = BTreeMap::new();
+        let catalogue = self.catalogue.as_ref();
+        catalogue.map_or(&NONE, |catalogue| &catalogue.repositories)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -138,14 +147,15 @@ impl<'a> Remote<'a> {
             return Ok(Compared::Missing);
         };
         if key == CATALOGUE {
-            let etag = self.catalogue_etag.clone();
-            return Ok(etag.map_or(Compared::Missing, Compared::Other));
+            return Ok(match &self.catalogue_seen {
+                Some((digest, _)) if *digest == Digest::of(bytes) => Compared::Same,
+                Some((_, etag)) => Compared::Other(etag.clone()),
+                None => Compared::Missing,
+            });
         }
         let is_long = seen.size != bytes.len() as u64;
         match &seen.etag {
-            Etag::Md5(md5) if !is_long && *md5 == <[u8; 16]>::from(Md5::digest(bytes)) => {
-                Ok(Compared::Same)
-            }
+            Etag::Md5(stored) if !is_long && *stored == md5(bytes) => Ok(Compared::Same),
             Etag::Other(_) if !is_long => Ok(match self.bucket()?.get(key)? {
                 Some((stored, _)) if stored == bytes => Compared::Same,
                 Some((_, etag)) => Compared::Other(etag),
@@ -203,13 +213,9 @@ impl<'a> Remote<'a> {
             .map(|id| id.parse())
             .collect::<anyhow::Result<_>>()?;
         for (at, id) in ids.iter().enumerate() {
-            v1.images.entry(*id).or_insert(V1Image {
-                parent: ids.get(at + 1).copied(),
-                form: JsonSource::InSite,
-                layer: LayerSource::InSite,
-                candidates: Vec::new(),
-                vouched: None,
-            });
+            let parent = ids.get(at + 1).copied();
+            let image = V1Image::in_site(parent);
+            v1.images.entry(*id).or_insert(image);
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! Brings objects to a bucket in the order of publishing.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 use crate::bucket::{Abilities, Bytes, Headers, If, LONGEST_COPY};
 use crate::content::Content;
 use crate::ops::publish::operation::{Operation, Report};
-use crate::ops::publish::remote::{CATALOGUE, Compared, Remote};
+use crate::ops::publish::remote::{Compared, Remote};
 use crate::plan::Plan;
 use crate::plan::objects::Object;
 use crate::plan::tree::Stage;
@@ -41,19 +42,17 @@ enum Rank {
     Catalogue,
 }
 
-/// The ranks of the objects that a site has, and of the pointers, with the group of stages that has them.
-const CONTENT: [(Rank, usize); 4] = [
-    (Rank::Content, 0),
-    (Rank::Manifest, 1),
-    (Rank::Index, 1),
-    (Rank::V1Json, 2),
+/// Passes over the plan: a group of stages, and the ranks of it that are sent. Within a group the plan has the stages
+/// in order.
+const CONTENT: [(usize, RangeInclusive<Rank>); 4] = [
+    (0, Rank::Content..=Rank::Content),
+    (1, Rank::Manifest..=Rank::Manifest),
+    (1, Rank::Index..=Rank::Index),
+    (2, Rank::V1Json..=Rank::V1Json),
 ];
-const POINTERS: [(Rank, usize); 5] = [
-    (Rank::Referrers, 3),
-    (Rank::Pointer, 3),
-    (Rank::TagList, 3),
-    (Rank::List, 3),
-    (Rank::Catalogue, 3),
+const POINTERS: [(usize, RangeInclusive<Rank>); 2] = [
+    (3, Rank::Referrers..=Rank::Referrers),
+    (3, Rank::Pointer..=Rank::Catalogue),
 ];
 
 impl Rank {
@@ -99,6 +98,11 @@ enum Source<'a> {
     Key(&'a str),
 }
 
+/// Threads that panic leave whole values behind.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The key of an object.
 fn key(object: &Object) -> &str {
     match object.path.trim_start_matches('/') {
@@ -123,23 +127,30 @@ fn is_at_root(object: &Object) -> bool {
 impl Upload<'_> {
     /// Stores the content of a site.
     pub(super) fn content(&self, plan: &Plan<'_>) -> anyhow::Result<()> {
-        CONTENT.iter().try_for_each(|rank| self.rank(plan, *rank))
+        CONTENT.iter().try_for_each(|pass| self.pass(plan, pass))
     }
 
     /// Stores pointers. Stops where another publisher was faster.
     pub(super) fn pointers(&self, plan: &Plan<'_>) -> anyhow::Result<()> {
-        POINTERS.iter().try_for_each(|rank| self.rank(plan, *rank))
+        POINTERS.iter().try_for_each(|pass| self.pass(plan, pass))
     }
 
-    fn rank(&self, plan: &Plan<'_>, (rank, group): (Rank, usize)) -> anyhow::Result<()> {
+    fn pass(
+        &self,
+        plan: &Plan<'_>,
+        (group, ranks): &(usize, RangeInclusive<Rank>),
+    ) -> anyhow::Result<()> {
+        // What is at the root is copied from there.
+        let order = |object: &Object| (Rank::of(object), !is_at_root(object));
         let mut batch: Vec<Object> = Vec::new();
-        plan.objects_in(Stage::GROUPS[group], &mut |object| {
-            if Rank::of(object) != rank {
+        plan.objects_in(Stage::GROUPS[*group], &mut |object| {
+            if !ranks.contains(&Rank::of(object)) {
                 return Ok(());
             }
-            // What is at the root is copied from there.
-            let follows_root = is_at_root(object) != batch.last().is_some_and(is_at_root);
-            if follows_root || batch.len() >= BATCH {
+            let is_next = batch
+                .last()
+                .is_some_and(|last| order(last) != order(object));
+            if is_next || batch.len() >= BATCH {
                 self.send(&std::mem::take(&mut batch))?;
             }
             batch.push(object.clone());
@@ -190,16 +201,12 @@ impl Upload<'_> {
         })
     }
 
-    pub(super) fn stored(&mut self) -> FileChanges {
-        let stored = self
-            .stored
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(stored)
+    pub(super) fn stored(&self) -> FileChanges {
+        std::mem::take(&mut locked(&self.stored))
     }
 
     fn count(&self, bytes: u64, copies: u64) {
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = locked(&self.stored);
         stored.files += u64::from(copies == 0);
         stored.bytes += bytes;
         stored.links += copies;
@@ -262,7 +269,7 @@ impl Upload<'_> {
         let stored = Bytes::Content(&content, object.digest);
         bucket.put(key, stored, &headers, If::Always)?;
         if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
-            let mut at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut at_root = locked(&self.at_root);
             at_root.insert(digest);
         }
         Ok(())
@@ -270,7 +277,7 @@ impl Upload<'_> {
 
     /// The key of some content at the root of the bucket, if it is there.
     fn source(&self, digest: &Digest, size: u64) -> Option<String> {
-        let at_root = self.at_root.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_root = locked(&self.at_root);
         let key = blob_path(digest);
         (at_root.contains(digest) || self.remote.has(&key, size)).then_some(key)
     }
@@ -290,9 +297,6 @@ impl Upload<'_> {
             Compared::Missing => None,
             Compared::Other(etag) => Some(etag),
         };
-        if key == CATALOGUE && self.is_listed(bytes)? {
-            return Ok(());
-        }
         self.count(bytes.len() as u64, 0);
         self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
         let Some(can) = can else { return Ok(()) };
@@ -320,17 +324,8 @@ impl Upload<'_> {
     }
 
     fn changed(&self, path: &str) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = locked(&self.changed);
         changed.insert(path.to_owned());
-    }
-
-    /// Whether the catalogue of the bucket has these bytes.
-    fn is_listed(&self, bytes: &[u8]) -> anyhow::Result<bool> {
-        let catalogue = self.remote.catalogue.as_ref();
-        let json = catalogue
-            .map(crate::site_files::catalogue::Catalogue::to_json)
-            .transpose()?;
-        Ok(json.as_deref() == Some(bytes))
     }
 
     /// Deletes pointers that nothing lists any more.
@@ -347,7 +342,7 @@ impl Upload<'_> {
                 .delete(key)
                 .with_context(|| format!("cannot delete `{key}`"))
         })?;
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = locked(&self.stored);
         stored.deleted += keys.len() as u64;
         Ok(())
     }

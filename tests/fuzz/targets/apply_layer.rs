@@ -44,7 +44,7 @@ fn joined(folder: &str, name: &str) -> String {
 }
 
 /// A path of a tar as Docker compares it, without `.` and empty parts.
-fn cleaned(path: &str) -> String {
+pub(crate) fn cleaned(path: &str) -> String {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.collect::<Vec<_>>().join("/")
 }

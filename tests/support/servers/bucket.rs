@@ -95,10 +95,15 @@ impl Store {
         command
     }
 
+    fn get(&self, path: &str) -> http::Response {
+        // Of another host, the store would take the first label for the bucket.
+        let host = [("Host", "127.0.0.1")];
+        http::send(self.port, "GET", &format!("/site{path}"), &host).unwrap()
+    }
+
     /// The keys below a prefix, at most 1,000, each with its `ETag`.
     pub(crate) fn list(&self, prefix: &str) -> BTreeMap<String, String> {
-        let path = format!("/site?list-type=2&prefix={prefix}");
-        let answer = http::send(self.port, "GET", &path, &[("Host", "127.0.0.1")]).unwrap();
+        let answer = self.get(&format!("?list-type=2&prefix={prefix}"));
         let text = String::from_utf8(answer.body).unwrap();
         let of = |object: &str, name: &str| {
             let rest = object.split(&format!("<{name}>")).nth(1).unwrap();
@@ -128,9 +133,7 @@ impl Store {
 
     /// An object; `None` if there is none.
     pub(crate) fn object(&self, key: &str) -> Option<http::Response> {
-        // Of another host, the store would take the first label for the bucket.
-        let path = format!("/site/{key}");
-        let answer = http::send(self.port, "GET", &path, &[("Host", "127.0.0.1")]).unwrap();
+        let answer = self.get(&format!("/{key}"));
         (answer.status == 200).then_some(answer)
     }
 
