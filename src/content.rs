@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{escaped, invalid_input};
 use crate::progress::{Meter, Progress};
-use crate::spec::digest::Digest;
+use crate::spec::digest::{Digest, Hasher};
 use crate::{bail_invalid, fsx};
 
 /// Bytes of a known length, with a name for messages: the file, and the member if it is an archive.
@@ -174,6 +174,26 @@ impl Content {
         Ok(bytes.into())
     }
 
+    /// Hashes all bytes.
+    pub fn hash(&self, mut hasher: Hasher) -> anyhow::Result<Digest> {
+        self.visit(&mut |bytes| hasher.update(bytes))?;
+        Ok(hasher.finish().0)
+    }
+
+    /// Reads all bytes, some at a time.
+    pub fn visit(&self, take: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
+        let (mut reader, mut buffer) = (self.open()?, vec![0; 1 << 18]);
+        loop {
+            match reader
+                .read(&mut buffer)
+                .map_err(|error| self.failed(error))?
+            {
+                0 => return Ok(()),
+                got => take(&buffer[..got]),
+            }
+        }
+    }
+
     /// Adds the content's name to an error of reading or decoding it. Errors from the operating system blame
     /// the machine, all others the data.
     pub fn failed(&self, error: io::Error) -> anyhow::Error {
@@ -237,6 +257,15 @@ impl Content {
     pub fn counted(&self, progress: &Arc<Progress>) -> Self {
         Self {
             meter: Some(Arc::new(Meter::new(progress, self.len))),
+            ..self.clone()
+        }
+    }
+
+    /// The same bytes, counted as progress that was expected already.
+    #[must_use]
+    pub fn counted_as_expected(&self, progress: &Arc<Progress>) -> Self {
+        Self {
+            meter: Some(Arc::new(Meter::expected(progress, self.len))),
             ..self.clone()
         }
     }

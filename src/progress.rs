@@ -40,6 +40,11 @@ impl Progress {
         self.all_bytes.fetch_add(bytes, Relaxed);
     }
 
+    /// Counts bytes that [`Progress::expect`] already counted.
+    pub fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
     pub fn blob_done(&self) {
         self.blobs.fetch_add(1, Relaxed);
     }
@@ -100,6 +105,11 @@ impl Meter {
     /// Adds a blob of `len` bytes to the totals to read.
     pub fn new(progress: &Arc<Progress>, len: u64) -> Self {
         progress.expect(1, len);
+        Self::expected(progress, len)
+    }
+
+    /// A blob of `len` bytes that [`Progress::expect`] already counted.
+    pub fn expected(progress: &Arc<Progress>, len: u64) -> Self {
         Self {
             progress: progress.clone(),
             len,

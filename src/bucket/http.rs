@@ -1,8 +1,9 @@
 //! Signed requests to a store, repeated while the store or the way to it fails for a moment.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::Signer;
@@ -14,8 +15,10 @@ use crate::content::Content;
 use crate::error::{Hint, WithHint as _, escaped};
 use crate::spec::digest::Digest;
 
-/// The limit for connecting, for the start of an answer, and for each read of its body.
+/// The limit for connecting, and for the start of an answer.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The limit for a body: one of [`super::ONE_PUT`] bytes may take a slow way.
+const BODY_PATIENCE: Duration = Duration::from_mins(15);
 /// How often a request is sent before its failure counts.
 const ATTEMPTS: u32 = 6;
 /// The wait before the second attempt; it doubles for each further one.
@@ -28,6 +31,8 @@ pub(super) struct Client {
     signer: Signer<Credential>,
     /// The address of the bucket, without a slash at its end.
     base: String,
+    /// The `Date` of the latest answer, in seconds since 1970; 0 before the first.
+    clock: AtomicU64,
 }
 
 /// What is sent.
@@ -127,13 +132,18 @@ impl Answer {
 }
 
 /// Whether another attempt may succeed.
-fn is_passing(answer: &Answer) -> bool {
+fn is_passing(ask: &Ask<'_>, answer: &Answer) -> bool {
     let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(1024)]);
+    // A copy, or putting parts together, may fail behind a good status.
+    let is_failed = answer.status >= 400 || (ask.method != Method::GET && text.contains("<Error>"));
+    let passing = [
+        "SlowDown",
+        "RequestTimeout",
+        "InternalError",
+        "ServiceUnavailable",
+    ];
     matches!(answer.status, 429 | 500 | 502 | 503 | 504)
-        || (answer.status >= 400
-            && ["SlowDown", "RequestTimeout"]
-                .iter()
-                .any(|code| text.contains(code)))
+        || (is_failed && passing.iter().any(|code| text.contains(code)))
         || (answer.status == 409 && text.contains("ConditionalRequestConflict"))
 }
 
@@ -144,12 +154,29 @@ impl Client {
             .max_redirects(0)
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
+            .timeout_send_body(Some(BODY_PATIENCE))
+            .timeout_recv_body(Some(BODY_PATIENCE))
             .user_agent(concat!("stillage/", env!("CARGO_PKG_VERSION")))
             .build();
         Self {
             agent: agent.into(),
             signer: Signer::new(machine(), Chain::new(), RequestSigner::new("s3", region)),
             base,
+            clock: AtomicU64::new(0),
+        }
+    }
+
+    /// See [`super::Bucket::now`]. A store that does not tell the time leaves that of this machine.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time decides when content is deleted, not what is written"
+    )]
+    pub(super) fn now(&self) -> u64 {
+        match self.clock.load(Ordering::Relaxed) {
+            0 => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
+            time => time,
         }
     }
 
@@ -162,7 +189,7 @@ impl Client {
         loop {
             let is_last = attempt == ATTEMPTS;
             match self.once(ask)? {
-                Ok(answer) if is_last || !is_passing(&answer) => {
+                Ok(answer) if is_last || !is_passing(ask, &answer) => {
                     let was_repeated = attempt > 1;
                     return Ok(Answer {
                         was_repeated,
@@ -190,6 +217,14 @@ impl Client {
                 self.agent.run(Request::from_parts(parts, body))
             };
             let (parts, mut body) = answer?.into_parts();
+            let date = parts
+                .headers
+                .get("date")
+                .and_then(|date| date.to_str().ok());
+            let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+            if let Some(Ok(time)) = date.map(|date| date.duration_since(UNIX_EPOCH)) {
+                self.clock.store(time.as_secs(), Ordering::Relaxed);
+            }
             Ok(Answer {
                 status: parts.status.as_u16(),
                 headers: parts.headers,
@@ -227,7 +262,7 @@ impl Client {
 }
 
 /// A number that differs between processes and calls.
-pub(super) fn random() -> u64 {
+pub fn random() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0_u8)
 }

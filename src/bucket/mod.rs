@@ -27,12 +27,16 @@ mod http;
 mod multipart;
 mod probe;
 
+pub use http::random;
+pub use multipart::Begun;
 pub use probe::Abilities;
 
 /// Objects of more bytes are sent in parts.
 const ONE_PUT: u64 = 64 << 20;
 /// What a store copies in one request, in bytes (S3 `CopyObject`).
 pub const LONGEST_COPY: u64 = 5 << 30;
+
+const DIGEST: &str = "x-amz-meta-docker-content-digest";
 
 /// What the path of an address may have unescaped (RFC 3986, `unreserved`), and the slash.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -118,6 +122,17 @@ pub struct Listed {
     pub etag: String,
 }
 
+/// What a store says of an object without its bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Described {
+    /// In bytes.
+    pub size: u64,
+    pub media_type: String,
+    pub cache_control: String,
+    /// Of [`Headers::digest`].
+    pub digest: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Page {
@@ -171,6 +186,27 @@ impl Bucket {
         }
     }
 
+    /// The headers of an object; `None` if it does not exist.
+    pub fn head(&self, key: &str) -> anyhow::Result<Option<Described>> {
+        let answer = self.client.send(&Ask::new(Method::HEAD, self.path(key)))?;
+        let text = |name: &str| answer.header(name).unwrap_or_default().to_owned();
+        match answer.status {
+            200 => Ok(Some(Described {
+                size: text("content-length").parse().unwrap_or_default(),
+                media_type: text("content-type"),
+                cache_control: text("cache-control"),
+                digest: answer.header(DIGEST).map(str::to_owned),
+            })),
+            404 => Ok(None),
+            _ => Err(answer.unexpected(&format!("look at `{key}`"))),
+        }
+    }
+
+    /// The time by the clock of the store, in seconds since 1970: the clocks of publishers may be wrong.
+    pub fn now(&self) -> u64 {
+        self.client.now()
+    }
+
     /// Stores an object. `false` if the condition does not hold. A request whose answer was lost may have had its
     /// effect: an object of these bytes counts as stored.
     pub fn put(
@@ -182,8 +218,8 @@ impl Bucket {
     ) -> anyhow::Result<bool> {
         let (body, digest) = match bytes {
             Bytes::Memory(bytes) => (Body::Bytes(bytes), Some(Digest::of(bytes))),
-            Bytes::Content(content, _) if content.len() > ONE_PUT => {
-                return self.put_parts(key, content, headers);
+            Bytes::Content(content, digest) if content.len() > ONE_PUT => {
+                return self.put_parts(key, content, digest, headers);
             }
             Bytes::Content(content, digest) => (Body::Content(content), digest),
         };
@@ -241,8 +277,11 @@ impl Bucket {
         }
     }
 
-    /// Visits all objects, with keys below the prefix, in the order of the store.
-    pub fn list(&self, visit: &mut dyn FnMut(Listed)) -> anyhow::Result<()> {
+    /// Visits all objects a page at a time, at most 1,000, with keys below the prefix, in the order of the store.
+    pub fn list(
+        &self,
+        visit: &mut dyn FnMut(Vec<Listed>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut token: Option<String> = None;
         loop {
             let encoded = |text: &str| utf8_percent_encode(text, QUERY).to_string();
@@ -260,14 +299,16 @@ impl Bucket {
                 return Err(answer.unexpected("list the bucket"));
             }
             let text = String::from_utf8_lossy(&answer.body);
-            let page: Page =
+            let mut page: Page =
                 quick_xml::de::from_str(&text).context("cannot read a list of the store")?;
-            for mut listed in page.contents {
-                if listed.key.starts_with(&self.prefix) {
-                    listed.key.drain(..self.prefix.len());
-                    visit(listed);
-                }
-            }
+            page.contents.retain_mut(|listed| {
+                let is_below = listed.key.starts_with(&self.prefix);
+                listed
+                    .key
+                    .drain(..if is_below { self.prefix.len() } else { 0 });
+                is_below
+            });
+            visit(page.contents)?;
             match page.next_continuation_token {
                 Some(next) if token.as_ref() != Some(&next) => token = Some(next),
                 _ => return Ok(()),
@@ -290,11 +331,8 @@ fn stored_with(headers: &Headers<'_>) -> Vec<(&'static str, String)> {
         ("content-type", headers.media_type.to_owned()),
         ("cache-control", headers.cache_control.to_owned()),
     ];
-    all.extend(
-        headers
-            .digest
-            .map(|digest| ("x-amz-meta-docker-content-digest", digest.to_string())),
-    );
+    let digest = headers.digest.map(|digest| (DIGEST, digest.to_string()));
+    all.extend(digest);
     all
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::edit::NoMove;
-use crate::cli::progress::with_progress;
+use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
@@ -172,7 +172,7 @@ impl BuildArgs {
             .num_threads(self.jobs)
             .build()?;
         let busy = || ui.busy(&options.output, self.no_wait);
-        let summary = with_progress(ui.quiet, |progress| {
+        let summary = with_progress(ui.quiet, Verb::Read, |progress| {
             pool.install(|| build::build(&options, progress, busy))
         })?;
         if self.json {

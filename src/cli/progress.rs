@@ -16,9 +16,33 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The time between two lines in a log. A shorter run prints none.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(super) enum Verb {
+    /// Bytes and blobs that are read.
+    Read,
+    /// Bytes and objects that are sent.
+    #[cfg(feature = "publish")]
+    Send,
+}
+
+impl Verb {
+    fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Read => ["read", "blobs"],
+            #[cfg(feature = "publish")]
+            Self::Send => ["sent", "objects"],
+        }
+    }
+}
+
 /// Shows progress while `work` runs, and clears it before returning. Nothing is shown until the first bytes
-/// are read, because `work` may print messages of its own before that.
-pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) -> T) -> T {
+/// are counted, because `work` may print messages of its own before that.
+pub(super) fn with_progress<T>(
+    quiet: bool,
+    verb: Verb,
+    work: impl FnOnce(&Arc<Progress>) -> T,
+) -> T {
     let progress = &Arc::default();
     if quiet {
         return work(progress);
@@ -27,22 +51,22 @@ pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&Arc<Progress>) ->
     thread::scope(|scope| {
         // Dropped when `work` returns or panics, which ends the other thread.
         let _ends: mpsc::Sender<()> = ends;
-        scope.spawn(move || show(progress, &end));
+        scope.spawn(move || show(progress, verb, &end));
         work(progress)
     })
 }
 
-fn show(progress: &Progress, end: &Receiver<()>) {
+fn show(progress: &Progress, verb: Verb, end: &Receiver<()>) {
     let style = |template| ProgressStyle::with_template(template).expect("the template is right");
     let known = style("[{bar:10}] {wide_msg}").progress_chars("=> ");
     let unknown = style("{wide_msg}");
     // Hidden if stderr is not a terminal or cannot move its cursor.
     let bar = ProgressBar::new(0).with_style(unknown.clone());
     if bar.is_hidden() {
-        return log(progress, &bar, PAUSE, end, &mut io::stderr());
+        return log((progress, verb), &bar, PAUSE, end, &mut io::stderr());
     }
     every(FRAME, end, || {
-        if let Some(line) = look(progress, &bar) {
+        if let Some(line) = look(progress, verb, &bar) {
             let has_end = bar.length() > Some(bar.position());
             bar.set_style(if has_end { &known } else { &unknown }.clone());
             bar.set_message(line);
@@ -53,14 +77,14 @@ fn show(progress: &Progress, end: &Receiver<()>) {
 
 /// Writes a line after every `pause`.
 fn log(
-    progress: &Progress,
+    (progress, verb): (&Progress, Verb),
     bar: &ProgressBar,
     pause: Duration,
     end: &Receiver<()>,
     out: &mut dyn Write,
 ) {
     every(pause, end, || {
-        if let Some(line) = look(progress, bar) {
+        if let Some(line) = look(progress, verb, bar) {
             let _ = writeln!(out, "{line}");
         }
     });
@@ -74,7 +98,7 @@ fn every(pause: Duration, end: &Receiver<()>, mut show: impl FnMut()) {
 }
 
 /// The line to show, if any bytes were read. The bar estimates the speed.
-fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
+fn look(progress: &Progress, verb: Verb, bar: &ProgressBar) -> Option<String> {
     let state = progress.state();
     if state.bytes == 0 {
         return None;
@@ -83,22 +107,23 @@ fn look(progress: &Progress, bar: &ProgressBar) -> Option<String> {
         bar.set_len(state.all_bytes);
         bar.set_pos(state.bytes);
     });
-    Some(line(state, bar.per_sec(), bar.eta()))
+    Some(line(state, verb, bar.per_sec(), bar.eta()))
 }
 
 /// Describes a state. The total is left out unless more bytes are expected than were read: it may be unknown.
-fn line(state: State, per_second: f64, left: Duration) -> String {
+fn line(state: State, verb: Verb, per_second: f64, left: Duration) -> String {
+    let [verb, things] = verb.words();
     let has_end = state.all_bytes > state.bytes;
     let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
     let mut parts = vec![if has_end {
         let (bytes, all) = (report::bytes(state.bytes), report::bytes(state.all_bytes));
-        format!("read {bytes} of {all}")
+        format!("{verb} {bytes} of {all}")
     } else {
-        format!("read {}", report::bytes(state.bytes))
+        format!("{verb} {}", report::bytes(state.bytes))
     }];
     if state.all_blobs > 0 {
         let all = state.all_blobs.max(state.blobs);
-        parts.push(format!("{} of {all} blobs", state.blobs));
+        parts.push(format!("{} of {all} {things}", state.blobs));
     }
     if !is_all {
         #[expect(
@@ -131,7 +156,7 @@ mod tests {
             blobs,
             all_blobs,
         };
-        let line = |state, seconds| line(state, 1536.7, Duration::from_secs(seconds));
+        let line = |state, seconds| line(state, Verb::Read, 1536.7, Duration::from_secs(seconds));
         assert_eq!(
             line(state(1 << 20, 3 << 30, 2, 7), 63),
             "read 1.0 MiB of 3.0 GiB, 2 of 7 blobs, 1.5 KiB/s, 1m 3s left"
@@ -201,7 +226,13 @@ mod tests {
         let (ends, end) = mpsc::channel();
         let mut out = Log(Vec::new(), Some(ends));
         let bar = ProgressBar::hidden();
-        log(&progress, &bar, Duration::from_millis(1), &end, &mut out);
+        log(
+            (&progress, Verb::Read),
+            &bar,
+            Duration::from_millis(1),
+            &end,
+            &mut out,
+        );
         let text = String::from_utf8(out.0).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
         for line in text.lines() {
@@ -213,7 +244,7 @@ mod tests {
     #[test]
     fn a_quiet_run_has_no_thread_and_others_end_theirs() {
         for quiet in [true, false] {
-            let read = with_progress(quiet, |progress| {
+            let read = with_progress(quiet, Verb::Read, |progress| {
                 progress.expect(0, 3);
                 progress.state().all_bytes
             });

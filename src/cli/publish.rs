@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::bucket::Destination;
 use crate::cli::edit::NoMove;
 use crate::cli::parsed;
+use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 use crate::cli::ui::Ui;
 use crate::fsx;
 use crate::import::selection::Selection;
-use crate::ops::publish::{PublishOptions, plan, publish};
+use crate::ops::publish::{PruneOptions, PublishOptions, plan, publish};
 
 /// Requests at a time: most of the time of each is spent waiting.
 const JOBS: u16 = 16;
@@ -49,9 +51,27 @@ pub(super) struct PublishArgs {
     /// List only what the site has: other names of the bucket are dropped, their content stays
     #[arg(long, conflicts_with_all = ["only", "exclude"])]
     mirror: bool,
-    /// Drop names although the store has no conditional writes: nobody else may publish meanwhile
-    #[arg(long, requires = "mirror")]
+    /// Then delete content that the bucket has not listed for the grace period
+    #[arg(long, conflicts_with = "plan")]
+    prune: bool,
+    /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it; longer
+    /// than a publish takes
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "prune", value_parser = humantime::parse_duration)]
+    grace: Duration,
+    /// Also remove manifests that no tag leads to any more
+    #[arg(long, requires = "prune")]
+    untagged: bool,
+    /// Allow `--mirror` and `--prune` on a store without conditional writes. Nobody else may publish meanwhile: two
+    /// publishers would not notice each other, tags of one could be dropped, and content that it relies on deleted
+    #[arg(long)]
     force: bool,
+    /// Store each blob once, at `blobs/sha256/`: an edge before the bucket must rewrite `/v2/*/blobs/sha256:HEX` to it
+    #[arg(long)]
+    blobs_once: bool,
+    /// Look at the headers of each object and set those that are wrong, as other tools that copy into the bucket
+    /// leave them
+    #[arg(long, conflicts_with = "plan")]
+    check_headers: bool,
     #[command(flatten)]
     no_move: NoMove,
     /// Number of requests at a time
@@ -95,6 +115,12 @@ impl PublishArgs {
             selection: Selection::new(&self.only, &self.exclude)?,
             no_move: self.no_move.glob()?,
             mirror: self.mirror,
+            blobs_once: self.blobs_once,
+            check_headers: self.check_headers,
+            prune: self.prune.then_some(PruneOptions {
+                grace: self.grace,
+                untagged: self.untagged,
+            }),
             force: self.force,
             dry_run: self.dry_run,
         };
@@ -109,7 +135,10 @@ impl PublishArgs {
             })?;
             return Ok(ExitCode::SUCCESS);
         }
-        let published = pool.install(|| publish(&options))?;
+        let mut on_wait = || ui.message("waiting for another run that deletes from the bucket");
+        let published = with_progress(ui.quiet, Verb::Send, |progress| {
+            pool.install(|| publish(&options, progress, &mut on_wait))
+        })?;
         if let Some(file) = &self.purge_list {
             fsx::replace(file, |out| {
                 let mut paths = published.changed.iter();

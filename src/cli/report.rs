@@ -76,8 +76,18 @@ pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
     lines.extend(moves.map(|tag| format!("moved {} from {}", tag.to, tag.from)));
     lines.extend(removed.iter().map(|name| format!("dropped {name}")));
     lines.extend(published.notes.iter().map(note));
+    let pruned = published.pruned.iter();
+    let pruned: Vec<String> = pruned.flat_map(|done| unpublished(done, dry_run)).collect();
+    let mended = published.mended_headers;
+    if mended > 0 {
+        let set = if dry_run { "would set" } else { "set" };
+        lines.push(format!("{set} the headers of {}", count(mended, "object")));
+    }
     if files.is_nothing() {
-        lines.push("nothing to do".to_owned());
+        if pruned.is_empty() && mended == 0 {
+            lines.push("nothing to do".to_owned());
+        }
+        lines.extend(pruned);
         return lines;
     }
     let send = if dry_run { "would send" } else { "sent" };
@@ -87,9 +97,49 @@ pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
         bytes(files.bytes)
     );
     if files.links > 0 {
+        let copied = bytes(published.copied_bytes);
         let _ = write!(text, "; the store copied {} more", files.links);
+        let _ = write!(text, " ({copied} that the bucket has more than once)");
     }
     lines.push(text);
+    lines.extend(pruned);
+    lines
+}
+
+/// What `publish --prune` deleted.
+#[cfg(feature = "publish")]
+fn unpublished(pruned: &crate::ops::publish::Pruned, dry_run: bool) -> Vec<String> {
+    let [remove, delete, mend, end] = if dry_run {
+        ["would remove", "would delete", "would mend", "would end"]
+    } else {
+        ["removed", "deleted", "mended", "ended"]
+    };
+    let removed = pruned.removed.iter();
+    let mut lines: Vec<String> = removed.map(|name| format!("{remove} {name}")).collect();
+    if dry_run {
+        let keys = pruned.deleted.iter();
+        lines.extend(keys.map(|key| format!("{delete} {}", escaped(key))));
+    }
+    let size = bytes(pruned.bytes);
+    let of = |number: u64, noun: &str| (number > 0).then(|| count(number, noun));
+    let deleted = of(pruned.deleted.len() as u64, "object");
+    lines.extend(deleted.map(|objects| format!("{delete} {objects} ({size})")));
+    if pruned.mended > 0 {
+        let mended = pruned.mended;
+        lines.push(format!(
+            "{mend} tags and lists that differed from the catalogue: {mended}"
+        ));
+    }
+    let uploads = of(pruned.uploads, "interrupted upload");
+    lines.extend(uploads.map(|uploads| format!("{end} {uploads}")));
+    for (number, noun, what) in [
+        (pruned.waiting, "object", "unused"),
+        (pruned.untagged, "manifest", "without a tag"),
+    ] {
+        let waiting = of(number, noun);
+        lines
+            .extend(waiting.map(|some| format!("{some} {what}, kept until the grace period ends")));
+    }
     lines
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use crate::cli::progress::with_progress;
+use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 use crate::cli::ui::Ui;
 #[cfg(not(feature = "verify-url"))]
@@ -56,7 +56,7 @@ impl VerifyArgs {
             (_, true) => Depth::Deep,
             _ => Depth::Normal,
         };
-        let verified = with_progress(ui.quiet, |progress| {
+        let verified = with_progress(ui.quiet, Verb::Read, |progress| {
             verify::verify(&self.site, depth, progress)
         })?;
         let findings = &verified.findings;

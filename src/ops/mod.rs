@@ -9,5 +9,6 @@ pub mod list;
 pub mod prune;
 #[cfg(feature = "publish")]
 pub mod publish;
+mod since;
 pub mod verify;
 mod view;

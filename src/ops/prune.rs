@@ -16,6 +16,7 @@ use crate::fsx;
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
+use crate::ops::since::{self, Since};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
@@ -68,13 +69,13 @@ pub fn prune(
     if !touched.is_empty() {
         edit::rebuild_repositories(&site, &catalogue, &touched)?;
     }
-    let mut since = Since::read(&site, options.grace)?;
+    let mut since = read_since(&site, options.grace)?;
     let view = View::of(&site.files, catalogue.clone())?;
     let before = unreferenced::find(&site.files, &view.plan())?;
-    let removed = if options.untagged {
+    let (removed, untagged) = if options.untagged {
         take_untagged(&view.images, &mut catalogue, &mut since)
     } else {
-        BTreeMap::new()
+        Default::default()
     };
     let unused = if removed.is_empty() {
         before.clone()
@@ -100,7 +101,7 @@ pub fn prune(
         bytes: bytes(&site, &due)?,
         files: due.iter().map(|file| file.path.clone()).collect(),
         waiting: waiting.len() as u64,
-        untagged: since.untagged,
+        untagged,
         foreign: before
             .iter()
             .filter(|file| file.kind == FileKind::Foreign)
@@ -109,19 +110,19 @@ pub fn prune(
     };
     site.delete(&names)?;
     site.set_own()?;
-    since.write(&site)?;
+    write_since(&site, &since)?;
     site.delete(&due)?;
     Ok(pruned)
 }
 
 /// Removes manifests from the catalogue that have had no tag for the grace period, unless a manifest that
-/// stays leads to them.
-fn take_untagged(
+/// stays leads to them. Returns these, and the number of others that stay.
+pub(super) fn take_untagged(
     images: &Images,
     catalogue: &mut Catalogue,
     since: &mut Since,
-) -> BTreeMap<Repository, BTreeSet<Digest>> {
-    let mut removed = BTreeMap::new();
+) -> (BTreeMap<Repository, BTreeSet<Digest>>, u64) {
+    let (mut removed, mut waiting) = (BTreeMap::new(), 0);
     for (name, repo) in &mut catalogue.repositories {
         let tagged = reachable(images, repo, repo.tags.values().copied());
         let mut due = BTreeSet::new();
@@ -142,7 +143,7 @@ fn take_untagged(
             .manifests
             .keys()
             .filter(|digest| !tagged.contains(digest));
-        since.untagged += untagged.filter(|digest| !due.contains(digest)).count() as u64;
+        waiting += untagged.filter(|digest| !due.contains(digest)).count() as u64;
         if !due.is_empty() {
             repo.manifests.retain(|digest, _| !due.contains(digest));
             removed.insert(name.clone(), due);
@@ -151,7 +152,7 @@ fn take_untagged(
     catalogue
         .repositories
         .retain(|_, repo| !repo.manifests.is_empty());
-    removed
+    (removed, waiting)
 }
 
 /// The bytes that deletion frees. A file with several names counts only if all of them are deleted.
@@ -170,54 +171,19 @@ fn bytes(site: &Site, due: &[&Unreferenced]) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// When each file or manifest was first found unused.
-struct Since {
-    grace: Duration,
-    now: u64,
-    known: BTreeMap<String, u64>,
-    seen: BTreeMap<String, u64>,
-    /// The number of untagged manifests that stay.
-    untagged: u64,
-}
-
 const FILE: &str = "unused";
 
-impl Since {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the private folder may know the time"
-    )]
-    fn read(site: &Site, grace: Duration) -> anyhow::Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let known = site.private_lines(FILE, |line| {
-            let (time, what) = line.split_once(' ')?;
-            Some((what.to_owned(), time.parse().ok()?))
-        })?;
-        Ok(Self {
-            grace,
-            now,
-            known: known.into_iter().collect(),
-            seen: BTreeMap::new(),
-            untagged: 0,
-        })
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the private folder may know the time"
+)]
+fn read_since(site: &Site, grace: Duration) -> anyhow::Result<Since> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let known = site.private_lines(FILE, since::parse)?;
+    Ok(Since::new(known.into_iter().collect(), now, grace))
+}
 
-    /// Whether the grace period of something unused has ended. The first call for it starts the period.
-    fn is_due(&mut self, what: &str) -> bool {
-        // If the clock was set back, the recorded time may be in the future.
-        let since = self
-            .known
-            .get(what)
-            .map_or(self.now, |time| *time.min(&self.now));
-        self.seen.insert(what.to_owned(), since);
-        self.now - since >= self.grace.as_secs()
-    }
-
-    fn write(&self, site: &Site) -> anyhow::Result<()> {
-        let lines = self
-            .seen
-            .iter()
-            .map(|(what, time)| format!("{time} {what}\n"));
-        site.replace_private(FILE, lines.collect::<String>().as_bytes())
-    }
+fn write_since(site: &Site, since: &Since) -> anyhow::Result<()> {
+    let lines: String = since::lines(since.seen()).collect();
+    site.replace_private(FILE, lines.as_bytes())
 }

@@ -156,13 +156,5 @@ pub fn blob_path(digest: &Digest) -> String {
 
 /// The checksum of a v1 image; see [`v1::checksum`].
 pub fn checksum(json: &[u8], layer: &Content) -> anyhow::Result<Digest> {
-    let mut hasher = v1::checksum(json);
-    let mut reader = layer.open()?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match std::io::Read::read(&mut reader, &mut buffer).map_err(|error| layer.failed(error))? {
-            0 => return Ok(hasher.finish().0),
-            got => hasher.update(&buffer[..got]),
-        }
-    }
+    layer.hash(v1::checksum(json))
 }

@@ -50,7 +50,7 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    fn of(path: &str) -> Self {
+    pub(crate) fn of(path: &str) -> Self {
         Self::known(path).unwrap_or(Self::Foreign)
     }
 

@@ -91,6 +91,24 @@ pub(crate) fn send(
     Ok(Response::parse(&raw))
 }
 
+/// Sends a request with a body and reads the whole answer.
+pub(crate) fn send_body(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let length = body.len().to_string();
+    let headers = [headers, &[("Content-Length", &length)]].concat();
+    stream.write_all(request(method, path, &headers).as_bytes())?;
+    stream.write_all(body)?;
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw)?;
+    Ok(Response::parse(&raw))
+}
+
 /// `GET path` without further headers.
 pub(crate) fn get(port: u16, path: &str) -> Response {
     send(port, "GET", path, &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"))

@@ -1,25 +1,29 @@
 //! The site and the bucket, merged as `build` merges sources into a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rayon::prelude::*;
 
 use crate::error::WithHint as _;
 use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
-use crate::import::selection::Selection;
-use crate::ops::edit::reachable;
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
 use crate::plan::Plan;
-use crate::site_files::catalogue::{Catalogue, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
+use crate::spec::manifest::Manifest;
 use crate::spec::name::{self, Repository, Tag};
+use crate::spec::v1::V1Id;
 
 /// What the bucket is to list.
 pub(super) struct Merged {
     pub(super) catalogue: Catalogue,
     /// The repositories whose pointers are compared.
-    images: Images,
-    v1: V1Images,
+    pub(super) images: Images,
+    pub(super) v1: V1Images,
     /// Keys of pointers that are dropped.
     pub(super) dropped: Vec<String>,
 }
@@ -31,88 +35,6 @@ impl Merged {
             images: &self.images,
             v1: &self.v1,
         }
-    }
-}
-
-/// Leaves of a site what is selected, with what belongs to it.
-pub(super) fn select(view: &mut View, selection: &Selection) -> anyhow::Result<()> {
-    if !selection.is_any() {
-        return Ok(());
-    }
-    let repositories = &mut view.catalogue.repositories;
-    for (repository, repo) in &mut *repositories {
-        select_in(&view.images, repository, repo, selection);
-    }
-    repositories.retain(|_, repo| !repo.manifests.is_empty());
-    if repositories.is_empty() {
-        return Err(anyhow::anyhow!(
-            "`--only` and `--exclude` leave no repository"
-        ))
-        .hint(format!("the site has {}", selection.some_seen()));
-    }
-    drop_unlisted(view)
-}
-
-fn select_in(images: &Images, repository: &Repository, repo: &mut Repo, selection: &Selection) {
-    let names = repo.tags.keys().filter(|tag| tag.attached_to().is_none());
-    let (wanted, left): (BTreeSet<Tag>, BTreeSet<Tag>) = names
-        .cloned()
-        .partition(|tag| selection.wants(repository, Some(tag)));
-    let roots: Vec<Digest> = if left.is_empty() && selection.wants(repository, None) {
-        repo.manifests.keys().copied().collect()
-    } else {
-        with_attached(images, repo, wanted.iter().map(|tag| repo.tags[tag]))
-    };
-    let reached = reachable(images, repo, roots);
-    repo.tags.retain(|tag, digest| {
-        let is_attached = tag.attached_to().is_some() && reached.contains(digest);
-        wanted.contains(tag) || (is_attached && !selection.excludes(repository, Some(tag)))
-    });
-    repo.manifests.retain(|digest, _| reached.contains(digest));
-}
-
-/// Leaves of the images of a site what its catalogue lists.
-fn drop_unlisted(view: &mut View) -> anyhow::Result<()> {
-    let repositories = &view.catalogue.repositories;
-    let all = repositories.values().flat_map(|repo| repo.manifests.keys());
-    let kept: BTreeSet<Digest> = all.copied().collect();
-    view.images.repositories.clone_from(repositories);
-    let manifests = &mut view.images.manifests;
-    manifests.retain(|digest, _| kept.contains(digest));
-    for (repository, tags) in &mut view.v1.tags {
-        let repo = repositories.get(repository);
-        tags.retain(|tag, _| repo.is_some_and(|repo| repo.tags.contains_key(tag)));
-    }
-    let tops = view.v1.tags.values().flat_map(BTreeMap::values);
-    let mut ids = BTreeSet::new();
-    for top in tops {
-        ids.extend(view.v1.ancestry(*top)?);
-    }
-    view.v1.images.retain(|id, _| ids.contains(id));
-    Ok(())
-}
-
-/// Manifests, and those of the tags that attach something to them or to what they lead to.
-fn with_attached(images: &Images, repo: &Repo, roots: impl Iterator<Item = Digest>) -> Vec<Digest> {
-    let mut roots: Vec<Digest> = roots.collect();
-    loop {
-        let reached = reachable(images, repo, roots.iter().copied());
-        let is_new = |(tag, digest): &(&Tag, &Digest)| {
-            !reached.contains(*digest)
-                && tag
-                    .attached_to()
-                    .is_some_and(|subject| reached.contains(&subject))
-        };
-        let more: Vec<Digest> = repo
-            .tags
-            .iter()
-            .filter(is_new)
-            .map(|(_, digest)| *digest)
-            .collect();
-        if more.is_empty() {
-            return roots;
-        }
-        roots.extend(more);
     }
 }
 
@@ -148,26 +70,16 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
         }
         .to_owned()
     })?;
-    let (mut images, mut v1) = (Images::default(), V1Images::default());
-    for (repository, repo) in &catalogue.repositories {
-        let ours = local.catalogue.repositories.get(repository);
-        // Pointers of other repositories, and of those that have more in the bucket and get nothing new, stay.
-        let is_more = ours != Some(repo) && before.get(repository) == Some(repo);
-        if ours.is_none() || (is_more && has_list(remote, repository, repo)?) {
-            continue;
-        }
-        for (digest, entry) in &repo.manifests {
-            let manifest = match local.images.manifests.get(digest) {
-                Some(manifest) => manifest.clone(),
-                None => remote.manifest(repository, digest, entry)?,
-            };
-            images.add_manifest(repository, manifest, entry.v1);
-        }
-        images.repositories.insert(repository.clone(), repo.clone());
-        if catalogue.apis.v1 {
-            add_v1(local, remote, repository, repo, &mut v1)?;
+    // Pointers of other repositories, and of those that have more in the bucket and get nothing new, stay.
+    let mut compared = BTreeSet::new();
+    for (repository, ours) in &local.catalogue.repositories {
+        let repo = &catalogue.repositories[repository];
+        let is_more = ours != repo && before.get(repository) == Some(repo);
+        if !is_more || !has_list(remote, repository, repo)? {
+            compared.insert(repository);
         }
     }
+    let (images, v1) = load(Some(local), remote, &catalogue, &compared)?;
     let dropped = dropped(before, &catalogue.repositories);
     Ok(Merged {
         catalogue,
@@ -175,6 +87,65 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
         v1,
         dropped,
     })
+}
+
+/// The bucket as it is.
+pub(super) fn of_bucket(remote: &Remote<'_>) -> anyhow::Result<Merged> {
+    let catalogue = remote.catalogue.clone();
+    let catalogue = catalogue.context("the bucket has no site")?;
+    let all = catalogue.repositories.keys().collect();
+    let (images, v1) = load(None, remote, &catalogue, &all)?;
+    Ok(Merged {
+        catalogue,
+        images,
+        v1,
+        dropped: Vec::new(),
+    })
+}
+
+/// The images of repositories. What the site does not have comes from the bucket.
+fn load(
+    local: Option<&View>,
+    remote: &Remote<'_>,
+    catalogue: &Catalogue,
+    wanted: &BTreeSet<&Repository>,
+) -> anyhow::Result<(Images, V1Images)> {
+    let (mut images, mut v1) = (Images::default(), V1Images::default());
+    let of = |repository: &Repository| &catalogue.repositories[repository];
+    let entries = wanted.iter().flat_map(|repository| {
+        let manifests = of(repository).manifests.iter();
+        manifests.map(move |(digest, entry)| (*repository, digest, entry))
+    });
+    let entries: Vec<(&Repository, &Digest, &Entry)> = entries.collect();
+    let manifests: Vec<Arc<Manifest>> = entries
+        .par_iter()
+        .map(|(repository, digest, entry)| {
+            let ours = local.and_then(|local| local.images.manifests.get(digest));
+            ours.map_or_else(
+                || remote.manifest(repository, digest, entry),
+                |manifest| Ok(manifest.clone()),
+            )
+        })
+        .collect::<anyhow::Result<_>>()?;
+    for ((repository, _, entry), manifest) in entries.iter().zip(manifests) {
+        images.add_manifest(repository, manifest, entry.v1);
+    }
+    for repository in wanted {
+        let repo = of(repository).clone();
+        images.repositories.insert((*repository).clone(), repo);
+    }
+    if catalogue.apis.v1 {
+        let wanted: Vec<&Repository> = wanted.iter().copied().collect();
+        v1.tags = wanted
+            .par_iter()
+            .map(|repository| {
+                let tags = v1_tags(local, remote, repository, of(repository))?;
+                Ok(((*repository).clone(), tags))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        add_v1_images(local, remote, &mut v1)?;
+    }
+    Ok((images, v1))
 }
 
 /// Whether the list of tags is that of the catalogue: a publisher that was killed may have left another.
@@ -211,37 +182,54 @@ fn merged_settings(local: &Catalogue, remote: Option<&Catalogue>) -> anyhow::Res
     Ok(ours)
 }
 
-/// Adds the v1 images of the tags of a repository.
-fn add_v1(
-    local: &View,
+/// The v1 images of the tags of a repository: those of the site, and for other tags those of the bucket.
+fn v1_tags(
+    local: Option<&View>,
     remote: &Remote<'_>,
     repository: &Repository,
     repo: &Repo,
+) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
+    let ours = local.and_then(|local| local.catalogue.repositories.get(repository));
+    let is_ours = |tag: &Tag| ours.is_some_and(|ours| ours.tags.contains_key(tag));
+    let mut tags = local
+        .and_then(|local| local.v1.tags.get(repository))
+        .cloned()
+        .unwrap_or_default();
+    if repo.tags.keys().any(|tag| !is_ours(tag)) {
+        let theirs = remote.v1_tags(repository)?.into_iter();
+        tags.extend(theirs.filter(|(tag, _)| repo.tags.contains_key(tag) && !is_ours(tag)));
+    }
+    Ok(tags)
+}
+
+/// Adds the images of the tags, with all below them.
+fn add_v1_images(
+    local: Option<&View>,
+    remote: &Remote<'_>,
     v1: &mut V1Images,
 ) -> anyhow::Result<()> {
-    let mut tags = local.v1.tags.get(repository).cloned().unwrap_or_default();
-    let ours = local.catalogue.repositories.get(repository);
-    let is_ours = |tag: &Tag| ours.is_some_and(|ours| ours.tags.contains_key(tag));
-    if repo.tags.keys().any(|tag| !is_ours(tag)) {
-        let theirs = remote.v1_tags(repository)?;
-        tags.extend(
-            theirs
-                .into_iter()
-                .filter(|(tag, _)| repo.tags.contains_key(tag) && !is_ours(tag)),
-        );
-    }
-    for top in tags.values() {
-        if local.v1.images.contains_key(top) {
-            for id in local.v1.ancestry(*top)? {
-                let parent = local.v1.images[&id].parent;
-                let image = V1Image::in_site(parent);
-                v1.images.entry(id).or_insert(image);
-            }
-        } else {
-            remote.add_v1_chain(*top, v1)?;
+    let tops: BTreeSet<V1Id> = v1
+        .tags
+        .values()
+        .flat_map(BTreeMap::values)
+        .copied()
+        .collect();
+    let tops: Vec<V1Id> = tops.into_iter().collect();
+    let chains: Vec<Vec<V1Id>> = tops
+        .par_iter()
+        .map(|top| match local {
+            Some(local) if local.v1.images.contains_key(top) => local.v1.ancestry(*top),
+            _ => remote.v1_chain(*top),
+        })
+        .collect::<anyhow::Result<_>>()?;
+    for chain in chains {
+        for (at, id) in chain.iter().enumerate() {
+            let parent = chain.get(at + 1).copied();
+            v1.images
+                .entry(*id)
+                .or_insert_with(|| V1Image::in_site(parent));
         }
     }
-    v1.tags.insert(repository.clone(), tags);
     Ok(())
 }
 

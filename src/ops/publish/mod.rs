@@ -5,31 +5,39 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::bucket::{Bucket, Destination};
-use crate::error::WithHint as _;
 use crate::import::selection::{Glob, Selection};
-use crate::note::{Note, NoteKind};
+use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::publish::operation::Report;
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::upload::{Upload, locked};
+use crate::ops::publish::run::Run;
+use crate::ops::publish::upload::{Mode, Upload};
 use crate::ops::view::View;
-use crate::writer::write::FileChanges;
+use crate::progress::Progress;
 
+mod headers;
 mod merge;
 pub mod operation;
+mod prune;
 mod remote;
+mod run;
+mod select;
+mod send;
+mod unused;
 mod upload;
 
-/// How often a publish begins again because others publish too.
-const ATTEMPTS: u32 = 50;
+pub use prune::{PruneOptions, Pruned};
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
+)]
 pub struct PublishOptions {
     pub site: PathBuf,
     /// `None` to plan for an empty bucket.
@@ -41,16 +49,27 @@ pub struct PublishOptions {
     pub no_move: Option<Glob>,
     /// List only what the site has.
     pub mirror: bool,
-    /// Drop references although the store has no conditional writes.
+    /// Store each blob once, for an edge that rewrites addresses.
+    pub blobs_once: bool,
+    /// Look at the headers of each object.
+    pub check_headers: bool,
+    pub prune: Option<PruneOptions>,
+    /// Drop references and content although the store has no conditional writes.
     pub force: bool,
     pub dry_run: bool,
 }
 
 /// The result of a publish.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Published {
     /// Its files are objects, its links objects that the store copied.
     pub changes: Changes,
+    /// The bytes that the store copied: content that the bucket has more than once.
+    pub copied_bytes: u64,
+    /// The number of objects that had other headers.
+    pub mended_headers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Pruned>,
     pub notes: Vec<Note>,
     /// The URL paths of the pointers that were stored or deleted.
     #[serde(skip)]
@@ -69,86 +88,41 @@ pub fn plan(options: &PublishOptions, report: &Report<'_>) -> anyhow::Result<()>
         .map_or_else(|| Ok(Remote::none()), Remote::read)?;
     let merged = merge::merge(&local, &remote, options.mirror)?;
     changes(options, &remote, &merged)?;
-    let upload = Upload {
-        report: Some(report),
-        ..upload(options, &remote)
-    };
+    let upload = upload(options, &remote, Mode::Report(report));
     upload.content(&local.plan())?;
     upload.pointers(&merged.plan())?;
-    upload.delete(&merged.dropped)
+    upload.delete(&merged.dropped)?;
+    headers::plan(&remote, report)
 }
 
-/// Publishes a site.
+/// Publishes a site. `on_wait` is called where another run deletes what this one needs.
 ///
 /// # Errors
 /// When the site is damaged or the store fails. What the bucket listed before can still be pulled.
-pub fn publish(options: &PublishOptions) -> anyhow::Result<Published> {
-    let local = local(options)?;
+pub fn publish(
+    options: &PublishOptions,
+    progress: &Arc<Progress>,
+    on_wait: &mut dyn FnMut(),
+) -> anyhow::Result<Published> {
     let bucket = bucket(options).context("a destination is needed")?;
-    let mut published = Published {
-        changes: Changes::default(),
-        notes: options.selection.unmatched().collect(),
-        changed: BTreeSet::new(),
+    let run = Run {
+        options,
+        bucket: &bucket,
+        local: local(options)?,
+        progress,
+        on_wait,
+        abilities: None,
+        published: Published {
+            notes: options.selection.unmatched().collect(),
+            ..Published::default()
+        },
     };
-    let (mut abilities, mut stored) = (None, FileChanges::default());
-    for attempt in 1..=ATTEMPTS {
-        let remote = Remote::read(&bucket)?;
-        let merged = merge::merge(&local, &remote, options.mirror)?;
-        let changes = changes(options, &remote, &merged)?;
-        if attempt == 1 {
-            published.changes = changes;
-            if remote.catalogue.is_none() && !remote.is_empty() {
-                let note = NoteKind::Choice.note("the bucket had objects, but no site");
-                published.notes.push(note);
-            }
-        }
-        // A run without any change asks the store nothing more.
-        let trial = upload(options, &remote);
-        trial.content(&local.plan())?;
-        trial.pointers(&merged.plan())?;
-        let would = trial.stored();
-        if options.dry_run || (would.is_nothing() && merged.dropped.is_empty()) {
-            published.changes.files = if options.dry_run { would } else { stored };
-            return Ok(published);
-        }
-        let can = if let Some(can) = abilities {
-            can
-        } else {
-            let can = *abilities.insert(bucket.probe()?);
-            published.notes.extend(limits(can));
-            can
-        };
-        if !can.conditions && options.mirror && !options.force {
-            return Err(anyhow::anyhow!(
-                "the store has no conditional writes, so `--mirror` might drop what another publisher adds"
-            ))
-            .hint("where nobody else publishes meanwhile, use `--force`");
-        }
-        let mut upload = Upload {
-            abilities: Some(can),
-            ..upload(options, &remote)
-        };
-        upload.content(&local.plan())?;
-        upload.pointers(&merged.plan())?;
-        let is_done = !*upload.conflict.get_mut();
-        if is_done {
-            upload.delete(&merged.dropped)?;
-        }
-        stored.add(&upload.stored());
-        published.changed.append(&mut locked(&upload.changed));
-        if is_done {
-            published.changes.files = stored;
-            return Ok(published);
-        }
-        std::thread::sleep(crate::bucket::pause());
-    }
-    Err(anyhow::anyhow!("others publish to the bucket all the time"))
-        .hint("what was sent stays; try again")
+    run.publish()
 }
 
 fn local(options: &PublishOptions) -> anyhow::Result<View> {
     let mut local = View::load(&options.site)?;
-    merge::select(&mut local, &options.selection)?;
+    select::select(&mut local, &options.selection)?;
     Ok(local)
 }
 
@@ -161,17 +135,10 @@ fn bucket(options: &PublishOptions) -> Option<Bucket> {
     ))
 }
 
-/// An upload that sends nothing.
-fn upload<'a>(options: &'a PublishOptions, remote: &'a Remote<'a>) -> Upload<'a> {
+fn upload<'a>(options: &'a PublishOptions, remote: &'a Remote<'a>, mode: Mode<'a>) -> Upload<'a> {
     Upload {
-        site: &options.site,
-        remote,
-        abilities: None,
-        report: None,
-        stored: Mutex::default(),
-        at_root: Mutex::default(),
-        changed: Mutex::default(),
-        conflict: AtomicBool::new(false),
+        blobs_once: options.blobs_once,
+        ..Upload::new(&options.site, remote, mode)
     }
 }
 
@@ -183,20 +150,4 @@ fn changes(
     let changes = Changes::of_tags(remote.repositories(), &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
     Ok(changes)
-}
-
-/// What a store cannot do.
-fn limits(can: crate::bucket::Abilities) -> Vec<Note> {
-    let mut notes = Vec::new();
-    if !can.conditions {
-        notes.push(NoteKind::Choice.note(
-            "the store has no conditional writes: two publishers at once could drop each other's tags from the lists",
-        ));
-    }
-    if !can.keys_beside_folders {
-        notes.push(NoteKind::Choice.note(
-            "the store keeps no object beside a folder of its name: `/v2/` is empty, and v1 has lists of tags, but no single ones",
-        ));
-    }
-    notes
 }

@@ -1,7 +1,10 @@
 //! What `--plan` prints: the operations of a publish as data.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use crate::bucket::Headers;
 use crate::spec::digest::Digest;
 
 /// Takes the operations in order.
@@ -35,6 +38,19 @@ pub struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
+    /// Stores bytes.
+    pub(super) fn put(key: &'a str, headers: &Headers<'a>, bytes: &[u8]) -> Self {
+        Self {
+            operation: "put",
+            content_type: Some(headers.media_type),
+            cache_control: Some(headers.cache_control),
+            digest: headers.digest,
+            size: Some(bytes.len() as u64),
+            base64: Some(STANDARD.encode(bytes)),
+            ..Self::delete(key)
+        }
+    }
+
     pub(super) fn delete(key: &'a str) -> Self {
         Self {
             operation: "delete",

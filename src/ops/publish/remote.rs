@@ -8,7 +8,6 @@ use md5::{Digest as _, Md5};
 
 use crate::bail_invalid;
 use crate::bucket::{Bucket, Listed};
-use crate::images::v1_images::{V1Image, V1Images};
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
@@ -69,7 +68,7 @@ fn md5(bytes: &[u8]) -> u128 {
 }
 
 /// A short name of a key.
-fn short(key: &str) -> u128 {
+pub(super) fn short(key: &str) -> u128 {
     md5(key.as_bytes())
 }
 
@@ -84,12 +83,16 @@ pub(super) enum Compared {
 impl<'a> Remote<'a> {
     pub(super) fn read(bucket: &'a Bucket) -> anyhow::Result<Self> {
         let mut objects = HashMap::new();
-        bucket.list(&mut |Listed { key, size, etag }| {
-            let seen = Seen {
-                size,
-                etag: Etag::of(&etag),
-            };
-            objects.insert(short(&key), seen);
+        bucket.list(&mut |page| {
+            objects.extend(page.iter().map(
+                |Listed {
+                     key, size, etag, ..
+                 }| {
+                    let (size, etag) = (*size, Etag::of(etag));
+                    (short(key), Seen { size, etag })
+                },
+            ));
+            Ok(())
         })?;
         // After the list: what another publisher writes in between is newer than what is known of it, and its
         // `ETag`s refuse what follows from the old state.
@@ -196,11 +199,8 @@ impl<'a> Remote<'a> {
             .collect()
     }
 
-    /// Adds a v1 image of the bucket, with all below it.
-    pub(super) fn add_v1_chain(&self, top: V1Id, v1: &mut V1Images) -> anyhow::Result<()> {
-        if v1.images.contains_key(&top) {
-            return Ok(());
-        }
+    /// The ids of a v1 image and of all below it, the base last.
+    pub(super) fn v1_chain(&self, top: V1Id) -> anyhow::Result<Vec<V1Id>> {
         let key = format!("v1/images/{top}/ancestry");
         let (bytes, _) = self
             .bucket()?
@@ -208,15 +208,6 @@ impl<'a> Remote<'a> {
             .with_context(|| format!("the bucket has no `{key}`"))?;
         let ids: Vec<String> = serde_json::from_slice(&bytes)
             .with_context(|| format!("cannot read `{key}` of the bucket"))?;
-        let ids: Vec<V1Id> = ids
-            .iter()
-            .map(|id| id.parse())
-            .collect::<anyhow::Result<_>>()?;
-        for (at, id) in ids.iter().enumerate() {
-            let parent = ids.get(at + 1).copied();
-            let image = V1Image::in_site(parent);
-            v1.images.entry(*id).or_insert(image);
-        }
-        Ok(())
+        ids.iter().map(|id| id.parse()).collect()
     }
 }

@@ -1,32 +1,27 @@
-//! Brings objects to a bucket in the order of publishing.
+//! The order of publishing: which objects go to a bucket, and when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 
-use crate::bucket::{Abilities, Bytes, Headers, If, LONGEST_COPY};
-use crate::content::Content;
-use crate::ops::publish::operation::{Operation, Report};
-use crate::ops::publish::remote::{Compared, Remote};
+use crate::bucket::Abilities;
+use crate::ops::publish::operation::Report;
+use crate::ops::publish::remote::Remote;
+use crate::ops::publish::send::key;
 use crate::plan::Plan;
 use crate::plan::objects::Object;
 use crate::plan::tree::Stage;
+use crate::progress::Progress;
 use crate::routes::Cache;
-use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
 use crate::writer::write::FileChanges;
 
 /// How many objects are collected before they are sent in parallel.
 const BATCH: usize = 512;
-/// Content of at least so many bytes is copied by the store where that has it.
-const COPY_FROM: u64 = 8 << 10;
 
 /// The order of publishing, finer than [`Stage`]: children before their indexes, referrers before tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,29 +68,40 @@ impl Rank {
     }
 }
 
+/// What becomes of the objects that the bucket lacks.
+#[derive(Clone, Copy)]
+pub(super) enum Mode<'a> {
+    /// They are counted.
+    Trial,
+    /// They are reported, in order.
+    Report(&'a Report<'a>),
+    /// They are sent to a store with these abilities.
+    Send(Abilities, &'a Arc<Progress>),
+}
+
 pub(super) struct Upload<'a> {
     pub(super) site: &'a Path,
     pub(super) remote: &'a Remote<'a>,
-    /// `None` where nothing is sent.
-    pub(super) abilities: Option<Abilities>,
-    /// Takes each operation, in order, instead of the store.
-    pub(super) report: Option<&'a Report<'a>>,
+    pub(super) mode: Mode<'a>,
+    /// Whether blobs are stored at the root of the site alone.
+    pub(super) blobs_once: bool,
+    /// The paths of the pointers that are stored, if not all are.
+    pub(super) only: Option<&'a BTreeSet<String>>,
+    /// Keys that may be deleted unless they are taken off the list.
+    pub(super) unused: Option<&'a BTreeMap<String, u64>>,
+    /// Those of them that the site has.
+    pub(super) needed: Mutex<BTreeSet<String>>,
     pub(super) stored: Mutex<FileChanges>,
+    /// The bytes that the store copied.
+    pub(super) copied: Mutex<u64>,
+    /// The files at the root of the site by device and inode: other names of them are known by these.
+    pub(super) roots: Mutex<BTreeMap<(u64, u64), Digest>>,
     /// The content that this run has stored at the root of the site.
     pub(super) at_root: Mutex<BTreeSet<Digest>>,
-    /// The paths of the pointers that were stored or deleted.
+    /// The paths of the pointers that were stored or deleted, or would be.
     pub(super) changed: Mutex<BTreeSet<String>>,
     /// Whether another publisher has changed something.
     pub(super) conflict: AtomicBool,
-}
-
-/// Where the bytes of an object are.
-enum Source<'a> {
-    Bytes(&'a [u8]),
-    /// A file, relative to the site.
-    File(&'a str),
-    /// Another object.
-    Key(&'a str),
 }
 
 /// Threads that panic leave whole values behind.
@@ -103,28 +109,34 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The key of an object.
-fn key(object: &Object) -> &str {
-    match object.path.trim_start_matches('/') {
-        "" => "index.html",
-        key => key,
-    }
-}
-
-fn headers(object: &Object) -> Headers<'_> {
-    let is_registry = object.path.contains("/manifests/") || object.path.contains("/blobs/");
-    Headers {
-        media_type: object.media_type,
-        cache_control: object.cache.control(),
-        digest: object.digest.filter(|_| is_registry),
-    }
-}
-
-fn is_at_root(object: &Object) -> bool {
+/// Whether it is content at the root of the site, beside its names in repositories.
+pub(super) fn is_at_root(object: &Object) -> bool {
     object.path.starts_with("/blobs/")
 }
 
-impl Upload<'_> {
+fn is_blob_of_repository(object: &Object) -> bool {
+    object.stage == Stage::Content && object.path.starts_with("/v2/")
+}
+
+impl<'a> Upload<'a> {
+    pub(super) fn new(site: &'a Path, remote: &'a Remote<'a>, mode: Mode<'a>) -> Self {
+        Self {
+            site,
+            remote,
+            mode,
+            blobs_once: false,
+            only: None,
+            unused: None,
+            needed: Mutex::default(),
+            stored: Mutex::default(),
+            copied: Mutex::default(),
+            roots: Mutex::default(),
+            at_root: Mutex::default(),
+            changed: Mutex::default(),
+            conflict: AtomicBool::new(false),
+        }
+    }
+
     /// Stores the content of a site.
     pub(super) fn content(&self, plan: &Plan<'_>) -> anyhow::Result<()> {
         CONTENT.iter().try_for_each(|pass| self.pass(plan, pass))
@@ -144,7 +156,8 @@ impl Upload<'_> {
         let order = |object: &Object| (Rank::of(object), !is_at_root(object));
         let mut batch: Vec<Object> = Vec::new();
         plan.objects_in(Stage::GROUPS[*group], &mut |object| {
-            if !ranks.contains(&Rank::of(object)) {
+            let is_left_out = self.blobs_once && is_blob_of_repository(object);
+            if is_left_out || !ranks.contains(&Rank::of(object)) {
                 return Ok(());
             }
             let is_next = batch
@@ -164,186 +177,20 @@ impl Upload<'_> {
             if self.conflict.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            let key = key(object);
+            if self.unused.is_some_and(|unused| unused.contains_key(key)) {
+                locked(&self.needed).insert(key.to_owned());
+            }
             match &object.bytes {
                 Some(bytes) if object.cache == Cache::Pointer => self.pointer(object, bytes),
                 Some(bytes) => self.made(object, bytes),
                 None => self.file(object),
             }
         };
-        if self.report.is_some() {
+        if matches!(self.mode, Mode::Report(_)) {
             batch.iter().try_for_each(send)
         } else {
             batch.par_iter().try_for_each(send)
         }
-    }
-
-    fn report(&self, object: &Object, size: u64, source: &Source<'_>) -> anyhow::Result<()> {
-        let Some(report) = self.report else {
-            return Ok(());
-        };
-        let headers = headers(object);
-        let (mut file, mut from, mut base64) = (None, None, None);
-        match source {
-            Source::Bytes(bytes) => base64 = Some(STANDARD.encode(bytes)),
-            Source::File(path) => file = Some(*path),
-            Source::Key(key) => from = Some(*key),
-        }
-        report(&Operation {
-            operation: if from.is_some() { "copy" } else { "put" },
-            key: key(object),
-            content_type: Some(headers.media_type),
-            cache_control: Some(headers.cache_control),
-            digest: headers.digest,
-            size: Some(size),
-            file,
-            from,
-            base64,
-        })
-    }
-
-    pub(super) fn stored(&self) -> FileChanges {
-        std::mem::take(&mut locked(&self.stored))
-    }
-
-    fn count(&self, bytes: u64, copies: u64) {
-        let mut stored = locked(&self.stored);
-        stored.files += u64::from(copies == 0);
-        stored.bytes += bytes;
-        stored.links += copies;
-    }
-
-    /// Immutable content that the plan makes.
-    fn made(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
-        if self.remote.has(key(object), bytes.len() as u64) {
-            return Ok(());
-        }
-        self.count(bytes.len() as u64, 0);
-        self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
-        if self.abilities.is_some() {
-            let headers = headers(object);
-            self.remote
-                .bucket()?
-                .put(key(object), Bytes::Memory(bytes), &headers, If::Always)?;
-        }
-        Ok(())
-    }
-
-    /// Content that is a file of the site.
-    fn file(&self, object: &Object) -> anyhow::Result<()> {
-        let file = match object.digest {
-            Some(digest) => blob_path(&digest),
-            None => object.file.clone(),
-        };
-        let Some(content) = Content::file(self.site.join(&file))? else {
-            // A v1 image has only some of the files that it may have.
-            return object
-                .digest
-                .map_or(Ok(()), |_| anyhow::bail!("`{file}` of the site is missing"));
-        };
-        let key = key(object);
-        if self.remote.has(key, content.len()) {
-            return Ok(());
-        }
-        let headers = headers(object);
-        let source = object
-            .digest
-            .filter(|_| (COPY_FROM..=LONGEST_COPY).contains(&content.len()) && !is_at_root(object))
-            .and_then(|digest| self.source(&digest, content.len()));
-        if self.abilities.is_none() {
-            let place = match &source {
-                Some(source) => Source::Key(source),
-                None => Source::File(&file),
-            };
-            let copies = u64::from(source.is_some());
-            self.count(if copies > 0 { 0 } else { content.len() }, copies);
-            return self.report(object, content.len(), &place);
-        }
-        let bucket = self.remote.bucket()?;
-        if let Some(source) = &source
-            && bucket.copy(source, key, &headers)?
-        {
-            self.count(0, 1);
-            return Ok(());
-        }
-        self.count(content.len(), 0);
-        let stored = Bytes::Content(&content, object.digest);
-        bucket.put(key, stored, &headers, If::Always)?;
-        if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
-            let mut at_root = locked(&self.at_root);
-            at_root.insert(digest);
-        }
-        Ok(())
-    }
-
-    /// The key of some content at the root of the bucket, if it is there.
-    fn source(&self, digest: &Digest, size: u64) -> Option<String> {
-        let at_root = locked(&self.at_root);
-        let key = blob_path(digest);
-        (at_root.contains(digest) || self.remote.has(&key, size)).then_some(key)
-    }
-
-    fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
-        let key = key(object);
-        let can = self.abilities.as_ref();
-        // Beside real folders `tags` is what every client asks for.
-        let is_beside = key
-            .strip_prefix("v1/repositories/")
-            .is_some_and(|rest| rest.contains("/tags/"));
-        if can.is_some_and(|can| !can.keys_beside_folders) && is_beside {
-            return Ok(());
-        }
-        let etag = match self.remote.compare(key, bytes)? {
-            Compared::Same => return Ok(()),
-            Compared::Missing => None,
-            Compared::Other(etag) => Some(etag),
-        };
-        self.count(bytes.len() as u64, 0);
-        self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
-        let Some(can) = can else { return Ok(()) };
-        let condition = match &etag {
-            _ if !can.conditions => If::Always,
-            Some(etag) => If::Is(etag),
-            None => If::Absent,
-        };
-        // A store with real folders keeps no bytes at a key that ends in a slash.
-        let bytes = if key.ends_with('/') && !can.keys_beside_folders {
-            &[][..]
-        } else {
-            bytes
-        };
-        let headers = headers(object);
-        if !self
-            .remote
-            .bucket()?
-            .put(key, Bytes::Memory(bytes), &headers, condition)?
-        {
-            self.conflict.store(true, Ordering::Relaxed);
-        }
-        self.changed(&object.path);
-        Ok(())
-    }
-
-    fn changed(&self, path: &str) {
-        let mut changed = locked(&self.changed);
-        changed.insert(path.to_owned());
-    }
-
-    /// Deletes pointers that nothing lists any more.
-    pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
-        if let Some(report) = self.report {
-            return keys
-                .iter()
-                .try_for_each(|key| report(&Operation::delete(key)));
-        }
-        let bucket = self.remote.bucket()?;
-        keys.par_iter().try_for_each(|key| {
-            self.changed(&format!("/{key}"));
-            bucket
-                .delete(key)
-                .with_context(|| format!("cannot delete `{key}`"))
-        })?;
-        let mut stored = locked(&self.stored);
-        stored.deleted += keys.len() as u64;
-        Ok(())
     }
 }

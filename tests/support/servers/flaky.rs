@@ -1,7 +1,8 @@
-//! A proxy between a publisher and a store, on which the way and the store fail by chance.
+//! Proxies between a publisher and a store: one on which the way and the store fail by chance, and one that looks.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -53,6 +54,41 @@ pub(crate) fn start(store: u16, seed: u64, every: usize) -> u16 {
     port
 }
 
+/// Starts a proxy that takes one request at a time. When the store has answered, `look` gets the number of the
+/// request, from 0, and its first line; then the answer goes on. Returns the port, and what counts the requests.
+pub(crate) fn watched(
+    store: u16,
+    mut look: impl FnMut(usize, &str) + Send + 'static,
+) -> (u16, impl Fn() -> usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let Ok(request) = read_request(&mut client) else {
+                continue;
+            };
+            let answer = ask(store, &request).unwrap_or_default();
+            let line = String::from_utf8_lossy(&request);
+            let line = line.lines().next().unwrap_or_default();
+            look(count.fetch_add(1, Ordering::SeqCst), line);
+            // Who was killed takes no answer.
+            let _ = client.write_all(&answer);
+        }
+    });
+    (port, move || counted.load(Ordering::SeqCst))
+}
+
+/// Asks the store, and gives its whole answer.
+fn ask(store: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(("127.0.0.1", store))?;
+    server.write_all(request)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
 fn pass(mut client: TcpStream, store: u16, fault: Option<Fault>) -> std::io::Result<()> {
     let request = read_request(&mut client)?;
     match fault {
@@ -68,10 +104,7 @@ fn pass(mut client: TcpStream, store: u16, fault: Option<Fault>) -> std::io::Res
         }
         _ => {}
     }
-    let mut server = TcpStream::connect(("127.0.0.1", store))?;
-    server.write_all(&request)?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
+    let answer = ask(store, &request)?;
     match fault {
         Some(Fault::LostAnswer) => client.shutdown(Shutdown::Both),
         Some(Fault::HalfAnswer) => client.write_all(&answer[..answer.len() / 2]),

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::crash::is_long;
 use crate::json::conforming;
 use crate::support::archive::{Archive, Image};
+use crate::support::chance::Chance;
+use crate::support::files::digest;
 use crate::support::servers::bucket::Store;
-use crate::support::servers::flaky;
-use crate::support::site::{build, stderr, stillage, succeed};
+use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
+
+mod interrupted;
+mod kept;
+mod pruned;
 
 /// A site with an image for each text, which is in its layer, and its names.
 fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
@@ -26,6 +28,13 @@ fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
     let site = folder.path().join(name);
     build(&[source.to_str().unwrap()], &site);
     site
+}
+
+/// Text that compression does not shorten below half.
+fn noise(length: usize) -> String {
+    let mut chance = Chance(7);
+    let text = (0..length / 16).map(|_| format!("{:016x}", chance.next()));
+    text.collect()
 }
 
 /// The references that the catalogue of the bucket lists. Each can be pulled.
@@ -63,11 +72,7 @@ fn can_be_pulled(store: &Store, prefix: &str, repository: &str, tag: &str) {
             blob["digest"].as_str().unwrap()
         );
         let stored = store.object(&key).unwrap_or_else(|| panic!("no {key}"));
-        assert_eq!(
-            stored.body.len() as u64,
-            blob["size"].as_u64().unwrap(),
-            "{key}"
-        );
+        assert_eq!(digest(&stored.body), blob["digest"], "{key}");
     }
     let id = store.json(&format!("{prefix}v1/repositories/{repository}/tags/{tag}"));
     for id in store
@@ -153,7 +158,10 @@ fn a_bucket_is_a_site_into_which_sites_are_merged() {
     );
     let planned = stderr(&store.published(&moved, &["--dry-run"]));
     assert!(planned.contains("would send"), "{planned}");
-    let planned = conforming("edit", &store.published(&moved, &["--dry-run", "--json"]));
+    let planned = conforming(
+        "publish",
+        &store.published(&moved, &["--dry-run", "--json"]),
+    );
     assert_eq!(planned["changes"]["moved"][0]["tag"], "1");
     assert_eq!(listed(&store).len(), 4);
     store.published(&moved, &[]);
@@ -214,52 +222,6 @@ fn what_is_selected_is_published_with_what_is_attached() {
         "{}",
         stderr(&refused)
     );
-}
-
-/// Requests and answers are lost, cut and refused by chance; the run, or one of the next, ends where one without
-/// faults does.
-#[test]
-fn faults_of_the_store_and_the_way_are_survived() {
-    let (store, folder) = (Store::start(), TempDir::new("publish"));
-    let sites = [
-        site(&folder, "first", &[("o/app:1", "a")]),
-        site(&folder, "second", &[("o/app:1", "new"), ("o/app:2", "b")]),
-    ];
-    for site in &sites {
-        succeed(&mut store.publish_by(store.port, site, "clean/", &[]));
-    }
-    let expected = store.list("clean/");
-    let rounds = if is_long() { 200 } else { 20 };
-    // Most of the time goes by in waiting for another attempt.
-    thread::scope(|scope| {
-        for part in 0..4 {
-            let (store, sites, expected) = (&store, &sites, &expected);
-            scope.spawn(move || {
-                for round in (part..rounds).step_by(4) {
-                    survive(store, sites, round);
-                    let left = store.list(&format!("faults{round}/"));
-                    assert_eq!(left, *expected, "round {round}");
-                }
-            });
-        }
-    });
-}
-
-/// Publishes sites one after the other, on a way with faults, until each run succeeds.
-fn survive(store: &Store, sites: &[PathBuf], round: u64) {
-    // In some rounds so many that runs fail.
-    let every = if round.is_multiple_of(5) { 3 } else { 7 };
-    let port = flaky::start(store.port, 0x5eed + round, every);
-    let prefix = format!("faults{round}/");
-    for site in sites {
-        let mut publish = store.publish_by(port, site, &prefix, &["-q"]);
-        let succeeds = (0..10).any(|_| {
-            let output = publish.output().unwrap();
-            listed_below(store, &prefix);
-            output.status.success()
-        });
-        assert!(succeeds, "round {round}");
-    }
 }
 
 #[test]
@@ -324,62 +286,6 @@ fn what_changed_is_listed_for_the_cdn() {
     }
     for part in ["other", "/blobs/", "/manifests/sha256:"] {
         assert!(!text.contains(part), "{part}: {text}");
-    }
-}
-
-/// Two runners that know nothing of each other.
-#[test]
-fn publishers_at_the_same_time_lose_nothing() {
-    let (store, folder) = (Store::start(), TempDir::new("publish"));
-    let rounds = if is_long() { 50 } else { 6 };
-    let mut expected = BTreeSet::new();
-    for round in 0..rounds {
-        let sites = ["a", "b"].map(|who| {
-            // In a repository that both have, and in one of each.
-            let names = [format!("both:{who}{round}"), format!("{who}/own:{round}")];
-            let images = names.each_ref().map(|name| (name.as_str(), name.as_str()));
-            expected.extend(names.iter().cloned());
-            site(&folder, &format!("{who}{round}"), &images)
-        });
-        thread::scope(|scope| {
-            let (store, sites) = (&store, &sites);
-            for site in sites {
-                scope.spawn(move || store.published(site, &[]));
-            }
-        });
-        assert_eq!(listed(&store), expected, "round {round}");
-        let both = expected
-            .iter()
-            .filter_map(|name| name.strip_prefix("both:"));
-        assert_eq!(
-            tags(&store, "both"),
-            json!(both.collect::<Vec<_>>()),
-            "round {round}"
-        );
-    }
-}
-
-/// Whenever a publisher is killed, what is listed can be pulled, and the next run finishes.
-#[test]
-fn a_publisher_that_is_killed_leaves_nothing_half() {
-    let (store, folder) = (Store::start(), TempDir::new("publish"));
-    let first = site(&folder, "first", &[("app:1", "a")]);
-    store.published(&first, &[]);
-    let rounds = if is_long() { 60 } else { 12 };
-    for round in 0..rounds {
-        let (name, text) = (format!("app:r{round}"), format!("text {round}"));
-        let names = format!("app:1 {name}");
-        let next = site(&folder, &format!("next{round}"), &[(&names, &text)]);
-        let mut child = store.publish(&next, &["-q", "-j", "2"]).spawn().unwrap();
-        thread::sleep(Duration::from_millis(30 + 25 * round));
-        let _ = child.kill();
-        child.wait().unwrap();
-        listed(&store);
-        if round % 3 == 2 {
-            store.published(&next, &[]);
-            assert!(listed(&store).contains(&name));
-            assert_eq!(stderr(&store.published(&next, &[])), "nothing to do\n");
-        }
     }
 }
 

@@ -1,0 +1,330 @@
+//! Deletes from a bucket what its catalogue has not led to for the grace period.
+//!
+//! Only what the [list](super::unused) has had for so long goes, under a lease. Tags and lists that differ from the
+//! catalogue, as a publisher leaves them that was killed, are on the list too: when they are due, they are mended
+//! before content goes.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::bucket::{self, Abilities, Begun, Bucket};
+use crate::error::WithHint as _;
+use crate::images::Images;
+use crate::ops::changes::{Named, named};
+use crate::ops::prune::take_untagged;
+use crate::ops::publish::merge::{self, Merged};
+use crate::ops::publish::remote::{Remote, short};
+use crate::ops::publish::send::{key, key_of};
+use crate::ops::publish::unused::{Lease, Seen, Unused};
+use crate::ops::publish::upload::{Mode, Upload, locked};
+use crate::ops::since::Since;
+use crate::progress::Progress;
+use crate::spec::v1::V1Id;
+use crate::writer::unreferenced::FileKind;
+
+/// How long a lease lasts, in seconds. It is renewed while the rest is longer than a request can take.
+const LEASE: u64 = 30 * 60;
+const RENEW: u64 = 20 * 60;
+/// How many objects are deleted before the lease is looked at again.
+const CHUNK: usize = 1000;
+/// How often a prune begins again because others publish.
+const ATTEMPTS: u32 = 10;
+
+#[derive(Clone, Copy, Debug)]
+pub struct PruneOptions {
+    /// How long something must have been unused.
+    pub grace: Duration,
+    /// Also remove manifests from the catalogue that no tag leads to.
+    pub untagged: bool,
+}
+
+/// What a prune deleted, or would.
+#[derive(Debug, Default, Serialize)]
+pub struct Pruned {
+    /// Manifests removed from the catalogue.
+    pub removed: Vec<Named>,
+    /// Keys of objects.
+    pub deleted: Vec<String>,
+    /// The bytes of these objects.
+    pub bytes: u64,
+    /// The number of tags and lists that differed from the catalogue.
+    pub mended: u64,
+    /// The number of uploads of large objects that nobody finished.
+    pub uploads: u64,
+    /// The number of unused objects in their grace period.
+    pub waiting: u64,
+    /// The number of untagged manifests in their grace period.
+    pub untagged: u64,
+    /// The URL paths of the tags and lists among these.
+    #[serde(skip)]
+    pub changed: BTreeSet<String>,
+}
+
+/// An object that nothing leads to.
+struct Found {
+    kind: FileKind,
+    key: String,
+    size: u64,
+}
+
+struct Plan {
+    pruned: Pruned,
+    /// What the bucket is to list.
+    merged: Merged,
+    /// The paths of the pointers to be stored.
+    pointers: BTreeSet<String>,
+    uploads: Vec<Begun>,
+    /// The new list.
+    since: BTreeMap<String, u64>,
+}
+
+/// `can` is `None` where nothing is to be changed.
+pub(super) fn prune(
+    bucket: &Bucket,
+    options: PruneOptions,
+    can: Option<Abilities>,
+) -> anyhow::Result<Pruned> {
+    let holder = format!("{:x}", bucket::random());
+    let attempt = || -> anyhow::Result<Option<Pruned>> {
+        let seen = Unused::read(bucket)?;
+        seen.check_lease(bucket.now(), &holder)?;
+        let remote = Remote::read(bucket)?;
+        if remote.catalogue.is_none() {
+            return Ok(Some(Pruned::default()));
+        }
+        let plan = plan(bucket, &remote, &seen, options)?;
+        match can {
+            Some(can) => apply(bucket, &remote, &seen, plan, can, &holder),
+            None => Ok(Some(plan.pruned)),
+        }
+    };
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Ok(Some(pruned)) => return Ok(pruned),
+            Ok(None) => std::thread::sleep(bucket::pause()),
+            Err(error) => {
+                // What made it fail may do so again: then the lease ends by itself.
+                let _ = end_lease(bucket, &holder, can, &BTreeSet::new());
+                return Err(error.context("cannot prune the bucket"));
+            }
+        }
+    }
+    end_lease(bucket, &holder, can, &BTreeSet::new())?;
+    Err(anyhow::anyhow!("others publish to the bucket all the time")).hint("prune again later")
+}
+
+fn plan(
+    bucket: &Bucket,
+    remote: &Remote<'_>,
+    seen: &Seen,
+    options: PruneOptions,
+) -> anyhow::Result<Plan> {
+    let now = bucket.now();
+    let mut since = Since::new(seen.unused.since.clone(), now, options.grace);
+    let mut pruned = Pruned::default();
+    let mut merged = merge::of_bucket(remote)?;
+    let before = used(remote, &merged)?;
+    if options.untagged {
+        let (removed, waiting) = take_untagged(&merged.images, &mut merged.catalogue, &mut since);
+        pruned.untagged = waiting;
+        for (repository, digests) in removed {
+            let names = digests
+                .iter()
+                .map(|digest| named(&repository, None, *digest));
+            pruned.removed.extend(names);
+        }
+    }
+    let is_reduced = !pruned.removed.is_empty();
+    let used = if is_reduced {
+        merged.images = listed(&merged);
+        used(remote, &merged)?
+    } else {
+        before.clone()
+    };
+    // A publisher on its way has stored pointers before the catalogue. Where the catalogue changes, it begins again.
+    let mut pointers = differing(remote, &merged)?;
+    pointers.retain(|path| is_reduced || since.is_due(key_of(path)));
+    // What only the removed manifests led to has been unused for as long as they were.
+    let (mut due, waiting): (Vec<Found>, Vec<Found>) = find(bucket, &used)?
+        .into_iter()
+        .partition(|found| since.is_due(&found.key) || before.contains(&short(&found.key)));
+    due.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
+    let oldest = now.saturating_sub(options.grace.as_secs());
+    let uploads = bucket.begun("")?.into_iter();
+    let uploads: Vec<Begun> = uploads
+        .filter(|begun| seconds(&begun.initiated) <= oldest)
+        .collect();
+    pruned.waiting = waiting.len() as u64;
+    pruned.bytes = due.iter().map(|found| found.size).sum();
+    let names = due.iter().filter(|found| found.kind.is_name());
+    pruned.changed = names.map(|found| format!("/{}", found.key)).collect();
+    pruned.changed.extend(pointers.iter().cloned());
+    pruned.mended = pointers.len() as u64;
+    pruned.uploads = uploads.len() as u64;
+    pruned.deleted = due.into_iter().map(|found| found.key).collect();
+    Ok(Plan {
+        pruned,
+        merged,
+        pointers,
+        uploads,
+        since: since.seen().clone(),
+    })
+}
+
+/// Carries out a plan. `None` if another publisher has changed something.
+fn apply(
+    bucket: &Bucket,
+    remote: &Remote<'_>,
+    seen: &Seen,
+    plan: Plan,
+    can: Abilities,
+    holder: &str,
+) -> anyhow::Result<Option<Pruned>> {
+    let pruned = plan.pruned;
+    let is_idle = pruned.deleted.is_empty() && plan.pointers.is_empty() && plan.uploads.is_empty();
+    let mut until = bucket.now() + LEASE;
+    let lease = Lease {
+        until,
+        holder: holder.to_owned(),
+    };
+    let new = Unused {
+        lease: (!is_idle).then_some(lease),
+        since: plan.since,
+    };
+    if new != seen.unused && !seen.replace(bucket, &new, can.conditions)? {
+        return Ok(None);
+    }
+    if is_idle {
+        return Ok(Some(pruned));
+    }
+    let progress = Arc::new(Progress::default());
+    let mut upload = Upload::new(Path::new(""), remote, Mode::Send(can, &progress));
+    upload.only = Some(&plan.pointers);
+    upload.pointers(&plan.merged.plan())?;
+    if *upload.conflict.get_mut() {
+        return Ok(None);
+    }
+    for keys in pruned.deleted.chunks(CHUNK) {
+        if until < bucket.now() + RENEW {
+            until = renew(bucket, holder, can)?;
+        }
+        keys.par_iter().try_for_each(|key| bucket.delete(key))?;
+    }
+    plan.uploads
+        .par_iter()
+        .try_for_each(|begun| bucket.abort(begun))?;
+    let mut gone: BTreeSet<String> = pruned.deleted.iter().cloned().collect();
+    gone.extend(plan.pointers.iter().map(|path| key_of(path).to_owned()));
+    end_lease(bucket, holder, Some(can), &gone)?;
+    Ok(Some(pruned))
+}
+
+fn renew(bucket: &Bucket, holder: &str, can: Abilities) -> anyhow::Result<u64> {
+    let seen = Unused::read(bucket)?;
+    let until = bucket.now() + LEASE;
+    let mut new = seen.unused.clone();
+    let lease = new.lease.as_mut().filter(|lease| lease.holder == holder);
+    let is_ours = lease.map(|lease| lease.until = until).is_some();
+    if !is_ours || !seen.replace(bucket, &new, can.conditions)? {
+        anyhow::bail!("another run has taken the lease");
+    }
+    Ok(until)
+}
+
+/// Ends a lease, if it is this run's, and takes keys off the list.
+fn end_lease(
+    bucket: &Bucket,
+    holder: &str,
+    can: Option<Abilities>,
+    gone: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let Some(can) = can else { return Ok(()) };
+    for _ in 0..ATTEMPTS {
+        let seen = Unused::read(bucket)?;
+        let mut new = seen.unused.clone();
+        if new.lease.take_if(|lease| lease.holder == holder).is_none() {
+            return Ok(());
+        }
+        new.since.retain(|key, _| !gone.contains(key));
+        if seen.replace(bucket, &new, can.conditions)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The images that the catalogue lists.
+fn listed(merged: &Merged) -> Images {
+    let mut images = Images::default();
+    for (repository, repo) in &merged.catalogue.repositories {
+        for (digest, entry) in &repo.manifests {
+            let manifest = merged.images.manifests[digest].clone();
+            images.add_manifest(repository, manifest, entry.v1);
+        }
+        images.repositories.insert(repository.clone(), repo.clone());
+    }
+    images
+}
+
+/// The objects that the catalogue leads to.
+fn used(remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<HashSet<u128>> {
+    let mut used = HashSet::new();
+    merged.plan().objects(&mut |object| {
+        used.insert(short(key(object)));
+        Ok(())
+    })?;
+    // The v1 form of an image is kept as long as its manifest, even without a tag.
+    let repositories = merged.catalogue.repositories.values();
+    let entries = repositories.flat_map(|repo| repo.manifests.values());
+    let tops: BTreeSet<V1Id> = entries.filter_map(|entry| entry.v1).collect();
+    let mut tops: Vec<V1Id> = tops.into_iter().collect();
+    tops.retain(|top| merged.catalogue.apis.v1 && !merged.v1.images.contains_key(top));
+    let chains: Vec<Vec<V1Id>> = tops
+        .par_iter()
+        .map(|top| remote.v1_chain(*top))
+        .collect::<anyhow::Result<_>>()?;
+    for id in chains.into_iter().flatten() {
+        let file = |name| short(&format!("v1/images/{id}/{name}"));
+        used.extend(["ancestry", "checksum", "json", "layer"].map(file));
+    }
+    Ok(used)
+}
+
+/// The paths of pointers that are not as the catalogue has them.
+fn differing(remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<BTreeSet<String>> {
+    let trial = Upload::new(Path::new(""), remote, Mode::Trial);
+    trial.pointers(&merged.plan())?;
+    let changed = std::mem::take(&mut *locked(&trial.changed));
+    Ok(changed)
+}
+
+/// Objects that are not used. What is no part of a site is left alone.
+fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    bucket.list(&mut |page| {
+        for listed in page {
+            let kind = FileKind::of(&listed.key);
+            if kind != FileKind::Foreign && !used.contains(&short(&listed.key)) {
+                found.push(Found {
+                    kind,
+                    size: listed.size,
+                    key: listed.key,
+                });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Seconds since 1970. A time that cannot be read is long ago.
+fn seconds(time: &str) -> u64 {
+    let time = humantime::parse_rfc3339(time).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}

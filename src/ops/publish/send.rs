@@ -1,0 +1,281 @@
+//! Stores objects, each as its kind wants it.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rayon::prelude::*;
+
+use crate::bucket::{Bytes, Headers, If, LONGEST_COPY};
+use crate::content::Content;
+use crate::fsx;
+use crate::ops::publish::operation::Operation;
+use crate::ops::publish::remote::Compared;
+use crate::ops::publish::upload::{Mode, Upload, is_at_root, locked};
+use crate::plan::objects::Object;
+use crate::routes::Route;
+use crate::site_files::blob_path;
+use crate::spec::digest::{Digest, Hasher};
+use crate::writer::write::FileChanges;
+
+/// Content of at least so many bytes is copied by the store where that has it.
+const COPY_FROM: u64 = 8 << 10;
+
+/// Where the bytes of an object are.
+enum Source<'a> {
+    Bytes(&'a [u8]),
+    /// A file, relative to the site.
+    File(&'a str),
+    /// Another object.
+    Key(&'a str),
+}
+
+/// The key of an object.
+pub(super) fn key(object: &Object) -> &str {
+    key_of(&object.path)
+}
+
+/// The key for a URL path.
+pub(super) fn key_of(path: &str) -> &str {
+    match path.trim_start_matches('/') {
+        "" => "index.html",
+        key => key,
+    }
+}
+
+fn headers(object: &Object) -> Headers<'_> {
+    let route = Route::of(&object.path);
+    Headers {
+        media_type: object.media_type,
+        cache_control: object.cache.control(),
+        digest: object.digest.filter(|_| route.is_some_and(has_digest)),
+    }
+}
+
+/// Whether a response has a `Docker-Content-Digest`.
+pub(super) fn has_digest(route: Route<'_>) -> bool {
+    matches!(
+        route,
+        Route::Content(_) | Route::Blob(..) | Route::Manifest(..) | Route::Tagged(..)
+    )
+}
+
+impl Upload<'_> {
+    fn report(&self, object: &Object, size: u64, source: &Source<'_>) -> anyhow::Result<()> {
+        let Mode::Report(report) = self.mode else {
+            return Ok(());
+        };
+        let headers = headers(object);
+        let (mut file, mut from, mut base64) = (None, None, None);
+        match source {
+            Source::Bytes(bytes) => base64 = Some(STANDARD.encode(bytes)),
+            Source::File(path) => file = Some(*path),
+            Source::Key(key) => from = Some(*key),
+        }
+        report(&Operation {
+            operation: if from.is_some() { "copy" } else { "put" },
+            key: key(object),
+            content_type: Some(headers.media_type),
+            cache_control: Some(headers.cache_control),
+            digest: headers.digest,
+            size: Some(size),
+            file,
+            from,
+            base64,
+        })
+    }
+
+    pub(super) fn stored(&self) -> FileChanges {
+        std::mem::take(&mut locked(&self.stored))
+    }
+
+    fn count_sent(&self, bytes: u64) {
+        let mut stored = locked(&self.stored);
+        stored.files += 1;
+        stored.bytes += bytes;
+        self.count_done();
+    }
+
+    fn count_copied(&self, bytes: u64) {
+        locked(&self.stored).links += 1;
+        *locked(&self.copied) += bytes;
+        self.count_done();
+    }
+
+    fn count_done(&self) {
+        if let Mode::Send(_, progress) = self.mode {
+            progress.blob_done();
+        }
+    }
+
+    /// Immutable content that the plan makes.
+    pub(super) fn made(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
+        if self.remote.has(key(object), bytes.len() as u64) {
+            return Ok(());
+        }
+        self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
+        if let Mode::Send(_, progress) = self.mode {
+            let (bucket, headers) = (self.remote.bucket()?, headers(object));
+            bucket.put(key(object), Bytes::Memory(bytes), &headers, If::Always)?;
+            progress.add(bytes.len() as u64);
+        }
+        self.count_sent(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Content that is a file of the site.
+    pub(super) fn file(&self, object: &Object) -> anyhow::Result<()> {
+        let file = match object.digest {
+            Some(digest) => blob_path(&digest),
+            None => object.file.clone(),
+        };
+        let path = self.site.join(&file);
+        let Some(meta) = fsx::meta(&path)? else {
+            // A v1 image has only some of the files that it may have.
+            return object
+                .digest
+                .map_or(Ok(()), |_| anyhow::bail!("`{file}` of the site is missing"));
+        };
+        let (key, size) = (key(object), meta.len);
+        if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
+            locked(&self.roots).insert(meta.inode, digest);
+        }
+        if self.remote.has(key, size) {
+            return Ok(());
+        }
+        let content = Content::file_of_len(path, size);
+        let digest = self.digest(object, &content, meta.inode)?;
+        let source = digest.filter(|_| !is_at_root(object));
+        let source = source.and_then(|digest| self.source(&digest, size));
+        let is_copied = match (self.mode, &source) {
+            (Mode::Send(..), Some(source)) => {
+                let bucket = self.remote.bucket()?;
+                bucket.copy(source, key, &headers(object))?
+            }
+            (_, source) => source.is_some(),
+        };
+        let place = match &source {
+            Some(source) => Source::Key(source),
+            None => Source::File(&file),
+        };
+        self.report(object, size, &place)?;
+        if is_copied {
+            self.count_copied(size);
+            return Ok(());
+        }
+        if let Mode::Send(_, progress) = self.mode {
+            let counted = content.counted_as_expected(progress);
+            let (bucket, bytes) = (self.remote.bucket()?, Bytes::Content(&counted, digest));
+            bucket.put(key, bytes, &headers(object), If::Always)?;
+        }
+        self.count_sent(size);
+        // A plan names files rather than objects that it has yet to make.
+        if let Some(digest) = digest.filter(|_| is_at_root(object))
+            && !matches!(self.mode, Mode::Report(_))
+        {
+            locked(&self.at_root).insert(digest);
+        }
+        Ok(())
+    }
+
+    /// The digest of a file's bytes. The layer of a v1 image is a link to a blob as a rule; others are hashed, but
+    /// only to be sent.
+    fn digest(
+        &self,
+        object: &Object,
+        content: &Content,
+        inode: (u64, u64),
+    ) -> anyhow::Result<Option<Digest>> {
+        let linked = || locked(&self.roots).get(&inode).copied();
+        match object.digest.or_else(linked) {
+            None if matches!(self.mode, Mode::Send(..)) => {
+                content.hash(Hasher::default()).map(Some)
+            }
+            known => Ok(known),
+        }
+    }
+
+    /// The key of some content at the root of the bucket that the store can copy.
+    fn source(&self, digest: &Digest, size: u64) -> Option<String> {
+        let key = blob_path(digest);
+        let is_there = || locked(&self.at_root).contains(digest) || self.remote.has(&key, size);
+        ((COPY_FROM..=LONGEST_COPY).contains(&size) && is_there()).then_some(key)
+    }
+
+    pub(super) fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
+        let key = key(object);
+        // Beside real folders `tags` is what every client asks for.
+        let is_beside = key
+            .strip_prefix("v1/repositories/")
+            .is_some_and(|rest| rest.contains("/tags/"));
+        if let Mode::Send(can, _) = self.mode
+            && !can.keys_beside_folders
+            && is_beside
+        {
+            return Ok(());
+        }
+        if self.only.is_some_and(|only| !only.contains(&object.path)) {
+            return Ok(());
+        }
+        let etag = match self.remote.compare(key, bytes)? {
+            Compared::Same => return Ok(()),
+            Compared::Missing => None,
+            Compared::Other(etag) => Some(etag),
+        };
+        let size = bytes.len() as u64;
+        self.report(object, size, &Source::Bytes(bytes))?;
+        let Mode::Send(can, progress) = self.mode else {
+            self.count_pointer(object, size);
+            return Ok(());
+        };
+        let condition = match &etag {
+            _ if !can.conditions => If::Always,
+            Some(etag) => If::Is(etag),
+            None => If::Absent,
+        };
+        // A store with real folders keeps no bytes at a key that ends in a slash.
+        let bytes = if key.ends_with('/') && !can.keys_beside_folders {
+            &[][..]
+        } else {
+            bytes
+        };
+        let (bucket, headers) = (self.remote.bucket()?, headers(object));
+        if bucket.put(key, Bytes::Memory(bytes), &headers, condition)? {
+            progress.add(size);
+            self.count_pointer(object, size);
+        } else {
+            self.conflict.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn count_pointer(&self, object: &Object, bytes: u64) {
+        self.count_sent(bytes);
+        self.changed(&object.path);
+    }
+
+    fn changed(&self, path: &str) {
+        let mut changed = locked(&self.changed);
+        changed.insert(path.to_owned());
+    }
+
+    /// Deletes pointers that nothing lists any more.
+    pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+        if let Mode::Report(report) = self.mode {
+            return keys
+                .iter()
+                .try_for_each(|key| report(&Operation::delete(key)));
+        }
+        let bucket = self.remote.bucket()?;
+        keys.par_iter().try_for_each(|key| {
+            self.changed(&format!("/{key}"));
+            bucket
+                .delete(key)
+                .with_context(|| format!("cannot delete `{key}`"))
+        })?;
+        let mut stored = locked(&self.stored);
+        stored.deleted += keys.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! Publishers that meet faults, others, or their end: the bucket lists only what can be pulled, and loses nothing.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{listed, listed_below, site, tags};
+use crate::crash::is_long;
+use crate::support::archive::{Archive, Image};
+use crate::support::chance::Chance;
+use crate::support::servers::bucket::Store;
+use crate::support::servers::flaky;
+use crate::support::site::{build, stderr, succeed};
+use crate::support::temp::TempDir;
+
+/// Requests and answers are lost, cut and refused by chance; the run, or one of the next, ends where one without
+/// faults does.
+#[test]
+fn faults_of_the_store_and_the_way_are_survived() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let sites = [
+        site(&folder, "first", &[("o/app:1", "a")]),
+        site(&folder, "second", &[("o/app:1", "new"), ("o/app:2", "b")]),
+    ];
+    for site in &sites {
+        succeed(&mut store.publish_by(store.port, site, "clean/", &[]));
+    }
+    let expected = store.list("clean/");
+    let rounds = if is_long() { 200 } else { 20 };
+    // Most of the time goes by in waiting for another attempt.
+    thread::scope(|scope| {
+        for part in 0..4 {
+            let (store, sites, expected) = (&store, &sites, &expected);
+            scope.spawn(move || {
+                for round in (part..rounds).step_by(4) {
+                    survive(store, sites, round);
+                    let left = store.list(&format!("faults{round}/"));
+                    assert_eq!(left, *expected, "round {round}");
+                }
+            });
+        }
+    });
+}
+
+/// Publishes sites one after the other, on a way with faults, until each run succeeds.
+fn survive(store: &Store, sites: &[PathBuf], round: u64) {
+    // In some rounds so many that runs fail.
+    let every = if round.is_multiple_of(5) { 3 } else { 7 };
+    let port = flaky::start(store.port, 0x5eed + round, every);
+    let prefix = format!("faults{round}/");
+    for site in sites {
+        let mut publish = store.publish_by(port, site, &prefix, &["-q"]);
+        let succeeds = (0..10).any(|_| {
+            let output = publish.output().unwrap();
+            listed_below(store, &prefix);
+            output.status.success()
+        });
+        assert!(succeeds, "round {round}");
+    }
+}
+
+/// Two runners that know nothing of each other.
+#[test]
+fn publishers_at_the_same_time_lose_nothing() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let rounds = if is_long() { 50 } else { 6 };
+    let mut expected = BTreeSet::new();
+    for round in 0..rounds {
+        let sites = ["a", "b"].map(|who| {
+            // In a repository that both have, and in one of each.
+            let names = [format!("both:{who}{round}"), format!("{who}/own:{round}")];
+            let images = names.each_ref().map(|name| (name.as_str(), name.as_str()));
+            expected.extend(names.iter().cloned());
+            site(&folder, &format!("{who}{round}"), &images)
+        });
+        thread::scope(|scope| {
+            let (store, sites) = (&store, &sites);
+            for site in sites {
+                scope.spawn(move || store.published(site, &[]));
+            }
+        });
+        assert_eq!(listed(&store), expected, "round {round}");
+        let both = expected
+            .iter()
+            .filter_map(|name| name.strip_prefix("both:"));
+        assert_eq!(
+            tags(&store, "both"),
+            json!(both.collect::<Vec<_>>()),
+            "round {round}"
+        );
+    }
+}
+
+/// Whenever a publisher is killed, what is listed can be pulled, and the next run finishes.
+#[test]
+fn a_publisher_that_is_killed_leaves_nothing_half() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let first = site(&folder, "first", &[("app:1", "a")]);
+    store.published(&first, &[]);
+    let rounds = if is_long() { 60 } else { 12 };
+    for round in 0..rounds {
+        let (name, text) = (format!("app:r{round}"), format!("text {round}"));
+        let names = format!("app:1 {name}");
+        let next = site(&folder, &format!("next{round}"), &[(&names, &text)]);
+        let mut child = store.publish(&next, &["-q", "-j", "2"]).spawn().unwrap();
+        thread::sleep(Duration::from_millis(30 + 25 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        listed(&store);
+        if round % 3 == 2 {
+            store.published(&next, &[]);
+            assert!(listed(&store).contains(&name));
+            assert_eq!(stderr(&store.published(&next, &[])), "nothing to do\n");
+        }
+    }
+}
+
+/// A site to begin with, two that others publish into it, and what is listed in the end.
+fn three(folder: &TempDir) -> ([PathBuf; 3], BTreeSet<String>) {
+    let sites = [
+        site(folder, "base", &[("o/both:1", "base"), ("o/base:1", "o")]),
+        site(
+            folder,
+            "mine",
+            &[("o/both:mine o/base:1", "mine"), ("o/mine:1", "m")],
+        ),
+        site(
+            folder,
+            "other",
+            &[("o/both:other", "other"), ("o/other:1", "r")],
+        ),
+    ];
+    let names = [
+        "o/base:1",
+        "o/both:1",
+        "o/both:mine",
+        "o/both:other",
+        "o/mine:1",
+        "o/other:1",
+    ];
+    (sites, names.map(str::to_owned).into())
+}
+
+/// At each request of a publisher another one publishes; the first is killed there, or goes on.
+#[test]
+fn publishers_meet_at_each_request() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let ([base, mine, other], all) = three(&folder);
+    let step = if is_long() { 1 } else { 7 };
+    let is_over = |round: usize| {
+        let prefix = format!("meet{round}/");
+        let publish = |site| succeed(&mut store.publish_by(store.port, site, &prefix, &[]));
+        publish(&base);
+        // The one that is killed ends at any request, also at one that the store has done.
+        let (request, is_killed) = (round / 2, round.is_multiple_of(2));
+        let child = Arc::new(Mutex::new(None::<std::process::Child>));
+        let meeting = {
+            let (child, command) = (
+                child.clone(),
+                Mutex::new(store.publish_by(store.port, &other, &prefix, &["-q"])),
+            );
+            move |number: usize, _: &str| {
+                if number == request {
+                    succeed(&mut command.lock().unwrap());
+                    if is_killed {
+                        child.lock().unwrap().as_mut().unwrap().kill().unwrap();
+                    }
+                }
+            }
+        };
+        let (port, requests) = flaky::watched(store.port, meeting);
+        let mut command = store.publish_by(port, &mine, &prefix, &["-q", "-j", "1"]);
+        let mut slot = child.lock().unwrap();
+        *slot = Some(command.spawn().unwrap());
+        drop(slot);
+        let status = loop {
+            let status = child.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
+            match status {
+                Some(status) => break status,
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let has_met = requests() > request;
+        assert_eq!(status.success(), !(has_met && is_killed), "round {round}");
+        listed_below(&store, &prefix);
+        if has_met {
+            publish(&mine);
+            assert_eq!(listed_below(&store, &prefix), all, "round {round}");
+        }
+        !has_met
+    };
+    let mut rounds = (0..).step_by(step);
+    assert!(rounds.any(is_over));
+}
+
+/// A reader that looks after each request sees nothing that cannot be pulled.
+#[test]
+fn what_is_listed_can_be_pulled_after_each_request() {
+    let store = Arc::new(Store::start());
+    let folder = TempDir::new("publish");
+    let ([base, mine, other], all) = three(&folder);
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let (port, requests) = flaky::watched(store.port, {
+        let (store, seen) = (store.clone(), seen.clone());
+        move |_, line: &str| {
+            if !line.starts_with("GET ") {
+                seen.lock().unwrap().insert(listed(&store));
+            }
+        }
+    });
+    let publish = |site, more: &[&str]| {
+        let options = [&["-q", "-j", "1"], more].concat();
+        succeed(&mut store.publish_by(port, site, "", &options));
+    };
+    publish(&base, &[]);
+    publish(&mine, &[]);
+    publish(&other, &[]);
+    assert_eq!(listed(&store), all);
+    publish(&other, &["--mirror", "--prune", "--grace", "0s"]);
+    assert_eq!(listed(&store).len(), 2);
+    assert!(requests() > 100, "{}", requests());
+    // Nothing, three states of more and more, and that of the mirror, at least.
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() >= 5 && seen.contains(&all), "{seen:?}");
+}
+
+/// The parts that an interrupted run has sent are not sent again.
+#[test]
+fn a_large_object_goes_on_where_it_was_interrupted() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let site = large_site(&folder);
+    let child = Arc::new(Mutex::new(None::<std::process::Child>));
+    let (port, _) = flaky::watched(store.port, {
+        let child = child.clone();
+        move |_, line: &str| {
+            if line.contains("partNumber=2") {
+                child.lock().unwrap().as_mut().unwrap().kill().unwrap();
+            }
+        }
+    });
+    let mut command = store.publish_by(port, &site, "", &["-q", "-j", "1"]);
+    *child.lock().unwrap() = Some(command.spawn().unwrap());
+    while child
+        .lock()
+        .unwrap()
+        .as_mut()
+        .unwrap()
+        .try_wait()
+        .unwrap()
+        .is_none()
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let parts = || {
+        let requests = store.requests().into_iter();
+        let sent =
+            requests.filter(|request| request.contains("PUT ") && request.contains("partNumber="));
+        sent.count()
+    };
+    assert_eq!(parts(), 2);
+    store.published(&site, &[]);
+    assert_eq!(parts(), 3);
+    assert_eq!(listed(&store).len(), 1);
+    assert_eq!(stderr(&store.published(&site, &[])), "nothing to do\n");
+}
+
+/// A site whose layer is sent in three parts.
+fn large_site(folder: &TempDir) -> PathBuf {
+    let mut chance = Chance(7);
+    let noise: Vec<u8> = (0..9 << 20)
+        .flat_map(|_| chance.next().to_le_bytes())
+        .collect();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(noise.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "noise", &noise[..]).unwrap();
+    let image = Image::new(&["o/large:1"]).layer_tar(tar.into_inner().unwrap());
+    let source = folder.path().join("large.tar");
+    std::fs::write(&source, Archive::docker_20(&[image]).tar()).unwrap();
+    let site = folder.path().join("large");
+    build(&[source.to_str().unwrap()], &site);
+    site
+}
