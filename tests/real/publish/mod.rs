@@ -15,6 +15,7 @@ use crate::support::temp::TempDir;
 
 mod interrupted;
 mod kept;
+mod many;
 mod pruned;
 
 /// A site with an image for each text, which is in its layer, and its names.
