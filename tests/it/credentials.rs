@@ -1,6 +1,7 @@
 //! Where `publish` finds credentials: each row is a machine, and who publishes from it or what the error says.
 #![allow(
     clippy::too_many_lines,
+    clippy::needless_update,
     reason = "a table of cases is long, and reads best without ceremony"
 )]
 

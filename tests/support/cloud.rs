@@ -87,9 +87,8 @@ impl Request {
         let (region, service) = (words.next()?, words.next()?);
         assert!(names.split(';').any(|name| name == "host"), "{names}");
         let headers = names.split(';');
-        let headers: String = headers
-            .map(|name| format!("{name}:{}\n", self.header(name)))
-            .collect();
+        let headers = headers.map(|name| format!("{name}:{}\n", self.header(name)));
+        let headers = headers.collect::<Vec<_>>().concat();
         let sum = self.header("x-amz-content-sha256");
         assert_eq!(sum, hex(&Sha256::digest(&self.body)));
         let (method, path, query) = (&self.method, &self.path, &self.query);
@@ -117,7 +116,8 @@ impl Request {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<Vec<_>>().concat()
 }
 
 /// HMAC-SHA256 (RFC 2104) for keys of at most 64 bytes.
