@@ -10,7 +10,7 @@ use reqsign_core::Signer;
 use ureq::http::{HeaderMap, Method, Request, request};
 use ureq::{Agent, SendBody};
 
-use crate::bucket::credentials::{Chain, block_on, machine};
+use crate::bucket::credentials::{Chain, block_on, context};
 use crate::content::Content;
 use crate::error::{Hint, WithHint as _, escaped};
 use crate::spec::digest::Digest;
@@ -160,7 +160,11 @@ impl Client {
             .build();
         Self {
             agent: agent.into(),
-            signer: Signer::new(machine(), Chain::new(), RequestSigner::new("s3", region)),
+            signer: Signer::new(
+                context(),
+                Chain::new(region),
+                RequestSigner::new("s3", region),
+            ),
             base,
             clock: AtomicU64::new(0),
         }

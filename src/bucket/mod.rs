@@ -1,6 +1,6 @@
 //! A bucket of an S3-compatible store: what `publish` asks of it.
 //! ```text
-//! credentials.rs   where keys come from
+//! credentials/     where keys come from
 //! http.rs          signed requests, repeated while the store fails for a moment
 //! mod.rs           objects: get, put under a condition, copy, delete, list
 //! multipart.rs     large objects
@@ -27,6 +27,7 @@ mod http;
 mod multipart;
 mod probe;
 
+pub use credentials::region_of_profile;
 pub use http::random;
 pub use multipart::Begun;
 pub use probe::Abilities;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::bucket::Destination;
+use crate::bucket::{Destination, region_of_profile};
 use crate::cli::edit::NoMove;
 use crate::cli::parsed;
 use crate::cli::progress::{Verb, with_progress};
@@ -39,7 +39,7 @@ pub(super) struct PublishArgs {
     #[arg(
         long,
         value_name = "REGION",
-        help = "The region of the bucket [env: AWS_REGION, AWS_DEFAULT_REGION] [default: us-east-1]"
+        help = "The region of the bucket [env: AWS_REGION, AWS_DEFAULT_REGION] [default: that of the profile, or us-east-1]"
     )]
     region: Option<String>,
     /// Publish only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`, `**` does
@@ -102,16 +102,22 @@ fn variable(names: &[&str]) -> Option<String> {
 
 impl PublishArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let given = self
+            .region
+            .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
+        let region = match given {
+            Some(region) => region,
+            // Where nothing is uploaded, a broken file of profiles does not matter.
+            None if self.destination.is_none() => String::new(),
+            None => region_of_profile()?.unwrap_or_else(|| "us-east-1".to_owned()),
+        };
         let options = PublishOptions {
             site: self.site,
             destination: self.destination,
             endpoint: self
                 .endpoint
                 .or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])),
-            region: self
-                .region
-                .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
-                .unwrap_or_else(|| "us-east-1".to_owned()),
+            region,
             selection: Selection::new(&self.only, &self.exclude)?,
             no_move: self.no_move.glob()?,
             mirror: self.mirror,

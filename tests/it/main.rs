@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod collections;
+mod credentials;
 mod edit;
 mod format;
 mod fuzz;

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod bad_server;
 pub(crate) mod chance;
 pub(crate) mod clients;
+pub(crate) mod cloud;
 pub(crate) mod collections;
 pub(crate) mod distribution;
 pub(crate) mod expected;
