@@ -27,7 +27,7 @@ mod http;
 mod multipart;
 mod probe;
 
-pub use probe::Abilities;
+pub use probe::{Abilities, Slash};
 
 /// Objects of more bytes are sent in parts.
 const ONE_PUT: u64 = 64 << 20;
@@ -114,7 +114,8 @@ pub struct Listed {
     pub key: String,
     /// In bytes.
     pub size: u64,
-    #[serde(rename = "ETag")]
+    /// Empty in lists of stores that do not say it.
+    #[serde(rename = "ETag", default)]
     pub etag: String,
 }
 

@@ -11,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 
-use crate::bucket::{Abilities, Bytes, Headers, If, LONGEST_COPY};
+use crate::bucket::{Abilities, Bytes, Headers, If, LONGEST_COPY, Slash};
 use crate::content::Content;
 use crate::ops::publish::operation::{Operation, Report};
-use crate::ops::publish::remote::{Compared, Remote};
+use crate::ops::publish::remote::{Compared, Remote, is_single_tag};
 use crate::plan::Plan;
 use crate::plan::objects::Object;
 use crate::plan::tree::Stage;
@@ -284,14 +284,14 @@ impl Upload<'_> {
 
     fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
         let key = key(object);
-        let can = self.abilities.as_ref();
-        // Beside real folders `tags` is what every client asks for.
-        let is_beside = key
-            .strip_prefix("v1/repositories/")
-            .is_some_and(|rest| rest.contains("/tags/"));
-        if can.is_some_and(|can| !can.keys_beside_folders) && is_beside {
+        if self.is_left_out(key) {
             return Ok(());
         }
+        let can = self.abilities.as_ref();
+        // Where a store keeps no bytes at a key that ends in a slash, an empty object is all there can be.
+        let is_empty = key.ends_with('/')
+            && can.map_or_else(|| self.remote.has(key, 0), |can| can.slash == Slash::Empty);
+        let bytes = if is_empty { &[][..] } else { bytes };
         let etag = match self.remote.compare(key, bytes)? {
             Compared::Same => return Ok(()),
             Compared::Missing => None,
@@ -301,26 +301,33 @@ impl Upload<'_> {
         self.report(object, bytes.len() as u64, &Source::Bytes(bytes))?;
         let Some(can) = can else { return Ok(()) };
         let condition = match &etag {
-            _ if !can.conditions => If::Always,
+            // `v2/` never changes, and real folders are there before it.
+            _ if !can.conditions || key.ends_with('/') => If::Always,
             Some(etag) => If::Is(etag),
             None => If::Absent,
         };
-        // A store with real folders keeps no bytes at a key that ends in a slash.
-        let bytes = if key.ends_with('/') && !can.keys_beside_folders {
-            &[][..]
-        } else {
-            bytes
-        };
-        let headers = headers(object);
-        if !self
-            .remote
-            .bucket()?
-            .put(key, Bytes::Memory(bytes), &headers, condition)?
-        {
+        let (bucket, headers) = (self.remote.bucket()?, headers(object));
+        let put = |condition| bucket.put(key, Bytes::Memory(bytes), &headers, condition);
+        let mut is_stored = put(condition)?;
+        // SeaweedFS takes the folder of `tags/<tag>` for an object `tags`.
+        if !is_stored && matches!(condition, If::Absent) && bucket.get(key)?.is_none() {
+            is_stored = put(If::Always)?;
+        }
+        if !is_stored {
             self.conflict.store(true, Ordering::Relaxed);
         }
         self.changed(&object.path);
         Ok(())
+    }
+
+    /// Whether the store cannot keep an object. Of `tags` and `tags/<tag>` the list stays: it has all that the others
+    /// say, Docker up to 1.6 asks for nothing else, and a merge reads it.
+    fn is_left_out(&self, key: &str) -> bool {
+        let (no_tag, no_slash) = match &self.abilities {
+            Some(can) => (!can.keys_beside_folders, can.slash == Slash::Nothing),
+            None => [self.remote.lacks_single_tags(); 2].into(),
+        };
+        (no_tag && is_single_tag(key)) || (no_slash && key.ends_with('/'))
     }
 
     fn changed(&self, path: &str) {
