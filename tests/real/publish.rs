@@ -16,7 +16,7 @@ use crate::support::site::{build, stderr, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// A site with an image for each text, which is in its layer, and its names.
-fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
     let images: Vec<Image> = images
         .iter()
         .map(|(names, text)| Image::new(&names.split(' ').collect::<Vec<_>>()).layer("file", text))
@@ -29,7 +29,7 @@ fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
 }
 
 /// The references that the catalogue of the bucket lists. Each can be pulled.
-fn listed(store: &Store) -> BTreeSet<String> {
+pub(crate) fn listed(store: &Store) -> BTreeSet<String> {
     listed_below(store, "")
 }
 
@@ -86,7 +86,7 @@ fn can_be_pulled(store: &Store, prefix: &str, repository: &str, tag: &str) {
 }
 
 /// The tags of a repository that the bucket lists.
-fn tags(store: &Store, repository: &str) -> Value {
+pub(crate) fn tags(store: &Store, repository: &str) -> Value {
     store.json(&format!("v2/{repository}/tags/list"))["tags"].clone()
 }
 
@@ -328,10 +328,8 @@ fn what_changed_is_listed_for_the_cdn() {
 }
 
 /// Two runners that know nothing of each other.
-#[test]
-fn publishers_at_the_same_time_lose_nothing() {
-    let (store, folder) = (Store::start(), TempDir::new("publish"));
-    let rounds = if is_long() { 50 } else { 6 };
+pub(crate) fn publish_at_the_same_time(store: &Store, rounds: u64) {
+    let folder = TempDir::new("publish");
     let mut expected = BTreeSet::new();
     for round in 0..rounds {
         let sites = ["a", "b"].map(|who| {
@@ -342,17 +340,17 @@ fn publishers_at_the_same_time_lose_nothing() {
             site(&folder, &format!("{who}{round}"), &images)
         });
         thread::scope(|scope| {
-            let (store, sites) = (&store, &sites);
+            let sites = &sites;
             for site in sites {
                 scope.spawn(move || store.published(site, &[]));
             }
         });
-        assert_eq!(listed(&store), expected, "round {round}");
+        assert_eq!(listed(store), expected, "round {round}");
         let both = expected
             .iter()
             .filter_map(|name| name.strip_prefix("both:"));
         assert_eq!(
-            tags(&store, "both"),
+            tags(store, "both"),
             json!(both.collect::<Vec<_>>()),
             "round {round}"
         );

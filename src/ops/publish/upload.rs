@@ -21,6 +21,7 @@ use crate::plan::tree::Stage;
 use crate::routes::Cache;
 use crate::site_files::blob_path;
 use crate::spec::digest::Digest;
+use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::writer::write::FileChanges;
 
 /// How many objects are collected before they are sent in parallel.
@@ -118,6 +119,22 @@ fn headers(object: &Object) -> Headers<'_> {
         cache_control: object.cache.control(),
         digest: object.digest.filter(|_| is_registry),
     }
+}
+
+/// The sha256 of a file that is named by a digest: the same, but of a signed manifest of schema 1, whose digest leaves
+/// the signatures out.
+fn sha256(content: &Content, digest: Digest) -> anyhow::Result<Digest> {
+    if content.len() > MAX_JSON {
+        return Ok(digest);
+    }
+    let bytes = content.read(MAX_JSON)?;
+    let is_manifest =
+        Manifest::parse(bytes.clone(), None).is_ok_and(|manifest| manifest.digest == digest);
+    Ok(if is_manifest {
+        Digest::of(&bytes)
+    } else {
+        digest
+    })
 }
 
 fn is_at_root(object: &Object) -> bool {
@@ -266,7 +283,8 @@ impl Upload<'_> {
             return Ok(());
         }
         self.count(content.len(), 0);
-        let stored = Bytes::Content(&content, object.digest);
+        let digest = object.digest.map(|digest| sha256(&content, digest));
+        let stored = Bytes::Content(&content, digest.transpose()?);
         bucket.put(key, stored, &headers, If::Always)?;
         if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
             let mut at_root = locked(&self.at_root);
@@ -337,6 +355,9 @@ impl Upload<'_> {
 
     /// Deletes pointers that nothing lists any more.
     pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+        // Where `tags` has no folder beside it, rclone's `serve s3` would delete it instead of `tags/<tag>`.
+        let keys = keys.iter().filter(|key| !self.is_left_out(key));
+        let keys: Vec<&String> = keys.collect();
         if let Some(report) = self.report {
             return keys
                 .iter()
