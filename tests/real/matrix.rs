@@ -95,7 +95,7 @@ fn pull_from_buckets<'a>(kinds: impl Iterator<Item = &'a &'static stores::Kind>)
     let servers = running.iter().map(|(kind, _, nginx)| Served {
         name: kind.name,
         port: nginx.port,
-        has_single_tags: kind.has_single_tags,
+        has_single_tags: kind.has_single_tags(),
     });
     let done = by_every_client(&servers.collect::<Vec<_>>(), &known);
     let wrong: Vec<_> = done.into_iter().flat_map(|done| done.wrong).collect();

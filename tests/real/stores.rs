@@ -122,11 +122,11 @@ fn publishing(kind: &Kind) {
     let all = names(["app:1", "app:2", "other:1"]);
     assert_eq!(listed(store), all, "{}", kind.name);
     let single = store.object("v1/repositories/app/tags/1");
-    assert_eq!(single.is_some(), kind.has_single_tags, "{}", kind.name);
+    assert_eq!(single.is_some(), kind.has_single_tags(), "{}", kind.name);
     let list = store.json("v1/repositories/app/tags");
     assert_eq!(list.as_object().unwrap().len(), 2, "{}", kind.name);
     let v2 = store.object("v2/");
-    assert_eq!(v2.is_some(), kind.answers_v2, "{}", kind.name);
+    assert_eq!(v2.is_some(), kind.answers_v2(), "{}", kind.name);
     check_headers(store, kind);
 
     // Nothing new, then a plan of something new: no writes.
@@ -165,7 +165,7 @@ fn publishing(kind: &Kind) {
     );
     assert_eq!(watched.publish(&moved, &[]), nothing, "{}", kind.name);
 
-    if kind.lacks_conditions() {
+    if !kind.has_conditions() {
         let refused = store.publish(&moved, &["--mirror"]).output().unwrap();
         assert_eq!(refused.status.code(), Some(2), "{}", kind.name);
         assert!(stderr(&refused).contains("no conditional writes"));

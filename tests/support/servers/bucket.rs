@@ -53,9 +53,10 @@ impl Store {
 
     /// nginx in front of the bucket, as a CDN is.
     pub(crate) fn served(&self, kind: &Kind) -> Nginx {
-        let missing = match kind.answers_v2 {
-            true => "",
-            false => r#"location = /v2/ { default_type application/json; return 200 "{}"; }"#,
+        let missing = if kind.answers_v2() {
+            ""
+        } else {
+            r#"location = /v2/ { default_type application/json; return 200 "{}"; }"#
         };
         Nginx::start_with(|port| {
             include_str!("bucket.conf")

@@ -25,10 +25,6 @@ pub(crate) struct Kind {
     pub(crate) limits: &'static [&'static str],
     /// Whether of two writes under the same condition one always fails.
     pub(crate) is_atomic: bool,
-    /// Whether it has `v1/repositories/<name>/tags/<tag>` beside the list `tags`.
-    pub(crate) has_single_tags: bool,
-    /// Whether it has an answer to `/v2/`.
-    pub(crate) answers_v2: bool,
 }
 
 /// Every store.
@@ -59,9 +55,18 @@ impl Kind {
         }
     }
 
-    /// Whether `publish` may drop what another publisher adds.
-    pub(crate) fn lacks_conditions(&self) -> bool {
-        self.limits.contains(&NO_CONDITIONS)
+    pub(crate) fn has_conditions(&self) -> bool {
+        !self.limits.contains(&NO_CONDITIONS)
+    }
+
+    /// Whether it has `v1/repositories/<name>/tags/<tag>` beside the list `tags`.
+    pub(crate) fn has_single_tags(&self) -> bool {
+        !self.limits.contains(&NO_SINGLE_TAGS)
+    }
+
+    /// Whether it has an answer to `/v2/`.
+    pub(crate) fn answers_v2(&self) -> bool {
+        !self.limits.contains(&NO_V2)
     }
 }
 

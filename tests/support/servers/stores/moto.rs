@@ -39,6 +39,4 @@ pub(crate) static MOTO: Kind = Kind {
     is_long: false,
     limits: &[],
     is_atomic: true,
-    has_single_tags: true,
-    answers_v2: true,
 };

@@ -31,6 +31,4 @@ pub(super) static RCLONE: Kind = Kind {
     is_long: false,
     limits: &[NO_CONDITIONS, NO_SINGLE_TAGS, NO_V2],
     is_atomic: false,
-    has_single_tags: false,
-    answers_v2: false,
 };

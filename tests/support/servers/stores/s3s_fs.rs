@@ -28,8 +28,6 @@ pub(super) static S3S_FS: Kind = Kind {
     is_long: true,
     limits: &[NO_SINGLE_TAGS, NO_V2],
     is_atomic: false,
-    has_single_tags: false,
-    answers_v2: false,
 };
 
 fn server(data: &Path, keys: &[&str], log: &Path) -> (Daemon, u16) {

@@ -47,8 +47,6 @@ pub(super) static SEAWEEDFS: Kind = Kind {
     is_long: false,
     limits: &[EMPTY_V2],
     is_atomic: true,
-    has_single_tags: true,
-    answers_v2: true,
 };
 
 /// All its parts in one process, and the port of S3.
