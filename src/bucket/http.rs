@@ -189,9 +189,19 @@ impl Client {
     /// # Errors
     /// Without credentials, or when no attempt had an answer.
     pub(super) fn send(&self, ask: &Ask<'_>) -> anyhow::Result<Answer> {
-        let (mut wait, mut attempt) = (FIRST_WAIT, 1);
+        self.send_within(ask, ATTEMPTS, FIRST_WAIT)
+    }
+
+    /// The same with another patience.
+    pub(super) fn send_within(
+        &self,
+        ask: &Ask<'_>,
+        attempts: u32,
+        first_wait: Duration,
+    ) -> anyhow::Result<Answer> {
+        let (mut wait, mut attempt) = (first_wait, 1);
         loop {
-            let is_last = attempt == ATTEMPTS;
+            let is_last = attempt == attempts;
             match self.once(ask)? {
                 Ok(answer) if is_last || !is_passing(ask, &answer) => {
                     let was_repeated = attempt > 1;

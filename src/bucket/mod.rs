@@ -30,7 +30,7 @@ mod probe;
 pub use credentials::region_of_profile;
 pub use http::random;
 pub use multipart::Begun;
-pub use probe::Abilities;
+pub use probe::{Abilities, Slash};
 
 /// Objects of more bytes are sent in parts.
 const ONE_PUT: u64 = 64 << 20;
@@ -119,7 +119,8 @@ pub struct Listed {
     pub key: String,
     /// In bytes.
     pub size: u64,
-    #[serde(rename = "ETag")]
+    /// Empty in lists of stores that do not say it.
+    #[serde(rename = "ETag", default)]
     pub etag: String,
 }
 

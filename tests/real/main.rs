@@ -35,6 +35,7 @@ mod rsync;
 mod serve;
 mod servers;
 mod sources;
+mod stores;
 #[path = "../support/mod.rs"]
 #[allow(
     dead_code,

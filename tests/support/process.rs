@@ -46,14 +46,26 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    /// The signal that ends it.
+    end: &'static str,
 }
 
 impl Daemon {
     /// Starts `program`; what it prints goes to the file `log`.
     pub(crate) fn start(program: &Path, args: &[&str], log: &Path) -> Self {
+        Self::start_until("TERM", program, args, log)
+    }
+
+    /// The same, to be ended by another signal.
+    pub(crate) fn start_until(
+        end: &'static str,
+        program: &Path,
+        args: &[&str],
+        log: &Path,
+    ) -> Self {
         let file = fs::File::create(log).expect("a log file");
         let child = Command::new(tool("setpriv"))
-            .args(["--pdeathsig", "TERM", "--"])
+            .args(["--pdeathsig", end, "--"])
             .arg(program)
             .args(args)
             .stdin(Stdio::null())
@@ -64,6 +76,7 @@ impl Daemon {
         Self {
             child,
             log: log.into(),
+            end,
         }
     }
 
@@ -96,7 +109,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.signal("TERM");
+        self.signal(self.end);
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -21,10 +21,31 @@ pub(super) struct Remote<'a> {
     /// `None` for one that is only thought of, and empty.
     bucket: Option<&'a Bucket>,
     objects: HashMap<u128, Seen>,
+    seen: SeenV1,
     /// `None` for a bucket without a site.
     pub(super) catalogue: Option<Catalogue>,
     /// The digest of the catalogue, and its `ETag`.
     catalogue_seen: Option<(Digest, String)>,
+}
+
+/// What of v1 the bucket has.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenV1 {
+    an_image: bool,
+    a_single_tag: bool,
+}
+
+/// Whether a key is one of `v1/repositories/<name>/tags/<tag>`, which are beside the list `tags`. A repository may be
+/// called `<name>/tags`: a tag `tags` or `images` counts as its.
+pub(super) fn is_single_tag(key: &str) -> bool {
+    key.starts_with("v1/repositories/")
+        && key
+            .rsplit_once('/')
+            .is_some_and(|(folder, tag)| folder.ends_with("/tags") && !is_list(tag))
+}
+
+fn is_list(name: &str) -> bool {
+    matches!(name, "tags" | "images")
 }
 
 /// An object of the bucket.
@@ -83,15 +104,14 @@ pub(super) enum Compared {
 impl<'a> Remote<'a> {
     pub(super) fn read(bucket: &'a Bucket) -> anyhow::Result<Self> {
         let mut objects = HashMap::new();
+        let mut seen_v1 = SeenV1::default();
         bucket.list(&mut |page| {
-            objects.extend(page.iter().map(
-                |Listed {
-                     key, size, etag, ..
-                 }| {
-                    let (size, etag) = (*size, Etag::of(etag));
-                    (short(key), Seen { size, etag })
-                },
-            ));
+            for Listed { key, size, etag } in page {
+                seen_v1.an_image |= key.starts_with("v1/images/");
+                seen_v1.a_single_tag |= is_single_tag(&key);
+                let etag = Etag::of(&etag);
+                objects.insert(short(&key), Seen { size, etag });
+            }
             Ok(())
         })?;
         // After the list: what another publisher writes in between is newer than what is known of it, and its
@@ -107,6 +127,7 @@ impl<'a> Remote<'a> {
         Ok(Self {
             bucket: Some(bucket),
             objects,
+            seen: seen_v1,
             catalogue,
             catalogue_seen,
         })
@@ -117,9 +138,16 @@ impl<'a> Remote<'a> {
         Self {
             bucket: None,
             objects: HashMap::new(),
+            seen: SeenV1::default(),
             catalogue: None,
             catalogue_seen: None,
         }
+    }
+
+    /// Whether the bucket lists v1 images, but has no `tags/<tag>`, which are stored before the catalogue: the store
+    /// keeps no object beside a folder of its name.
+    pub(super) fn lacks_single_tags(&self) -> bool {
+        self.catalogue.is_some() && self.seen.an_image && !self.seen.a_single_tag
     }
 
     pub(super) fn bucket(&self) -> anyhow::Result<&'a Bucket> {
@@ -144,7 +172,7 @@ impl<'a> Remote<'a> {
             .is_some_and(|seen| seen.size == size)
     }
 
-    /// Compares a pointer. Where an `ETag` is no MD5, it is read.
+    /// Compares a pointer. Where an `ETag` is no MD5, or unknown, it is read.
     pub(super) fn compare(&self, key: &str, bytes: &[u8]) -> anyhow::Result<Compared> {
         let Some(seen) = self.objects.get(&short(key)) else {
             return Ok(Compared::Missing);
@@ -159,11 +187,13 @@ impl<'a> Remote<'a> {
         let is_long = seen.size != bytes.len() as u64;
         match &seen.etag {
             Etag::Md5(stored) if !is_long && *stored == md5(bytes) => Ok(Compared::Same),
-            Etag::Other(_) if !is_long => Ok(match self.bucket()?.get(key)? {
-                Some((stored, _)) if stored == bytes => Compared::Same,
-                Some((_, etag)) => Compared::Other(etag),
-                None => Compared::Missing,
-            }),
+            Etag::Other(text) if !is_long || text.is_empty() => {
+                Ok(match self.bucket()?.get(key)? {
+                    Some((stored, _)) if stored == bytes => Compared::Same,
+                    Some((_, etag)) => Compared::Other(etag),
+                    None => Compared::Missing,
+                })
+            }
             etag => Ok(Compared::Other(etag.text())),
         }
     }

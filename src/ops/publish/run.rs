@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bucket::{Abilities, Bucket};
+use crate::bucket::{Abilities, Bucket, Slash};
 use crate::error::WithHint as _;
 use crate::note::{Note, NoteKind};
 use crate::ops::publish::merge::{self, Merged};
@@ -153,7 +153,21 @@ fn limits(can: Abilities) -> Vec<Note> {
     }
     if !can.keys_beside_folders {
         notes.push(NoteKind::Choice.note(
-            "the store keeps no object beside a folder of its name: `/v2/` is empty, and v1 has lists of tags, but no single ones",
+            "the store keeps no object beside a folder of its name: v1 has lists of tags, but no single ones, for which Docker 1.7 to 1.9 ask",
+        ));
+    }
+    notes.extend(match can.slash {
+        Slash::Bytes => None,
+        Slash::Empty => Some(NoteKind::Choice.note(
+            "the store keeps no bytes at `v2/`: it is empty, which is enough for clients",
+        )),
+        Slash::Nothing => Some(NoteKind::Choice.note(
+            "the store has no object at `v2/`: the server in front of it must answer `/v2/` with 200, or no client pulls over v2",
+        )),
+    });
+    if !can.deletes {
+        notes.push(NoteKind::Choice.note(
+            "the store does not let these credentials delete: what was written to try it stays below `_probe/`",
         ));
     }
     notes

@@ -7,16 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 
-use crate::bucket::{Bytes, Headers, If, LONGEST_COPY};
+use crate::bucket::{Bytes, Headers, If, LONGEST_COPY, Slash};
 use crate::content::Content;
 use crate::fsx;
 use crate::ops::publish::operation::Operation;
-use crate::ops::publish::remote::Compared;
+use crate::ops::publish::remote::{Compared, is_single_tag};
 use crate::ops::publish::upload::{Mode, Upload, is_at_root, locked};
 use crate::plan::objects::Object;
 use crate::routes::Route;
 use crate::site_files::blob_path;
 use crate::spec::digest::{Digest, Hasher};
+use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::writer::write::FileChanges;
 
 /// Content of at least so many bytes is copied by the store where that has it.
@@ -59,6 +60,22 @@ pub(super) fn has_digest(route: Route<'_>) -> bool {
         route,
         Route::Content(_) | Route::Blob(..) | Route::Manifest(..) | Route::Tagged(..)
     )
+}
+
+/// The sha256 of a file that is named by a digest: the same, but of a signed manifest of schema 1, whose digest leaves
+/// the signatures out.
+fn sha256(content: &Content, digest: Digest) -> anyhow::Result<Digest> {
+    if content.len() > MAX_JSON {
+        return Ok(digest);
+    }
+    let bytes = content.read(MAX_JSON)?;
+    let is_manifest =
+        Manifest::parse(bytes.clone(), None).is_ok_and(|manifest| manifest.digest == digest);
+    Ok(if is_manifest {
+        Digest::of(&bytes)
+    } else {
+        digest
+    })
 }
 
 impl Upload<'_> {
@@ -166,7 +183,8 @@ impl Upload<'_> {
         }
         if let Mode::Send(_, progress) = self.mode {
             let counted = content.counted_as_expected(progress);
-            let (bucket, bytes) = (self.remote.bucket()?, Bytes::Content(&counted, digest));
+            let sha256 = digest.map(|digest| sha256(&content, digest)).transpose()?;
+            let (bucket, bytes) = (self.remote.bucket()?, Bytes::Content(&counted, sha256));
             bucket.put(key, bytes, &headers(object), If::Always)?;
         }
         self.count_sent(size);
@@ -205,19 +223,19 @@ impl Upload<'_> {
 
     pub(super) fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {
         let key = key(object);
-        // Beside real folders `tags` is what every client asks for.
-        let is_beside = key
-            .strip_prefix("v1/repositories/")
-            .is_some_and(|rest| rest.contains("/tags/"));
-        if let Mode::Send(can, _) = self.mode
-            && !can.keys_beside_folders
-            && is_beside
-        {
+        if self.is_left_out(key) {
             return Ok(());
         }
         if self.only.is_some_and(|only| !only.contains(&object.path)) {
             return Ok(());
         }
+        // Where a store keeps no bytes at a key that ends in a slash, an empty object is all there can be.
+        let is_empty = key.ends_with('/')
+            && match self.mode {
+                Mode::Send(can, _) => can.slash == Slash::Empty,
+                _ => self.remote.has(key, 0),
+            };
+        let bytes = if is_empty { &[][..] } else { bytes };
         let etag = match self.remote.compare(key, bytes)? {
             Compared::Same => return Ok(()),
             Compared::Missing => None,
@@ -230,24 +248,35 @@ impl Upload<'_> {
             return Ok(());
         };
         let condition = match &etag {
-            _ if !can.conditions => If::Always,
+            // `v2/` never changes, and real folders are there before it.
+            _ if !can.conditions || key.ends_with('/') => If::Always,
             Some(etag) => If::Is(etag),
             None => If::Absent,
         };
-        // A store with real folders keeps no bytes at a key that ends in a slash.
-        let bytes = if key.ends_with('/') && !can.keys_beside_folders {
-            &[][..]
-        } else {
-            bytes
-        };
         let (bucket, headers) = (self.remote.bucket()?, headers(object));
-        if bucket.put(key, Bytes::Memory(bytes), &headers, condition)? {
+        let put = |condition| bucket.put(key, Bytes::Memory(bytes), &headers, condition);
+        let mut is_stored = put(condition)?;
+        // SeaweedFS takes the folder of `tags/<tag>` for an object `tags`.
+        if !is_stored && matches!(condition, If::Absent) && bucket.get(key)?.is_none() {
+            is_stored = put(If::Always)?;
+        }
+        if is_stored {
             progress.add(size);
             self.count_pointer(object, size);
         } else {
             self.conflict.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether the store cannot keep an object. Of `tags` and `tags/<tag>` the list stays: it has all that the others
+    /// say, Docker up to 1.6 asks for nothing else, and a merge reads it.
+    fn is_left_out(&self, key: &str) -> bool {
+        let (no_tag, no_slash) = match self.mode {
+            Mode::Send(can, _) => (!can.keys_beside_folders, can.slash == Slash::Nothing),
+            _ => [self.remote.lacks_single_tags(); 2].into(),
+        };
+        (no_tag && is_single_tag(key)) || (no_slash && key.ends_with('/'))
     }
 
     fn count_pointer(&self, object: &Object, bytes: u64) {
@@ -262,6 +291,9 @@ impl Upload<'_> {
 
     /// Deletes pointers that nothing lists any more.
     pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+        // Where `tags` has no folder beside it, rclone's `serve s3` would delete it instead of `tags/<tag>`.
+        let keys = keys.iter().filter(|key| !self.is_left_out(key));
+        let keys: Vec<&String> = keys.collect();
         if let Mode::Report(report) = self.mode {
             return keys
                 .iter()

@@ -13,40 +13,50 @@ use crate::support::v1_images::{check_chain, check_tag};
 pub(super) struct Column {
     pub(super) name: &'static str,
     pub(super) start: fn() -> Box<dyn Puller>,
+    /// Whether it asks for `v1/repositories/<name>/tags/<tag>`.
+    pub(super) needs_single_tags: bool,
 }
 
 pub(super) static COLUMNS: [Column; 8] = [
     Column {
         name: "docker",
         start: || Box::new(Docker::start()),
+        needs_single_tags: false,
     },
     Column {
         name: "podman",
         start: || Box::new(Podman::new()),
+        needs_single_tags: false,
     },
     Column {
         name: "buildah",
         start: || Box::new(Buildah::new()),
+        needs_single_tags: false,
     },
     Column {
         name: "skopeo",
         start: || Box::new(Skopeo::new()),
+        needs_single_tags: false,
     },
     Column {
         name: "ctr",
         start: || Box::new(Ctr::start()),
+        needs_single_tags: false,
     },
     Column {
         name: "oras",
         start: || Box::new(Oras),
+        needs_single_tags: false,
     },
     Column {
         name: "npm v1",
         start: || Box::new(Npm),
+        needs_single_tags: true,
     },
     Column {
         name: "PyPI v1",
         start: || Box::new(PyPi),
+        needs_single_tags: false,
     },
 ];
 

@@ -64,10 +64,8 @@ fn survive(store: &Store, sites: &[PathBuf], round: u64) {
 }
 
 /// Two runners that know nothing of each other.
-#[test]
-fn publishers_at_the_same_time_lose_nothing() {
-    let (store, folder) = (Store::start(), TempDir::new("publish"));
-    let rounds = if is_long() { 50 } else { 6 };
+pub(crate) fn publish_at_the_same_time(store: &Store, rounds: u64) {
+    let folder = TempDir::new("publish");
     let mut expected = BTreeSet::new();
     for round in 0..rounds {
         let sites = ["a", "b"].map(|who| {
@@ -78,17 +76,17 @@ fn publishers_at_the_same_time_lose_nothing() {
             site(&folder, &format!("{who}{round}"), &images)
         });
         thread::scope(|scope| {
-            let (store, sites) = (&store, &sites);
+            let sites = &sites;
             for site in sites {
                 scope.spawn(move || store.published(site, &[]));
             }
         });
-        assert_eq!(listed(&store), expected, "round {round}");
+        assert_eq!(listed(store), expected, "round {round}");
         let both = expected
             .iter()
             .filter_map(|name| name.strip_prefix("both:"));
         assert_eq!(
-            tags(&store, "both"),
+            tags(store, "both"),
             json!(both.collect::<Vec<_>>()),
             "round {round}"
         );
@@ -150,7 +148,7 @@ fn three(folder: &TempDir) -> ([PathBuf; 3], BTreeSet<String>) {
 fn publishers_meet_at_each_request() {
     let (store, folder) = (Store::start(), TempDir::new("publish"));
     let ([base, mine, other], all) = three(&folder);
-    let step = if is_long() { 1 } else { 7 };
+    let step = if is_long() { 1 } else { 25 };
     let is_over = |round: usize| {
         let prefix = format!("meet{round}/");
         let publish = |site| succeed(&mut store.publish_by(store.port, site, &prefix, &[]));
@@ -197,17 +195,18 @@ fn publishers_meet_at_each_request() {
     assert!(rounds.any(is_over));
 }
 
-/// A reader that looks after each request sees nothing that cannot be pulled.
+/// A reader that looks after each request (after each third, unless there is time) sees nothing that cannot be pulled.
 #[test]
 fn what_is_listed_can_be_pulled_after_each_request() {
     let store = Arc::new(Store::start());
     let folder = TempDir::new("publish");
-    let ([base, mine, other], all) = three(&folder);
+    let ([base, mine, other], _) = three(&folder);
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let (port, requests) = flaky::watched(store.port, {
         let (store, seen) = (store.clone(), seen.clone());
-        move |_, line: &str| {
-            if !line.starts_with("GET ") {
+        move |number, line: &str| {
+            let is_looked_at = is_long() || number % 3 == 0;
+            if is_looked_at && !line.starts_with("GET ") {
                 seen.lock().unwrap().insert(listed(&store));
             }
         }
@@ -217,15 +216,17 @@ fn what_is_listed_can_be_pulled_after_each_request() {
         succeed(&mut store.publish_by(port, site, "", &options));
     };
     publish(&base, &[]);
-    publish(&mine, &[]);
+    if is_long() {
+        publish(&mine, &[]);
+    }
     publish(&other, &[]);
-    assert_eq!(listed(&store), all);
+    let all = listed(&store);
     publish(&other, &["--mirror", "--prune", "--grace", "0s"]);
     assert_eq!(listed(&store).len(), 2);
     assert!(requests() > 100, "{}", requests());
-    // Nothing, three states of more and more, and that of the mirror, at least.
+    // Nothing, the states of the publishers, and that of the mirror, at least.
     let seen = seen.lock().unwrap();
-    assert!(seen.len() >= 5 && seen.contains(&all), "{seen:?}");
+    assert!(seen.len() >= 4 && seen.contains(&all), "{seen:?}");
 }
 
 /// The parts that an interrupted run has sent are not sent again.

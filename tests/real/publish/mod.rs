@@ -13,13 +13,13 @@ use crate::support::servers::bucket::Store;
 use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
 
-mod interrupted;
+pub(crate) mod interrupted;
 mod kept;
 mod many;
 mod pruned;
 
 /// A site with an image for each text, which is in its layer, and its names.
-fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> PathBuf {
     let images: Vec<Image> = images
         .iter()
         .map(|(names, text)| Image::new(&names.split(' ').collect::<Vec<_>>()).layer("file", text))
@@ -39,7 +39,7 @@ fn noise(length: usize) -> String {
 }
 
 /// The references that the catalogue of the bucket lists. Each can be pulled.
-fn listed(store: &Store) -> BTreeSet<String> {
+pub(crate) fn listed(store: &Store) -> BTreeSet<String> {
     listed_below(store, "")
 }
 
@@ -92,7 +92,7 @@ fn can_be_pulled(store: &Store, prefix: &str, repository: &str, tag: &str) {
 }
 
 /// The tags of a repository that the bucket lists.
-fn tags(store: &Store, repository: &str) -> Value {
+pub(crate) fn tags(store: &Store, repository: &str) -> Value {
     store.json(&format!("v2/{repository}/tags/list"))["tags"].clone()
 }
 

@@ -1,25 +1,17 @@
-//! An S3-compatible store, and a web server in front of a bucket as a CDN is.
+//! A running S3-compatible store, and a web server in front of its bucket as a CDN is.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::{Server, Skills, free_port};
+use super::nginx::Nginx;
+use super::stores::{self, Kind};
 use crate::support::clients::installed;
 use crate::support::http;
 use crate::support::process::Daemon;
 use crate::support::site::{stillage, succeed};
 use crate::support::temp::TempDir;
-
-/// Makes a bucket that everybody may read, at the store whose address is the argument.
-const MAKE_BUCKET: &str = r#"
-import boto3, json, sys
-s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-s3.create_bucket(Bucket="site")
-everybody = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::site", "arn:aws:s3:::site/*"]}
-s3.put_bucket_policy(Bucket="site", Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
-"#;
 
 /// Does what the lines of `publish --plan` on standard input say; the arguments are the store and the site.
 const UPLOAD: &str = r#"
@@ -42,30 +34,36 @@ for line in sys.stdin:
         s3.delete_object(Bucket="site", Key=do["key"])
 "#;
 
-/// A running store (moto), stopped when dropped. Everybody may read its buckets.
+/// A running store with a bucket called `site`, which everybody may read; stopped when dropped.
 pub(crate) struct Store {
     // Fields are dropped in order: the store ends before its folder goes.
-    _daemon: Daemon,
+    pub(super) daemons: Vec<Daemon>,
+    /// Where those with credentials write.
     pub(crate) port: u16,
-    dir: TempDir,
+    /// Where everybody reads.
+    pub(super) readers: u16,
+    pub(super) dir: TempDir,
 }
 
 impl Store {
-    /// A store with a bucket called `site`.
+    /// The quickest of the stores.
     pub(crate) fn start() -> Self {
-        let (dir, port) = (TempDir::new("store"), free_port());
-        let program = installed(".venv/bin/moto_server");
-        let port_text = port.to_string();
-        let args = ["-H", "127.0.0.1", "-p", &port_text];
-        let daemon = Daemon::start(&program, &args, &dir.path().join("log"));
-        let daemon = daemon.wait_until(|| http::send(port, "GET", "/", &[]).is_ok());
-        let mut python = Command::new(installed(".venv/bin/python"));
-        succeed(python.args(["-c", MAKE_BUCKET, &format!("http://127.0.0.1:{port}")]));
-        Self {
-            _daemon: daemon,
-            port,
-            dir,
-        }
+        stores::MOTO.start()
+    }
+
+    /// nginx in front of the bucket, as a CDN is.
+    pub(crate) fn served(&self, kind: &Kind) -> Nginx {
+        let missing = if kind.answers_v2() {
+            ""
+        } else {
+            r#"location = /v2/ { default_type application/json; return 200 "{}"; }"#
+        };
+        Nginx::start_with(|port| {
+            include_str!("bucket.conf")
+                .replace("@PORT@", &port.to_string())
+                .replace("@STORE@", &self.readers.to_string())
+                .replace("@MISSING@", missing)
+        })
     }
 
     /// `stillage publish SITE s3://site`, with credentials that nothing else knows.
@@ -98,7 +96,7 @@ impl Store {
     fn get(&self, path: &str) -> http::Response {
         // Of another host, the store would take the first label for the bucket.
         let host = [("Host", "127.0.0.1")];
-        http::send(self.port, "GET", &format!("/site{path}"), &host).unwrap()
+        http::send(self.readers, "GET", &format!("/site{path}"), &host).unwrap()
     }
 
     /// Stores an object without any header of its own, as a tool that knows nothing of registries.
@@ -115,18 +113,21 @@ impl Store {
         assert_eq!(answer.status, 200, "{key}");
     }
 
-    /// The keys below a prefix, at most 1,000, each with its `ETag`.
+    /// The keys below a prefix, at most 1,000, each with its `ETag` if the store lists it.
     pub(crate) fn list(&self, prefix: &str) -> BTreeMap<String, String> {
-        let answer = self.get(&format!("?list-type=2&prefix={prefix}"));
+        // moto fails to list while others write.
+        let mut answers = (0..20).map(|_| self.get(&format!("?list-type=2&prefix={prefix}")));
+        let answer = answers.find(|answer| answer.status == 200).unwrap();
         let text = String::from_utf8(answer.body).unwrap();
         let of = |object: &str, name: &str| {
-            let rest = object.split(&format!("<{name}>")).nth(1).unwrap();
-            rest.split('<').next().unwrap().to_owned()
+            let rest = object.split(&format!("<{name}>")).nth(1)?;
+            rest.split('<').next().map(str::to_owned)
         };
         let objects = text.split("<Contents>").skip(1);
         let pair = |object: &str| {
-            let key = of(object, "Key").strip_prefix(prefix).unwrap().to_owned();
-            (key, of(object, "ETag"))
+            let key = of(object, "Key").unwrap();
+            let key = key.strip_prefix(prefix).unwrap().to_owned();
+            (key, of(object, "ETag").unwrap_or_default())
         };
         objects.map(pair).collect()
     }
@@ -156,42 +157,10 @@ impl Store {
         serde_json::from_slice(&object.body).unwrap()
     }
 
-    /// The requests so far, one a line, without the time: `"PUT /site/key HTTP/1.1" 200`.
+    /// The requests to moto so far, one a line, without the time: `"PUT /site/key HTTP/1.1" 200`.
     pub(crate) fn requests(&self) -> Vec<String> {
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
         let lines = log.lines().filter_map(|line| line.split_once("] "));
         lines.map(|(_, request)| request.to_owned()).collect()
     }
 }
-
-/// nginx in front of a bucket to which the site was published.
-pub(crate) static BUCKET: Server = Server {
-    name: "bucket",
-    command: |site, port, dir| {
-        let store = Store::start();
-        store.published(site, &["-q"]);
-        let config = dir.join("config");
-        let text = include_str!("bucket.conf")
-            .replace("@PORT@", &port.to_string())
-            .replace("@STORE@", &store.port.to_string());
-        fs::write(&config, text).unwrap();
-        // It ends with the thread that started it.
-        std::mem::forget(store);
-        let [dir, config] = [dir, &config].map(|path| path.to_str().unwrap().to_owned());
-        [
-            "nginx",
-            "-p",
-            &dir,
-            "-c",
-            &config,
-            "-e",
-            "err",
-            "-g",
-            "daemon off;",
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    },
-    skills: Skills::NONE,
-    otherwise: &[],
-};

@@ -33,21 +33,34 @@ const FAULTS: [Fault; 7] = [
     Fault::Delay,
 ];
 
+/// The first lines of requests.
+pub(crate) type Lines = Arc<Mutex<Vec<String>>>;
+
 /// Starts a proxy in front of a port, which ends with the process. One of `every` requests meets a fault.
 pub(crate) fn start(store: u16, seed: u64, every: usize) -> u16 {
+    proxy(store, seed, every, Lines::default())
+}
+
+/// Starts a proxy without faults, and gives what it passes on.
+pub(crate) fn watch(store: u16) -> (u16, Lines) {
+    let lines = Lines::default();
+    (proxy(store, 1, usize::MAX, lines.clone()), lines)
+}
+
+fn proxy(store: u16, seed: u64, every: usize, lines: Lines) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let chance = Arc::new(Mutex::new(Chance(seed)));
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let chance = chance.clone();
+            let (chance, lines) = (chance.clone(), lines.clone());
             thread::spawn(move || {
                 let fault = {
                     let mut chance = chance.lock().unwrap();
                     (chance.below(every) == 0).then(|| *chance.of(&FAULTS))
                 };
                 // An error is one of the connection, as is what this is for.
-                let _ = pass(client, store, fault);
+                let _ = pass(client, store, fault, &lines);
             });
         }
     });
@@ -70,14 +83,17 @@ pub(crate) fn watched(
                 continue;
             };
             let answer = ask(store, &request).unwrap_or_default();
-            let line = String::from_utf8_lossy(&request);
-            let line = line.lines().next().unwrap_or_default();
-            look(count.fetch_add(1, Ordering::SeqCst), line);
+            look(count.fetch_add(1, Ordering::SeqCst), &first_line(&request));
             // Who was killed takes no answer.
             let _ = client.write_all(&answer);
         }
     });
     (port, move || counted.load(Ordering::SeqCst))
+}
+
+fn first_line(request: &[u8]) -> String {
+    let end = request.iter().position(|byte| *byte == b'\r');
+    String::from_utf8_lossy(&request[..end.unwrap_or(0)]).into_owned()
 }
 
 /// Asks the store, and gives its whole answer.
@@ -89,8 +105,14 @@ fn ask(store: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn pass(mut client: TcpStream, store: u16, fault: Option<Fault>) -> std::io::Result<()> {
+fn pass(
+    mut client: TcpStream,
+    store: u16,
+    fault: Option<Fault>,
+    lines: &Lines,
+) -> std::io::Result<()> {
     let request = read_request(&mut client)?;
+    lines.lock().unwrap().push(first_line(&request));
     match fault {
         Some(Fault::Cut) => return client.shutdown(Shutdown::Both),
         Some(Fault::Delay) => thread::sleep(Duration::from_millis(200)),

@@ -7,6 +7,7 @@ mod caddy;
 pub(crate) mod flaky;
 mod lighttpd;
 pub(crate) mod nginx;
+pub(crate) mod stores;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
