@@ -187,6 +187,24 @@ fn publishing(kind: &Kind) {
         "{}",
         kind.name
     );
+    pruning(kind, &watched, &moved);
+}
+
+/// What the mirror left goes, and nothing else.
+fn pruning(kind: &Kind, watched: &Watched, site: &Path) {
+    let store = &watched.store;
+    succeed(&mut store.publish_by(store.port, site, "clean/", &[]));
+    let prune = ["--prune", "--grace", "0s", "--force", "--check-headers"];
+    let (said, _) = watched.publish(site, &prune);
+    assert!(said.contains("deleted "), "{}: {said}", kind.name);
+    let keys = |prefix: &str| -> BTreeSet<String> {
+        let keys = store.list(prefix).into_keys();
+        keys.filter(|key| !key.starts_with("clean/") && !key.starts_with("_publish/"))
+            .collect()
+    };
+    assert_eq!(keys(""), keys("clean/"), "{}", kind.name);
+    let (said, _) = watched.publish(site, &prune);
+    assert!(said.ends_with("nothing to do\n"), "{}: {said}", kind.name);
 }
 
 /// A manifest is stored with its type, its lifetime and its digest.

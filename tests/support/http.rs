@@ -47,6 +47,24 @@ impl Response {
     }
 }
 
+/// The body of an answer in chunks, put together (RFC 9112, 7.1).
+pub(crate) fn whole(answer: &Response) -> Vec<u8> {
+    if answer.header("transfer-encoding") != Some("chunked") {
+        return answer.body.clone();
+    }
+    let (mut rest, mut whole) = (&answer.body[..], Vec::new());
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n").unwrap();
+        let length = std::str::from_utf8(&rest[..end]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        if length == 0 {
+            return whole;
+        }
+        whole.extend(&rest[end + 2..end + 2 + length]);
+        rest = &rest[end + 4 + length..];
+    }
+}
+
 /// The bytes of a request, `path` as it is given.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     let lines = headers

@@ -118,6 +118,10 @@ pub(super) fn mend(
             let Some(headers) = expected(&listed.key, catalogue) else {
                 return Ok(());
             };
+            // Some stores keep neither bytes nor headers at `v2/`.
+            if listed.size == 0 && listed.key.ends_with('/') {
+                return Ok(());
+            }
             let Some(stored) = bucket.head(&listed.key)? else {
                 return Ok(());
             };

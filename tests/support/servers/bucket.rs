@@ -118,7 +118,7 @@ impl Store {
         // moto fails to list while others write.
         let mut answers = (0..20).map(|_| self.get(&format!("?list-type=2&prefix={prefix}")));
         let answer = answers.find(|answer| answer.status == 200).unwrap();
-        let text = String::from_utf8(answer.body).unwrap();
+        let text = String::from_utf8(http::whole(&answer)).unwrap();
         let of = |object: &str, name: &str| {
             let rest = object.split(&format!("<{name}>")).nth(1)?;
             rest.split('<').next().map(str::to_owned)
