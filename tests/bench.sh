@@ -10,6 +10,7 @@
 #     nginx      start and memory of nginx with 10,000 repositories, against one with an empty site
 #     serve      requests a second of nginx and of `stillage serve`, against docker-registry
 #     many       10,000 and 100,000 references: nothing new, one new image, memory, `list`
+#     publish    a site to a bucket of SeaweedFS, against `aws s3 sync` and `rclone sync`, and who pulls from it
 #
 # Needs Rust, 25 GiB of disk, and root: to install the peers from Debian where they are missing. RUNS=5 is how
 # often each side runs, in turn; the median counts. Layers hold files of this machine's /usr.
@@ -22,7 +23,9 @@ PATH=$PATH:/usr/sbin
 work=$(mktemp -d)
 # nginx reads it as another user.
 chmod 755 "$work"
-trap 'kill $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null || true
+    kill -KILL $(cat "$work/store/weed.pid" 2>/dev/null) 2>/dev/null && wait || true
+    rm -rf "$work"' EXIT
 for part in tests/bench/*.sh; do
     # shellcheck source=/dev/null
     source "$part"
@@ -89,10 +92,10 @@ peak() {
 bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(build copy again large verify nginx serve many)
+((${#parts[@]})) || parts=(build copy again large verify nginx serve many publish)
 need time time
 cargo build --release --locked --quiet
-stillage=$PWD/target/release/stillage
+stillage=$(realpath "${CARGO_TARGET_DIR:-target}")/release/stillage
 for part in "${parts[@]}"; do
     declare -F "bench_$part" >/dev/null || { echo "tests/bench.sh: unknown part $part" >&2; exit 2; }
     "bench_$part"

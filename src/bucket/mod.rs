@@ -27,6 +27,7 @@ mod http;
 mod multipart;
 mod probe;
 
+use credentials::domain;
 pub use credentials::region_of_profile;
 pub use http::random;
 pub use multipart::Begun;
@@ -158,8 +159,8 @@ impl Bucket {
         let base = match endpoint {
             Some(endpoint) => format!("{}/{name}", endpoint.trim_end_matches('/')),
             // A certificate of `*.s3` does not hold for a name with a dot.
-            None if name.contains('.') => format!("https://s3.{region}.amazonaws.com/{name}"),
-            None => format!("https://{name}.s3.{region}.amazonaws.com"),
+            None if name.contains('.') => format!("https://s3.{region}.{}/{name}", domain(region)),
+            None => format!("https://{name}.s3.{region}.{}", domain(region)),
         };
         Self {
             client: Client::new(base, region),

@@ -110,7 +110,7 @@ impl<'a> Machine<'a> {
 }
 
 /// The domain of the services in a region. Those of closed regions need an address in a variable.
-pub(super) fn domain(region: &str) -> &'static str {
+pub(in crate::bucket) fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "amazonaws.com.cn"
     } else {

@@ -25,7 +25,7 @@ mod profiles;
 mod role;
 mod sts;
 
-pub(super) use machine::{block_on, context};
+pub(super) use machine::{block_on, context, domain};
 
 /// `None` if a source is not configured.
 type Found = anyhow::Result<Option<Credential>>;
