@@ -24,7 +24,7 @@ work=$(mktemp -d)
 # nginx reads it as another user.
 chmod 755 "$work"
 trap 'kill $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null || true
-    kill -KILL $(cat "$work/store/weed.pid" 2>/dev/null) 2>/dev/null && wait || true
+    kill -KILL $(cat "$work/store/weed.pid" 2>/dev/null) 2>/dev/null && wait 2>/dev/null || true
     rm -rf "$work"' EXIT
 for part in tests/bench/*.sh; do
     # shellcheck source=/dev/null

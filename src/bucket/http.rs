@@ -120,9 +120,14 @@ impl Answer {
             self.status
         );
         let hint = match (self.status, code.as_str()) {
+            (
+                _,
+                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken",
+            ) => "the store does not accept these credentials",
             (403, _) => {
-                "the credentials need s3:ListBucket, s3:GetObject and s3:PutObject for this bucket"
+                "the credentials need s3:ListBucket, s3:GetObject and s3:PutObject for this bucket, and s3:DeleteObject for `--mirror` and `--prune`"
             }
+            (404, "NoSuchKey") => "is `--endpoint` the address of the store, without the bucket?",
             (404, "NoSuchBucket") => "create the bucket first",
             (301 | 307 | 400, _) => "is `--region` that of the bucket?",
             _ => return error,
@@ -270,7 +275,7 @@ impl Client {
         let (mut parts, ()) = request.body(())?.into_parts();
         block_on(self.signer.sign(&mut parts, None))
             .map_err(|error| anyhow::anyhow!("cannot sign a request: {error}"))
-            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")?;
+            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or mend the source that failed")?;
         Ok(parts)
     }
 }

@@ -1,5 +1,6 @@
 //! A bucket of an S3-compatible store: what `publish` asks of it.
 //! ```text
+//! address.rs       buckets and stores as the user names them
 //! credentials/     where keys come from
 //! http.rs          signed requests, repeated while the store fails for a moment
 //! mod.rs           objects: get, put under a condition, copy, delete, list
@@ -7,7 +8,6 @@
 //! probe.rs         what the store can
 //! ```
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,14 +19,15 @@ use ureq::http::Method;
 
 use crate::bucket::http::{Answer, Ask, Body, Client};
 use crate::content::Content;
-use crate::error::{WithHint as _, escaped};
 use crate::spec::digest::Digest;
 
+mod address;
 mod credentials;
 mod http;
 mod multipart;
 mod probe;
 
+pub use address::{Destination, Endpoint};
 use credentials::domain;
 pub use credentials::region_of_profile;
 pub use http::random;
@@ -48,43 +49,6 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 const QUERY: &AsciiSet = &PATH.add(b'/');
-
-/// `s3://BUCKET[/PREFIX]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    pub bucket: String,
-    /// Empty, or with a slash at its end.
-    pub prefix: String,
-}
-
-impl FromStr for Destination {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Self> {
-        let rest = text.strip_prefix("s3://");
-        let (bucket, prefix) =
-            rest.map_or(("", ""), |rest| rest.split_once('/').unwrap_or((rest, "")));
-        let prefix = prefix.trim_matches('/');
-        // The rules of S3 are stricter; other stores allow more.
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        let is_safe = prefix.is_empty()
-            || prefix
-                .split('/')
-                .all(|part| !matches!(part, "" | "." | ".."));
-        if bucket.is_empty() || !bucket.chars().all(is_name) || !is_safe {
-            return Err(anyhow::anyhow!("`{}` is not a bucket", escaped(text)))
-                .hint("give it as s3://BUCKET or s3://BUCKET/PREFIX");
-        }
-        Ok(Self {
-            bucket: bucket.to_owned(),
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("{prefix}/")
-            },
-        })
-    }
-}
 
 /// How an object is stored beside its bytes.
 #[derive(Clone, Debug)]
@@ -154,10 +118,10 @@ pub struct Bucket {
 impl Bucket {
     /// `endpoint` is the address of a store other than that of AWS, to which the name of the bucket is added as a
     /// path.
-    pub fn new(destination: &Destination, endpoint: Option<&str>, region: &str) -> Self {
+    pub fn new(destination: &Destination, endpoint: Option<&Endpoint>, region: &str) -> Self {
         let name = &destination.bucket;
         let base = match endpoint {
-            Some(endpoint) => format!("{}/{name}", endpoint.trim_end_matches('/')),
+            Some(Endpoint(endpoint)) => format!("{endpoint}/{name}"),
             // A certificate of `*.s3` does not hold for a name with a dot.
             None if name.contains('.') => format!("https://s3.{region}.{}/{name}", domain(region)),
             None => format!("https://{name}.s3.{region}.{}", domain(region)),
@@ -344,37 +308,5 @@ fn conditions(condition: If<'_>) -> Option<(&'static str, String)> {
         If::Always => None,
         If::Absent => Some(("if-none-match", "*".to_owned())),
         If::Is(etag) => Some(("if-match", etag.to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn destinations_are_buckets() {
-        for (text, bucket, prefix) in [
-            ("s3://b", "b", ""),
-            ("s3://b/", "b", ""),
-            ("s3://my.bucket/a/b/", "my.bucket", "a/b/"),
-        ] {
-            let destination: Destination = text.parse().unwrap();
-            assert_eq!(
-                (destination.bucket.as_str(), destination.prefix.as_str()),
-                (bucket, prefix)
-            );
-        }
-        for text in [
-            "",
-            "b",
-            "s3://",
-            "s3:///a",
-            "s3://b/a//c",
-            "s3://b/../c",
-            "s3://b c",
-            "gs://b",
-        ] {
-            assert!(text.parse::<Destination>().is_err(), "{text}");
-        }
     }
 }

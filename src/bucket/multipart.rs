@@ -267,6 +267,8 @@ impl Bucket {
         })?;
         match answer.status {
             404 => Ok(false),
+            // Another run has sent a part again, and the store gave it another tag.
+            400 if answer.element("Code").as_deref() == Some("InvalidPart") => Ok(false),
             _ if answer.is_error() => Err(answer.unexpected("put the parts together")),
             _ => Ok(true),
         }

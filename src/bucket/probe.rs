@@ -65,7 +65,7 @@ impl Bucket {
 
     /// Whether conditions that hold let a write pass, and others do not. Leaves an object at the key.
     fn probe_conditions(&self, key: &str) -> anyhow::Result<bool> {
-        self.try_put(key, b"1", If::Absent)?;
+        self.try_condition(key, b"1", If::Absent)?;
         let Some((_, etag)) = self.get(key)? else {
             let answer = self.try_put(key, b"1", If::Always)?;
             return if answer.status == 200 {
@@ -74,13 +74,26 @@ impl Bucket {
                 Err(answer.unexpected(&format!("store `{key}`")))
             };
         };
-        self.try_put(key, b"2", If::Absent)?;
-        self.try_put(key, b"3", If::Is("\"0123456789abcdef0123456789abcdef\""))?;
-        if self.has(key)?.as_deref() != Some(b"1") {
+        self.try_condition(key, b"2", If::Absent)?;
+        self.try_condition(key, b"3", If::Is("\"0123456789abcdef0123456789abcdef\""))?;
+        let is = |bytes: &[u8]| {
+            let stored = self.get(key)?;
+            anyhow::Ok(stored.is_some_and(|(stored, _)| stored == bytes))
+        };
+        if !is(b"1")? {
             return Ok(false);
         }
-        self.try_put(key, b"4", If::Is(&etag))?;
-        Ok(self.has(key)?.as_deref() == Some(b"4"))
+        self.try_condition(key, b"4", If::Is(&etag))?;
+        is(b"4")
+    }
+
+    /// Writes an object under a condition. A store that fails has not shown that it has none.
+    fn try_condition(&self, key: &str, bytes: &[u8], condition: If<'_>) -> anyhow::Result<()> {
+        let answer = self.try_put(key, bytes, condition)?;
+        match answer.status {
+            429 | 500 | 502..=504 => Err(answer.unexpected(&format!("store `{key}`"))),
+            _ => Ok(()),
+        }
     }
 
     fn probe_slash(&self, key: &str) -> anyhow::Result<Slash> {

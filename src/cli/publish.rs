@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::bucket::{Destination, region_of_profile};
+use crate::bucket::{Destination, Endpoint, region_of_profile};
 use crate::cli::edit::NoMove;
 use crate::cli::parsed;
 use crate::cli::progress::{Verb, with_progress};
@@ -14,8 +14,9 @@ use crate::cli::report;
 use crate::cli::ui::Ui;
 use crate::fsx;
 use crate::import::selection::Selection;
-use crate::ops::publish::{PruneOptions, PublishOptions, plan, publish};
+use crate::ops::publish::{PruneOptions, PublishOptions, Published, plan, publish};
 
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 /// Requests at a time: most of the time of each is spent waiting.
 const JOBS: u16 = 16;
 
@@ -33,9 +34,10 @@ pub(super) struct PublishArgs {
     #[arg(
         long,
         value_name = "URL",
+        value_parser = parsed::<Endpoint>,
         help = "The address of an S3-compatible store other than that of AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]"
     )]
-    endpoint: Option<String>,
+    endpoint: Option<Endpoint>,
     #[arg(
         long,
         value_name = "REGION",
@@ -111,12 +113,14 @@ impl PublishArgs {
             None if self.destination.is_none() => String::new(),
             None => region_of_profile()?.unwrap_or_else(|| "us-east-1".to_owned()),
         };
+        let endpoint = match (self.endpoint, variable(&ENDPOINTS)) {
+            (None, Some(address)) => Some(address.parse()?),
+            (endpoint, _) => endpoint,
+        };
         let options = PublishOptions {
             site: self.site,
             destination: self.destination,
-            endpoint: self
-                .endpoint
-                .or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])),
+            endpoint,
             region,
             selection: Selection::new(&self.only, &self.exclude)?,
             no_move: self.no_move.glob()?,
@@ -141,16 +145,22 @@ impl PublishArgs {
             })?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(file) = &self.purge_list {
+            // If it cannot be written, nothing is sent.
+            fsx::replace(file, |_| Ok(()))?;
+        }
+        let mut published = Published::default();
         let mut on_wait = || ui.message("waiting for another run that deletes from the bucket");
-        let published = with_progress(ui.quiet, Verb::Send, |progress| {
-            pool.install(|| publish(&options, progress, &mut on_wait))
-        })?;
+        let done = with_progress(ui.quiet, Verb::Send, |progress| {
+            pool.install(|| publish(&options, progress, &mut on_wait, &mut published))
+        });
         if let Some(file) = &self.purge_list {
             fsx::replace(file, |out| {
                 let mut paths = published.changed.iter();
                 Ok(paths.try_for_each(|path| writeln!(out, "{path}"))?)
             })?;
         }
+        done?;
         if self.json {
             Ui::data(&report::json(&published)?)?;
         } else {

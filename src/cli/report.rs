@@ -98,7 +98,8 @@ pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
     );
     if files.links > 0 {
         let copied = bytes(published.copied_bytes);
-        let _ = write!(text, "; the store copied {} more", files.links);
+        let copied_by = if dry_run { "would copy" } else { "copied" };
+        let _ = write!(text, "; the store {copied_by} {} more", files.links);
         let _ = write!(text, " ({copied} that the bucket has more than once)");
     }
     lines.push(text);

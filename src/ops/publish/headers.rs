@@ -4,8 +4,8 @@
 //! those of this version, every object is looked at; so it is when the user asks, since other tools that copy into
 //! the bucket set headers of their own.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -14,9 +14,11 @@ use crate::error::WithHint as _;
 use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::Remote;
 use crate::ops::publish::send::has_digest;
+use crate::ops::publish::upload::locked;
 use crate::routes::{Cache, Route};
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
+use crate::spec::manifest::Manifest;
 use crate::spec::name::{Repository, Tag};
 
 pub(super) const KEY: &str = "_publish/headers.json";
@@ -106,13 +108,13 @@ fn media_type(entry: &Entry) -> &str {
     &entry.media_type
 }
 
-/// Looks at each object, and stores those with wrong headers again. Returns their number.
+/// Looks at each object, and stores those with wrong headers again, unless `can` is `None`. Returns their URL paths.
 pub(super) fn mend(
     bucket: &Bucket,
     catalogue: &Catalogue,
     can: Option<Abilities>,
-) -> anyhow::Result<u64> {
-    let wrong = AtomicU64::new(0);
+) -> anyhow::Result<BTreeSet<String>> {
+    let wrong = Mutex::new(BTreeSet::new());
     bucket.list(&mut |page| {
         page.par_iter().try_for_each(|listed| {
             let Some(headers) = expected(&listed.key, catalogue) else {
@@ -134,11 +136,14 @@ pub(super) fn mend(
                 Some(can) => store_again(bucket, listed, &headers, can)?,
                 None => true,
             };
-            wrong.fetch_add(is_mended.into(), Ordering::Relaxed);
+            if is_mended {
+                let path = listed.key.strip_prefix("index.html").unwrap_or(&listed.key);
+                locked(&wrong).insert(format!("/{path}"));
+            }
             Ok(())
         })
     })?;
-    Ok(wrong.into_inner())
+    Ok(std::mem::take(&mut *locked(&wrong)))
 }
 
 /// `false` if another publisher has stored it meanwhile.
@@ -153,6 +158,9 @@ fn store_again(
         if bucket.copy(key, key, headers)? {
             return Ok(true);
         }
+        if bucket.head(key)?.is_none() {
+            return Ok(false);
+        }
         return Err(anyhow::anyhow!(
             "cannot set the headers of `{key}`: the store does not copy it"
         ))
@@ -162,6 +170,12 @@ fn store_again(
     let Some((bytes, etag)) = bucket.get(key)? else {
         return Ok(false);
     };
+    // Another publisher may have moved the tag since the catalogue was read.
+    if let Some(digest) = headers.digest
+        && Manifest::parse(bytes.clone().into(), Some(headers.media_type))?.digest != digest
+    {
+        return Ok(false);
+    }
     let condition = if can.conditions {
         If::Is(&etag)
     } else {

@@ -75,11 +75,11 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
     for (repository, ours) in &local.catalogue.repositories {
         let repo = &catalogue.repositories[repository];
         let is_more = ours != repo && before.get(repository) == Some(repo);
-        if !is_more || !has_list(remote, repository, repo)? {
+        if !is_more || !has_pointers(local, remote, repository, repo)? {
             compared.insert(repository);
         }
     }
-    let (images, v1) = load(Some(local), remote, &catalogue, &compared)?;
+    let (images, v1) = load(Some((local, mirror)), remote, &catalogue, &compared)?;
     let dropped = dropped(before, &catalogue.repositories);
     Ok(Merged {
         catalogue,
@@ -103,9 +103,10 @@ pub(super) fn of_bucket(remote: &Remote<'_>) -> anyhow::Result<Merged> {
     })
 }
 
-/// The images of repositories. What the site does not have comes from the bucket.
+/// The images of repositories. What the site does not have comes from the bucket, of which a mirror keeps nothing
+/// else.
 fn load(
-    local: Option<&View>,
+    local: Option<(&View, bool)>,
     remote: &Remote<'_>,
     catalogue: &Catalogue,
     wanted: &BTreeSet<&Repository>,
@@ -120,7 +121,7 @@ fn load(
     let manifests: Vec<Arc<Manifest>> = entries
         .par_iter()
         .map(|(repository, digest, entry)| {
-            let ours = local.and_then(|local| local.images.manifests.get(digest));
+            let ours = local.and_then(|(local, _)| local.images.manifests.get(digest));
             ours.map_or_else(
                 || remote.manifest(repository, digest, entry),
                 |manifest| Ok(manifest.clone()),
@@ -143,17 +144,39 @@ fn load(
                 Ok(((*repository).clone(), tags))
             })
             .collect::<anyhow::Result<_>>()?;
-        add_v1_images(local, remote, &mut v1)?;
+        add_v1_images(local.map(|(local, _)| local), remote, &mut v1)?;
     }
     Ok((images, v1))
 }
 
-/// Whether the list of tags is that of the catalogue: a publisher that was killed may have left another.
-fn has_list(remote: &Remote<'_>, repository: &Repository, repo: &Repo) -> anyhow::Result<bool> {
+/// Whether the pointers of what the site has are those of the catalogue: a publisher that was killed may have left
+/// others.
+fn has_pointers(
+    local: &View,
+    remote: &Remote<'_>,
+    repository: &Repository,
+    repo: &Repo,
+) -> anyhow::Result<bool> {
+    let is = |key: String, bytes: &[u8]| {
+        let compared = remote.compare(&key, bytes)?;
+        anyhow::Ok(matches!(compared, Compared::Same))
+    };
+    let none = BTreeMap::new();
+    let v1_tags = local.v1.tags.get(repository).unwrap_or(&none);
     for name in repository.aliases() {
         let list = crate::plan::v2::tag_list(repo, &name)?;
-        let key = format!("v2/{name}/tags/list");
-        if !matches!(remote.compare(&key, &list)?, Compared::Same) {
+        if !is(format!("v2/{name}/tags/list"), &list)? {
+            return Ok(false);
+        }
+        for (tag, digest) in &local.catalogue.repositories[repository].tags {
+            let bytes = &local.images.manifests[digest].bytes;
+            if !is(format!("v2/{name}/manifests/{tag}"), bytes)? {
+                return Ok(false);
+            }
+        }
+        let listed = remote.v1_tags(&name)?;
+        let is_listed = |(tag, id): (&Tag, &V1Id)| listed.get(tag) == Some(id);
+        if !v1_tags.iter().all(is_listed) {
             return Ok(false);
         }
     }
@@ -182,23 +205,35 @@ fn merged_settings(local: &Catalogue, remote: Option<&Catalogue>) -> anyhow::Res
     Ok(ours)
 }
 
-/// The v1 images of the tags of a repository: those of the site, and for other tags those of the bucket.
+/// The v1 images of the tags of a repository: those of the site, and for other tags those of the bucket. Tags that only
+/// the bucket's list has stay: another publisher may be about to add them to the catalogue.
 fn v1_tags(
-    local: Option<&View>,
+    local: Option<(&View, bool)>,
     remote: &Remote<'_>,
     repository: &Repository,
     repo: &Repo,
 ) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
-    let ours = local.and_then(|local| local.catalogue.repositories.get(repository));
+    let ours = local.and_then(|(local, _)| local.catalogue.repositories.get(repository));
     let is_ours = |tag: &Tag| ours.is_some_and(|ours| ours.tags.contains_key(tag));
     let mut tags = local
-        .and_then(|local| local.v1.tags.get(repository))
+        .and_then(|(local, _)| local.v1.tags.get(repository))
         .cloned()
         .unwrap_or_default();
-    if repo.tags.keys().any(|tag| !is_ours(tag)) {
-        let theirs = remote.v1_tags(repository)?.into_iter();
-        tags.extend(theirs.filter(|(tag, _)| repo.tags.contains_key(tag) && !is_ours(tag)));
+    let is_merge = matches!(local, Some((_, false)));
+    if !is_merge && repo.tags.keys().all(is_ours) {
+        return Ok(tags);
     }
+    let mut theirs = remote.v1_tags(repository.as_str())?;
+    // A list that was written by one who did not know of a tag yet.
+    for tag in repo.tags.keys().filter(|tag| !is_ours(tag)) {
+        if !theirs.contains_key(tag)
+            && let Some(id) = remote.v1_tag(repository.as_str(), tag)?
+        {
+            theirs.insert(tag.clone(), id);
+        }
+    }
+    theirs.retain(|tag, _| !is_ours(tag) && (is_merge || repo.tags.contains_key(tag)));
+    tags.extend(theirs);
     Ok(tags)
 }
 

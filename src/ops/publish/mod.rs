@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::bucket::{Bucket, Destination};
+use crate::bucket::{Bucket, Destination, Endpoint};
 use crate::import::selection::{Glob, Selection};
 use crate::note::Note;
 use crate::ops::changes::Changes;
@@ -43,7 +43,7 @@ pub struct PublishOptions {
     /// `None` to plan for an empty bucket.
     pub destination: Option<Destination>,
     /// The address of a store other than that of AWS.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Endpoint>,
     pub region: String,
     pub selection: Selection,
     pub no_move: Option<Glob>,
@@ -91,11 +91,12 @@ pub fn plan(options: &PublishOptions, report: &Report<'_>) -> anyhow::Result<()>
     let upload = upload(options, &remote, Mode::Report(report));
     upload.content(&local.plan())?;
     upload.pointers(&merged.plan())?;
-    upload.delete(&merged.dropped)?;
+    upload.delete(&merged.dropped, &mut |_| Ok(()))?;
     headers::plan(&remote, report)
 }
 
-/// Publishes a site. `on_wait` is called where another run deletes what this one needs.
+/// Publishes a site. `on_wait` is called where another run deletes what this one needs. What was done is in `published`,
+/// also after an error.
 ///
 /// # Errors
 /// When the site is damaged or the store fails. What the bucket listed before can still be pulled.
@@ -103,8 +104,10 @@ pub fn publish(
     options: &PublishOptions,
     progress: &Arc<Progress>,
     on_wait: &mut dyn FnMut(),
-) -> anyhow::Result<Published> {
+    published: &mut Published,
+) -> anyhow::Result<()> {
     let bucket = bucket(options).context("a destination is needed")?;
+    published.notes = options.selection.unmatched().collect();
     let run = Run {
         options,
         bucket: &bucket,
@@ -112,10 +115,7 @@ pub fn publish(
         progress,
         on_wait,
         abilities: None,
-        published: Published {
-            notes: options.selection.unmatched().collect(),
-            ..Published::default()
-        },
+        published,
     };
     run.publish()
 }
@@ -130,7 +130,7 @@ fn bucket(options: &PublishOptions) -> Option<Bucket> {
     let destination = options.destination.as_ref()?;
     Some(Bucket::new(
         destination,
-        options.endpoint.as_deref(),
+        options.endpoint.as_ref(),
         &options.region,
     ))
 }

@@ -20,18 +20,13 @@ use crate::ops::prune::take_untagged;
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Remote, short};
 use crate::ops::publish::send::{key, key_of};
-use crate::ops::publish::unused::{Lease, Seen, Unused};
+use crate::ops::publish::unused::{Held, Seen, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::since::Since;
 use crate::progress::Progress;
 use crate::spec::v1::V1Id;
 use crate::writer::unreferenced::FileKind;
 
-/// How long a lease lasts, in seconds. It is renewed while the rest is longer than a request can take.
-const LEASE: u64 = 30 * 60;
-const RENEW: u64 = 20 * 60;
-/// How many objects are deleted before the lease is looked at again.
-const CHUNK: usize = 1000;
 /// How often a prune begins again because others publish.
 const ATTEMPTS: u32 = 10;
 
@@ -83,38 +78,38 @@ struct Plan {
     since: BTreeMap<String, u64>,
 }
 
-/// `can` is `None` where nothing is to be changed.
+impl Plan {
+    /// Whether nothing is due.
+    fn is_idle(&self) -> bool {
+        self.pruned.deleted.is_empty() && self.pointers.is_empty() && self.uploads.is_empty()
+    }
+}
+
+/// `can` tries the store before the first write, and gives `None` where nothing is to be changed.
 pub(super) fn prune(
     bucket: &Bucket,
     options: PruneOptions,
-    can: Option<Abilities>,
+    can: &mut dyn FnMut() -> anyhow::Result<Option<Abilities>>,
 ) -> anyhow::Result<Pruned> {
-    let holder = format!("{:x}", bucket::random());
-    let attempt = || -> anyhow::Result<Option<Pruned>> {
+    for _ in 0..ATTEMPTS {
         let seen = Unused::read(bucket)?;
-        seen.check_lease(bucket.now(), &holder)?;
+        seen.check_lease(bucket.now())?;
         let remote = Remote::read(bucket)?;
         if remote.catalogue.is_none() {
-            return Ok(Some(Pruned::default()));
+            return Ok(Pruned::default());
         }
         let plan = plan(bucket, &remote, &seen, options)?;
-        match can {
-            Some(can) => apply(bucket, &remote, &seen, plan, can, &holder),
-            None => Ok(Some(plan.pruned)),
+        if plan.is_idle() && plan.since == seen.unused.since {
+            return Ok(plan.pruned);
         }
-    };
-    for _ in 0..ATTEMPTS {
-        match attempt() {
-            Ok(Some(pruned)) => return Ok(pruned),
-            Ok(None) => std::thread::sleep(bucket::pause()),
-            Err(error) => {
-                // What made it fail may do so again: then the lease ends by itself.
-                let _ = end_lease(bucket, &holder, can, &BTreeSet::new());
-                return Err(error.context("cannot prune the bucket"));
-            }
+        let Some(can) = can()? else {
+            return Ok(plan.pruned);
+        };
+        if let Some(pruned) = apply(bucket, &remote, &seen, plan, can)? {
+            return Ok(pruned);
         }
+        std::thread::sleep(bucket::pause());
     }
-    end_lease(bucket, &holder, can, &BTreeSet::new())?;
     Err(anyhow::anyhow!("others publish to the bucket all the time")).hint("prune again later")
 }
 
@@ -128,7 +123,8 @@ fn plan(
     let mut since = Since::new(seen.unused.since.clone(), now, options.grace);
     let mut pruned = Pruned::default();
     let mut merged = merge::of_bucket(remote)?;
-    let before = used(remote, &merged)?;
+    // A publisher on its way has stored pointers that the catalogue does not have yet.
+    let strange = differing(remote, &merged)?;
     if options.untagged {
         let (removed, waiting) = take_untagged(&merged.images, &mut merged.catalogue, &mut since);
         pruned.untagged = waiting;
@@ -139,32 +135,31 @@ fn plan(
             pruned.removed.extend(names);
         }
     }
-    let is_reduced = !pruned.removed.is_empty();
-    let used = if is_reduced {
+    if !pruned.removed.is_empty() {
         merged.images = listed(&merged);
-        used(remote, &merged)?
-    } else {
-        before.clone()
-    };
-    // A publisher on its way has stored pointers before the catalogue. Where the catalogue changes, it begins again.
+    }
     let mut pointers = differing(remote, &merged)?;
-    pointers.retain(|path| is_reduced || since.is_due(key_of(path)));
-    // What only the removed manifests led to has been unused for as long as they were.
-    let (mut due, waiting): (Vec<Found>, Vec<Found>) = find(bucket, &used)?
-        .into_iter()
-        .partition(|found| since.is_due(&found.key) || before.contains(&short(&found.key)));
+    pointers.retain(|path| !strange.contains(path) || since.is_due(key_of(path)));
+    pruned.mended = pointers
+        .iter()
+        .filter(|path| strange.contains(*path))
+        .count() as u64;
+    let used = used(remote, &merged)?;
+    let found = find(bucket, &used)?.into_iter();
+    let (mut due, waiting): (Vec<Found>, Vec<Found>) =
+        found.partition(|found| since.is_due(&found.key));
     due.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
     let oldest = now.saturating_sub(options.grace.as_secs());
     let uploads = bucket.begun("")?.into_iter();
     let uploads: Vec<Begun> = uploads
-        .filter(|begun| seconds(&begun.initiated) <= oldest)
+        .filter(|begun| FileKind::of(&begun.key) != FileKind::Foreign)
+        .filter(|begun| seconds(&begun.initiated).is_some_and(|time| time <= oldest))
         .collect();
     pruned.waiting = waiting.len() as u64;
     pruned.bytes = due.iter().map(|found| found.size).sum();
     let names = due.iter().filter(|found| found.kind.is_name());
     pruned.changed = names.map(|found| format!("/{}", found.key)).collect();
     pruned.changed.extend(pointers.iter().cloned());
-    pruned.mended = pointers.len() as u64;
     pruned.uploads = uploads.len() as u64;
     pruned.deleted = due.into_iter().map(|found| found.key).collect();
     Ok(Plan {
@@ -183,79 +178,46 @@ fn apply(
     seen: &Seen,
     plan: Plan,
     can: Abilities,
-    holder: &str,
 ) -> anyhow::Result<Option<Pruned>> {
-    let pruned = plan.pruned;
-    let is_idle = pruned.deleted.is_empty() && plan.pointers.is_empty() && plan.uploads.is_empty();
-    let mut until = bucket.now() + LEASE;
-    let lease = Lease {
-        until,
-        holder: holder.to_owned(),
-    };
-    let new = Unused {
-        lease: (!is_idle).then_some(lease),
-        since: plan.since,
-    };
-    if new != seen.unused && !seen.replace(bucket, &new, can.conditions)? {
+    if plan.is_idle() {
+        let new = Unused {
+            lease: seen.unused.lease.clone(),
+            since: plan.since,
+        };
+        let is_stored = seen.replace(bucket, &new, can.conditions)?;
+        return Ok(is_stored.then_some(plan.pruned));
+    }
+    let since = plan.since.clone();
+    let Some(mut held) = Held::take(bucket, seen, since, can.conditions)? else {
         return Ok(None);
-    }
-    if is_idle {
-        return Ok(Some(pruned));
-    }
+    };
+    // After an error the lease stays until it runs out: a request may still have its effect.
+    let is_done = delete(bucket, remote, &plan, can, &mut held)?;
+    let gone: BTreeSet<&str> = plan.pruned.deleted.iter().map(String::as_str).collect();
+    held.end(|key| is_done && gone.contains(key))?;
+    Ok(is_done.then_some(plan.pruned))
+}
+
+/// `false` if another publisher has changed something.
+fn delete(
+    bucket: &Bucket,
+    remote: &Remote<'_>,
+    plan: &Plan,
+    can: Abilities,
+    held: &mut Held<'_>,
+) -> anyhow::Result<bool> {
     let progress = Arc::new(Progress::default());
     let mut upload = Upload::new(Path::new(""), remote, Mode::Send(can, &progress));
     upload.only = Some(&plan.pointers);
     upload.pointers(&plan.merged.plan())?;
     if *upload.conflict.get_mut() {
-        return Ok(None);
+        return Ok(false);
     }
-    for keys in pruned.deleted.chunks(CHUNK) {
-        if until < bucket.now() + RENEW {
-            until = renew(bucket, holder, can)?;
-        }
-        keys.par_iter().try_for_each(|key| bucket.delete(key))?;
-    }
+    held.delete(&plan.pruned.deleted)?;
     plan.uploads
         .par_iter()
         .try_for_each(|begun| bucket.abort(begun))?;
-    let mut gone: BTreeSet<String> = pruned.deleted.iter().cloned().collect();
-    gone.extend(plan.pointers.iter().map(|path| key_of(path).to_owned()));
-    end_lease(bucket, holder, Some(can), &gone)?;
-    Ok(Some(pruned))
-}
-
-fn renew(bucket: &Bucket, holder: &str, can: Abilities) -> anyhow::Result<u64> {
-    let seen = Unused::read(bucket)?;
-    let until = bucket.now() + LEASE;
-    let mut new = seen.unused.clone();
-    let lease = new.lease.as_mut().filter(|lease| lease.holder == holder);
-    let is_ours = lease.map(|lease| lease.until = until).is_some();
-    if !is_ours || !seen.replace(bucket, &new, can.conditions)? {
-        anyhow::bail!("another run has taken the lease");
-    }
-    Ok(until)
-}
-
-/// Ends a lease, if it is this run's, and takes keys off the list.
-fn end_lease(
-    bucket: &Bucket,
-    holder: &str,
-    can: Option<Abilities>,
-    gone: &BTreeSet<String>,
-) -> anyhow::Result<()> {
-    let Some(can) = can else { return Ok(()) };
-    for _ in 0..ATTEMPTS {
-        let seen = Unused::read(bucket)?;
-        let mut new = seen.unused.clone();
-        if new.lease.take_if(|lease| lease.holder == holder).is_none() {
-            return Ok(());
-        }
-        new.since.retain(|key, _| !gone.contains(key));
-        if seen.replace(bucket, &new, can.conditions)? {
-            return Ok(());
-        }
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// The images that the catalogue lists.
@@ -309,7 +271,8 @@ fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
     bucket.list(&mut |page| {
         for listed in page {
             let kind = FileKind::of(&listed.key);
-            if kind != FileKind::Foreign && !used.contains(&short(&listed.key)) {
+            let is_of_site = kind != FileKind::Foreign && !listed.key.contains(char::is_control);
+            if is_of_site && !used.contains(&short(&listed.key)) {
                 found.push(Found {
                     kind,
                     size: listed.size,
@@ -322,9 +285,9 @@ fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Seconds since 1970. A time that cannot be read is long ago.
-fn seconds(time: &str) -> u64 {
-    let time = humantime::parse_rfc3339(time).ok();
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_secs())
+/// Seconds since 1970.
+fn seconds(time: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339(time).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use md5::{Digest as _, Md5};
+use serde::de::DeserializeOwned;
 
 use crate::bail_invalid;
-use crate::bucket::{Bucket, Listed};
+use crate::bucket::{self, Bucket, Listed};
+use crate::error::WithHint as _;
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
@@ -15,6 +17,8 @@ use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
 const CATALOGUE: &str = "index.json";
+/// How often a bucket is read again because it changes meanwhile.
+const ATTEMPTS: u32 = 20;
 
 /// The state of the bucket before a publish.
 pub(super) struct Remote<'a> {
@@ -102,7 +106,28 @@ pub(super) enum Compared {
 }
 
 impl<'a> Remote<'a> {
+    /// Reads the list of the bucket, and its catalogue as it was meanwhile: another publisher may be at work.
     pub(super) fn read(bucket: &'a Bucket) -> anyhow::Result<Self> {
+        let mut before = None;
+        for _ in 0..ATTEMPTS {
+            let remote = Self::read_once(bucket)?;
+            let listed = remote.objects.get(&short(CATALOGUE));
+            let listed = listed.map(|seen| seen.etag.clone());
+            let read = remote.catalogue_seen.as_ref();
+            let read = read.map(|(_, etag)| Etag::of(etag));
+            let is_same = listed == read;
+            let tags = Some((listed, read));
+            // Some stores list others, or none, which stay as they are.
+            if is_same || tags == before {
+                return Ok(remote);
+            }
+            before = tags;
+            std::thread::sleep(bucket::pause());
+        }
+        Err(anyhow::anyhow!("others publish to the bucket all the time")).hint("try again later")
+    }
+
+    fn read_once(bucket: &'a Bucket) -> anyhow::Result<Self> {
         let mut objects = HashMap::new();
         let mut seen_v1 = SeenV1::default();
         bucket.list(&mut |page| {
@@ -114,8 +139,6 @@ impl<'a> Remote<'a> {
             }
             Ok(())
         })?;
-        // After the list: what another publisher writes in between is newer than what is known of it, and its
-        // `ETag`s refuse what follows from the old state.
         let (catalogue, catalogue_seen) = match bucket.get(CATALOGUE)? {
             Some((bytes, etag)) => {
                 let catalogue =
@@ -216,17 +239,32 @@ impl<'a> Remote<'a> {
         Ok(Arc::new(manifest))
     }
 
-    /// The v1 images of the tags of a repository.
-    pub(super) fn v1_tags(&self, repository: &Repository) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
-        let key = format!("v1/repositories/{repository}/tags");
-        let Some((bytes, _)) = self.bucket()?.get(&key)? else {
-            return Ok(BTreeMap::new());
-        };
-        let tags: BTreeMap<String, String> = serde_json::from_slice(&bytes)
-            .with_context(|| format!("cannot read `{key}` of the bucket"))?;
+    /// The v1 images of the tags of a repository, by one of its names.
+    pub(super) fn v1_tags(&self, name: &str) -> anyhow::Result<BTreeMap<Tag, V1Id>> {
+        let tags: BTreeMap<String, String> = self
+            .json(&format!("v1/repositories/{name}/tags"))?
+            .unwrap_or_default();
         tags.into_iter()
             .map(|(tag, id)| Ok((tag.parse()?, id.parse()?)))
             .collect()
+    }
+
+    /// The v1 image of a tag, if it has one.
+    pub(super) fn v1_tag(&self, name: &str, tag: &Tag) -> anyhow::Result<Option<V1Id>> {
+        let id: Option<String> = self.json(&format!("v1/repositories/{name}/tags/{tag}"))?;
+        id.map(|id| id.parse()).transpose()
+    }
+
+    /// An object of the list.
+    fn json<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<Option<T>> {
+        if !self.objects.contains_key(&short(key)) {
+            return Ok(None);
+        }
+        let object = self.bucket()?.get(key)?;
+        let parsed = object.map(|(bytes, _)| serde_json::from_slice(&bytes));
+        parsed
+            .transpose()
+            .with_context(|| format!("cannot read `{key}` of the bucket"))
     }
 
     /// The ids of a v1 image and of all below it, the base last.

@@ -1,5 +1,6 @@
 //! One publish: it merges, sends, and begins again where another publisher was faster.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bucket::{Abilities, Bucket, Slash};
@@ -7,7 +8,7 @@ use crate::error::WithHint as _;
 use crate::note::{Note, NoteKind};
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Compared, Remote};
-use crate::ops::publish::unused::{self, Unused};
+use crate::ops::publish::unused::{self, Held, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::publish::{PublishOptions, Published, changes, headers, prune, upload};
 use crate::ops::view::View;
@@ -25,11 +26,11 @@ pub(super) struct Run<'a> {
     pub(super) on_wait: &'a mut dyn FnMut(),
     /// What the store can, once it was tried.
     pub(super) abilities: Option<Abilities>,
-    pub(super) published: Published,
+    pub(super) published: &'a mut Published,
 }
 
 impl Run<'_> {
-    pub(super) fn publish(mut self) -> anyhow::Result<Published> {
+    pub(super) fn publish(mut self) -> anyhow::Result<()> {
         let (options, bucket) = (self.options, self.bucket);
         for attempt in 1..=ATTEMPTS {
             // Before the bucket: what is there and not on this list stays for the grace period.
@@ -40,19 +41,18 @@ impl Run<'_> {
             if attempt == 1 {
                 self.published.changes = changes;
                 if remote.catalogue.is_none() && !remote.is_empty() {
-                    let note = NoteKind::Choice.note("the bucket had objects, but no site");
+                    let note = NoteKind::Choice.note("the bucket had objects, but no site: an interrupted publish may have left them");
                     self.published.notes.push(note);
                 }
             }
             if self.merge(listed, &remote, &merged)? {
                 self.headers(&remote, &merged)?;
                 if let Some(prune) = options.prune {
-                    let can = self.can()?;
-                    let mut pruned = prune::prune(bucket, prune, can)?;
+                    let mut pruned = prune::prune(bucket, prune, &mut || self.can())?;
                     self.published.changed.append(&mut pruned.changed);
                     self.published.pruned = Some(pruned);
                 }
-                return Ok(self.published);
+                return Ok(());
             }
             std::thread::sleep(crate::bucket::pause());
         }
@@ -73,6 +73,12 @@ impl Run<'_> {
             None if options.mirror => "--mirror",
             None => return Ok(Some(can)),
         };
+        if !can.deletes {
+            return Err(anyhow::anyhow!(
+                "the store does not let these credentials delete, as `{option}` has to"
+            ))
+            .hint("allow s3:DeleteObject for this bucket");
+        }
         if !can.conditions && !options.force {
             return Err(anyhow::anyhow!(
                 "the store has no conditional writes, so `{option}` might drop what another publisher adds"
@@ -85,7 +91,7 @@ impl Run<'_> {
     /// Brings to the bucket what it lacks. `false` if another publisher has changed something.
     fn merge(
         &mut self,
-        listed: unused::Seen,
+        mut listed: unused::Seen,
         remote: &Remote<'_>,
         merged: &Merged,
     ) -> anyhow::Result<bool> {
@@ -106,21 +112,61 @@ impl Run<'_> {
             self.published.copied_bytes = would_copy;
             return Ok(true);
         };
-        if !unused::take_off(self.bucket, listed, &needed, can.conditions, self.on_wait)? {
+        if !listed.take_off(self.bucket, &needed, can.conditions, self.on_wait)? {
             return Ok(false);
         }
         self.progress.expect(would.files + would.links, would.bytes);
         let mut upload = upload(self.options, remote, Mode::Send(can, self.progress));
-        upload.content(&self.local.plan())?;
-        upload.pointers(&merged.plan())?;
-        let is_done = !*upload.conflict.get_mut();
-        if is_done {
-            upload.delete(&merged.dropped)?;
-        }
-        let published = &mut self.published;
+        let sent = self.send(&mut upload, &listed, merged, can);
+        let published = &mut *self.published;
         published.changes.files.add(&upload.stored());
         published.copied_bytes += *locked(&upload.copied);
         published.changed.append(&mut locked(&upload.changed));
+        sent
+    }
+
+    /// `false` if another publisher has changed something.
+    fn send(
+        &mut self,
+        upload: &mut Upload<'_>,
+        listed: &unused::Seen,
+        merged: &Merged,
+        can: Abilities,
+    ) -> anyhow::Result<bool> {
+        upload.content(&self.local.plan())?;
+        if !merged.dropped.is_empty() {
+            return self.mirror(upload, listed, merged, can);
+        }
+        upload.pointers(&merged.plan())?;
+        Ok(!*upload.conflict.get_mut())
+    }
+
+    /// Stores pointers, and deletes those that are dropped. Under the lease: another publisher may be about to list
+    /// what they name again. `false` if another publisher has changed something.
+    fn mirror(
+        &mut self,
+        upload: &mut Upload<'_>,
+        listed: &unused::Seen,
+        merged: &Merged,
+        can: Abilities,
+    ) -> anyhow::Result<bool> {
+        if listed.check_lease(self.bucket.now()).is_err() {
+            unused::wait(self.bucket, self.on_wait)?;
+            return Ok(false);
+        }
+        // They are due: where the run ends before they are deleted, the next prune does it.
+        let mut since = listed.unused.since.clone();
+        since.extend(merged.dropped.iter().map(|key| (key.clone(), 0)));
+        let Some(mut held) = Held::take(self.bucket, listed, since, can.conditions)? else {
+            return Ok(false);
+        };
+        upload.pointers(&merged.plan())?;
+        let is_done = !*upload.conflict.get_mut();
+        if is_done {
+            upload.delete(&merged.dropped, &mut |keys| held.delete(keys))?;
+        }
+        let gone: BTreeSet<&str> = merged.dropped.iter().map(String::as_str).collect();
+        held.end(|key| gone.contains(key))?;
         Ok(is_done)
     }
 
@@ -128,17 +174,25 @@ impl Run<'_> {
     fn headers(&mut self, remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<()> {
         let rules = headers::rules();
         let is_known = matches!(remote.compare(headers::KEY, &rules)?, Compared::Same);
-        let is_asked = self.options.check_headers;
-        if is_known && !is_asked {
+        if is_known && !self.options.check_headers {
             return Ok(());
         }
-        let can = self.can()?;
-        if is_asked || !remote.is_empty() {
-            self.published.mended_headers = headers::mend(self.bucket, &merged.catalogue, can)?;
-        }
-        if can.is_some() && !is_known {
+        let is_first = remote.is_empty() && !self.options.check_headers;
+        let mut wrong = if is_first {
+            BTreeSet::new()
+        } else {
+            headers::mend(self.bucket, &merged.catalogue, None)?
+        };
+        if (!wrong.is_empty() || !is_known)
+            && let Some(can) = self.can()?
+        {
+            if !wrong.is_empty() {
+                wrong = headers::mend(self.bucket, &merged.catalogue, Some(can))?;
+            }
             headers::remember(self.bucket, &rules)?;
         }
+        self.published.mended_headers = wrong.len() as u64;
+        self.published.changed.extend(wrong);
         Ok(())
     }
 }

@@ -2,10 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rayon::prelude::*;
 
 use crate::bucket::{Bytes, Headers, If, LONGEST_COPY, Slash};
 use crate::content::Content;
@@ -289,25 +287,25 @@ impl Upload<'_> {
         changed.insert(path.to_owned());
     }
 
-    /// Deletes pointers that nothing lists any more.
-    pub(super) fn delete(&self, keys: &[String]) -> anyhow::Result<()> {
+    /// Has pointers deleted that nothing lists any more, or reported.
+    pub(super) fn delete(
+        &self,
+        keys: &[String],
+        delete: &mut dyn FnMut(&[String]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         // Where `tags` has no folder beside it, rclone's `serve s3` would delete it instead of `tags/<tag>`.
-        let keys = keys.iter().filter(|key| !self.is_left_out(key));
-        let keys: Vec<&String> = keys.collect();
+        let keys = keys.iter().filter(|key| !self.is_left_out(key)).cloned();
+        let keys: Vec<String> = keys.collect();
         if let Mode::Report(report) = self.mode {
             return keys
                 .iter()
                 .try_for_each(|key| report(&Operation::delete(key)));
         }
-        let bucket = self.remote.bucket()?;
-        keys.par_iter().try_for_each(|key| {
+        delete(&keys)?;
+        for key in &keys {
             self.changed(&format!("/{key}"));
-            bucket
-                .delete(key)
-                .with_context(|| format!("cannot delete `{key}`"))
-        })?;
-        let mut stored = locked(&self.stored);
-        stored.deleted += keys.len() as u64;
+        }
+        locked(&self.stored).deleted += keys.len() as u64;
         Ok(())
     }
 }

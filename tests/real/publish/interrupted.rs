@@ -287,3 +287,30 @@ fn large_site(folder: &TempDir) -> PathBuf {
     build(&[source.to_str().unwrap()], &site);
     site
 }
+
+/// A publisher that was killed, or did not know of another, has left pointers that are not those of the catalogue. The
+/// next run mends those of its site, also where it has nothing new.
+#[test]
+fn pointers_of_others_are_mended() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let one = site(&folder, "one", &[("o/app:1", "a")]);
+    let two = site(&folder, "two", &[("o/app:2", "b")]);
+    store.published(&one, &[]);
+    store.published(&two, &[]);
+    let before = store.list("");
+    // A moved tag whose publisher did not get to the catalogue.
+    let moved = store.object("v2/o/app/manifests/2").unwrap().body;
+    store.put("v2/o/app/manifests/1", &moved);
+    store.published(&one, &[]);
+    assert_eq!(store.list(""), before);
+    // A list of v1 by one who did not know of a tag: the tag of another site comes back with the next one.
+    let list = store.json("v1/repositories/o/app/tags");
+    let shorter = format!(r#"{{"2":{}}}"#, list["2"]);
+    store.put("v1/repositories/o/app/tags", shorter.as_bytes());
+    store.published(&site(&folder, "three", &[("o/app:3", "c")]), &[]);
+    let list = store.json("v1/repositories/o/app/tags");
+    assert_eq!(list.as_object().unwrap().len(), 3, "{list}");
+    store.put("v1/repositories/o/app/tags", shorter.as_bytes());
+    store.published(&one, &[]);
+    assert_eq!(store.json("v1/repositories/o/app/tags"), list);
+}

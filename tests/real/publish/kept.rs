@@ -92,3 +92,20 @@ fn an_edge_that_rewrites_needs_each_blob_once() {
     }
     assert_eq!(listed(&store).len(), 2);
 }
+
+/// While headers are looked at, another publisher may move a tag: what it has stored keeps its headers.
+#[test]
+fn headers_of_a_moved_tag_are_left_alone() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    store.published(
+        &site(&folder, "app", &[("o/app:1", "a"), ("o/app:2", "b")]),
+        &[],
+    );
+    let other = store.object("v2/o/app/manifests/2").unwrap().body;
+    store.put("v2/o/app/manifests/1", &other);
+    store.put("_publish/headers.json", b"{}");
+    store.published(&site(&folder, "next", &[("o/next:1", "n")]), &[]);
+    let moved = store.object("v2/o/app/manifests/1").unwrap();
+    assert_eq!(moved.body, other);
+    assert_eq!(moved.header("x-amz-meta-docker-content-digest"), None);
+}

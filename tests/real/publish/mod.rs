@@ -62,7 +62,42 @@ fn listed_below(store: &Store, prefix: &str) -> BTreeSet<String> {
         can_be_pulled(store, prefix, repository, tag);
         names.insert(name.unwrap().to_owned());
     }
+    lists_are_of_pointers(store, prefix);
     names
+}
+
+/// What lists of tags name can be asked for.
+fn lists_are_of_pointers(store: &Store, prefix: &str) {
+    let keys = store.list(prefix);
+    for (key, folder, member) in keys.keys().filter_map(|key| {
+        let v2 = key.strip_suffix("/tags/list");
+        let v2 = v2.map(|name| (key, format!("{name}/manifests"), Some("tags")));
+        v2.or_else(|| Some((key, key.strip_suffix("/tags")?.to_owned() + "/tags", None)))
+    }) {
+        // It may be deleted meanwhile.
+        let Some(list) = store.object(&format!("{prefix}{key}")) else {
+            continue;
+        };
+        let list: Value = serde_json::from_slice(&list.body).unwrap();
+        let tags: Vec<&str> = match member {
+            Some(member) => list[member]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect(),
+            None => list
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect(),
+        };
+        for tag in tags {
+            let key = format!("{prefix}{folder}/{tag}");
+            assert!(store.object(&key).is_some(), "no {key}");
+        }
+    }
 }
 
 fn can_be_pulled(store: &Store, prefix: &str, repository: &str, tag: &str) {

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::process::Output;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{listed, noise, site};
+use super::{listed, listed_below, noise, site};
 use crate::crash::is_long;
 use crate::json::conforming;
+use crate::support::http;
 use crate::support::servers::bucket::Store;
+use crate::support::servers::flaky;
 use crate::support::site::{stderr, succeed};
 use crate::support::temp::TempDir;
 
@@ -28,14 +31,21 @@ fn now() -> u64 {
     now.as_secs()
 }
 
+/// What is listed as unused, without leases that are over.
+fn unused(store: &Store) -> String {
+    let list = String::from_utf8(store.object(LIST).unwrap().body).unwrap();
+    let lines = list.lines().filter(|line| !line.starts_with("lease 0 "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// Lets two days go by for all that is listed as unused.
 fn age(store: &Store) {
-    let list = String::from_utf8(store.object(LIST).unwrap().body).unwrap();
     let older = |line: &str| {
         let (time, key) = line.split_once(' ').unwrap();
-        format!("{} {key}\n", time.parse::<u64>().unwrap() - 48 * 3600)
+        let time = time.parse::<u64>().unwrap().saturating_sub(48 * 3600);
+        format!("{time} {key}\n")
     };
-    let aged: String = list.lines().map(older).collect();
+    let aged: String = unused(store).lines().map(older).collect();
     store.put(LIST, aged.as_bytes());
 }
 
@@ -109,10 +119,12 @@ fn manifests_that_no_tag_leads_to_go_when_asked() {
     assert!(said.contains("1 manifest without a tag, kept"), "{said}");
     age(&store);
     let said = stderr(&store.published(&second, &["--prune", "--untagged"]));
-    assert!(
-        said.contains("removed o/app@sha256:") && said.contains("deleted "),
-        "{said}"
-    );
+    assert!(said.contains("removed o/app@sha256:"), "{said}");
+    // What only it led to is unused since then.
+    assert!(!said.contains("deleted "), "{said}");
+    store.published(&second, &["--prune"]);
+    age(&store);
+    store.published(&second, &["--prune"]);
     assert_eq!(objects(&store, ""), objects(&store, "clean/"));
 }
 
@@ -148,8 +160,7 @@ fn a_lease_makes_others_wait() {
     let second = site(&folder, "second", &[("o/app:1", "new")]);
     store.published(&first, &[]);
     store.published(&second, &["--mirror", "--prune"]);
-    let list = String::from_utf8(store.object(LIST).unwrap().body).unwrap();
-    let leased = format!("lease {} somebody\n{list}", now() + 6);
+    let leased = format!("lease {} somebody\n{}", now() + 6, unused(&store));
     store.put(LIST, leased.as_bytes());
     let refused = store.publish(&second, &["--prune"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
@@ -168,7 +179,7 @@ fn a_lease_makes_others_wait() {
         "{said}"
     );
     assert_eq!(listed(&store).len(), 3);
-    let list = String::from_utf8(store.object(LIST).unwrap().body).unwrap();
+    let list = unused(&store);
     assert!(
         !list.contains("lease") && !list.contains("o/more/"),
         "{list}"
@@ -199,5 +210,44 @@ fn what_is_needed_again_is_not_deleted() {
         is_done(&revived);
         // `app:1` is that of either, and all can be pulled.
         assert_eq!(listed(&store).len(), 2, "round {round}");
+    }
+}
+
+/// A tag that a mirror drops is published again while the mirror is on its way, begun at each of its requests.
+#[test]
+fn what_a_mirror_drops_can_be_published_again() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let all = site(
+        &folder,
+        "all",
+        &[("o/app:1 o/app:2", "a"), ("o/gone:1", "g")],
+    );
+    let one = site(&folder, "one", &[("o/app:1", "a")]);
+    let step = if is_long() { 1 } else { 12 };
+    for round in (0..).step_by(step) {
+        let prefix = format!("round{round}/");
+        succeed(&mut store.publish_by(store.port, &all, &prefix, &[]));
+        let (begin, begun) = mpsc::channel();
+        let (port, requests) = flaky::watched(store.port, move |number, _: &str| {
+            if number == round {
+                begin.send(()).unwrap();
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut again = store.publish_by(store.port, &all, &prefix, &["-q"]);
+        let is_over = thread::scope(|scope| {
+            scope.spawn(move || begun.recv().is_ok().then(|| succeed(&mut again)));
+            succeed(&mut store.publish_by(port, &one, &prefix, &["--mirror", "-j", "1"]));
+            let is_over = requests() <= round;
+            while requests() <= round {
+                let _ = http::send(port, "GET", "/", &[]);
+            }
+            is_over
+        });
+        let listed = listed_below(&store, &prefix);
+        assert!([1, 3].contains(&listed.len()), "round {round}: {listed:?}");
+        if is_over {
+            return;
+        }
     }
 }
