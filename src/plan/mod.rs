@@ -26,7 +26,7 @@ pub mod objects;
 mod pages;
 pub mod pointers;
 pub mod tree;
-mod v1;
+pub(crate) mod v1;
 pub(crate) mod v2;
 
 /// The input of planning: all repositories of a site, or some of them.

@@ -16,7 +16,7 @@ use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::plan::tree::{Derived, File, Stage, Tree};
 use crate::plan::{Area, Plan};
 use crate::site_files::catalogue::Catalogue;
-use crate::spec::name::Repository;
+use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
 pub(super) const AREA: Area = Area {
@@ -51,6 +51,15 @@ pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Resul
     tree.bytes(path("ancestry"), Stage::Manifest, ancestry)
 }
 
+/// The list of the tags of a repository, with their images.
+pub(crate) fn tag_list(tags: &BTreeMap<Tag, V1Id>) -> anyhow::Result<Vec<u8>> {
+    let map: BTreeMap<&str, String> = tags
+        .iter()
+        .map(|(tag, id)| (tag.as_str(), id.to_string()))
+        .collect();
+    Ok(serde_json::to_vec(&map)?)
+}
+
 /// The files of one repository, under each of its names.
 fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let none = BTreeMap::new();
@@ -60,11 +69,7 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
         ids.extend(plan.v1.ancestry(*top)?);
     }
     let images: Vec<_> = ids.iter().map(|id| json!({"id": id.to_string()})).collect();
-    let map: BTreeMap<&str, String> = tags
-        .iter()
-        .map(|(tag, id)| (tag.as_str(), id.to_string()))
-        .collect();
-    let map = serde_json::to_vec(&map)?;
+    let map = tag_list(tags)?;
     for name in repository.aliases() {
         let path = |rest: &str| format!("v1/repositories/{name}/{rest}");
         tree.bytes(path("images"), Stage::Pointer, serde_json::to_vec(&images)?)?;

@@ -37,7 +37,7 @@ bench_copy() {
     theirs() { skopeo copy -q "oci:$work/oci:bench/files:1" "dir:$work/dir"; }
     with_v1_before() { rm -rf "$work/site"; }
     with_v1() { "$stillage" build -q "$work/oci" -o "$work/site"; }
-    inflate() { target/release/examples/inflate "$work"/oci/blobs/sha256/*; }
+    inflate() { "${CARGO_TARGET_DIR:-target}"/release/examples/inflate "$work"/oci/blobs/sha256/*; }
     local size=$(($(bytes "$work/oci/blobs") / 1000000))
     table "skopeo to \`dir:\`"
     pair "OCI layout, $size MB in gzip layers, \`--no-v1\`" ours theirs

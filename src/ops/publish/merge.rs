@@ -174,10 +174,12 @@ fn has_pointers(
                 return Ok(false);
             }
         }
-        let listed = remote.v1_tags(&name)?;
-        let is_listed = |(tag, id): (&Tag, &V1Id)| listed.get(tag) == Some(id);
-        if !v1_tags.iter().all(is_listed) {
-            return Ok(false);
+        if !v1_tags.is_empty() {
+            let listed = remote.v1_tags(&name)?;
+            let is_listed = |(tag, id): (&Tag, &V1Id)| listed.get(tag) == Some(id);
+            if !v1_tags.iter().all(is_listed) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
@@ -220,8 +222,12 @@ fn v1_tags(
         .cloned()
         .unwrap_or_default();
     let is_merge = matches!(local, Some((_, false)));
-    if !is_merge && repo.tags.keys().all(is_ours) {
-        return Ok(tags);
+    if repo.tags.keys().all(is_ours) {
+        let key = format!("v1/repositories/{repository}/tags");
+        let list = crate::plan::v1::tag_list(&tags)?;
+        if !is_merge || matches!(remote.compare(&key, &list)?, Compared::Same) {
+            return Ok(tags);
+        }
     }
     let mut theirs = remote.v1_tags(repository.as_str())?;
     // A list that was written by one who did not know of a tag yet.
