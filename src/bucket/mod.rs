@@ -59,6 +59,17 @@ pub struct Headers<'a> {
     pub digest: Option<Digest>,
 }
 
+impl Headers<'_> {
+    /// Those of an object that no client asks for.
+    pub const fn unserved(media_type: &'static str) -> Self {
+        Self {
+            media_type,
+            cache_control: "no-store",
+            digest: None,
+        }
+    }
+}
+
 /// The condition of a write.
 #[derive(Clone, Copy, Debug)]
 pub enum If<'a> {
@@ -67,6 +78,17 @@ pub enum If<'a> {
     Absent,
     /// The object has this `ETag`.
     Is(&'a str),
+}
+
+impl<'a> If<'a> {
+    /// The object is as it was seen: with this `ETag`, or missing. A store without conditions writes always.
+    pub fn unchanged(etag: Option<&'a str>, has_conditions: bool) -> Self {
+        match etag {
+            _ if !has_conditions => Self::Always,
+            Some(etag) => Self::Is(etag),
+            None => Self::Absent,
+        }
+    }
 }
 
 /// Bytes to be stored.

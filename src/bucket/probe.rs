@@ -114,11 +114,7 @@ impl Bucket {
 
     /// Writes an object, which may be refused.
     fn try_put(&self, key: &str, bytes: &[u8], condition: If<'_>) -> anyhow::Result<Answer> {
-        let mut headers = stored_with(&Headers {
-            media_type: "text/plain",
-            cache_control: "no-store",
-            digest: None,
-        });
+        let mut headers = stored_with(&Headers::unserved("text/plain"));
         headers.extend(conditions(condition));
         let ask = Ask {
             headers,

@@ -5,17 +5,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread;
 
-use serde_json::Value;
-
 use crate::crash::is_long;
 use crate::publish::interrupted::publish_at_the_same_time;
-use crate::publish::site;
-use crate::support::archive::{Archive, Image, Pack};
+use crate::publish::{in_catalogue, large_site, site};
 use crate::support::files::digest;
 use crate::support::servers::bucket::Store;
 use crate::support::servers::flaky::{self, Lines};
 use crate::support::servers::stores::{Kind, STORES};
-use crate::support::site::{build, stderr, succeed};
+use crate::support::site::{stderr, succeed};
 use crate::support::temp::TempDir;
 
 #[test]
@@ -57,14 +54,9 @@ fn with_each<'a>(kinds: impl Iterator<Item = &'a &'static Kind>, check: impl Fn(
 
 /// The names that the catalogue of the bucket lists.
 fn listed(store: &Store) -> BTreeSet<String> {
-    let catalogue = store.json("index.json");
-    let entries = catalogue["manifests"].as_array().unwrap().iter();
-    let name = |entry: &Value| {
-        let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
-        name.as_str().unwrap().to_owned()
-    };
-    let names = entries.map(name).filter(|name| !name.contains('@'));
-    names.collect()
+    let mut names = in_catalogue(store, "");
+    names.retain(|name| !name.contains('@'));
+    names
 }
 
 fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
@@ -228,29 +220,14 @@ fn check_headers(store: &Store, kind: &Kind) {
     }
 }
 
-/// A site with an image of one layer, of 70 MiB that differ everywhere.
-fn large_site(folder: &TempDir) -> std::path::PathBuf {
-    let lines: String = (0..(70 << 20) / 16)
-        .map(|number: u64| format!("{number:015}\n"))
-        .collect();
-    let image = Image::new(&["large:1"])
-        .layer("file", &lines)
-        .packed(Pack::Plain);
-    let source = folder.path().join("large.tar");
-    std::fs::write(&source, Archive::oci(&[image]).tar()).unwrap();
-    let site = folder.path().join("site");
-    build(&[source.to_str().unwrap()], &site);
-    site
-}
-
 fn parts(kind: &Kind, site: &Path) {
     let watched = Watched::new(kind);
     let (_, sent) = watched.publish(site, &[]);
     let parts = sent.iter().filter(|key| key.contains("?partNumber="));
     assert!(parts.count() >= 3, "{}: {sent:?}", kind.name);
-    let manifest = watched.store.json("v2/large/manifests/1");
+    let manifest = watched.store.json("v2/o/large/manifests/1");
     let layer = manifest["layers"][0]["digest"].as_str().unwrap();
-    let key = format!("v2/large/blobs/{layer}");
+    let key = format!("v2/o/large/blobs/{layer}");
     let stored = watched.store.object(&key).unwrap();
     assert!(stored.body.len() > 64 << 20, "{}", kind.name);
     assert_eq!(digest(&stored.body), layer, "{}", kind.name);

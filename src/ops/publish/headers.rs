@@ -5,7 +5,6 @@
 //! the bucket set headers of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -13,8 +12,7 @@ use crate::bucket::{Abilities, Bucket, Bytes, Headers, If, Listed};
 use crate::error::WithHint as _;
 use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::send::has_digest;
-use crate::ops::publish::upload::locked;
+use crate::ops::publish::send::{has_digest, path_of};
 use crate::routes::{Cache, Route};
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
@@ -53,11 +51,7 @@ pub(super) fn rules() -> Vec<u8> {
     serde_json::to_vec(&rules).unwrap_or_default()
 }
 
-const ITS_HEADERS: Headers<'_> = Headers {
-    media_type: "application/json",
-    cache_control: "no-store",
-    digest: None,
-};
+const ITS_HEADERS: Headers<'_> = Headers::unserved("application/json");
 
 /// Stores the rules.
 pub(super) fn remember(bucket: &Bucket, rules: &[u8]) -> anyhow::Result<()> {
@@ -75,10 +69,7 @@ pub(super) fn plan(remote: &Remote<'_>, report: &Report<'_>) -> anyhow::Result<(
 
 /// The headers of an object by its key; `None` for one that is no part of the site.
 fn expected<'a>(key: &str, catalogue: &'a Catalogue) -> Option<Headers<'a>> {
-    let path = match key {
-        "index.html" => "/".to_owned(),
-        key => format!("/{key}"),
-    };
+    let path = path_of(key);
     let route = Route::of(&path)?;
     let (digest, media_type) = match route {
         Route::Tagged(name, tag) => {
@@ -108,52 +99,60 @@ fn media_type(entry: &Entry) -> &str {
     &entry.media_type
 }
 
-/// Looks at each object, and stores those with wrong headers again, unless `can` is `None`. Returns their URL paths.
+/// Looks at each object. Returns the keys of those with wrong headers.
+pub(super) fn wrong(bucket: &Bucket, catalogue: &Catalogue) -> anyhow::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    bucket.list(&mut |page| {
+        let found: Vec<Option<String>> = page
+            .into_par_iter()
+            .map(|listed| Ok(is_wrong(bucket, &listed, catalogue)?.then_some(listed.key)))
+            .collect::<anyhow::Result<_>>()?;
+        wrong.extend(found.into_iter().flatten());
+        Ok(())
+    })?;
+    Ok(wrong)
+}
+
+fn is_wrong(bucket: &Bucket, listed: &Listed, catalogue: &Catalogue) -> anyhow::Result<bool> {
+    // Some stores keep neither bytes nor headers at `v2/`.
+    let is_kept = listed.size > 0 || !listed.key.ends_with('/');
+    let Some(headers) = expected(&listed.key, catalogue).filter(|_| is_kept) else {
+        return Ok(false);
+    };
+    let Some(stored) = bucket.head(&listed.key)? else {
+        return Ok(false);
+    };
+    let digest = headers.digest.as_ref().map(Digest::to_string);
+    Ok(stored.media_type != headers.media_type
+        || stored.cache_control != headers.cache_control
+        || stored.digest != digest)
+}
+
+/// Stores objects again with their headers. Returns the URL paths of those that another publisher has not stored
+/// meanwhile.
 pub(super) fn mend(
     bucket: &Bucket,
     catalogue: &Catalogue,
-    can: Option<Abilities>,
+    keys: &[String],
+    can: Abilities,
 ) -> anyhow::Result<BTreeSet<String>> {
-    let wrong = Mutex::new(BTreeSet::new());
-    bucket.list(&mut |page| {
-        page.par_iter().try_for_each(|listed| {
-            let Some(headers) = expected(&listed.key, catalogue) else {
-                return Ok(());
-            };
-            // Some stores keep neither bytes nor headers at `v2/`.
-            if listed.size == 0 && listed.key.ends_with('/') {
-                return Ok(());
-            }
-            let Some(stored) = bucket.head(&listed.key)? else {
-                return Ok(());
-            };
-            let digest = headers.digest.as_ref().map(Digest::to_string);
-            let is_right = stored.media_type == headers.media_type
-                && stored.cache_control == headers.cache_control
-                && stored.digest == digest;
-            let is_mended = match can {
-                _ if is_right => false,
-                Some(can) => store_again(bucket, listed, &headers, can)?,
-                None => true,
-            };
-            if is_mended {
-                let path = listed.key.strip_prefix("index.html").unwrap_or(&listed.key);
-                locked(&wrong).insert(format!("/{path}"));
-            }
-            Ok(())
+    let mended: Vec<Option<String>> = keys
+        .par_iter()
+        .map(|key| match expected(key, catalogue) {
+            Some(headers) => Ok(store_again(bucket, key, &headers, can)?.then(|| path_of(key))),
+            None => Ok(None),
         })
-    })?;
-    Ok(std::mem::take(&mut *locked(&wrong)))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(mended.into_iter().flatten().collect())
 }
 
 /// `false` if another publisher has stored it meanwhile.
 fn store_again(
     bucket: &Bucket,
-    listed: &Listed,
+    key: &str,
     headers: &Headers<'_>,
     can: Abilities,
 ) -> anyhow::Result<bool> {
-    let key = &listed.key;
     if headers.cache_control == Cache::Immutable.control() {
         if bucket.copy(key, key, headers)? {
             return Ok(true);
@@ -176,11 +175,7 @@ fn store_again(
     {
         return Ok(false);
     }
-    let condition = if can.conditions {
-        If::Is(&etag)
-    } else {
-        If::Always
-    };
+    let condition = If::unchanged(Some(&etag), can.conditions);
     bucket.put(key, Bytes::Memory(&bytes), headers, condition)
 }
 

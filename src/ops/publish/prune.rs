@@ -14,12 +14,12 @@ use serde::Serialize;
 
 use crate::bucket::{self, Abilities, Begun, Bucket};
 use crate::error::WithHint as _;
-use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::prune::take_untagged;
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Remote, short};
-use crate::ops::publish::send::{key, key_of};
+use crate::ops::publish::select::keep_listed;
+use crate::ops::publish::send::{key, key_of, path_of};
 use crate::ops::publish::unused::{Held, Seen, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::since::Since;
@@ -135,10 +135,12 @@ fn plan(
             pruned.removed.extend(names);
         }
     }
-    if !pruned.removed.is_empty() {
-        merged.images = listed(&merged);
-    }
-    let mut pointers = differing(remote, &merged)?;
+    let mut pointers = if pruned.removed.is_empty() {
+        strange.clone()
+    } else {
+        keep_listed(&mut merged.images, &merged.catalogue.repositories);
+        differing(remote, &merged)?
+    };
     pointers.retain(|path| !strange.contains(path) || since.is_due(key_of(path)));
     pruned.mended = pointers
         .iter()
@@ -158,7 +160,7 @@ fn plan(
     pruned.waiting = waiting.len() as u64;
     pruned.bytes = due.iter().map(|found| found.size).sum();
     let names = due.iter().filter(|found| found.kind.is_name());
-    pruned.changed = names.map(|found| format!("/{}", found.key)).collect();
+    pruned.changed = names.map(|found| path_of(&found.key)).collect();
     pruned.changed.extend(pointers.iter().cloned());
     pruned.uploads = uploads.len() as u64;
     pruned.deleted = due.into_iter().map(|found| found.key).collect();
@@ -218,19 +220,6 @@ fn delete(
         .par_iter()
         .try_for_each(|begun| bucket.abort(begun))?;
     Ok(true)
-}
-
-/// The images that the catalogue lists.
-fn listed(merged: &Merged) -> Images {
-    let mut images = Images::default();
-    for (repository, repo) in &merged.catalogue.repositories {
-        for (digest, entry) in &repo.manifests {
-            let manifest = merged.images.manifests[digest].clone();
-            images.add_manifest(repository, manifest, entry.v1);
-        }
-        images.repositories.insert(repository.clone(), repo.clone());
-    }
-    images
 }
 
 /// The objects that the catalogue leads to.

@@ -257,9 +257,15 @@ impl<'a> Remote<'a> {
 
     /// An object of the list.
     fn json<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<Option<T>> {
-        if !self.objects.contains_key(&short(key)) {
-            return Ok(None);
+        if self.objects.contains_key(&short(key)) {
+            self.json_now(key)
+        } else {
+            Ok(None)
         }
+    }
+
+    /// An object as it is now.
+    fn json_now<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<Option<T>> {
         let object = self.bucket()?.get(key)?;
         let parsed = object.map(|(bytes, _)| serde_json::from_slice(&bytes));
         parsed
@@ -270,12 +276,8 @@ impl<'a> Remote<'a> {
     /// The ids of a v1 image and of all below it, the base last.
     pub(super) fn v1_chain(&self, top: V1Id) -> anyhow::Result<Vec<V1Id>> {
         let key = format!("v1/images/{top}/ancestry");
-        let (bytes, _) = self
-            .bucket()?
-            .get(&key)?
-            .with_context(|| format!("the bucket has no `{key}`"))?;
-        let ids: Vec<String> = serde_json::from_slice(&bytes)
-            .with_context(|| format!("cannot read `{key}` of the bucket"))?;
+        let ids: Option<Vec<String>> = self.json_now(&key)?;
+        let ids = ids.with_context(|| format!("the bucket has no `{key}`"))?;
         ids.iter().map(|id| id.parse()).collect()
     }
 }

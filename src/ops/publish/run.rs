@@ -8,6 +8,7 @@ use crate::error::WithHint as _;
 use crate::note::{Note, NoteKind};
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Compared, Remote};
+use crate::ops::publish::send::path_of;
 use crate::ops::publish::unused::{self, Held, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::publish::{PublishOptions, Published, changes, headers, prune, upload};
@@ -125,7 +126,8 @@ impl Run<'_> {
         sent
     }
 
-    /// `false` if another publisher has changed something.
+    /// Sends content, then pointers, and deletes those that are dropped. `false` if another publisher has changed
+    /// something.
     fn send(
         &mut self,
         upload: &mut Upload<'_>,
@@ -134,30 +136,12 @@ impl Run<'_> {
         can: Abilities,
     ) -> anyhow::Result<bool> {
         upload.content(&self.local.plan())?;
-        if !merged.dropped.is_empty() {
-            return self.mirror(upload, listed, merged, can);
+        if merged.dropped.is_empty() {
+            upload.pointers(&merged.plan())?;
+            return Ok(!*upload.conflict.get_mut());
         }
-        upload.pointers(&merged.plan())?;
-        Ok(!*upload.conflict.get_mut())
-    }
-
-    /// Stores pointers, and deletes those that are dropped. Under the lease: another publisher may be about to list
-    /// what they name again. `false` if another publisher has changed something.
-    fn mirror(
-        &mut self,
-        upload: &mut Upload<'_>,
-        listed: &unused::Seen,
-        merged: &Merged,
-        can: Abilities,
-    ) -> anyhow::Result<bool> {
-        if listed.check_lease(self.bucket.now()).is_err() {
-            unused::wait(self.bucket, self.on_wait)?;
-            return Ok(false);
-        }
-        // They are due: where the run ends before they are deleted, the next prune does it.
-        let mut since = listed.unused.since.clone();
-        since.extend(merged.dropped.iter().map(|key| (key.clone(), 0)));
-        let Some(mut held) = Held::take(self.bucket, listed, since, can.conditions)? else {
+        // Under the lease: another publisher may be about to list again what is dropped.
+        let Some(mut held) = self.lease(listed, &merged.dropped, can)? else {
             return Ok(false);
         };
         upload.pointers(&merged.plan())?;
@@ -170,6 +154,23 @@ impl Run<'_> {
         Ok(is_done)
     }
 
+    /// Takes the lease, with keys on the list as due: where the run ends before they are deleted, the next prune does
+    /// it. `None` if another publisher has changed something.
+    fn lease(
+        &mut self,
+        listed: &unused::Seen,
+        due: &[String],
+        can: Abilities,
+    ) -> anyhow::Result<Option<Held<'_>>> {
+        if listed.unused.is_leased(self.bucket.now()) {
+            unused::wait(self.bucket, self.on_wait)?;
+            return Ok(None);
+        }
+        let mut since = listed.unused.since.clone();
+        since.extend(due.iter().map(|key| (key.clone(), 0)));
+        Held::take(self.bucket, listed, since, can.conditions)
+    }
+
     /// Looks at the headers of all objects, where they may be wrong.
     fn headers(&mut self, remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<()> {
         let rules = headers::rules();
@@ -178,21 +179,20 @@ impl Run<'_> {
             return Ok(());
         }
         let is_first = remote.is_empty() && !self.options.check_headers;
-        let mut wrong = if is_first {
-            BTreeSet::new()
+        let wrong = if is_first {
+            Vec::new()
         } else {
-            headers::mend(self.bucket, &merged.catalogue, None)?
+            headers::wrong(self.bucket, &merged.catalogue)?
         };
+        let mut paths = wrong.iter().map(|key| path_of(key)).collect();
         if (!wrong.is_empty() || !is_known)
             && let Some(can) = self.can()?
         {
-            if !wrong.is_empty() {
-                wrong = headers::mend(self.bucket, &merged.catalogue, Some(can))?;
-            }
+            paths = headers::mend(self.bucket, &merged.catalogue, &wrong, can)?;
             headers::remember(self.bucket, &rules)?;
         }
-        self.published.mended_headers = wrong.len() as u64;
-        self.published.changed.extend(wrong);
+        self.published.mended_headers = paths.len() as u64;
+        self.published.changed.extend(paths);
         Ok(())
     }
 }

@@ -48,14 +48,18 @@ fn select_in(images: &Images, repository: &Repository, repo: &mut Repo, selectio
     repo.manifests.retain(|digest, _| reached.contains(digest));
 }
 
+/// Leaves of images the manifests that a catalogue lists.
+pub(super) fn keep_listed(images: &mut Images, repositories: &BTreeMap<Repository, Repo>) {
+    let all = repositories.values().flat_map(|repo| repo.manifests.keys());
+    let kept: BTreeSet<Digest> = all.copied().collect();
+    images.repositories.clone_from(repositories);
+    images.manifests.retain(|digest, _| kept.contains(digest));
+}
+
 /// Leaves of the images of a site what its catalogue lists.
 fn drop_unlisted(view: &mut View) -> anyhow::Result<()> {
     let repositories = &view.catalogue.repositories;
-    let all = repositories.values().flat_map(|repo| repo.manifests.keys());
-    let kept: BTreeSet<Digest> = all.copied().collect();
-    view.images.repositories.clone_from(repositories);
-    let manifests = &mut view.images.manifests;
-    manifests.retain(|digest, _| kept.contains(digest));
+    keep_listed(&mut view.images, repositories);
     for (repository, tags) in &mut view.v1.tags {
         let repo = repositories.get(repository);
         tags.retain(|tag, _| repo.is_some_and(|repo| repo.tags.contains_key(tag)));

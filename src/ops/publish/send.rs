@@ -12,6 +12,7 @@ use crate::ops::publish::operation::Operation;
 use crate::ops::publish::remote::{Compared, is_single_tag};
 use crate::ops::publish::upload::{Mode, Upload, is_at_root, locked};
 use crate::plan::objects::Object;
+use crate::plan::tree::Stage;
 use crate::routes::Route;
 use crate::site_files::blob_path;
 use crate::spec::digest::{Digest, Hasher};
@@ -43,6 +44,14 @@ pub(super) fn key_of(path: &str) -> &str {
     }
 }
 
+/// The URL path for a key.
+pub(super) fn path_of(key: &str) -> String {
+    match key {
+        "index.html" => "/".to_owned(),
+        key => format!("/{key}"),
+    }
+}
+
 fn headers(object: &Object) -> Headers<'_> {
     let route = Route::of(&object.path);
     Headers {
@@ -62,8 +71,8 @@ pub(super) fn has_digest(route: Route<'_>) -> bool {
 
 /// The sha256 of a file that is named by a digest: the same, but of a signed manifest of schema 1, whose digest leaves
 /// the signatures out.
-fn sha256(content: &Content, digest: Digest) -> anyhow::Result<Digest> {
-    if content.len() > MAX_JSON {
+fn sha256(object: &Object, content: &Content, digest: Digest) -> anyhow::Result<Digest> {
+    if object.stage != Stage::Manifest || content.len() > MAX_JSON {
         return Ok(digest);
     }
     let bytes = content.read(MAX_JSON)?;
@@ -181,7 +190,8 @@ impl Upload<'_> {
         }
         if let Mode::Send(_, progress) = self.mode {
             let counted = content.counted_as_expected(progress);
-            let sha256 = digest.map(|digest| sha256(&content, digest)).transpose()?;
+            let sha256 = digest.map(|digest| sha256(object, &content, digest));
+            let sha256 = sha256.transpose()?;
             let (bucket, bytes) = (self.remote.bucket()?, Bytes::Content(&counted, sha256));
             bucket.put(key, bytes, &headers(object), If::Always)?;
         }
@@ -245,12 +255,9 @@ impl Upload<'_> {
             self.count_pointer(object, size);
             return Ok(());
         };
-        let condition = match &etag {
-            // `v2/` never changes, and real folders are there before it.
-            _ if !can.conditions || key.ends_with('/') => If::Always,
-            Some(etag) => If::Is(etag),
-            None => If::Absent,
-        };
+        // `v2/` never changes, and real folders are there before it.
+        let has_conditions = can.conditions && !key.ends_with('/');
+        let condition = If::unchanged(etag.as_deref(), has_conditions);
         let (bucket, headers) = (self.remote.bucket()?, headers(object));
         let put = |condition| bucket.put(key, Bytes::Memory(bytes), &headers, condition);
         let mut is_stored = put(condition)?;
@@ -303,7 +310,7 @@ impl Upload<'_> {
         }
         delete(&keys)?;
         for key in &keys {
-            self.changed(&format!("/{key}"));
+            self.changed(&path_of(key));
         }
         locked(&self.stored).deleted += keys.len() as u64;
         Ok(())

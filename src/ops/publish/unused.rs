@@ -95,7 +95,7 @@ impl Unused {
     }
 
     /// Whether somebody deletes what is due.
-    fn is_leased(&self, now: u64) -> bool {
+    pub(super) fn is_leased(&self, now: u64) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.until > now)
     }
 
@@ -114,16 +114,8 @@ impl Seen {
         new: &Unused,
         has_conditions: bool,
     ) -> anyhow::Result<bool> {
-        let headers = Headers {
-            media_type: "text/plain",
-            cache_control: "no-store",
-            digest: None,
-        };
-        let condition = match &self.etag {
-            _ if !has_conditions => If::Always,
-            Some(etag) => If::Is(etag),
-            None => If::Absent,
-        };
+        let headers = Headers::unserved("text/plain");
+        let condition = If::unchanged(self.etag.as_deref(), has_conditions);
         let text = new.text();
         bucket.put(KEY, Bytes::Memory(text.as_bytes()), &headers, condition)
     }
@@ -131,7 +123,7 @@ impl Seen {
     /// Fails while somebody holds the lease.
     pub(super) fn check_lease(&self, now: u64) -> anyhow::Result<()> {
         match &self.unused.lease {
-            Some(lease) if lease.until > now => Err(anyhow::anyhow!(
+            Some(lease) if self.unused.is_leased(now) => Err(anyhow::anyhow!(
                 "another run deletes from the bucket, at most for {} more seconds",
                 lease.until - now
             ))

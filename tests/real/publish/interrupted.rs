@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{listed, listed_below, site, tags};
+use super::{large_site, listed, listed_below, site, tags};
 use crate::crash::is_long;
-use crate::support::archive::{Archive, Image};
-use crate::support::chance::Chance;
 use crate::support::servers::bucket::Store;
 use crate::support::servers::flaky;
-use crate::support::site::{build, stderr, succeed};
+use crate::support::site::{stderr, succeed};
 use crate::support::temp::TempDir;
 
 /// Requests and answers are lost, cut and refused by chance; the run, or one of the next, ends where one without
@@ -143,6 +142,30 @@ fn three(folder: &TempDir) -> ([PathBuf; 3], BTreeSet<String>) {
     (sites, names.map(str::to_owned).into())
 }
 
+/// A process that another thread may kill.
+#[derive(Clone, Default)]
+struct Victim(Arc<Mutex<Option<Child>>>);
+
+impl Victim {
+    fn kill(&self) {
+        self.0.lock().unwrap().as_mut().unwrap().kill().unwrap();
+    }
+
+    /// Runs until it ends.
+    fn run(&self, command: &mut Command) -> ExitStatus {
+        let mut child = self.0.lock().unwrap();
+        *child = Some(command.spawn().unwrap());
+        drop(child);
+        loop {
+            let status = self.0.lock().unwrap().as_mut().unwrap().try_wait();
+            match status.unwrap() {
+                Some(status) => return status,
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
 /// At each request of a publisher another one publishes; the first is killed there, or goes on.
 #[test]
 fn publishers_meet_at_each_request() {
@@ -155,33 +178,22 @@ fn publishers_meet_at_each_request() {
         publish(&base);
         // The one that is killed ends at any request, also at one that the store has done.
         let (request, is_killed) = (round / 2, round.is_multiple_of(2));
-        let child = Arc::new(Mutex::new(None::<std::process::Child>));
+        let victim = Victim::default();
         let meeting = {
-            let (child, command) = (
-                child.clone(),
-                Mutex::new(store.publish_by(store.port, &other, &prefix, &["-q"])),
-            );
+            let victim = victim.clone();
+            let mut command = store.publish_by(store.port, &other, &prefix, &["-q"]);
             move |number: usize, _: &str| {
                 if number == request {
-                    succeed(&mut command.lock().unwrap());
+                    succeed(&mut command);
                     if is_killed {
-                        child.lock().unwrap().as_mut().unwrap().kill().unwrap();
+                        victim.kill();
                     }
                 }
             }
         };
         let (port, requests) = flaky::watched(store.port, meeting);
         let mut command = store.publish_by(port, &mine, &prefix, &["-q", "-j", "1"]);
-        let mut slot = child.lock().unwrap();
-        *slot = Some(command.spawn().unwrap());
-        drop(slot);
-        let status = loop {
-            let status = child.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
-            match status {
-                Some(status) => break status,
-                None => thread::sleep(Duration::from_millis(5)),
-            }
-        };
+        let status = victim.run(&mut command);
         let has_met = requests() > request;
         assert_eq!(status.success(), !(has_met && is_killed), "round {round}");
         listed_below(&store, &prefix);
@@ -234,28 +246,16 @@ fn what_is_listed_can_be_pulled_after_each_request() {
 fn a_large_object_goes_on_where_it_was_interrupted() {
     let (store, folder) = (Store::start(), TempDir::new("publish"));
     let site = large_site(&folder);
-    let child = Arc::new(Mutex::new(None::<std::process::Child>));
+    let victim = Victim::default();
     let (port, _) = flaky::watched(store.port, {
-        let child = child.clone();
+        let victim = victim.clone();
         move |_, line: &str| {
             if line.contains("partNumber=2") {
-                child.lock().unwrap().as_mut().unwrap().kill().unwrap();
+                victim.kill();
             }
         }
     });
-    let mut command = store.publish_by(port, &site, "", &["-q", "-j", "1"]);
-    *child.lock().unwrap() = Some(command.spawn().unwrap());
-    while child
-        .lock()
-        .unwrap()
-        .as_mut()
-        .unwrap()
-        .try_wait()
-        .unwrap()
-        .is_none()
-    {
-        thread::sleep(Duration::from_millis(5));
-    }
+    victim.run(&mut store.publish_by(port, &site, "", &["-q", "-j", "1"]));
     let parts = || {
         let requests = store.requests().into_iter();
         let sent =
@@ -267,25 +267,6 @@ fn a_large_object_goes_on_where_it_was_interrupted() {
     assert_eq!(parts(), 3);
     assert_eq!(listed(&store).len(), 1);
     assert_eq!(stderr(&store.published(&site, &[])), "nothing to do\n");
-}
-
-/// A site whose layer is sent in three parts.
-fn large_site(folder: &TempDir) -> PathBuf {
-    let mut chance = Chance(7);
-    let noise: Vec<u8> = (0..9 << 20)
-        .flat_map(|_| chance.next().to_le_bytes())
-        .collect();
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(noise.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "noise", &noise[..]).unwrap();
-    let image = Image::new(&["o/large:1"]).layer_tar(tar.into_inner().unwrap());
-    let source = folder.path().join("large.tar");
-    std::fs::write(&source, Archive::docker_20(&[image]).tar()).unwrap();
-    let site = folder.path().join("large");
-    build(&[source.to_str().unwrap()], &site);
-    site
 }
 
 /// A publisher that was killed, or did not know of another, has left pointers that are not those of the catalogue. The

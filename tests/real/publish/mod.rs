@@ -25,11 +25,30 @@ pub(crate) fn site(folder: &TempDir, name: &str, images: &[(&str, &str)]) -> Pat
         .iter()
         .map(|(names, text)| Image::new(&names.split(' ').collect::<Vec<_>>()).layer("file", text))
         .collect();
+    site_of(folder, name, &images)
+}
+
+fn site_of(folder: &TempDir, name: &str, images: &[Image]) -> PathBuf {
     let source = folder.path().join(format!("{name}.tar"));
-    std::fs::write(&source, Archive::docker_20(&images).tar()).unwrap();
+    std::fs::write(&source, Archive::docker_20(images).tar()).unwrap();
     let site = folder.path().join(name);
     build(&[source.to_str().unwrap()], &site);
     site
+}
+
+/// A site whose layer is sent in three parts.
+pub(crate) fn large_site(folder: &TempDir) -> PathBuf {
+    let mut chance = Chance(7);
+    let noise: Vec<u8> = (0..9 << 20)
+        .flat_map(|_| chance.next().to_le_bytes())
+        .collect();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(noise.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "noise", &noise[..]).unwrap();
+    let image = Image::new(&["o/large:1"]).layer_tar(tar.into_inner().unwrap());
+    site_of(folder, "large", &[image])
 }
 
 /// Text that compression does not shorten below half.
@@ -46,24 +65,28 @@ pub(crate) fn listed(store: &Store) -> BTreeSet<String> {
 
 /// The same below a prefix: empty, or with a slash at its end.
 fn listed_below(store: &Store, prefix: &str) -> BTreeSet<String> {
-    let Some(catalogue) = store.object(&format!("{prefix}index.json")) else {
+    if store.object(&format!("{prefix}index.json")).is_none() {
         return BTreeSet::new();
-    };
-    let catalogue: Value = serde_json::from_slice(&catalogue.body).unwrap();
-    let mut names = BTreeSet::new();
-    for entry in catalogue["manifests"].as_array().unwrap() {
-        let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
-        let Some((repository, tag)) = name.unwrap().split_once(':') else {
-            continue;
-        };
-        if repository.contains('@') {
-            continue;
-        }
+    }
+    let mut names = in_catalogue(store, prefix);
+    names.retain(|name| !name.contains('@'));
+    for name in &names {
+        let (repository, tag) = name.split_once(':').unwrap();
         can_be_pulled(store, prefix, repository, tag);
-        names.insert(name.unwrap().to_owned());
     }
     lists_are_of_pointers(store, prefix);
     names
+}
+
+/// The names in the catalogue, those of manifests without a tag too.
+pub(crate) fn in_catalogue(store: &Store, prefix: &str) -> BTreeSet<String> {
+    let catalogue = store.json(&format!("{prefix}index.json"));
+    let entries = catalogue["manifests"].as_array().unwrap().iter();
+    let name = |entry: &Value| {
+        let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
+        name.as_str().unwrap().to_owned()
+    };
+    entries.map(name).collect()
 }
 
 /// What lists of tags name can be asked for.
@@ -233,13 +256,7 @@ fn what_is_selected_is_published_with_what_is_attached() {
         &path,
     );
     store.published(&path, &["--only", "tiny:1"]);
-    let catalogue = store.json("index.json");
-    let entries = catalogue["manifests"].as_array().unwrap().iter();
-    let name = |entry: &Value| {
-        let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
-        name.as_str().unwrap().to_owned()
-    };
-    let names: Vec<String> = entries.map(name).collect();
+    let names = in_catalogue(&store, "");
     assert!(
         names.iter().all(|name| name.starts_with("tiny")),
         "{names:?}"

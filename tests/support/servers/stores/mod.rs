@@ -6,9 +6,12 @@ mod s3s_fs;
 mod seaweedfs;
 
 use std::path::Path;
+use std::process::Command;
 
 use super::bucket::Store;
+use crate::support::clients::installed;
 use crate::support::process::Daemon;
+use crate::support::site::succeed;
 use crate::support::temp::TempDir;
 
 pub(crate) use moto::MOTO;
@@ -41,6 +44,23 @@ struct Started {
     port: u16,
     /// Where everybody reads.
     readers: u16,
+}
+
+impl Started {
+    /// One server for all.
+    fn alone(daemon: Daemon, port: u16) -> Self {
+        Self {
+            daemons: vec![daemon],
+            port,
+            readers: port,
+        }
+    }
+}
+
+/// Runs a program that gets the address of a store.
+fn python(program: &str, port: u16) {
+    let mut python = Command::new(installed(".venv/bin/python"));
+    succeed(python.args(["-c", program, &format!("http://127.0.0.1:{port}")]));
 }
 
 impl Kind {

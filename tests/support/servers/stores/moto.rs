@@ -1,14 +1,11 @@
 //! moto, a model of AWS in Python: <https://docs.getmoto.org>. It starts quickly and has every ability, but checks
 //! neither signatures nor checksums.
 
-use std::process::Command;
-
-use super::{Kind, Started};
+use super::{Kind, Started, python};
 use crate::support::clients::installed;
 use crate::support::http;
 use crate::support::process::Daemon;
 use crate::support::servers::free_port;
-use crate::support::site::succeed;
 
 /// Makes a bucket that everybody may read, at the store whose address is the argument.
 const MAKE_BUCKET: &str = r#"
@@ -28,13 +25,8 @@ pub(crate) static MOTO: Kind = Kind {
         let program = installed(".venv/bin/moto_server");
         let daemon = Daemon::start(&program, &args, &dir.join("log"));
         let daemon = daemon.wait_until(|| http::send(port, "GET", "/", &[]).is_ok());
-        let mut python = Command::new(installed(".venv/bin/python"));
-        succeed(python.args(["-c", MAKE_BUCKET, &format!("http://127.0.0.1:{port}")]));
-        Started {
-            daemons: vec![daemon],
-            port,
-            readers: port,
-        }
+        python(MAKE_BUCKET, port);
+        Started::alone(daemon, port)
     },
     is_long: false,
     limits: &[],

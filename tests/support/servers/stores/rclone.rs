@@ -22,11 +22,7 @@ pub(super) static RCLONE: Kind = Kind {
         let program = installed(".venv/bin/rclone");
         let daemon = Daemon::start(&program, &args, &dir.join("log"));
         let daemon = daemon.wait_until(|| http::send(port, "GET", "/", &[]).is_ok());
-        Started {
-            daemons: vec![daemon],
-            port,
-            readers: port,
-        }
+        Started::alone(daemon, port)
     },
     is_long: false,
     limits: &[NO_CONDITIONS, NO_SINGLE_TAGS, NO_V2],

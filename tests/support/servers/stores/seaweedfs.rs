@@ -3,14 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use super::{EMPTY_V2, Kind, Started};
+use super::{EMPTY_V2, Kind, Started, python};
 use crate::support::clients::installed;
 use crate::support::http;
 use crate::support::process::Daemon;
 use crate::support::servers::free_port;
-use crate::support::site::succeed;
 
 /// Who may do what: <https://github.com/seaweedfs/seaweedfs/wiki/S3-Credentials>.
 const IDENTITIES: &str = r#"{"identities": [
@@ -36,13 +34,8 @@ pub(super) static SEAWEEDFS: Kind = Kind {
             answer.is_ok_and(|answer| answer.status == 404)
         };
         let daemon = daemon.wait_until(is_ready);
-        let mut python = Command::new(installed(".venv/bin/python"));
-        succeed(python.args(["-c", MAKE_BUCKET, &format!("http://127.0.0.1:{port}")]));
-        Started {
-            daemons: vec![daemon],
-            port,
-            readers: port,
-        }
+        python(MAKE_BUCKET, port);
+        Started::alone(daemon, port)
     },
     is_long: false,
     limits: &[EMPTY_V2],
