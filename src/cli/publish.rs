@@ -70,6 +70,10 @@ pub(super) struct PublishArgs {
     /// Store each blob once, at `blobs/sha256/`: an edge before the bucket must rewrite `/v2/*/blobs/sha256:HEX` to it
     #[arg(long)]
     blobs_once: bool,
+    /// Also store an empty object for each layer of v1 that is a blob: an edge as `stillage config` writes it finds the
+    /// blob by the digest in its metadata
+    #[arg(long, requires = "blobs_once")]
+    layers_once: bool,
     /// Look at the headers of each object and set those that are wrong, as other tools that copy into the bucket
     /// leave them
     #[arg(long, conflicts_with = "plan")]
@@ -126,6 +130,7 @@ impl PublishArgs {
             no_move: self.no_move.glob()?,
             mirror: self.mirror,
             blobs_once: self.blobs_once,
+            layers_once: self.layers_once,
             check_headers: self.check_headers,
             prune: self.prune.then_some(PruneOptions {
                 grace: self.grace,

@@ -1,4 +1,4 @@
-//! Web servers: the rules of [`crate::routes`] as the configuration of each server.
+//! Web servers and the edges of CDNs: the rules of [`crate::routes`] as the configuration of each.
 //!
 //! A new server is one file here and one line in [`SERVERS`].
 
@@ -14,6 +14,8 @@ use crate::site_files::SiteFiles;
 
 mod apache;
 mod caddy;
+mod cloudflare;
+mod cloudfront;
 mod headers;
 mod lighttpd;
 mod nginx;
@@ -85,6 +87,8 @@ pub const SERVERS: &[Server] = &[
     caddy::SERVER,
     apache::SERVER,
     lighttpd::SERVER,
+    cloudflare::SERVER,
+    cloudfront::SERVER,
     rsync::SERVER,
     headers::SERVER,
 ];
@@ -140,6 +144,15 @@ impl fmt::Display for Listen {
             None => write!(f, "{}", self.port),
         }
     }
+}
+
+/// The function of an edge, with what all edges share in the place of the line `EDGE`.
+fn edge(function: &str) -> String {
+    function.replacen(
+        "\nEDGE\n",
+        concat!("\n\n", include_str!("edge.js"), "\n"),
+        1,
+    )
 }
 
 /// A path in double quotes, for nginx and Apache. (In Caddy and lighttpd a backslash is literal.)

@@ -32,7 +32,12 @@ pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     rows.extend(method_rows(of));
     rows.extend(escape_rows(of));
     rows.extend(hidden_rows(of));
-    rows.extend(conditional_rows(of));
+    let no_referrers = format!("/v2/{}/referrers/sha256:{ABSENT}", of.name);
+    if skills.empty_referrers {
+        rows.push(get(&no_referrers).pointer(INDEX).body(NO_REFERRERS));
+    }
+    let no_referrers = skills.empty_referrers.then_some(no_referrers);
+    rows.extend(conditional_rows(of, no_referrers));
     rows
 }
 
@@ -221,9 +226,6 @@ fn v2_rows(of: &Sample) -> Vec<Row> {
             .pointer(INDEX)
             .body(of.file(&format!("{folder}/referrers/{digest}"))),
         get(format!("/{folder}/referrers/{digest}?artifactType=a/b")).pointer(INDEX),
-        get(format!("/{folder}/referrers/sha256:{ABSENT}"))
-            .pointer(INDEX)
-            .body(NO_REFERRERS),
     ]
 }
 
@@ -385,18 +387,18 @@ fn hidden_rows(of: &Sample) -> Vec<Row> {
 }
 
 /// Whatever a client believes to have, it gets a pointer anew.
-fn conditional_rows(of: &Sample) -> Vec<Row> {
+fn conditional_rows(of: &Sample, no_referrers: Option<String>) -> Vec<Row> {
     let Sample { name, tag, .. } = of;
-    let pointers = [
+    let mut pointers = vec![
         (format!("/v2/{name}/tags/list"), JSON),
         (format!("/v2/{name}/referrers/{}", of.digest), INDEX),
-        (format!("/v2/{name}/referrers/sha256:{ABSENT}"), INDEX),
         ("/v2/_catalog".to_owned(), JSON),
         (format!("/v1/repositories/{name}/tags/{tag}"), JSON),
         (format!("/v1/repositories/{name}/tags"), JSON),
         (format!("/v1/repositories/{name}/images"), JSON),
         ("/".to_owned(), "text/html"),
     ];
+    pointers.extend(no_referrers.map(|path| (path, INDEX)));
     let conditions = [
         ("If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"),
         ("If-None-Match", "\"5f5e100-2\", W/\"5f5e100-2\""),

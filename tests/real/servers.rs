@@ -28,7 +28,7 @@ fn every_server_answers_every_row() {
                 server.skills,
             );
             all.extend(hand_rows());
-            wrong.extend(complaints(&running, &all));
+            wrong.extend(complaints(server, &running, &all));
         }
         let running = server.start(built.path());
         for (name, tag) in [
@@ -38,17 +38,18 @@ fn every_server_answers_every_row() {
         ] {
             let all = rows(&Sample::read(built.path(), name, tag), server.skills);
             assert!(all.len() > 60);
-            wrong.extend(complaints(&running, &all));
+            wrong.extend(complaints(server, &running, &all));
         }
         let of = Sample::read(built.path(), "samples/docker-1.4.1", "1.0");
         assert!(of.checksum().is_some());
-        wrong.extend(complaints(&running, &[v1_json(&of, server.skills)]));
+        wrong.extend(complaints(server, &running, &[v1_json(&of, server.skills)]));
         judge(server, &wrong, &running);
     }
 }
 
-fn complaints(server: &Running, rows: &[Row]) -> Vec<String> {
-    rows.iter().flat_map(|row| row.check(server.port)).collect()
+fn complaints(server: &Server, running: &Running, rows: &[Row]) -> Vec<String> {
+    let check = |row: &Row| row.check_of(running.port, server.skills.own_errors);
+    rows.iter().flat_map(check).collect()
 }
 
 /// Every complaint is one that is known of the server, and what is known comes up.
@@ -86,6 +87,7 @@ fn immutable_content_is_revalidated_and_resumed() {
                 port: running.port,
                 name: format!("{}: {path}", server.name),
                 whole: http::get(running.port, &path),
+                has_if_range: server.name != "cloudfront",
                 path,
             };
             asked.is_revalidated();
@@ -101,6 +103,8 @@ struct Asked {
     path: String,
     /// For messages.
     name: String,
+    /// Otherwise it is sent whole where a client asks for a part under a condition.
+    has_if_range: bool,
     whole: Response,
 }
 
@@ -143,7 +147,11 @@ impl Asked {
             let headers: Vec<_> = [("Range", "bytes=10-")].into_iter().chain(header).collect();
             let rest = self.with("GET", &headers);
             // A date is no strong validator of what is younger than a minute (RFC 9110, 13.1.5).
-            if header == Some(("If-Range", date)) && rest.status == 200 {
+            let is_whole = match header {
+                Some(("If-Range", value)) => value == date || !self.has_if_range,
+                _ => false,
+            };
+            if is_whole && rest.status == 200 {
                 assert_eq!(rest.body, self.whole.body, "{name}");
                 continue;
             }
@@ -171,10 +179,11 @@ impl Asked {
     fn has_an_end(&self) {
         let beyond = self.with("GET", &[("Range", "bytes=9999999-")]);
         assert_eq!(beyond.status, 416, "{}", self.name);
-        // nginx has added its headers when it finds out that the range is wrong; the last word counts.
+        // nginx has added its headers when it finds out that the range is wrong; the last word counts. Without any, no
+        // cache keeps a 416 (RFC 9110, 15.1).
         let mut control = beyond.headers.iter().rev();
         let control = control.find(|(name, _)| name == "cache-control");
-        assert_eq!(control.map(|(_, value)| &value[..]), Some("no-cache"));
+        assert!(control.is_none_or(|(_, value)| value == "no-cache"));
         // JSON must have the form of the API, any other body is as good (distribution-spec, "Error Codes").
         if self.path.starts_with("/v2/")
             && let Ok(body) = serde_json::from_slice::<serde_json::Value>(&beyond.body)
@@ -243,7 +252,7 @@ fn a_tag_moved_back_and_forth_within_a_second_under_conditional_gets_never_yield
     });
     for server in SERVERS {
         if server.skills.by_catalogue {
-            continue; // it is told of what is new
+            continue; // it is told about new tags
         }
         let site = folder.path().join(server.name);
         build(&[&sources[0]], &site);
@@ -279,7 +288,7 @@ fn a_folder_may_have_an_odd_name() {
     for name in ["with space", "a \"b\" 'c' `d`", "semi;colon#x", "ünïcode"] {
         let site = parent.path().join(name);
         build(&["fixtures/docker-20.10.tar", "--server", "apache"], &site);
-        for server in SERVERS {
+        for server in SERVERS.iter().filter(|server| !server.skills.is_copy) {
             let running = server.start(&site);
             let answer = http::get(running.port, "/v2/sample/hello/manifests/1.0");
             let asked = format!("{} {name}\n{}", server.name, running.log());

@@ -30,6 +30,9 @@ fn no_server_has_a_problem() {
         if !server.skills.sizes {
             notes.push("no-docker-size");
         }
+        if !server.skills.empty_referrers {
+            notes.push("no-referrers");
+        }
         for options in [&[][..], &["--deep", "-j3"], &["--fast"]] {
             let found = found(running.port, options);
             assert_eq!(

@@ -129,20 +129,33 @@ impl Row {
 
     /// Sends it; what is wrong with the answer.
     pub(crate) fn check(&self, port: u16) -> Vec<String> {
-        let mut wrong = self.check_method(port, self.method);
+        self.check_of(port, true)
+    }
+
+    /// The same, of a server that may say the same of all that is missing.
+    pub(crate) fn check_of(&self, port: u16, own_errors: bool) -> Vec<String> {
+        let mut wrong = self.check_method(port, self.method, own_errors);
         if self.method == "GET" && self.as_head {
-            wrong.extend(self.check_method(port, "HEAD"));
+            wrong.extend(self.check_method(port, "HEAD", own_errors));
         }
         wrong
     }
 
-    fn check_method(&self, port: u16, method: &str) -> Vec<String> {
+    fn check_method(&self, port: u16, method: &str, own_errors: bool) -> Vec<String> {
         let headers: Vec<_> = self.request.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let name = |what: String| format!("{method} {} {:?}: {what}", self.path, self.request);
         let answer = match http::send(port, method, &self.path, &headers) {
             Ok(answer) => answer,
             Err(error) => return vec![name(format!("no answer: {error}"))],
         };
+        if !own_errors && (self.status, answer.status) == (404, 404) {
+            let missing = row(self.method, "").error(404, String::new());
+            return missing
+                .compare_headers(&answer)
+                .into_iter()
+                .map(name)
+                .collect();
+        }
         let mut wrong = self.compare(&answer, method);
         let is_expected = self.present.iter().any(|(name, _)| *name == V2_VERSION);
         if !is_expected && answer.header(V2_VERSION).is_some() {
@@ -157,17 +170,7 @@ impl Row {
         if answer.status != self.status {
             wrong.push(format!("status {}, not {}", answer.status, self.status));
         }
-        for (name, value) in &self.present {
-            let have = answer.header(name);
-            if have.is_none_or(|have| !value.is_empty() && have != value) {
-                wrong.push(format!("{name} is {have:?}, not {value:?}"));
-            }
-        }
-        for name in &self.absent {
-            if let Some(have) = answer.header(name) {
-                wrong.push(format!("has {name}: {have}"));
-            }
-        }
+        wrong.extend(self.compare_headers(answer));
         if method == self.method {
             wrong.extend(self.also.iter().filter_map(|check| check(answer)));
         }
@@ -179,6 +182,22 @@ impl Row {
             if method != "HEAD" && answer.body != *body {
                 let text = String::from_utf8_lossy(&answer.body);
                 wrong.push(format!("body {text:?}"));
+            }
+        }
+        wrong
+    }
+
+    fn compare_headers(&self, answer: &Response) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (name, value) in &self.present {
+            let have = answer.header(name);
+            if have.is_none_or(|have| !value.is_empty() && have != value) {
+                wrong.push(format!("{name} is {have:?}, not {value:?}"));
+            }
+        }
+        for name in &self.absent {
+            if let Some(have) = answer.header(name) {
+                wrong.push(format!("has {name}: {have}"));
             }
         }
         wrong

@@ -12,7 +12,7 @@ use crate::bucket::{Abilities, Bucket, Bytes, Headers, If, Listed};
 use crate::error::WithHint as _;
 use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::send::{has_digest, path_of};
+use crate::ops::publish::send::{has_digest, is_v1_layer, path_of};
 use crate::routes::{Cache, Route};
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
@@ -122,6 +122,17 @@ fn is_wrong(bucket: &Bucket, listed: &Listed, catalogue: &Catalogue) -> anyhow::
     let Some(stored) = bucket.head(&listed.key)? else {
         return Ok(false);
     };
+    if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
+        return match stored.digest {
+            // Its other headers come from the content.
+            Some(_) => Ok(false),
+            None => Err(anyhow::anyhow!(
+                "`{}` is empty, and does not say which blob it stands for",
+                listed.key
+            ))
+            .hint("delete the object, and publish a site that has the image"),
+        };
+    }
     let digest = headers.digest.as_ref().map(Digest::to_string);
     Ok(stored.media_type != headers.media_type
         || stored.cache_control != headers.cache_control

@@ -51,6 +51,8 @@ pub struct PublishOptions {
     pub mirror: bool,
     /// Store each blob once, for an edge that rewrites addresses.
     pub blobs_once: bool,
+    /// Store an empty object with the digest of a blob for each v1 layer that is one.
+    pub layers_once: bool,
     /// Look at the headers of each object.
     pub check_headers: bool,
     pub prune: Option<PruneOptions>,
@@ -138,6 +140,7 @@ fn bucket(options: &PublishOptions) -> Option<Bucket> {
 fn upload<'a>(options: &'a PublishOptions, remote: &'a Remote<'a>, mode: Mode<'a>) -> Upload<'a> {
     Upload {
         blobs_once: options.blobs_once,
+        layers_once: options.layers_once,
         ..Upload::new(&options.site, remote, mode)
     }
 }

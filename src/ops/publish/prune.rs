@@ -19,11 +19,12 @@ use crate::ops::prune::take_untagged;
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Remote, short};
 use crate::ops::publish::select::keep_listed;
-use crate::ops::publish::send::{key, key_of, path_of};
+use crate::ops::publish::send::{is_v1_layer, key, key_of, path_of};
 use crate::ops::publish::unused::{Held, Seen, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::since::Since;
 use crate::progress::Progress;
+use crate::site_files::blob_path;
 use crate::spec::v1::V1Id;
 use crate::writer::unreferenced::FileKind;
 
@@ -257,11 +258,16 @@ fn differing(remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<BTreeSet<St
 /// Objects that are not used. What is no part of a site is left alone.
 fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
+    let mut stand_ins = Vec::new();
     bucket.list(&mut |page| {
         for listed in page {
             let kind = FileKind::of(&listed.key);
             let is_of_site = kind != FileKind::Foreign && !listed.key.contains(char::is_control);
-            if is_of_site && !used.contains(&short(&listed.key)) {
+            if used.contains(&short(&listed.key)) {
+                if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
+                    stand_ins.push(listed.key);
+                }
+            } else if is_of_site {
                 found.push(Found {
                     kind,
                     size: listed.size,
@@ -271,7 +277,25 @@ fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
         }
         Ok(())
     })?;
+    let is_content = |found: &Found| matches!(found.kind, FileKind::Content(_));
+    if found.iter().any(is_content) {
+        let stood_for = stood_for(bucket, &stand_ins)?;
+        found.retain(|found| !stood_for.contains(&found.key));
+    }
     Ok(found)
+}
+
+/// The content that v1 layers stand for. It may be of a manifest that is gone, while another one has the same v1 image.
+fn stood_for(bucket: &Bucket, layers: &[String]) -> anyhow::Result<HashSet<String>> {
+    let digests: Vec<Option<String>> = layers
+        .par_iter()
+        .map(|key| Ok(bucket.head(key)?.and_then(|stored| stored.digest)))
+        .collect::<anyhow::Result<_>>()?;
+    let digests = digests
+        .iter()
+        .flatten()
+        .filter_map(|text| text.parse().ok());
+    Ok(digests.map(|digest| blob_path(&digest)).collect())
 }
 
 /// Seconds since 1970.

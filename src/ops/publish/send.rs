@@ -13,7 +13,7 @@ use crate::ops::publish::remote::{Compared, is_single_tag};
 use crate::ops::publish::upload::{Mode, Upload, is_at_root, locked};
 use crate::plan::objects::Object;
 use crate::plan::tree::Stage;
-use crate::routes::Route;
+use crate::routes::{Route, V1File};
 use crate::site_files::blob_path;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::{MAX_JSON, Manifest};
@@ -57,8 +57,16 @@ fn headers(object: &Object) -> Headers<'_> {
     Headers {
         media_type: object.media_type,
         cache_control: object.cache.control(),
-        digest: object.digest.filter(|_| route.is_some_and(has_digest)),
+        digest: object
+            .digest
+            .filter(|_| route.is_some_and(has_digest) || is_v1_layer(&object.path)),
     }
+}
+
+/// Whether the object of a path is the layer of a v1 image. An empty one stands for the content whose digest is in its
+/// metadata, as no layer is empty.
+pub(super) fn is_v1_layer(path: &str) -> bool {
+    matches!(Route::of(path), Some(Route::V1Image(_, V1File::Layer)))
 }
 
 /// Whether a response has a `Docker-Content-Digest`.
@@ -168,6 +176,11 @@ impl Upload<'_> {
         if self.remote.has(key, size) {
             return Ok(());
         }
+        if self.layers_once
+            && let Some(digest) = self.layer_at_root(object, meta.inode, size)
+        {
+            return self.stand_in(object, digest);
+        }
         let content = Content::file_of_len(path, size);
         let digest = self.digest(object, &content, meta.inode)?;
         let source = digest.filter(|_| !is_at_root(object));
@@ -205,6 +218,21 @@ impl Upload<'_> {
         Ok(())
     }
 
+    /// The digest of a v1 layer whose bytes the bucket has at its root.
+    fn layer_at_root(&self, object: &Object, inode: (u64, u64), size: u64) -> Option<Digest> {
+        let digest = locked(&self.roots).get(&inode).copied();
+        digest.filter(|digest| is_v1_layer(&object.path) && self.is_at_root(digest, size))
+    }
+
+    /// Stores an empty object that stands for content at the root of the bucket.
+    fn stand_in(&self, object: &Object, digest: Digest) -> anyhow::Result<()> {
+        let object = Object {
+            digest: Some(digest),
+            ..object.clone()
+        };
+        self.made(&object, &[])
+    }
+
     /// The digest of a file's bytes. The layer of a v1 image is a link to a blob as a rule; others are hashed, but
     /// only to be sent.
     fn digest(
@@ -224,9 +252,12 @@ impl Upload<'_> {
 
     /// The key of some content at the root of the bucket that the store can copy.
     fn source(&self, digest: &Digest, size: u64) -> Option<String> {
-        let key = blob_path(digest);
-        let is_there = || locked(&self.at_root).contains(digest) || self.remote.has(&key, size);
-        ((COPY_FROM..=LONGEST_COPY).contains(&size) && is_there()).then_some(key)
+        let is_copied = (COPY_FROM..=LONGEST_COPY).contains(&size);
+        (is_copied && self.is_at_root(digest, size)).then(|| blob_path(digest))
+    }
+
+    fn is_at_root(&self, digest: &Digest, size: u64) -> bool {
+        locked(&self.at_root).contains(digest) || self.remote.has(&blob_path(digest), size)
     }
 
     pub(super) fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {

@@ -85,6 +85,8 @@ pub(super) struct Upload<'a> {
     pub(super) mode: Mode<'a>,
     /// Whether blobs are stored at the root of the site alone.
     pub(super) blobs_once: bool,
+    /// Whether an empty object stands for each v1 layer that is a blob.
+    pub(super) layers_once: bool,
     /// The paths of the pointers that are stored, if not all are.
     pub(super) only: Option<&'a BTreeSet<String>>,
     /// Keys that may be deleted unless they are taken off the list.
@@ -125,6 +127,7 @@ impl<'a> Upload<'a> {
             remote,
             mode,
             blobs_once: false,
+            layers_once: false,
             only: None,
             unused: None,
             needed: Mutex::default(),

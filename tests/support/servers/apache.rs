@@ -13,7 +13,8 @@ const SKILLS: Skills = Skills {
 /// Apache as `stillage config apache` sets it up.
 pub(crate) static APACHE: Server = Server {
     name: "apache",
-    command: |site, port, dir| command(&config("apache", site, port, dir, &[]), dir),
+    bucket: None,
+    command: |site, port, dir, _| command(&config("apache", site, port, dir, &[]), dir),
     skills: SKILLS,
     otherwise: &[],
 };
@@ -22,7 +23,8 @@ pub(crate) static APACHE: Server = Server {
 /// of it.
 pub(crate) static SHARED_HOST: Server = Server {
     name: "apache-shared-host",
-    command: |site, port, dir| {
+    bucket: None,
+    command: |site, port, dir, _| {
         let text = include_str!("shared_host.conf")
             .replace("@PORT@", &port.to_string())
             .replace("@SITE@", &site.to_str().unwrap().replace('"', "\\\""));

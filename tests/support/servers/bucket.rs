@@ -93,6 +93,11 @@ impl Store {
         command
     }
 
+    /// The address of the bucket for everybody.
+    pub(crate) fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/site", self.readers)
+    }
+
     fn get(&self, path: &str) -> http::Response {
         // Of another host, the store would take the first label for the bucket.
         let host = [("Host", "127.0.0.1")];

@@ -4,7 +4,8 @@ use super::{Server, Skills};
 
 pub(crate) static SERVE: Server = Server {
     name: "serve",
-    command: |site, port, _| {
+    bucket: None,
+    command: |site, port, _, _| {
         let listen = format!("127.0.0.1:{port}");
         [
             env!("CARGO_BIN_EXE_stillage"),
@@ -21,6 +22,7 @@ pub(crate) static SERVE: Server = Server {
         sizes: true,
         queries: true,
         pages: true,
+        ..Skills::NONE
     },
     otherwise: &[],
 };

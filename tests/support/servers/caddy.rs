@@ -4,7 +4,8 @@ use super::{Server, Skills, config};
 
 pub(crate) static CADDY: Server = Server {
     name: "caddy",
-    command: |site, port, dir| {
+    bucket: None,
+    command: |site, port, dir, _| {
         let file = config("caddy", site, port, dir, &[]);
         ["caddy", "run", "--config", &file, "--adapter", "caddyfile"]
             .map(str::to_owned)

@@ -4,7 +4,8 @@ use super::{Server, Skills, config};
 
 pub(crate) static LIGHTTPD: Server = Server {
     name: "lighttpd",
-    command: |site, port, dir| {
+    bucket: None,
+    command: |site, port, dir, _| {
         let file = config("lighttpd", site, port, dir, &[]);
         ["lighttpd", "-D", "-f", &file].map(str::to_owned).into()
     },

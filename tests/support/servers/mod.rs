@@ -4,6 +4,8 @@ pub(crate) mod apache;
 pub(crate) mod bucket;
 pub(crate) mod builtin;
 mod caddy;
+pub(crate) mod cloudflare;
+pub(crate) mod cloudfront;
 pub(crate) mod flaky;
 mod lighttpd;
 pub(crate) mod nginx;
@@ -18,6 +20,7 @@ use super::http;
 use super::process::{Daemon, tool};
 use super::site::{stillage, succeed};
 use super::temp::TempDir;
+use bucket::Store;
 
 /// What not every server can.
 #[derive(Clone, Copy)]
@@ -34,6 +37,12 @@ pub(crate) struct Skills {
     pub(crate) queries: bool,
     /// Answers `n` and `last` of lists of tags.
     pub(crate) pages: bool,
+    /// Serves a copy of the site, made when it starts.
+    pub(crate) is_copy: bool,
+    /// Says what is missing, rather than the same of all that is.
+    pub(crate) own_errors: bool,
+    /// Has an empty list of referrers for what it does not know.
+    pub(crate) empty_referrers: bool,
 }
 
 impl Skills {
@@ -42,6 +51,9 @@ impl Skills {
         sizes: false,
         queries: false,
         pages: false,
+        is_copy: false,
+        own_errors: true,
+        empty_referrers: true,
     };
 }
 
@@ -49,8 +61,10 @@ impl Skills {
 pub(crate) struct Server {
     /// Its name in tables.
     pub(crate) name: &'static str,
+    /// A bucket with the site, if it serves one.
+    bucket: Option<fn(site: &Path) -> Store>,
     /// The command that serves a site on a port, with a folder of its own for what it writes.
-    command: fn(site: &Path, port: u16, dir: &Path) -> Vec<String>,
+    command: fn(site: &Path, port: u16, dir: &Path, bucket: Option<&Store>) -> Vec<String>,
     pub(crate) skills: Skills,
     /// What it answers otherwise and why: each is the beginning of a complaint of the table, and must
     /// come up.
@@ -58,7 +72,7 @@ pub(crate) struct Server {
 }
 
 /// Every server that a site is tested with.
-pub(crate) static SERVERS: [&Server; 7] = [
+pub(crate) static SERVERS: [&Server; 9] = [
     &nginx::NGINX,
     &nginx::EXACT,
     &caddy::CADDY,
@@ -66,13 +80,16 @@ pub(crate) static SERVERS: [&Server; 7] = [
     &apache::SHARED_HOST,
     &lighttpd::LIGHTTPD,
     &builtin::SERVE,
+    &cloudflare::CLOUDFLARE,
+    &cloudfront::CLOUDFRONT,
 ];
 
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
-    // Fields are dropped in order: the server ends before its folder goes.
+    // Fields are dropped in order: the server ends before its bucket and its folder go.
     daemon: Daemon,
     pub(crate) port: u16,
+    _bucket: Option<Store>,
     dir: TempDir,
 }
 
@@ -93,10 +110,16 @@ impl Server {
     fn launch(&self, site: &Path, port: u16) -> Result<Running, String> {
         let dir = TempDir::new(&self.name.replace(' ', ""));
         nginx::open_to_plain_user(dir.path());
-        let command = (self.command)(site, port, dir.path());
+        let bucket = self.bucket.map(|start| start(site));
+        let command = (self.command)(site, port, dir.path(), bucket.as_ref());
         let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
         let daemon = Daemon::start(&program(&command[0]), &args, &dir.path().join("log"));
-        let running = Running { daemon, port, dir };
+        let running = Running {
+            daemon,
+            port,
+            _bucket: bucket,
+            dir,
+        };
         let start = Instant::now();
         while start.elapsed() < Duration::from_mins(1) {
             if http::send(port, "GET", "/v2/", &[]).is_ok() {

@@ -145,7 +145,8 @@ fn command(dir: &Path) -> Command {
 /// nginx as `stillage config nginx` sets it up.
 pub(crate) static NGINX: Server = Server {
     name: "nginx",
-    command: |site, port, dir| serve(site, port, dir, &[]),
+    bucket: None,
+    command: |site, port, dir, _| serve(site, port, dir, &[]),
     skills: Skills::NONE,
     otherwise: &[],
 };
@@ -153,7 +154,8 @@ pub(crate) static NGINX: Server = Server {
 /// nginx as `stillage config nginx --exact` sets it up.
 pub(crate) static EXACT: Server = Server {
     name: "nginx --exact",
-    command: |site, port, dir| serve(site, port, dir, &["--exact"]),
+    bucket: None,
+    command: |site, port, dir, _| serve(site, port, dir, &["--exact"]),
     skills: Skills {
         by_catalogue: true,
         sizes: true,

@@ -1,0 +1,42 @@
+// What a site answers: content, which its address identifies and a cache may keep for ever, and pointers (tags, lists),
+// which the next publish may change. The last two components of a path in v2 say what it is.
+const IMMUTABLE = 'public, max-age=31536000, immutable';
+const POINTER = 'public, max-age=60, must-revalidate';
+const CONTENT = /^\/(?:blobs\/sha256\/([0-9a-f]{64})|v1\/images\/[0-9a-f]{64}\/(?:json|ancestry|checksum|layer)|v2\/.+\/(?:blobs|manifests)\/sha256:([0-9a-f]{64}))$/;
+const POINTERS = /^\/(?:index\.html|index\.json|oci-layout|v1\/(?:_ping|search|repositories\/.+\/(?:images|tags|tags\/[^\/]+))|v2\/(?:_catalog|.+\/(?:tags\/list|manifests\/\w[\w.-]{0,127}|referrers\/(?:(?:sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128}))))$/;
+
+// The path of the object that answers a path, which may be escaped.
+function object(path) {
+    try { path = decodeURIComponent(path).replace(/\/+/g, '/'); } catch (invalid) { return '/.'; }
+    return path === '/' ? '/index.html' : path.replace(/^(\/v1\/repositories\/.+\/tags)\/$/, '$1');
+}
+
+// An error as its API words it: status, and body.
+function v1(status, message) {
+    return [status, '{"error": "' + message + '"}'];
+}
+function v2(status, code, message) {
+    return [status, '{"errors":[{"code":"' + code + '","message":"' + message + '","detail":null}]}'];
+}
+
+function missing(path) {
+    if (/\/\.\.\//.test(path)) return v1(404, 'Not found');
+    if (/^\/v1\/images\//.test(path)) return v1(404, 'Image not found');
+    if (/^\/v1\/repositories\/.+\/tags\/[^\/]+$/.test(path)) return v1(404, 'Tag not found');
+    if (/^\/v1\/repositories\//.test(path)) return v1(404, 'Repository not found');
+    if (/^\/v2\/.+\/manifests\/[^\/]+$/.test(path)) return v2(404, 'MANIFEST_UNKNOWN', 'manifest unknown');
+    if (/^\/v2\/.+\/blobs\/[^\/]+$/.test(path)) return v2(404, 'BLOB_UNKNOWN', 'blob unknown to registry');
+    if (/^\/v2\/.+\/referrers\/[^\/]+$/.test(path)) return v2(400, 'DIGEST_INVALID', 'invalid digest');
+    if (/^\/v2(\/|$)/.test(path)) return v2(404, 'NAME_UNKNOWN', 'repository name not known to registry');
+    return v1(404, 'Not found');
+}
+
+function readOnly(path) {
+    if (isV1(path)) return v1(405, 'This registry is read-only');
+    return v2(405, 'UNSUPPORTED', 'this registry is read-only');
+}
+
+// Docker up to 0.9 takes a server whose answers lack a version for no registry.
+function isV1(path) {
+    return /^\/v1(\/|$)/.test(path);
+}
