@@ -64,6 +64,7 @@ need xz-utils xz
 need strace strace
 need nodejs node
 need npm npm
+need njs njs
 need python3 python3
 [[ -e /usr/lib/lighttpd/mod_magnet.so ]] || packages+=(lighttpd-modules-lua)
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)

@@ -1,5 +1,5 @@
-// Cloudflare serves a Stillage site out of an R2 bucket as a registry: Docker's v1 API, the v2 (OCI) API and the page for
-// people. Nothing here depends on what the site holds: publishing needs no new version.
+// Cloudflare serves a Stillage site out of an R2 bucket as a registry: Docker's v1 API, the v2 (OCI) API and the page
+// for people. Nothing here depends on what the site holds: publishing needs no new version.
 //
 //   1. Bind the bucket to the Worker as BUCKET. Where the site lies below a prefix, set the variable PREFIX: `path/`.
 //   2. Deploy it:  npx wrangler deploy
@@ -7,25 +7,19 @@ EDGE
 export default {
     async fetch(request, env) {
         const url = new URL(request.url), path = object(url.pathname);
-        let response = await answer(request, new Site(env), path, url.searchParams);
+        const response = await answer(request, new Site(env), path, url.searchParams);
         if (isV1(path)) response.headers.set('X-Docker-Registry-Version', '0.6.0');
         return request.method === 'HEAD' ? new Response(null, response) : response;
     },
 };
 
 class Site {
-    constructor(env) {
-        this.bucket = env.BUCKET;
-        this.prefix = env.PREFIX || '';
+    constructor({ BUCKET, PREFIX = '' }) {
+        this.bucket = BUCKET;
+        this.prefix = PREFIX;
     }
-    key(path) { return this.prefix + path.slice(1); }
-    head(path) { return this.bucket.head(this.key(path)); }
-    get(path, range) { return this.bucket.get(this.key(path), range ? { range } : {}); }
-    // Where each content is stored once, an empty object says which layer it stands for.
-    async layer(path) {
-        const found = await this.head(path), digest = found && found.size === 0 && found.customMetadata['docker-content-digest'];
-        return digest ? '/blobs/sha256/' + digest.slice(7) : path;
-    }
+    head(path) { return this.bucket.head(this.prefix + path.slice(1)); }
+    get(path, range) { return this.bucket.get(this.prefix + path.slice(1), range ? { range } : {}); }
 }
 
 async function answer(request, site, path, query) {
@@ -40,10 +34,11 @@ async function answer(request, site, path, query) {
         return send(200, `{"schemaVersion":2,"mediaType":"${index}","manifests":[]}`, { 'Content-Type': index });
     }
     if (!found) return fail(missing(path));
-    if (path.endsWith('/tags/list') && (query.has('n') || query.has('last'))) return page(await found.json(), path, query);
-    const headers = { 'Content-Type': found.httpMetadata.contentType, 'Content-Length': found.size, 'Cache-Control': POINTER };
-    const digest = found.customMetadata['docker-content-digest'];
-    if (digest && path.includes('/manifests/')) headers['Docker-Content-Digest'] = digest;
+    const isPart = query.has('n') || query.has('last');
+    if (isPart && path.endsWith('/tags/list')) return page(await found.json(), path, query);
+    const { size, httpMetadata: { contentType } } = found, digest = found.customMetadata['docker-content-digest'];
+    const headers = { 'Content-Type': contentType, 'Content-Length': size, 'Cache-Control': POINTER };
+    if (digest) headers['Docker-Content-Digest'] = digest;
     return new Response(found.body, { headers });
 }
 
@@ -69,39 +64,50 @@ function page(list, path, query) {
     const n = query.has('n') ? query.get('n') : '999999999', last = query.get('last') || '';
     if (!/^\d+$/.test(n)) return fail(v2(400, 'UNSUPPORTED', 'invalid number of results requested'));
     const rest = list.tags.filter((tag) => tag > last), tags = rest.slice(0, n);
+    const hasMore = tags.length && rest.length > tags.length;
     const next = `<${path}?n=${Number(n)}&last=${tags[tags.length - 1]}>; rel="next"`;
-    return send(200, JSON.stringify({ ...list, tags }), tags.length && rest.length > tags.length ? { Link: next } : {});
+    return send(200, JSON.stringify({ ...list, tags }), hasMore ? { Link: next } : {});
+}
+
+// Where the bytes of a path are. Each blob is stored once, for all repositories; so may be a layer of v1: then an empty
+// object stands for it.
+async function place(site, path, hex) {
+    if (/\/blobs\/sha256:[^\/]+$/.test(path)) return '/blobs/sha256/' + hex;
+    if (!path.endsWith('/layer')) return path;
+    const found = await site.head(path);
+    const digest = found && found.size === 0 && found.customMetadata['docker-content-digest'];
+    return digest ? '/blobs/sha256/' + digest.slice(7) : path;
+}
+
+// What the JSON of a v1 image says of its layer. With the length Docker 1.4 to 1.9 resume an interrupted transfer.
+async function describe(site, image, headers) {
+    const layer = await site.head(await place(site, image + 'layer')), checksum = await site.get(image + 'checksum');
+    if (layer) headers.set('X-Docker-Size', layer.size);
+    if (checksum) headers.set('X-Docker-Checksum', (await checksum.text()).trim().replace('sha256:', ''));
 }
 
 async function immutable(request, site, path, hex) {
-    const ask = (name) => request.headers.get(name);
-    const image = /^\/v1\/images\/[0-9a-f]{64}\//.exec(path), inV2 = path.startsWith('/v2/');
-    const layer = image && !path.endsWith('/ancestry') && !path.endsWith('/checksum') && await site.layer(image[0] + 'layer');
-    let place = path;
-    if (path.endsWith('/layer')) place = layer;
-    // Each blob is stored once, for all repositories.
-    if (inV2 && path.includes('/blobs/')) place = '/blobs/sha256/' + hex;
-    const isWhole = request.method === 'GET' && !ask('Range');
-    const found = await (isWhole ? site.get(place) : site.head(place));
+    const ask = (name) => request.headers.get(name), inV2 = path.startsWith('/v2/');
+    const source = await place(site, path, hex), isWhole = request.method === 'GET' && !ask('Range');
+    const found = await (isWhole ? site.get(source) : site.head(source));
     if (!found) return fail(missing(path));
-    const etag = found.httpEtag, modified = found.uploaded.toUTCString();
+    const { size, httpEtag: etag } = found, modified = found.uploaded.toUTCString();
     const headers = new Headers({ 'Content-Type': found.httpMetadata.contentType, 'Cache-Control': IMMUTABLE,
         'Accept-Ranges': 'bytes', ETag: etag, 'Last-Modified': modified });
     if (inV2) headers.set('Docker-Content-Digest', 'sha256:' + hex);
-    // With the length of the layer Docker 1.4 to 1.9 resume an interrupted transfer.
-    const size = layer && (layer === place ? found : await site.head(layer));
-    if (size) headers.set('X-Docker-Size', size.size);
-    const checksum = image && path.endsWith('/json') && await site.get(image[0] + 'checksum');
-    if (checksum) headers.set('X-Docker-Checksum', (await checksum.text()).trim().replace('sha256:', ''));
-    const same = ask('If-None-Match') ? ask('If-None-Match').includes(etag) : Date.parse(ask('If-Modified-Since')) >= Date.parse(modified);
-    if (same) return new Response(null, { status: 304, headers });
-    const part = [null, etag, modified].includes(ask('If-Range')) && range(ask('Range'), found.size);
+    if (path.endsWith('/layer')) headers.set('X-Docker-Size', size);
+    if (path.endsWith('/json')) await describe(site, path.slice(0, -4), headers);
+    const known = ask('If-None-Match'), since = Date.parse(ask('If-Modified-Since'));
+    const isKnown = known ? known.includes(etag) : since >= Date.parse(modified);
+    if (isKnown) return new Response(null, { status: 304, headers });
+    const part = [null, etag, modified].includes(ask('If-Range')) && range(ask('Range'), size);
     if (part === 'beyond') {
-        return fail(inV2 ? v2(416, 'UNSUPPORTED', 'no such range') : v1(416, 'No such range'), { 'Content-Range': `bytes */${found.size}` });
+        const error = inV2 ? v2(416, 'UNSUPPORTED', 'no such range') : v1(416, 'No such range');
+        return fail(error, { 'Content-Range': `bytes */${size}` });
     }
-    headers.set('Content-Length', part ? part.length : found.size);
-    if (part) headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${found.size}`);
-    const sent = isWhole || request.method === 'HEAD' ? found : await site.get(place, part);
+    headers.set('Content-Length', part ? part.length : size);
+    if (part) headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${size}`);
+    const sent = isWhole || request.method === 'HEAD' ? found : await site.get(source, part);
     return new Response(sent.body, { status: part ? 206 : 200, headers });
 }
 
@@ -109,6 +115,7 @@ async function immutable(request, site, path, hex) {
 function range(text, size) {
     const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(text) || [];
     if (!from && !to || from && to && Number(from) > Number(to)) return null;
-    const offset = from ? Number(from) : Math.max(0, size - Number(to)), end = from && to ? Math.min(Number(to), size - 1) : size - 1;
+    const offset = from ? Number(from) : Math.max(0, size - Number(to));
+    const end = from && to ? Math.min(Number(to), size - 1) : size - 1;
     return offset < size ? { offset, length: end - offset + 1 } : 'beyond';
 }

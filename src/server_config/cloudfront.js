@@ -1,5 +1,5 @@
-// CloudFront serves a Stillage site out of an S3 bucket as a registry: Docker's v1 API, the v2 (OCI) API and the page for
-// people. Nothing here depends on what images the site holds: publishing needs no new version.
+// CloudFront serves a Stillage site out of an S3 bucket as a registry: Docker's v1 API, the v2 (OCI) API and the page
+// for people. Nothing here depends on what images the site holds: publishing needs no new version.
 //
 // A CloudFront Function (runtime cloudfront-js-2.0) for both events of a viewer. What is missing in the bucket gets the
 // custom error response; see the README for how to set up the distribution.
@@ -13,9 +13,10 @@ function handler(event) {
 }
 
 function answer(status, body, more) {
-    const headers = { 'content-type': { value: 'application/json' }, 'cache-control': { value: status < 400 ? POINTER : 'no-cache' } };
-    for (const name in more) headers[name] = { value: more[name] };
-    return { statusCode: status, statusDescription: status < 400 ? 'OK' : 'Refused', headers: headers, body: body };
+    const isError = status >= 400, control = isError ? 'no-cache' : POINTER, headers = {};
+    const all = Object.assign({ 'content-type': 'application/json', 'cache-control': control }, more);
+    for (const name in all) headers[name] = { value: all[name] };
+    return { statusCode: status, statusDescription: isError ? 'Refused' : 'OK', headers: headers, body: body };
 }
 
 function fail(path, error, more) {
@@ -25,7 +26,8 @@ function fail(path, error, more) {
 
 function ask(request, path) {
     const query = request.querystring, headers = request.headers;
-    if (request.method !== 'GET' && request.method !== 'HEAD') return fail(path, readOnly(path), { allow: 'GET, HEAD' });
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (!isRead) return fail(path, readOnly(path), { allow: 'GET, HEAD' });
     if (path === '/v2' || path === '/v2/') {
         // `docker manifest` of Docker up to 20.10 wants a version. Never send it to the daemons of Docker 1.6 to 1.9
         // (`docker/1.9.1`): its absence is what sends them to v1.
@@ -36,9 +38,9 @@ function ask(request, path) {
     if (!content && !POINTERS.test(path)) return fail(path, missing(path));
     // No part of a list can be made here; rather none than the wrong one.
     const isPart = query.last || (query.n && /^0*\d{1,3}$/.test(query.n.value));
-    if (isPart && /^\/v2\/.+\/tags\/list$/.test(path)) return fail(path, missing(''));
+    if (isPart && /^\/v2\/.+\/tags\/list$/.test(path)) return fail(path, missing('/v2/'));
     // Each blob is stored once, for all repositories.
-    request.uri = /^\/v2\/.+\/blobs\//.test(path) ? '/blobs/sha256/' + content[2] : path;
+    request.uri = /\/blobs\/sha256:[^\/]+$/.test(path) ? '/blobs/sha256/' + content[2] : path;
     request.querystring = {};
     // S3 refuses what clients of v1 send to authenticate themselves.
     delete headers.authorization;
@@ -67,7 +69,7 @@ function finish(response, path) {
     } else if (stored) {
         headers['docker-content-digest'] = stored;
     }
-    headers['cache-control'] = { value: content ? IMMUTABLE : POINTER };
+    headers['cache-control'] = { value: content && response.statusCode !== 302 ? IMMUTABLE : POINTER };
     if (!content) remove(headers, ['etag', 'last-modified', 'accept-ranges']);
     if (isV1(path)) headers['x-docker-registry-version'] = { value: '0.6.0' };
     return response;

@@ -2,8 +2,21 @@
 // which the next publish may change. The last two components of a path in v2 say what it is.
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const POINTER = 'public, max-age=60, must-revalidate';
-const CONTENT = /^\/(?:blobs\/sha256\/([0-9a-f]{64})|v1\/images\/[0-9a-f]{64}\/(?:json|ancestry|checksum|layer)|v2\/.+\/(?:blobs|manifests)\/sha256:([0-9a-f]{64}))$/;
-const POINTERS = /^\/(?:index\.html|index\.json|oci-layout|v1\/(?:_ping|search|repositories\/.+\/(?:images|tags|tags\/[^\/]+))|v2\/(?:_catalog|.+\/(?:tags\/list|manifests\/\w[\w.-]{0,127}|referrers\/(?:(?:sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128}))))$/;
+const HEX = '[0-9a-f]{64}';
+const CONTENT = anyOf([
+    'blobs/sha256/(' + HEX + ')',
+    'v1/images/' + HEX + '/(?:json|ancestry|checksum|layer)',
+    'v2/.+/(?:blobs|manifests)/sha256:(' + HEX + ')',
+]);
+const POINTERS = anyOf([
+    'index\\.html', 'index\\.json', 'oci-layout',
+    'v1/_ping', 'v1/search', 'v1/repositories/.+/(?:images|tags|tags/[^/]+)',
+    'v2/_catalog', 'v2/.+/tags/list', 'v2/.+/manifests/\\w[\\w.-]{0,127}',
+    'v2/.+/referrers/(?:(?:sha256|blake3):' + HEX + '|sha512:[0-9a-f]{128})',
+]);
+function anyOf(paths) {
+    return new RegExp('^/(?:' + paths.join('|') + ')$');
+}
 
 // The path of the object that answers a path, which may be escaped.
 function object(path) {

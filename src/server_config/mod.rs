@@ -18,6 +18,7 @@ mod cloudflare;
 mod cloudfront;
 mod headers;
 mod lighttpd;
+mod netlify;
 mod nginx;
 mod rsync;
 
@@ -89,6 +90,7 @@ pub const SERVERS: &[Server] = &[
     lighttpd::SERVER,
     cloudflare::SERVER,
     cloudfront::SERVER,
+    netlify::SERVER,
     rsync::SERVER,
     headers::SERVER,
 ];

@@ -18,6 +18,7 @@ mod conformance;
 mod crash;
 mod delivery;
 mod disk;
+mod edges;
 mod htaccess;
 mod json;
 mod legacy;

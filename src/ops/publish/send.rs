@@ -13,7 +13,7 @@ use crate::ops::publish::remote::{Compared, is_single_tag};
 use crate::ops::publish::upload::{Mode, Upload, is_at_root, locked};
 use crate::plan::objects::Object;
 use crate::plan::tree::Stage;
-use crate::routes::{Route, V1File};
+use crate::routes::{Cache, Route, V1File};
 use crate::site_files::blob_path;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::{MAX_JSON, Manifest};
@@ -224,10 +224,11 @@ impl Upload<'_> {
         digest.filter(|digest| is_v1_layer(&object.path) && self.is_at_root(digest, size))
     }
 
-    /// Stores an empty object that stands for content at the root of the bucket.
+    /// Stores an empty object that stands for content at the root of the bucket. A later publish may store the layer.
     fn stand_in(&self, object: &Object, digest: Digest) -> anyhow::Result<()> {
         let object = Object {
             digest: Some(digest),
+            cache: Cache::Pointer,
             ..object.clone()
         };
         self.made(&object, &[])

@@ -52,7 +52,7 @@ pub(crate) fn large_site(folder: &TempDir) -> PathBuf {
 }
 
 /// Text that compression does not shorten below half.
-fn noise(length: usize) -> String {
+pub(crate) fn noise(length: usize) -> String {
     let mut chance = Chance(7);
     let text = (0..length / 16).map(|_| format!("{:016x}", chance.next()));
     text.collect()

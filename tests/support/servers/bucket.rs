@@ -34,6 +34,9 @@ for line in sys.stdin:
         s3.delete_object(Bucket="site", Key=do["key"])
 "#;
 
+/// Not everybody may write, but signatures are not checked.
+const ANYBODY: &str = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+
 /// A running store with a bucket called `site`, which everybody may read; stopped when dropped.
 pub(crate) struct Store {
     // Fields are dropped in order: the store ends before its folder goes.
@@ -106,16 +109,20 @@ impl Store {
 
     /// Stores an object without any header of its own, as a tool that knows nothing of registries.
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
-        // Not everybody may write, but signatures are not checked.
-        let anybody = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
         let headers = [
             ("Host", "127.0.0.1"),
-            ("Authorization", anybody),
+            ("Authorization", ANYBODY),
             ("Content-Type", "binary/octet-stream"),
         ];
         let path = format!("/site/{key}");
         let answer = http::send_body(self.port, "PUT", &path, &headers, bytes).unwrap();
         assert_eq!(answer.status, 200, "{key}");
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
+        let headers = [("Host", "127.0.0.1"), ("Authorization", ANYBODY)];
+        let answer = http::send(self.port, "DELETE", &format!("/site/{key}"), &headers).unwrap();
+        assert_eq!(answer.status, 204, "{key}");
     }
 
     /// The keys below a prefix, at most 1,000, each with its `ETag` if the store lists it.

@@ -10,6 +10,7 @@ pub(crate) static CLOUDFLARE: Server = Server {
     name: "cloudflare",
     bucket: None,
     command: |site, port, dir, _| {
+        installed("clients/node_modules/miniflare");
         let mut plan = stillage(["publish", "--plan", "--blobs-once", "--layers-once"]);
         let plan = succeed(plan.arg(site)).stdout;
         fs::write(dir.join("plan"), plan).unwrap();

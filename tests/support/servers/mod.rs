@@ -89,7 +89,8 @@ pub(crate) struct Running {
     // Fields are dropped in order: the server ends before its bucket and its folder go.
     daemon: Daemon,
     pub(crate) port: u16,
-    _bucket: Option<Store>,
+    /// What it serves, if that is a bucket.
+    pub(crate) bucket: Option<Store>,
     dir: TempDir,
 }
 
@@ -117,7 +118,7 @@ impl Server {
         let running = Running {
             daemon,
             port,
-            _bucket: bucket,
+            bucket,
             dir,
         };
         let start = Instant::now();
