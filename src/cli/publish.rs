@@ -70,8 +70,8 @@ pub(super) struct PublishArgs {
     /// Store each blob once, at `blobs/sha256/`: an edge before the bucket must rewrite `/v2/*/blobs/sha256:HEX` to it
     #[arg(long)]
     blobs_once: bool,
-    /// Also store an empty object for each layer of v1 that is a blob: an edge as `stillage config` writes it finds the
-    /// blob by the digest in its metadata
+    /// Also store each layer of v1 that is a blob as an empty object whose metadata names the blob: an edge before the
+    /// bucket must send the blob instead, as those of `stillage config` do. Every job must give this
     #[arg(long, requires = "blobs_once")]
     layers_once: bool,
     /// Look at the headers of each object and set those that are wrong, as other tools that copy into the bucket

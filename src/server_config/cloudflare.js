@@ -7,7 +7,10 @@ EDGE
 export default {
     async fetch(request, env) {
         const url = new URL(request.url), path = object(url.pathname);
-        const response = await answer(request, new Site(env), path, url.searchParams);
+        const response = await answer(request, new Site(env), path, url.searchParams).catch((error) => {
+            console.error(error);
+            return fail(v1(500, 'Internal error'));
+        });
         if (isV1(path)) response.headers.set('X-Docker-Registry-Version', '0.6.0');
         return request.method === 'HEAD' ? new Response(null, response) : response;
     },
@@ -16,7 +19,7 @@ export default {
 class Site {
     constructor({ BUCKET, PREFIX = '' }) {
         this.bucket = BUCKET;
-        this.prefix = PREFIX;
+        this.prefix = PREFIX && PREFIX.replace(/^\/+|\/+$/g, '') + '/';
     }
     head(path) { return this.bucket.head(this.prefix + path.slice(1)); }
     get(path, range) { return this.bucket.get(this.prefix + path.slice(1), range ? { range } : {}); }
@@ -28,18 +31,22 @@ async function answer(request, site, path, query) {
     const content = CONTENT.exec(path);
     if (content) return immutable(request, site, path, content[1] || content[2]);
     if (!POINTERS.test(path)) return fail(missing(path));
-    const found = await site.get(path);
+    const found = await (request.method === 'HEAD' ? site.head(path) : site.get(path));
     if (!found && /^\/v2\/.+\/referrers\/[^\/]+$/.test(path)) {
         const index = 'application/vnd.oci.image.index.v1+json';
         return send(200, `{"schemaVersion":2,"mediaType":"${index}","manifests":[]}`, { 'Content-Type': index });
     }
     if (!found) return fail(missing(path));
     const isPart = query.has('n') || query.has('last');
-    if (isPart && path.endsWith('/tags/list')) return page(await found.json(), path, query);
-    const { size, httpMetadata: { contentType } } = found, digest = found.customMetadata['docker-content-digest'];
-    const headers = { 'Content-Type': contentType, 'Content-Length': size, 'Cache-Control': POINTER };
+    if (isPart && /^\/v2\/.+\/tags\/list$/.test(path)) return page(await (await site.get(path)).json(), path, query);
+    const digest = found.customMetadata['docker-content-digest'];
+    const headers = { 'Content-Type': type(found), 'Content-Length': found.size, 'Cache-Control': POINTER };
     if (digest) headers['Docker-Content-Digest'] = digest;
     return new Response(found.body, { headers });
+}
+
+function type(found) {
+    return found.httpMetadata.contentType || 'application/octet-stream';
 }
 
 function send(status, text, headers) {
@@ -56,7 +63,7 @@ function fail([status, body], headers) {
 // (`docker/1.9.1`): its absence is what sends them to v1.
 async function version(request, site) {
     const wants = /^Docker-Client\//.test(request.headers.get('User-Agent')) || !await site.head('/v1/_ping');
-    return send(200, '{}', wants ? { 'Docker-Distribution-Api-Version': 'registry/2.0' } : {});
+    return send(200, '{}', { Vary: 'User-Agent', ...(wants && { 'Docker-Distribution-Api-Version': 'registry/2.0' }) });
 }
 
 // The next `n` tags after `last`.
@@ -92,13 +99,13 @@ async function immutable(request, site, path, hex) {
     const found = await (isWhole ? site.get(source) : site.head(source));
     if (!found) return fail(missing(path));
     const { size, httpEtag: etag } = found, modified = found.uploaded.toUTCString();
-    const headers = new Headers({ 'Content-Type': found.httpMetadata.contentType, 'Cache-Control': IMMUTABLE,
+    const headers = new Headers({ 'Content-Type': type(found), 'Cache-Control': IMMUTABLE,
         'Accept-Ranges': 'bytes', ETag: etag, 'Last-Modified': modified });
     if (inV2) headers.set('Docker-Content-Digest', 'sha256:' + hex);
     if (path.endsWith('/layer')) headers.set('X-Docker-Size', size);
     if (path.endsWith('/json')) await describe(site, path.slice(0, -4), headers);
     const known = ask('If-None-Match'), since = Date.parse(ask('If-Modified-Since'));
-    const isKnown = known ? known.includes(etag) : since >= Date.parse(modified);
+    const isKnown = known ? known === '*' || known.includes(etag) : since >= Date.parse(modified);
     if (isKnown) return new Response(null, { status: 304, headers });
     const part = [null, etag, modified].includes(ask('If-Range')) && range(ask('Range'), size);
     if (part === 'beyond') {
@@ -108,6 +115,7 @@ async function immutable(request, site, path, hex) {
     headers.set('Content-Length', part ? part.length : size);
     if (part) headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${size}`);
     const sent = isWhole || request.method === 'HEAD' ? found : await site.get(source, part);
+    if (!sent) return fail(missing(path));
     return new Response(sent.body, { status: part ? 206 : 200, headers });
 }
 

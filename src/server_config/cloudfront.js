@@ -6,6 +6,8 @@
 EDGE
 // Whether the site has v1.
 const HAS_V1 = true;
+// Whether layers of v1 may be empty objects (`publish --layers-once`). They cannot be resumed then.
+const LAYERS_ONCE = false;
 
 function handler(event) {
     const request = event.request, path = object(request.uri);
@@ -32,7 +34,8 @@ function ask(request, path) {
         // `docker manifest` of Docker up to 20.10 wants a version. Never send it to the daemons of Docker 1.6 to 1.9
         // (`docker/1.9.1`): its absence is what sends them to v1.
         const wants = !HAS_V1 || /^Docker-Client\//.test(headers['user-agent'] ? headers['user-agent'].value : '');
-        return answer(200, '{}', wants ? { 'docker-distribution-api-version': 'registry/2.0' } : {});
+        const version = wants ? { 'docker-distribution-api-version': 'registry/2.0' } : {};
+        return answer(200, '{}', Object.assign({ vary: 'User-Agent' }, version));
     }
     const content = CONTENT.exec(path);
     if (!content && !POINTERS.test(path)) return fail(path, missing(path));
@@ -45,10 +48,16 @@ function ask(request, path) {
     // S3 refuses what clients of v1 send to authenticate themselves.
     delete headers.authorization;
     delete headers['accept-encoding'];
-    if (!content) remove(headers, ['if-none-match', 'if-modified-since', 'range']);
+    // S3 has no part of an empty object.
+    const isPointer = !content || (LAYERS_ONCE && isLayer(path));
+    if (isPointer) remove(headers, ['if-none-match', 'if-modified-since', 'range']);
     // S3 knows no If-Range: all of it is right in any case.
     if (headers['if-range']) remove(headers, ['if-range', 'range']);
     return request;
+}
+
+function isLayer(path) {
+    return /^\/v1\/images\/.+\/layer$/.test(path);
 }
 
 function remove(headers, names) {
@@ -56,10 +65,10 @@ function remove(headers, names) {
 }
 
 function finish(response, path) {
-    const headers = response.headers, content = CONTENT.exec(path);
-    const stored = headers['x-amz-meta-docker-content-digest'], digest = content && (content[1] || content[2]);
+    const headers = response.headers, content = CONTENT.exec(path), digest = content && (content[1] || content[2]);
+    const stored = headers['x-amz-meta-docker-content-digest'], isElsewhere = stored && isLayer(path);
     remove(headers, Object.keys(headers).filter((name) => /^x-amz-/.test(name)));
-    if (/^\/v1\/images\/.+\/layer$/.test(path) && stored) {
+    if (isElsewhere) {
         // Where each content is stored once, an empty object says which layer it stands for.
         response.statusCode = 302;
         response.statusDescription = 'Found';
@@ -69,8 +78,9 @@ function finish(response, path) {
     } else if (stored) {
         headers['docker-content-digest'] = stored;
     }
-    headers['cache-control'] = { value: content && response.statusCode !== 302 ? IMMUTABLE : POINTER };
-    if (!content) remove(headers, ['etag', 'last-modified', 'accept-ranges']);
+    const isPointer = !content || isElsewhere;
+    headers['cache-control'] = { value: isPointer ? POINTER : IMMUTABLE };
+    if (isPointer) remove(headers, ['etag', 'last-modified', 'accept-ranges']);
     if (isV1(path)) headers['x-docker-registry-version'] = { value: '0.6.0' };
     return response;
 }

@@ -2,17 +2,17 @@
 // which the next publish may change. The last two components of a path in v2 say what it is.
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const POINTER = 'public, max-age=60, must-revalidate';
-const HEX = '[0-9a-f]{64}';
+const HEX = '[0-9a-f]{64}', NAME = '[a-z0-9][a-z0-9._/-]{0,254}', TAG = '\\w[\\w.-]{0,127}';
 const CONTENT = anyOf([
     'blobs/sha256/(' + HEX + ')',
     'v1/images/' + HEX + '/(?:json|ancestry|checksum|layer)',
-    'v2/.+/(?:blobs|manifests)/sha256:(' + HEX + ')',
+    'v2/' + NAME + '/(?:blobs|manifests)/sha256:(' + HEX + ')',
 ]);
 const POINTERS = anyOf([
     'index\\.html', 'index\\.json', 'oci-layout',
-    'v1/_ping', 'v1/search', 'v1/repositories/.+/(?:images|tags|tags/[^/]+)',
-    'v2/_catalog', 'v2/.+/tags/list', 'v2/.+/manifests/\\w[\\w.-]{0,127}',
-    'v2/.+/referrers/(?:(?:sha256|blake3):' + HEX + '|sha512:[0-9a-f]{128})',
+    'v1/_ping', 'v1/search', 'v1/repositories/' + NAME + '/(?:images|tags|tags/' + TAG + ')',
+    'v2/_catalog', 'v2/' + NAME + '/tags/list', 'v2/' + NAME + '/manifests/' + TAG,
+    'v2/' + NAME + '/referrers/(?:(?:sha256|blake3):' + HEX + '|sha512:[0-9a-f]{128})',
 ]);
 function anyOf(paths) {
     return new RegExp('^/(?:' + paths.join('|') + ')$');

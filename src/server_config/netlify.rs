@@ -29,7 +29,7 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
 fn headers(plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let control = Cache::Immutable.control();
     writeln!(out, "/v1/*\n  X-Docker-Registry-Version: {V1_VERSION}")?;
-    for content in ["/blobs/*", "/v1/images/*", "/v2/*/blobs/*"] {
+    for content in ["/blobs/*", "/v1/images/*"] {
         writeln!(out, "{content}\n  Cache-Control: {control}")?;
     }
     let mut seen = BTreeSet::new();
@@ -54,7 +54,7 @@ fn headers(plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
             Some(Route::Manifest(..)) => {
                 format!("{content_type}{digest}  Cache-Control: {control}\n")
             }
-            Some(Route::Blob(..)) => digest,
+            Some(Route::Blob(..)) => format!("{digest}  Cache-Control: {control}\n"),
             Some(Route::Referrers(..)) => content_type,
             _ => return Ok(()),
         };

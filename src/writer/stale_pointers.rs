@@ -1,7 +1,8 @@
 //! Deletes tags, lists and other names that the plan no longer has.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
 
 use crate::fsx;
 use crate::plan::Part;
@@ -13,9 +14,40 @@ use crate::writer::unreferenced::{self, Unreferenced};
 use crate::writer::write::Writer;
 
 impl Writer<'_> {
-    /// Deletes the names that a repository no longer has: tags that are gone, and typed names with an old
-    /// media type.
-    pub(super) fn sweep(&self, repository: &Repository, is_dropped: bool) -> anyhow::Result<()> {
+    /// Deletes the names that repositories no longer have: tags that are gone, and typed names with an old media
+    /// type. What lists them must be durable; lists that go are durable before what they list goes. Returns whether
+    /// there was anything.
+    pub(super) fn sweep(
+        &self,
+        repositories: &BTreeSet<&Repository>,
+        dropped: &BTreeSet<&Repository>,
+    ) -> anyhow::Result<bool> {
+        let gone: Vec<BTreeMap<String, Stage>> = repositories
+            .par_iter()
+            .map(|repository| self.gone(repository))
+            .collect::<anyhow::Result<_>>()?;
+        let (lists, names): (Vec<_>, Vec<_>) = gone
+            .into_iter()
+            .flatten()
+            .partition(|(_, stage)| *stage > Stage::Pointer);
+        for (path, _) in &lists {
+            self.drop(path)?;
+        }
+        if !lists.is_empty() {
+            self.site.disk.sync_all()?;
+        }
+        names.par_iter().try_for_each(|(path, _)| self.drop(path))?;
+        for repository in dropped {
+            let names = Pointers::of(repository);
+            for folder in names.folders.union(&names.manifests) {
+                let folder = self.site.files.path(folder);
+                self.site.disk.remove_empty(&folder)?;
+            }
+        }
+        Ok(!(lists.is_empty() && names.is_empty()))
+    }
+
+    fn gone(&self, repository: &Repository) -> anyhow::Result<BTreeMap<String, Stage>> {
         let mut planned = Tree::default();
         if self.plan.images.repositories.contains_key(repository) {
             planned = self.plan.tree(Part::Repository(repository))?;
@@ -39,16 +71,7 @@ impl Writer<'_> {
             }
         }
         gone.retain(|path, _| !planned.has(path));
-        let mut gone: Vec<(&String, &Stage)> = gone.iter().collect();
-        gone.sort_by_key(|(_, stage)| Reverse(**stage));
-        gone.iter().try_for_each(|(path, _)| self.drop(path))?;
-        if is_dropped {
-            for folder in names.folders.union(&names.manifests) {
-                let folder = self.site.files.path(folder);
-                self.site.disk.remove_empty(&folder)?;
-            }
-        }
-        Ok(())
+        Ok(gone)
     }
 
     fn drop(&self, path: &str) -> anyhow::Result<()> {
@@ -73,6 +96,7 @@ impl Writer<'_> {
             if let File::TagLines { new, .. } = file {
                 let path = self.site.files.path(relative);
                 if let Some(staged) = self.bytes(&path, new)? {
+                    self.site.disk.sync(&staged)?;
                     self.site.disk.rename(&staged, &path)?;
                 }
             }

@@ -1,8 +1,9 @@
 //! Writes a plan so that no reader ever sees a partly written site.
 //!
 //! Files are written in the order of [`Stage`]. The new files of a stage go to staging and are made durable,
-//! then renamed; the next stage makes the names durable too ([`FsyncBatch`]). A file that is already right
-//! keeps its inode: pointers are compared byte by byte, content by name and length.
+//! then renamed; the next stage makes the names durable too ([`FsyncBatch`]), since on some file systems each
+//! folder becomes durable by itself. Names are deleted in reverse. A file that is already right keeps its
+//! inode: pointers are compared byte by byte, content by name and length.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -87,20 +88,13 @@ impl Site {
         let staged = staged.into_inner().unwrap_or_default();
         let changed = !staged.is_empty();
         writer.place_all(staged, &repositories, &mut batch)?;
-        repositories
-            .par_iter()
-            .try_for_each(|repository| writer.sweep(repository, dropped.contains(repository)))?;
-        let is_swept = writer
-            .counts
-            .deleted
-            .lock()
-            .is_ok_and(|deleted| deleted.len() > 0);
+        batch.sync()?;
+        let is_swept = writer.sweep(&repositories, dropped)?;
         // If an interrupted run did all the work, only its `pending` file is left.
         if changed || is_swept || !self.pending.is_empty() {
-            if is_swept {
+            // What that run has written may not be durable either.
+            if is_swept || !self.pending.is_empty() {
                 self.disk.sync_all()?;
-            } else {
-                batch.sync()?;
             }
             self.clear_pending()?;
             if self.is_own() {
@@ -186,17 +180,21 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Makes the staged files of a group durable and gives them their names, stage by stage.
+    /// Makes the staged files of a group durable and gives them their names, each stage once the one before is
+    /// durable.
     fn place(&self, group: &[Staged], batch: &mut FsyncBatch<'_>) -> anyhow::Result<()> {
         let staged = group.iter().flat_map(|stage| &stage.renames);
         staged.for_each(|(from, _)| batch.file(from));
         batch.sync()?;
-        for Staged {
-            renames,
-            links,
-            symlinks,
-        } in group
-        {
+        for (number, stage) in group.iter().enumerate() {
+            let Staged {
+                renames,
+                links,
+                symlinks,
+            } = stage;
+            if number > 0 {
+                batch.sync()?;
+            }
             renames
                 .par_iter()
                 .try_for_each(|(from, to)| self.site.disk.rename(from, to))?;

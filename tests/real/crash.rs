@@ -23,6 +23,7 @@ use crate::support::site::{stderr, tree};
 use crate::support::temp::TempDir;
 
 mod killed;
+mod power;
 pub(crate) mod reader;
 pub(crate) mod scenarios;
 pub(crate) mod shim;

@@ -9,6 +9,7 @@ use crate::publish::noise;
 use crate::support::archive::{Archive, Image, Pack};
 use crate::support::clients::{installed, script};
 use crate::support::expected::build_site;
+use crate::support::findings::found;
 use crate::support::http;
 use crate::support::process::{run, tool};
 use crate::support::servers::cloudflare::CLOUDFLARE;
@@ -21,7 +22,7 @@ use crate::support::temp::TempDir;
 const EVENTS: &str = r#"
 const ID = 'a'.repeat(64), digest = { value: 'sha256:' + 'b'.repeat(64) };
 function event(eventType, uri, more) {
-    const headers = { 'user-agent': { value: 'Docker-Client/20.10' }, 'if-range': { value: 'x' }, range: { value: 'bytes=1-' } };
+    const headers = { 'user-agent': { value: 'Docker-Client/20.10' }, range: { value: 'bytes=1-' } };
     const request = Object.assign({ method: 'GET', uri: uri, querystring: {}, headers: headers, cookies: {} }, more);
     const response = { statusCode: 200, statusDescription: 'OK', headers: { etag: { value: '1' },
         'x-amz-meta-docker-content-digest': digest, 'x-amz-request-id': { value: '1' } } };
@@ -42,9 +43,17 @@ fn the_function_of_cloudfront_runs_on_an_engine_like_its_own() {
     let mut config = stillage(["config", "cloudfront", "-o"]);
     succeed(config.arg(&file).arg(site.path()));
     let function = fs::read_to_string(&file).unwrap();
-    fs::write(&file, function + EVENTS).unwrap();
+    fs::write(&file, format!("{function}{EVENTS}")).unwrap();
     let said = run(Command::new(tool("njs")).arg(&file)).unwrap();
     assert_eq!(said, run(Command::new(tool("node")).arg(&file)).unwrap());
+    let once = function.replace("LAYERS_ONCE = false", "LAYERS_ONCE = true");
+    fs::write(&file, once + EVENTS).unwrap();
+    let once = run(Command::new(tool("njs")).arg(&file)).unwrap();
+    let asked = |said: &str| {
+        let layer = said.lines().find(|line| line.contains("/layer")).unwrap();
+        layer.contains("bytes=1-")
+    };
+    assert!(asked(&said) && !asked(&once), "{once}");
     assert_eq!(said.lines().count(), 15, "{said}");
     for part in [
         "NAME_UNKNOWN",
@@ -94,6 +103,11 @@ fn a_function_does_not_know_the_images() {
 #[test]
 fn the_headers_for_netlify_are_those_of_its_parser() {
     let (site, folder) = (build_site(), TempDir::new("netlify"));
+    // Wildcards must not take these for what they are called.
+    let names = ["blobs:1", "a/blobs:1", "a/manifests:1"];
+    let odd = names.map(|name| Image::new(&[name]).layer("file", name));
+    Archive::oci(&odd).folder(&folder.path().join("odd"));
+    build(&[folder.path().join("odd").to_str().unwrap()], site.path());
     let written = |server: &str| {
         let file = folder.path().join(server);
         succeed(
@@ -107,18 +121,19 @@ fn the_headers_for_netlify_are_those_of_its_parser() {
     installed("clients/node_modules/@netlify/headers-parser");
     let mut node = Command::new(tool("node"));
     node.arg(script("netlify.mjs")).args([&headers, &lines]);
-    let found: Value = serde_json::from_str(&run(&mut node).unwrap()).unwrap();
+    let parsed: Value = serde_json::from_str(&run(&mut node).unwrap()).unwrap();
     let (mut types, mut digests) = (0, 0);
     for line in fs::read_to_string(&lines).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let path = line["path"].as_str().unwrap();
-        let found = &found[path];
-        let is = |kind: &str| path.starts_with("/v2/") && path.contains(kind);
-        if is("/manifests/") || is("/referrers/") {
+        let found = &parsed[path];
+        let kind = path.rsplit('/').nth(1);
+        let is = |name: &str| path.starts_with("/v2/") && kind == Some(name);
+        if is("manifests") || is("referrers") {
             assert_eq!(found["Content-Type"], line["type"], "{path}");
             types += 1;
         }
-        if is("/manifests/") || is("/blobs/") {
+        if is("manifests") || is("blobs") {
             assert_eq!(found["Docker-Content-Digest"], line["digest"], "{path}");
             digests += 1;
         }
@@ -203,6 +218,14 @@ fn a_layer_is_stored_once_and_stays_while_v1_needs_it() {
     );
     assert_eq!(http::get(running.port, &blob).body, whole);
     let worker = CLOUDFLARE.start(&sites[0]);
+    let plan = fs::read_to_string(worker.dir().join("plan")).unwrap();
+    let planned = plan.lines().find(|line| line.contains(&layer)).unwrap();
+    assert!(
+        planned.contains("\"size\":0") && planned.contains(&digest),
+        "{planned}"
+    );
+    let problems = found(worker.port, &["--deep"]);
+    assert!(problems.is_empty(), "{problems:#?}");
     let direct = http::get(worker.port, &format!("/{layer}"));
     assert_eq!((direct.status, &direct.body), (200, &whole));
     let part = http::send(
@@ -222,4 +245,44 @@ fn a_layer_is_stored_once_and_stays_while_v1_needs_it() {
     }
     assert!(store.object("v2/o/plain/manifests/1").is_none());
     assert_eq!(http::get(running.port, &blob).body, whole);
+
+    // Another publisher is about to use the layer again, and has taken it off the list, but not the blob.
+    let other = image("o/other:1", Pack::Zstd);
+    let site = folder.path().join("other-site");
+    build(&[&other], &site);
+    store.published(&site, &[&once[..], &["--mirror"]].concat());
+    store.put("_publish/unused", format!("0 {}\n", &blob[1..]).as_bytes());
+    let waits = ["--prune", "--grace", "1h"];
+    store.published(&site, &[&once[..], &waits].concat());
+    assert_eq!(http::get(running.port, &blob).body, whole);
+    // Without it, the blob goes.
+    store.delete(&layer);
+    store.put("_publish/unused", format!("0 {}\n", &blob[1..]).as_bytes());
+    store.published(&site, &[&once[..], &waits].concat());
+    assert!(store.object(&blob[1..]).is_none());
+}
+
+/// What no client asks for is answered all the same.
+#[test]
+fn odd_requests_are_refused() {
+    let site = small_site();
+    for edge in [&CLOUDFLARE, &CLOUDFRONT] {
+        let running = edge.start(site.path());
+        let long = format!("/v2/{}/tags/list", "a".repeat(1500));
+        for (path, status) in [
+            ("/v2/%3Facl%26/manifests/1", 404),
+            ("/v2/%3Fx/tags/list", 404),
+            ("/v1/repositories/tiny/tags/%256cist?n=1", 404),
+            ("/v1/repositories/tiny/tags/a%0d%0ab", 404),
+            ("/v1/repositories/tiny/tags/list?n=1", 404),
+            ("/_publish/headers.json", 404),
+            ("/v2/%/tags/list", 404),
+            ("/v2/tiny/tags/list?n=1000", 200),
+            (&long, 404),
+        ] {
+            let answer = http::get(running.port, path);
+            assert_eq!(answer.status, status, "{} {path}", edge.name);
+            assert_eq!(answer.header("Content-Type"), Some("application/json"));
+        }
+    }
 }

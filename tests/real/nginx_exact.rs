@@ -47,17 +47,17 @@ fn tags_need_no_reload_and_lengths_of_layers_do() {
     let site = folder.path().join("site");
     build(&[archive(&folder, "one", &["app:1"])], &site);
     let running = EXACT.start(&site);
-    let size = |tag: &str| {
+    let length = |tag: &str| {
         let id = crate::support::site::json(site.join(format!("v1/repositories/app/tags/{tag}")));
         let path = format!("/v1/images/{}/json", id.as_str().unwrap());
         let answer = http::get(running.port, &path);
         answer.header("X-Docker-Size").map(str::to_owned)
     };
-    assert!(size("1").is_some());
+    assert!(length("1").is_some());
     build(&[archive(&folder, "two", &["app:2"])], &site);
     assert_eq!(manifest(&running, "2").status, 200);
-    assert_eq!(size("2"), None);
-    reload(&running, &site, || size("2").is_some());
+    assert_eq!(length("2"), None);
+    reload(&running, &site, || length("2").is_some());
 }
 
 #[test]

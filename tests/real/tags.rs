@@ -93,7 +93,7 @@ impl<'a> Mover<'a> {
         });
         let lines: String = lines.collect();
         self.replace("manifests/.htaccess", |staged| {
-            fs::write(staged, lines).unwrap()
+            fs::write(staged, lines).unwrap();
         });
         let other = ["om", "oi"].map(|other| (other != *extension).then_some(other));
         for other in other.into_iter().flatten() {
@@ -123,11 +123,11 @@ fn body_type_and_digest_agree_while_a_tag_moves() {
     let requests = if is_long() { 100_000 } else { 2_000 };
     for server in SERVERS.iter().filter(|server| !server.skills.is_copy) {
         let running = server.start(site.path());
-        let (done, moves) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (done, count) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    mover.move_to(moves.fetch_add(1, Ordering::Relaxed));
+                    mover.move_to(count.fetch_add(1, Ordering::Relaxed));
                     std::thread::sleep(Duration::from_millis(15));
                 }
             });
@@ -137,7 +137,7 @@ fn body_type_and_digest_agree_while_a_tag_moves() {
                 .collect();
             // A quick server is asked until the tag has moved often enough.
             let start = Instant::now();
-            while moves.load(Ordering::Relaxed) < 50 && start.elapsed() < Duration::from_mins(1) {
+            while count.load(Ordering::Relaxed) < 50 && start.elapsed() < Duration::from_mins(1) {
                 assert_eq!(
                     mismatch(&http::get(running.port, "/v2/o/app/manifests/moving")),
                     None
@@ -146,7 +146,7 @@ fn body_type_and_digest_agree_while_a_tag_moves() {
             done.store(true, Ordering::Relaxed);
             assert!(wrong.is_empty(), "{}: {wrong:#?}", server.name);
         });
-        assert!(moves.into_inner() >= 50, "{}", server.name);
+        assert!(count.into_inner() >= 50, "{}", server.name);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::Remote;
 use crate::ops::publish::send::{has_digest, is_v1_layer, path_of};
 use crate::routes::{Cache, Route};
+use crate::site_files::blob_path;
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
@@ -123,11 +124,13 @@ fn is_wrong(bucket: &Bucket, listed: &Listed, catalogue: &Catalogue) -> anyhow::
         return Ok(false);
     };
     if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
-        return match stored.digest {
-            // Its other headers come from the content.
+        let blob = stored.digest.and_then(|digest| digest.parse().ok());
+        let blob = blob.map(|digest: Digest| blob_path(&digest));
+        // Its other headers come from the blob.
+        return match blob.map(|blob| bucket.head(&blob)).transpose()?.flatten() {
             Some(_) => Ok(false),
             None => Err(anyhow::anyhow!(
-                "`{}` is empty, and does not say which blob it stands for",
+                "`{}` is empty, and stands for no blob of the bucket",
                 listed.key
             ))
             .hint("delete the object, and publish a site that has the image"),

@@ -148,9 +148,12 @@ fn plan(
         .filter(|path| strange.contains(*path))
         .count() as u64;
     let used = used(remote, &merged)?;
-    let found = find(bucket, &used)?.into_iter();
-    let (mut due, waiting): (Vec<Found>, Vec<Found>) =
+    let listing = find(bucket, &used)?;
+    let found = listing.found.into_iter();
+    let (due, mut waiting): (Vec<Found>, Vec<Found>) =
         found.partition(|found| since.is_due(&found.key));
+    let (mut due, stood_for) = stood_for(bucket, &listing.stand_ins, due)?;
+    waiting.extend(stood_for);
     due.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
     let oldest = now.saturating_sub(options.grace.as_secs());
     let uploads = bucket.begun("")?.into_iter();
@@ -255,20 +258,26 @@ fn differing(remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<BTreeSet<St
     Ok(changed)
 }
 
-/// Objects that are not used. What is no part of a site is left alone.
-fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    let mut stand_ins = Vec::new();
+#[derive(Default)]
+struct Listing {
+    /// Objects that are not used.
+    found: Vec<Found>,
+    /// Layers of v1 that stand for blobs, used or not.
+    stand_ins: Vec<String>,
+}
+
+/// Lists the bucket. What is no part of a site is left alone.
+fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Listing> {
+    let mut listing = Listing::default();
     bucket.list(&mut |page| {
         for listed in page {
             let kind = FileKind::of(&listed.key);
             let is_of_site = kind != FileKind::Foreign && !listed.key.contains(char::is_control);
-            if used.contains(&short(&listed.key)) {
-                if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
-                    stand_ins.push(listed.key);
-                }
-            } else if is_of_site {
-                found.push(Found {
+            if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
+                listing.stand_ins.push(listed.key.clone());
+            }
+            if is_of_site && !used.contains(&short(&listed.key)) {
+                listing.found.push(Found {
                     kind,
                     size: listed.size,
                     key: listed.key,
@@ -277,25 +286,34 @@ fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Vec<Found>> {
         }
         Ok(())
     })?;
-    let is_content = |found: &Found| matches!(found.kind, FileKind::Content(_));
-    if found.iter().any(is_content) {
-        let stood_for = stood_for(bucket, &stand_ins)?;
-        found.retain(|found| !stood_for.contains(&found.key));
-    }
-    Ok(found)
+    Ok(listing)
 }
 
-/// The content that v1 layers stand for. It may be of a manifest that is gone, while another one has the same v1 image.
-fn stood_for(bucket: &Bucket, layers: &[String]) -> anyhow::Result<HashSet<String>> {
-    let digests: Vec<Option<String>> = layers
+/// Splits what is due into what can go and the blobs for which layers stand that stay. These may be of a manifest that
+/// is gone, while another one, maybe of a publisher on its way, has the same v1 image.
+fn stood_for(
+    bucket: &Bucket,
+    stand_ins: &[String],
+    due: Vec<Found>,
+) -> anyhow::Result<(Vec<Found>, Vec<Found>)> {
+    let is_content = |found: &Found| matches!(found.kind, FileKind::Content(_));
+    if !due.iter().any(is_content) {
+        return Ok((due, Vec::new()));
+    }
+    let going: HashSet<&str> = due.iter().map(|found| found.key.as_str()).collect();
+    let digests: Vec<Option<String>> = stand_ins
         .par_iter()
+        .filter(|key| !going.contains(key.as_str()))
         .map(|key| Ok(bucket.head(key)?.and_then(|stored| stored.digest)))
         .collect::<anyhow::Result<_>>()?;
     let digests = digests
         .iter()
         .flatten()
         .filter_map(|text| text.parse().ok());
-    Ok(digests.map(|digest| blob_path(&digest)).collect())
+    let needed: HashSet<String> = digests.map(|digest| blob_path(&digest)).collect();
+    Ok(due
+        .into_iter()
+        .partition(|found| !needed.contains(&found.key)))
 }
 
 /// Seconds since 1970.

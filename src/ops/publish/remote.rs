@@ -190,9 +190,12 @@ impl<'a> Remote<'a> {
 
     /// Whether the bucket has an object of this length, in bytes.
     pub(super) fn has(&self, key: &str, size: u64) -> bool {
-        self.objects
-            .get(&short(key))
-            .is_some_and(|seen| seen.size == size)
+        self.size(key) == Some(size)
+    }
+
+    /// The length of an object of the bucket, in bytes.
+    pub(super) fn size(&self, key: &str) -> Option<u64> {
+        self.objects.get(&short(key)).map(|seen| seen.size)
     }
 
     /// Compares a pointer. Where an `ETag` is no MD5, or unknown, it is read.

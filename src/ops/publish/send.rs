@@ -173,11 +173,11 @@ impl Upload<'_> {
         if let Some(digest) = object.digest.filter(|_| is_at_root(object)) {
             locked(&self.roots).insert(meta.inode, digest);
         }
-        if self.remote.has(key, size) {
+        if self.remote.has(key, size) || self.has_layer(key)? {
             return Ok(());
         }
         if self.layers_once
-            && let Some(digest) = self.layer_at_root(object, meta.inode, size)
+            && let Some(digest) = self.layer_at_root(object, meta.inode)
         {
             return self.stand_in(object, digest);
         }
@@ -218,10 +218,30 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// The digest of a v1 layer whose bytes the bucket has at its root.
-    fn layer_at_root(&self, object: &Object, inode: (u64, u64), size: u64) -> Option<Digest> {
+    /// The digest of a v1 layer whose bytes the bucket has at its root, where content goes first.
+    fn layer_at_root(&self, object: &Object, inode: (u64, u64)) -> Option<Digest> {
         let digest = locked(&self.roots).get(&inode).copied();
-        digest.filter(|digest| is_v1_layer(&object.path) && self.is_at_root(digest, size))
+        digest.filter(|_| is_v1_layer(&object.path))
+    }
+
+    /// Whether the bucket has the layer of a v1 image, in whatever encoding, or the checksum of another one: the files
+    /// of an image never change. An empty layer is one only where layers are stored once.
+    fn has_layer(&self, key: &str) -> anyhow::Result<bool> {
+        let Some((image, file)) = key
+            .rsplit_once('/')
+            .filter(|_| key.starts_with("v1/images/"))
+        else {
+            return Ok(false);
+        };
+        let layer = format!("{image}/layer");
+        let Some(size) = self.remote.size(&layer) else {
+            return Ok(false);
+        };
+        Ok(match file {
+            "layer" => size > 0 || self.layers_once,
+            "checksum" => fsx::meta(&self.site.join(&layer))?.is_some_and(|meta| meta.len != size),
+            _ => false,
+        })
     }
 
     /// Stores an empty object that stands for content at the root of the bucket. A later publish may store the layer.
@@ -253,12 +273,9 @@ impl Upload<'_> {
 
     /// The key of some content at the root of the bucket that the store can copy.
     fn source(&self, digest: &Digest, size: u64) -> Option<String> {
-        let is_copied = (COPY_FROM..=LONGEST_COPY).contains(&size);
-        (is_copied && self.is_at_root(digest, size)).then(|| blob_path(digest))
-    }
-
-    fn is_at_root(&self, digest: &Digest, size: u64) -> bool {
-        locked(&self.at_root).contains(digest) || self.remote.has(&blob_path(digest), size)
+        let key = blob_path(digest);
+        let is_there = || locked(&self.at_root).contains(digest) || self.remote.has(&key, size);
+        ((COPY_FROM..=LONGEST_COPY).contains(&size) && is_there()).then_some(key)
     }
 
     pub(super) fn pointer(&self, object: &Object, bytes: &[u8]) -> anyhow::Result<()> {

@@ -122,8 +122,8 @@ impl Reader<'_> {
             let rules = self.get(&format!("v2/{name}/manifests/.htaccess"))?;
             let rules = String::from_utf8(rules)?;
             let about = format!("/manifests/{}$\" manifest=", tag.replace('.', r"\."));
-            let line = rules.lines().find(|line| line.contains(&about));
-            let (_, file) = line
+            let rule = rules.lines().find(|line| line.contains(&about));
+            let (_, file) = rule
                 .context("no rule for Apache")?
                 .rsplit_once('=')
                 .unwrap();

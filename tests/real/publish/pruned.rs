@@ -36,7 +36,7 @@ fn now() -> u64 {
 fn unused(store: &Store) -> String {
     let list = String::from_utf8(store.object(LIST).unwrap().body).unwrap();
     let lines = list.lines().filter(|line| !line.starts_with("lease "));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Gives the lease to somebody. 0 ends it.
@@ -239,7 +239,7 @@ fn what_a_mirror_drops_can_be_published_again() {
     for round in (0..).step_by(step) {
         let prefix = format!("round{round}/");
         succeed(&mut store.publish_by(store.port, &all, &prefix, &[]));
-        let (begin, begun) = mpsc::channel();
+        let (begin, started) = mpsc::channel();
         let (port, requests) = flaky::watched(store.port, move |number, _: &str| {
             if number == round {
                 begin.send(()).unwrap();
@@ -248,7 +248,7 @@ fn what_a_mirror_drops_can_be_published_again() {
         });
         let mut again = store.publish_by(store.port, &all, &prefix, &["-q"]);
         let is_over = thread::scope(|scope| {
-            scope.spawn(move || begun.recv().is_ok().then(|| succeed(&mut again)));
+            scope.spawn(move || started.recv().is_ok().then(|| succeed(&mut again)));
             succeed(&mut store.publish_by(port, &one, &prefix, &["--mirror", "-j", "1"]));
             let is_over = requests() <= round;
             while requests() <= round {
