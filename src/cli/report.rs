@@ -201,10 +201,11 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
     }
     let files = count(pruned.files.len() as u64, "file");
     lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
-    if pruned.waiting > 0 {
+    if let Some(until) = &pruned.waiting_until {
         let waiting = count(pruned.waiting, "file");
+        let size = bytes(pruned.waiting_bytes);
         lines.push(format!(
-            "{waiting} unused, kept until the grace period ends"
+            "{waiting} unused, {size}, the first of them kept until {until}"
         ));
     }
     if pruned.untagged > 0 {

@@ -14,6 +14,7 @@ use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
 use crate::layer::{self, Completion};
 use crate::note::{Note, NoteKind};
+use crate::ops::unused;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
@@ -74,6 +75,7 @@ impl Commit<'_> {
         };
         let is_dropped = |name: &&Repository| !catalogue.repositories.contains_key(*name);
         let dropped = self.touched.iter().filter(is_dropped).collect();
+        unused::take_off(site, &plan)?;
         let files = site.apply(&plan, &dropped, self.is_whole)?;
         Ok((v1, files))
     }

@@ -10,5 +10,6 @@ pub mod prune;
 #[cfg(feature = "publish")]
 pub mod publish;
 mod since;
+mod unused;
 pub mod verify;
 mod view;

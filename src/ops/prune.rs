@@ -1,14 +1,10 @@
 //! `prune`: deletes content that the catalogue has not referred to for the grace period.
 //!
-//! The grace period starts with the first prune that finds something unused. `.stillage/unused` records when
-//! that was, one line for each file or manifest:
-//! ```text
-//! <seconds since 1970> <path, or repository@digest of a manifest without a tag>
-//! ```
+//! The grace period starts with the first prune that finds something unused; see [`crate::ops::unused`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -16,7 +12,8 @@ use crate::fsx;
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
-use crate::ops::since::{self, Since};
+use crate::ops::since::Since;
+use crate::ops::unused::{Moment, Unused};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
@@ -47,6 +44,11 @@ pub struct Pruned {
     pub bytes: u64,
     /// The number of unused files still in their grace period.
     pub waiting: u64,
+    /// The bytes that deleting these would free.
+    pub waiting_bytes: u64,
+    /// When the first of these can be deleted, by the clock of this machine (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<String>,
     /// The number of untagged manifests still in their grace period.
     pub untagged: u64,
     /// Files under `blobs/`, `v1/` and `v2/` that no build wrote. They are kept.
@@ -69,7 +71,9 @@ pub fn prune(
     if !touched.is_empty() {
         edit::rebuild_repositories(&site, &catalogue, &touched)?;
     }
-    let mut since = read_since(&site, options.grace)?;
+    let mut list = Unused::read(&site)?;
+    let now = list.go_on(Moment::now());
+    let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
     let view = View::of(&site.files, catalogue.clone())?;
     let before = unreferenced::find(&site.files, &view.plan())?;
     let (removed, untagged) = if options.untagged {
@@ -101,6 +105,12 @@ pub fn prune(
         bytes: bytes(&site, &due)?,
         files: due.iter().map(|file| file.path.clone()).collect(),
         waiting: waiting.len() as u64,
+        waiting_bytes: bytes(&site, &waiting)?,
+        waiting_until: waiting
+            .iter()
+            .map(|file| since.left(&file.path))
+            .min()
+            .map(|left| list.in_seconds(left)),
         untagged,
         foreign: before
             .iter()
@@ -110,7 +120,8 @@ pub fn prune(
     };
     site.delete(&names)?;
     site.set_own()?;
-    write_since(&site, &since)?;
+    list.since.clone_from(since.seen());
+    list.write(&site)?;
     site.delete(&due)?;
     Ok(pruned)
 }
@@ -169,21 +180,4 @@ fn bytes(site: &Site, due: &[&Unreferenced]) -> anyhow::Result<u64> {
         }
     }
     Ok(bytes)
-}
-
-const FILE: &str = "unused";
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the private folder may know the time"
-)]
-fn read_since(site: &Site, grace: Duration) -> anyhow::Result<Since> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let known = site.private_lines(FILE, since::parse)?;
-    Ok(Since::new(known.into_iter().collect(), now, grace))
-}
-
-fn write_since(site: &Site, since: &Since) -> anyhow::Result<()> {
-    let lines: String = since::lines(since.seen()).collect();
-    site.replace_private(FILE, lines.as_bytes())
 }

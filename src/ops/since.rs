@@ -33,6 +33,12 @@ impl Since {
         self.now - since >= self.grace.as_secs()
     }
 
+    /// How long something that was asked for stays, in seconds.
+    pub(super) fn left(&self, what: &str) -> u64 {
+        let since = self.seen.get(what).unwrap_or(&self.now);
+        (since.saturating_add(self.grace.as_secs())).saturating_sub(self.now)
+    }
+
     /// What was asked for, with its time.
     pub(super) fn seen(&self) -> &BTreeMap<String, u64> {
         &self.seen

@@ -8,7 +8,7 @@
 //!   sources           <key> <blob>, which layer came from which file: see source_cache.rs
 //!   pending           the repositories whose tags and lists a run was about to change
 //!   catalogue         inode, length and time of index.json after the last run: see Site::is_own
-//!   unused            <seconds since 1970> <path>, when content was found unused: see crate::ops::prune
+//!   unused  clock     what is unused, and since when: see crate::ops::unused
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,6 +195,15 @@ impl Site {
     pub(crate) fn replace_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let staged = self.disk.staging.stage(|path| fsx::write(path, bytes))?;
         self.disk.rename(&staged, &self.private(name))
+    }
+
+    /// Replaces a file of the private folder, and makes it durable.
+    pub(crate) fn replace_private_durably(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let staged = self.disk.staging.stage(|path| fsx::write(path, bytes))?;
+        self.disk.sync(&staged)?;
+        let path = self.private(name);
+        self.disk.rename(&staged, &path)?;
+        self.disk.sync(&self.files.path(PRIVATE))
     }
 
     /// The parsed lines of a file of the private folder. Lines that cannot be parsed are skipped; without a

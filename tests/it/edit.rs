@@ -238,7 +238,13 @@ fn content_is_deleted_once_it_has_been_unused_for_long_enough() {
     let first = json("prune", &site, &[]);
     assert_eq!(first["files"], Value::Array(Vec::new()));
     let waiting = first["waiting"].as_u64().unwrap();
-    assert!(waiting > 5);
+    assert!(waiting > 5 && first["waiting_bytes"].as_u64().unwrap() > 500);
+    let said = stderr(&run("prune", &site, &[]));
+    let until = first["waiting_until"].as_str().unwrap();
+    assert!(
+        said.contains(&format!("kept until {}", &until[..13])),
+        "{said}"
+    );
     assert_same(&removed, &tree(&site));
     let_pass(&site, 23);
     assert_eq!(json("prune", &site, &[])["waiting"], waiting);
@@ -294,6 +300,63 @@ fn manifests_without_a_tag_stay_unless_told_otherwise() {
     assert_eq!(done["removed"].as_array().unwrap().len(), 1);
     assert_same(&tree(&site), &tree(&new));
     verify(&site);
+}
+
+/// What is used again starts anew, even where no prune comes in between.
+#[test]
+fn what_a_build_or_a_tag_uses_again_is_no_longer_unused() {
+    let none = Value::Array(Vec::new());
+    let folder = TempDir::new("edit");
+    let new = |text: &str, name: &str| archive(&folder, text, &[name]);
+    let site = site(&folder, "site", &[new("a", "app:1"), new("b", "app:2")]);
+    run("remove", &site, &["app:2"]);
+    let waiting = json("prune", &site, &[])["waiting"].clone();
+    let_pass(&site, 23);
+    build(&[new("b", "app:2")], &site);
+    run("remove", &site, &["app:2"]);
+    let_pass(&site, 2);
+    let pruned = json("prune", &site, &[]);
+    assert_eq!((&pruned["files"], &pruned["waiting"]), (&none, &waiting));
+
+    // A manifest without a tag has one for a while.
+    let site = folder.path().join("tags");
+    build(&[new("c", "app:1")], &site);
+    let digest = json("list", &site, &[])[0]["digest"].clone();
+    build(&[new("d", "app:1")], &site);
+    assert_eq!(json("prune", &site, &["--untagged"])["untagged"], 1);
+    let_pass(&site, 23);
+    let reference = format!("app@{}", digest.as_str().unwrap());
+    run("tag", &site, &[&reference, "old"]);
+    build(&[new("e", "app:old")], &site);
+    let_pass(&site, 2);
+    assert_eq!(json("prune", &site, &["--untagged"])["removed"], none);
+}
+
+/// The clock of the machine may be set while it runs.
+#[test]
+fn a_clock_that_jumps_does_not_shorten_the_grace_period() {
+    let folder = TempDir::new("edit");
+    let new = |text: &str, name: &str| archive(&folder, text, &[name]);
+    let site = site(&folder, "site", &[new("a", "app:1"), new("b", "app:2")]);
+    run("remove", &site, &["app:2"]);
+    let waiting = json("prune", &site, &[])["waiting"].clone();
+    let file = site.join(".stillage/clock");
+    let before = fs::read_to_string(&file).unwrap();
+    let words: Vec<&str> = before.trim().split(' ').collect();
+    let [time, machine, seconds, start] = words[..] else {
+        panic!("{before}");
+    };
+    let machine: i64 = machine.parse().unwrap();
+    // It was 40 years behind, or ahead.
+    for years in [-40, 40] {
+        let machine = machine + years * 365 * 86400;
+        fs::write(&file, format!("{time} {machine} {seconds} {start}\n")).unwrap();
+        assert_eq!(json("prune", &site, &[])["waiting"], waiting);
+    }
+    // After a restart, its clock is all there is.
+    let machine = machine - 25 * 3600;
+    fs::write(&file, format!("{time} {machine} 7 another-start\n")).unwrap();
+    assert_eq!(json("prune", &site, &[])["waiting"], 0);
 }
 
 /// Files of others stay, and are named.

@@ -136,7 +136,7 @@ impl<'a> Stage<'a> {
             .collect();
         ensure!(differ.is_empty(), "after the next run: {differ:?}");
         let private: Vec<_> = names(&site.join(".stillage"));
-        let lasting = ["catalogue", "layers", "lock", "sources", "unused"];
+        let lasting = ["catalogue", "clock", "layers", "lock", "sources", "unused"];
         let lasts = |name: &String| lasting.contains(&name.as_str());
         ensure!(private.iter().all(lasts), "it left {private:?}");
         Ok(())
