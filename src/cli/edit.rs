@@ -8,7 +8,9 @@ use clap::Args;
 
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
+use crate::error::escaped;
 use crate::import::selection::Glob;
+use crate::ops::retention::{KeepLast, Retention};
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
 
@@ -93,6 +95,13 @@ pub(super) struct PruneArgs {
     /// Also remove manifests that no tag leads to any more
     #[arg(long)]
     untagged: bool,
+    /// Remove all tags of a repository but those of the N newest images: of all tags, or of those that match REPO or
+    /// REPO:TAG. Of several, the first that matches a tag is about it
+    #[arg(long, value_name = "N[=GLOB]")]
+    keep_last: Vec<String>,
+    /// Remove tags whose image was created longer ago, such as 90d; with --keep-last, only those that it does not keep
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    older_than: Option<Duration>,
     #[command(flatten)]
     common: Common,
 }
@@ -145,12 +154,39 @@ impl RemoveArgs {
     }
 }
 
+/// Parses `N[=GLOB]`.
+fn keep_last(text: &str) -> anyhow::Result<KeepLast> {
+    let (number, glob) = match text.split_once('=') {
+        Some((number, glob)) => (number, Some(Glob::new("--keep-last", glob)?)),
+        None => (text, None),
+    };
+    let count: usize = number.parse().unwrap_or_default();
+    anyhow::ensure!(
+        count > 0,
+        "`{}` is not a number of images to keep",
+        escaped(number)
+    );
+    Ok(KeepLast {
+        number: count,
+        glob,
+        text: format!("--keep-last {text}"),
+    })
+}
+
 impl PruneArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = prune::PruneOptions {
             site: self.site,
             grace: self.grace,
             untagged: self.untagged,
+            retention: Retention {
+                keep_last: self
+                    .keep_last
+                    .iter()
+                    .map(|text| keep_last(text))
+                    .collect::<anyhow::Result<_>>()?,
+                older_than: self.older_than,
+            },
             dry_run: self.common.dry_run,
         };
         let pruned = prune::prune(&options, || self.common.busy(&options.site))?;

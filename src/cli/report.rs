@@ -183,8 +183,12 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         let line = |name: &String| format!("{verb} {}", escaped(name));
         names.iter().map(line).collect::<Vec<_>>()
     };
+    let expired = pruned.expired.iter();
+    let mut lines: Vec<String> = expired
+        .map(|tag| format!("{remove} {} ({})", tag.name, escaped(&tag.rule)))
+        .collect();
     let removed = pruned.removed.iter();
-    let mut lines: Vec<String> = removed.map(|name| format!("{remove} {name}")).collect();
+    lines.extend(removed.map(|name| format!("{remove} {name}")));
     if dry_run {
         lines.extend(named(delete, &pruned.names));
         lines.extend(named(delete, &pruned.files));

@@ -113,37 +113,50 @@ fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
 /// Removes a tag or a manifest from a repository.
 fn remove_reference(images: &Images, repo: &mut Repo, reference: &Reference) -> anyhow::Result<()> {
     let digest = find(repo, reference)?;
+    let is_whole = reference.digest.is_some();
+    let tags = match &reference.tag {
+        Some(tag) if !is_whole => BTreeSet::from([tag.clone()]),
+        _ => {
+            let of_it = repo.tags.iter().filter(|(_, other)| **other == digest);
+            of_it.map(|(tag, _)| tag.clone()).collect()
+        }
+    };
+    remove_tags(images, repo, &tags, Some(digest));
+    if is_whole && repo.manifests.contains_key(&digest) {
+        bail!(
+            "`{}@{digest}` is part of an index that stays",
+            reference.repository
+        );
+    }
+    Ok(())
+}
+
+/// Removes tags, and what nothing else leads to then: their manifests and `digest`, with all that belongs to these.
+pub(super) fn remove_tags(
+    images: &Images,
+    repo: &mut Repo,
+    tags: &BTreeSet<Tag>,
+    digest: Option<Digest>,
+) {
     let before: BTreeSet<Digest> = repo.tags.values().copied().collect();
     // Manifests that no tag leads to are listed by digest. They stay, unless reached from the one removed.
     let mut kept: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
-    let reached = reachable(images, repo, before.into_iter().chain([digest]));
+    let reached = reachable(images, repo, before.into_iter().chain(digest));
     kept.retain(|digest| !reached.contains(digest));
-    match &reference.tag {
-        Some(tag) if reference.digest.is_none() => {
-            repo.tags.remove(tag);
-        }
-        _ => repo.tags.retain(|_, other| *other != digest),
-    }
+    repo.tags.retain(|tag, _| !tags.contains(tag));
     loop {
         let roots = repo.tags.values().copied().chain(kept.iter().copied());
         let keep = reachable(images, repo, roots);
         // Fallback tags that attach something to a removed manifest go with it.
-        let tags = repo.tags.len();
+        let count = repo.tags.len();
         repo.tags.retain(|tag, _| {
             let to = tag.attached_to();
             to.is_none_or(|to| !repo.manifests.contains_key(&to) || keep.contains(&to))
         });
-        if repo.tags.len() < tags {
-            continue;
+        if repo.tags.len() == count {
+            repo.manifests.retain(|digest, _| keep.contains(digest));
+            return;
         }
-        if reference.digest.is_some() && keep.contains(&digest) {
-            bail!(
-                "`{}@{digest}` is part of an index that stays",
-                reference.repository
-            );
-        }
-        repo.manifests.retain(|digest, _| keep.contains(digest));
-        return Ok(());
     }
 }
 

@@ -9,6 +9,7 @@ pub mod list;
 pub mod prune;
 #[cfg(feature = "publish")]
 pub mod publish;
+pub mod retention;
 mod since;
 mod unused;
 pub mod verify;

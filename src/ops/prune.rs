@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use crate::fsx;
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
+use crate::ops::retention::{Expired, Retention};
 use crate::ops::since::Since;
 use crate::ops::unused::{Moment, Unused};
 use crate::ops::view::View;
@@ -28,13 +29,17 @@ pub struct PruneOptions {
     pub grace: Duration,
     /// Also remove manifests from the catalogue that no tag and no remaining manifest leads to.
     pub untagged: bool,
+    /// The tags to remove first.
+    pub retention: Retention,
     pub dry_run: bool,
 }
 
 /// The result of a prune, or of its dry run.
 #[derive(Debug, Default, Serialize)]
 pub struct Pruned {
-    /// Manifests removed from the catalogue.
+    /// Tags removed by their age, with what only they led to.
+    pub expired: Vec<Expired>,
+    /// Manifests removed from the catalogue that no tag led to.
     pub removed: Vec<Named>,
     /// Stale tags and lists, which are deleted without a grace period: paths relative to the site.
     pub names: Vec<String>,
@@ -74,8 +79,16 @@ pub fn prune(
     let mut list = Unused::read(&site)?;
     let now = list.go_on(Moment::now());
     let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
-    let view = View::of(&site.files, catalogue.clone())?;
-    let before = unreferenced::find(&site.files, &view.plan())?;
+    let mut view = View::of(&site.files, catalogue.clone())?;
+    let names = unreferenced::find(&site.files, &view.plan())?;
+    let expired = expire(&options.retention, &view.images, &mut catalogue)?;
+    let mut before = names.clone();
+    if !expired.is_empty() {
+        let touched = expired.iter().map(|tag| tag.name.repository.clone());
+        edit::rebuild_repositories(&site, &catalogue, &touched.collect())?;
+        view = View::of(&site.files, catalogue.clone())?;
+        before = unreferenced::find(&site.files, &view.plan())?;
+    }
     let (removed, untagged) = if options.untagged {
         take_untagged(&view.images, &mut catalogue, &mut since)
     } else {
@@ -88,13 +101,14 @@ pub fn prune(
         unreferenced::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
     };
     let known: BTreeSet<&Unreferenced> = before.iter().collect();
-    let names: Vec<&Unreferenced> = before.iter().filter(|file| file.kind.is_name()).collect();
+    let names: Vec<&Unreferenced> = names.iter().filter(|file| file.kind.is_name()).collect();
     // Content that only the manifests just removed referred to has been unused for as long as they were.
     let (due, waiting): (Vec<&Unreferenced>, Vec<&Unreferenced>) = unused
         .iter()
         .filter(|file| file.kind.is_content())
         .partition(|file| !known.contains(file) || since.is_due(&file.path));
     let pruned = Pruned {
+        expired,
         removed: removed
             .iter()
             .flat_map(|(name, digests)| {
@@ -124,6 +138,34 @@ pub fn prune(
     list.write(&site)?;
     site.delete(&due)?;
     Ok(pruned)
+}
+
+/// Removes tags by their age, and the manifests that nothing else leads to.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of an image is by the clock, as is `created`"
+)]
+fn expire(
+    retention: &Retention,
+    images: &Images,
+    catalogue: &mut Catalogue,
+) -> anyhow::Result<Vec<Expired>> {
+    let mut all = Vec::new();
+    if retention.is_none() {
+        return Ok(all);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    for (name, repo) in &mut catalogue.repositories {
+        let expired = retention.expired(images, name, repo, now)?;
+        let tags = expired.iter().filter_map(|tag| tag.name.tag.clone());
+        edit::remove_tags(images, repo, &tags.collect(), None);
+        all.extend(expired);
+    }
+    catalogue
+        .repositories
+        .retain(|_, repo| !repo.manifests.is_empty());
+    Ok(all)
 }
 
 /// Removes manifests from the catalogue that have had no tag for the grace period, unless a manifest that

@@ -359,6 +359,102 @@ fn a_clock_that_jumps_does_not_shorten_the_grace_period() {
     assert_eq!(json("prune", &site, &[])["waiting"], 0);
 }
 
+/// The tags that a prune with these rules removes, which a dry run names with the rule.
+fn expired(site: &Path, rules: &[&str]) -> Vec<String> {
+    let before = inodes(site);
+    let dry = json("prune", site, &[rules, &["--dry-run"]].concat());
+    assert_same(&before, &inodes(site));
+    let text = stderr(&run("prune", site, &[rules, &["--dry-run"]].concat()));
+    let of = |tag: &Value| {
+        let name = name_of(tag);
+        let rule = tag["rule"].as_str().unwrap();
+        assert!(
+            text.contains(&format!("would remove {name} ({rule})")),
+            "{text}"
+        );
+        name
+    };
+    dry["expired"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn tags_go_by_the_age_of_their_images() {
+    let folder = TempDir::new("edit");
+    let dated = |names: &[&str], created: &str| {
+        let created = created.to_owned();
+        Image::new(names)
+            .layer("etc/text", &format!("{names:?}"))
+            .config(move |config| config["created"] = created.clone().into())
+    };
+    let child = dated(&["app:child"], "2021-01-01T00:00:00Z");
+    let images = [
+        dated(&["app:1"], "2024-01-01T00:00:00Z"),
+        dated(&["app:2"], "2024-03-01T00:30:00+01:00"),
+        dated(&["app:3", "app:latest"], "2024-03-01T00:00:00Z"),
+        dated(&["tool:1"], "1980-01-01T00:00:01Z"),
+        dated(&["tool:2"], "nonsense"),
+        child.clone(),
+        Image::index(
+            &["app:multi"],
+            vec![child, dated(&[], "2024-06-01T00:00:00Z")],
+        ),
+    ];
+    let layout = folder.path().join("layout");
+    Archive::oci(&images).folder(&layout);
+    let site = site(&folder, "site", &[layout.to_str().unwrap().to_owned()]);
+
+    assert_eq!(expired(&site, &["--keep-last", "4"]), ["app:child"]);
+    let two = ["app:2", "app:1", "app:child"];
+    assert_eq!(expired(&site, &["--keep-last", "2"]), two);
+    assert_eq!(
+        expired(&site, &["--keep-last", "2=app", "--keep-last", "1"]),
+        two
+    );
+    assert_eq!(
+        expired(&site, &["--keep-last", "1=app:[0-9]"]),
+        ["app:2", "app:1"]
+    );
+    assert_eq!(expired(&site, &["--keep-last", "1=tool"]), [""; 0]);
+    let old = [
+        "app:multi",
+        "app:3",
+        "app:latest",
+        "app:2",
+        "app:1",
+        "app:child",
+    ];
+    assert_eq!(expired(&site, &["--older-than", "1day"]), old);
+    assert_eq!(
+        expired(&site, &["--older-than", "1day", "--keep-last", "2"]),
+        two
+    );
+    assert_eq!(expired(&site, &["--older-than", "1000years"]), [""; 0]);
+    for wrong in ["0", "x", "-1", "=app", "1=[", ""] {
+        refused("prune", &site, &[&format!("--keep-last={wrong}")], "");
+    }
+
+    let rules = ["--keep-last", "2"];
+    let dry = json("prune", &site, &[&rules[..], &["--dry-run"]].concat());
+    let done = json("prune", &site, &rules);
+    assert_eq!(done["expired"], dry["expired"]);
+    let tags: Vec<String> = json("list", &site, &[])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(name_of)
+        .collect();
+    assert_eq!(
+        tags,
+        ["app:3", "app:latest", "app:multi", "tool:1", "tool:2"]
+    );
+    // The index needs the child; what else the tags led to waits for its grace period.
+    assert!(done["waiting"].as_u64().unwrap() > 5, "{done}");
+    assert_eq!(done["files"], Value::Array(Vec::new()));
+    verify(&site);
+    run("prune", &site, &["--grace", "0"]);
+    verify(&site);
+}
+
 /// Files of others stay, and are named.
 #[test]
 fn prune_deletes_no_files_of_others() {

@@ -1,0 +1,142 @@
+//! Which tags `prune` removes by their age: `--keep-last` and `--older-than`.
+//!
+//! The age of an image is `created` in its config; of an index it is that of its newest image. Images without one, such
+//! as artifacts, stay, and so do those of reproducible builds, which are all of the same day long ago. Tags that attach
+//! something to a manifest go and stay with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::images::Images;
+use crate::import::selection::Glob;
+use crate::ops::changes::{Named, named};
+use crate::site_files::catalogue::Repo;
+use crate::spec::digest::Digest;
+use crate::spec::manifest::{Manifest, ManifestKind};
+use crate::spec::name::{Repository, Tag};
+
+/// Earlier times stand for none, in seconds since 1970: builds set 1970 or 1980 to be reproducible.
+const NO_TIME_BEFORE: i64 = 11 * 365 * 86_400;
+
+/// Rules for tags. One that both kinds are about goes if it is old and not among the last.
+#[derive(Debug, Default)]
+pub struct Retention {
+    /// The first rule that matches a tag is about it.
+    pub keep_last: Vec<KeepLast>,
+    pub older_than: Option<Duration>,
+}
+
+/// Keeps the newest images of each repository.
+#[derive(Debug)]
+pub struct KeepLast {
+    pub number: usize,
+    /// What the rule is about; all tags if there is none.
+    pub glob: Option<Glob>,
+    /// The option, for messages.
+    pub text: String,
+}
+
+/// A tag that the rules remove.
+#[derive(Debug, Serialize)]
+pub struct Expired {
+    #[serde(flatten)]
+    pub name: Named,
+    /// When its image was created (RFC 3339).
+    pub created: String,
+    /// The rules.
+    pub rule: String,
+}
+
+impl Retention {
+    pub(super) fn is_none(&self) -> bool {
+        self.keep_last.is_empty() && self.older_than.is_none()
+    }
+
+    /// The tags of a repository that go, `now` being in seconds since 1970.
+    ///
+    /// # Errors
+    /// When a config cannot be read.
+    pub(super) fn expired(
+        &self,
+        images: &Images,
+        repository: &Repository,
+        repo: &Repo,
+        now: u64,
+    ) -> anyhow::Result<Vec<Expired>> {
+        let mut dated: Vec<(&Tag, Digest, Timestamp)> = Vec::new();
+        for (tag, digest) in &repo.tags {
+            if tag.attached_to().is_none()
+                && let Some(created) = created(images, &images.manifests[digest])?
+            {
+                dated.push((tag, *digest, created));
+            }
+        }
+        dated.sort_by(|(a, _, old), (b, _, new)| new.cmp(old).then_with(|| a.cmp(b)));
+        // The images that each rule has seen, the newest first.
+        let mut seen: BTreeMap<usize, Vec<Digest>> = BTreeMap::new();
+        let mut expired = Vec::new();
+        for (tag, digest, created) in dated {
+            let is_about = |rule: &KeepLast| {
+                let glob = rule.glob.as_ref();
+                glob.is_none_or(|glob| glob.matches(repository, Some(tag)))
+            };
+            let mut rules = Vec::new();
+            if let Some(number) = self.keep_last.iter().position(is_about) {
+                let rule = &self.keep_last[number];
+                let seen = seen.entry(number).or_default();
+                let place = seen.iter().position(|seen| *seen == digest);
+                let place = place.unwrap_or_else(|| {
+                    seen.push(digest);
+                    seen.len() - 1
+                });
+                if place < rule.number {
+                    continue;
+                }
+                rules.push(format!("{}: there are {place} newer images", rule.text));
+            }
+            if let Some(age) = self.older_than {
+                let limit = i64::try_from(now.saturating_sub(age.as_secs())).unwrap_or(i64::MAX);
+                if created.as_second() >= limit {
+                    continue;
+                }
+                let age = humantime::format_duration(age);
+                rules.push(format!("--older-than {age}: it is of {created}"));
+            }
+            if !rules.is_empty() {
+                expired.push(Expired {
+                    name: named(repository, Some(tag), digest),
+                    created: created.to_string(),
+                    rule: rules.join("; "),
+                });
+            }
+        }
+        Ok(expired)
+    }
+}
+
+/// When the image of a manifest was created; `None` if it does not say.
+fn created(images: &Images, manifest: &Manifest) -> anyhow::Result<Option<Timestamp>> {
+    #[derive(Deserialize)]
+    struct Config {
+        created: Option<String>,
+    }
+    if let ManifestKind::Image { config, .. } = &manifest.kind
+        && manifest.is_image()
+    {
+        let (bytes, _) = images.config(&config.digest)?;
+        let config: Option<Config> = serde_json::from_slice(&bytes).ok();
+        let text = config.and_then(|config| config.created);
+        let time: Option<Timestamp> = text.and_then(|text| text.parse().ok());
+        return Ok(time.filter(|time| time.as_second() >= NO_TIME_BEFORE));
+    }
+    let children = manifest.children().iter();
+    let children = children.filter_map(|child| images.manifests.get(&child.digest));
+    let mut newest = None;
+    for child in children {
+        newest = newest.max(created(images, child)?);
+    }
+    Ok(newest)
+}
