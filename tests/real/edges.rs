@@ -12,6 +12,7 @@ use crate::support::expected::build_site;
 use crate::support::findings::found;
 use crate::support::http;
 use crate::support::process::{run, tool};
+use crate::support::servers::bucket::Store;
 use crate::support::servers::cloudflare::CLOUDFLARE;
 use crate::support::servers::cloudfront::CLOUDFRONT;
 use crate::support::site::{build, small_site, stderr, stillage, succeed};
@@ -260,6 +261,13 @@ fn a_layer_is_stored_once_and_stays_while_v1_needs_it() {
     store.put("_publish/unused", format!("0 {}\n", &blob[1..]).as_bytes());
     store.published(&site, &[&once[..], &waits].concat());
     assert!(store.object(&blob[1..]).is_none());
+
+    // Whole layers stay as they are too, whatever the encoding of the next.
+    let whole_layers = Store::start();
+    for site in &sites {
+        whole_layers.published(site, &[]);
+        assert_eq!(whole_layers.object(&layer).unwrap().body, whole);
+    }
 }
 
 /// What no client asks for is answered all the same.

@@ -165,7 +165,7 @@ fn tags_that_differ_by_case_are_different_tags() {
         ],
         &site,
     );
-    for server in SERVERS {
+    for server in SERVERS.iter().filter(|server| !server.skills.is_copy) {
         let running = server.start(&site);
         for tag in names {
             let answer = http::get(running.port, &format!("/v2/app/manifests/{tag}"));
