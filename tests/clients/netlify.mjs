@@ -1,7 +1,7 @@
 // The headers that Netlify's own parser finds in `_headers` for addresses: node netlify.mjs HEADERS LINES
 // LINES are those of `stillage config headers`. Prints an object: path -> headers.
 import { readFileSync } from 'node:fs';
-import { parseAllHeaders } from '@netlify/headers-parser';
+import { parseAllHeaders } from 'netlify-headers-parser';
 
 const [file, lines] = process.argv.slice(2);
 const { headers, errors } = await parseAllHeaders({ headersFiles: [file], minimal: false });

@@ -119,7 +119,7 @@ fn the_headers_for_netlify_are_those_of_its_parser() {
         file
     };
     let (headers, lines) = (written("netlify"), written("headers"));
-    installed("clients/node_modules/@netlify/headers-parser");
+    installed("clients/node_modules/netlify-headers-parser");
     let mut node = Command::new(tool("node"));
     node.arg(script("netlify.mjs")).args([&headers, &lines]);
     let parsed: Value = serde_json::from_str(&run(&mut node).unwrap()).unwrap();
