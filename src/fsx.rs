@@ -41,6 +41,8 @@ pub(crate) struct Meta {
     pub inode: (u64, u64),
     /// The number of hard links.
     pub links: u64,
+    /// The permission bits.
+    pub mode: u32,
     /// The last modification, if the file system records it.
     pub modified: Option<SystemTime>,
     /// mtime and ctime, in nanoseconds since 1970.
@@ -55,12 +57,21 @@ impl Meta {
             is_file: metadata.is_file(),
             inode: (metadata.dev(), metadata.ino()),
             links: metadata.nlink(),
+            mode: metadata.mode() & 0o7777,
             modified: metadata.modified().ok(),
             changed: [
                 nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
                 nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             ],
         }
+    }
+}
+
+impl Meta {
+    /// Whether everybody may read it, and enter it if it is a folder.
+    pub(crate) fn is_open(&self) -> bool {
+        let needed = if self.is_dir { 0o555 } else { 0o444 };
+        self.mode & needed == needed
     }
 }
 
@@ -278,6 +289,13 @@ pub(crate) fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
         fs::set_permissions(to, Permissions::from_mode(0o644)),
     )?;
     Ok(true)
+}
+
+/// Lets everybody read a file, or enter and read a folder.
+pub(crate) fn set_open(path: &Path, meta: &Meta) -> anyhow::Result<()> {
+    let mode = if meta.is_dir { 0o755 } else { 0o644 };
+    let set = fs::set_permissions(path, Permissions::from_mode(mode));
+    with_path("set the permissions of", path, set)
 }
 
 /// Removes a file, if it exists.

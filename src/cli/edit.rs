@@ -10,7 +10,7 @@ use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::error::escaped;
 use crate::import::selection::Glob;
-use crate::ops::retention::{KeepLast, Retention};
+use crate::ops::retention::{KeepLast, OlderThan, Retention};
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
 
@@ -95,13 +95,13 @@ pub(super) struct PruneArgs {
     /// Also remove manifests that no tag leads to any more
     #[arg(long)]
     untagged: bool,
-    /// Remove all tags of a repository but those of the N newest images: of all tags, or of those that match REPO or
-    /// REPO:TAG. Of several, the first that matches a tag is about it
+    /// Remove all tags of a repository but those of the N newest images, and what only they lead to: of all tags, or of
+    /// those that match REPO or REPO:TAG. The first matching rule decides
     #[arg(long, value_name = "N[=GLOB]")]
     keep_last: Vec<String>,
     /// Remove tags whose image was created longer ago, such as 90d; with --keep-last, only those that it does not keep
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    older_than: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = older_than)]
+    older_than: Option<OlderThan>,
     #[command(flatten)]
     common: Common,
 }
@@ -154,6 +154,13 @@ impl RemoveArgs {
     }
 }
 
+fn older_than(text: &str) -> Result<OlderThan, humantime::DurationError> {
+    Ok(OlderThan {
+        age: humantime::parse_duration(text)?,
+        text: format!("--older-than {text}"),
+    })
+}
+
 /// Parses `N[=GLOB]`.
 fn keep_last(text: &str) -> anyhow::Result<KeepLast> {
     let (number, glob) = match text.split_once('=') {
@@ -163,7 +170,7 @@ fn keep_last(text: &str) -> anyhow::Result<KeepLast> {
     let count: usize = number.parse().unwrap_or_default();
     anyhow::ensure!(
         count > 0,
-        "`{}` is not a number of images to keep",
+        "`--keep-last` keeps at least 1 image, not `{}`",
         escaped(number)
     );
     Ok(KeepLast {

@@ -203,13 +203,14 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
             "{delete} {stale}: tags and lists that the catalogue does not have"
         ));
     }
+    lines.extend(pruned.notes.iter().map(note));
     let files = count(pruned.files.len() as u64, "file");
     lines.push(format!("{delete} {files}, {}", bytes(pruned.bytes)));
     if let Some(until) = &pruned.waiting_until {
         let waiting = count(pruned.waiting, "file");
         let size = bytes(pruned.waiting_bytes);
         lines.push(format!(
-            "{waiting} unused, {size}, the first of them kept until {until}"
+            "{waiting} unused, {size}, the first of which can be deleted from {until} on"
         ));
     }
     if pruned.untagged > 0 {
@@ -266,6 +267,10 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         (
             Kind::Damaged,
             "delete the damaged files, then rebuild from the sources".to_owned(),
+        ),
+        (
+            Kind::Closed,
+            "a build into the site, of whatever it has, restores the modes of its files".to_owned(),
         ),
         (
             Kind::Stale,

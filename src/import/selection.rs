@@ -55,6 +55,12 @@ impl Glob {
         names.any(|name| self.repository.is_match(name))
     }
 
+    /// A note if it has matched nothing so far.
+    pub(crate) fn unmatched(&self) -> Option<Note> {
+        let is_matched = self.matched.load(Ordering::Relaxed);
+        (!is_matched).then(|| NoteKind::Choice.note(format!("{} matches nothing", self.text)))
+    }
+
     pub fn matches(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
         let is_tag = |glob: &GlobMatcher| tag.is_some_and(|tag| glob.is_match(tag.as_str()));
         let matches = self.is_of(repository) && self.tag.as_ref().is_none_or(is_tag);
@@ -113,9 +119,8 @@ impl Selection {
 
     /// Notes about globs that matched nothing.
     pub fn unmatched(&self) -> impl Iterator<Item = Note> {
-        let unmatched = |glob: &&Glob| !glob.matched.load(Ordering::Relaxed);
-        let globs = self.only.iter().chain(&self.exclude).filter(unmatched);
-        globs.map(|glob| NoteKind::Choice.note(format!("{} matches nothing", glob.text)))
+        let globs = self.only.iter().chain(&self.exclude);
+        globs.filter_map(Glob::unmatched)
     }
 
     /// The first repositories in order that were checked, in backticks.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::fsx;
 use crate::images::Images;
+use crate::note::Note;
 use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
 use crate::ops::retention::{Expired, Retention};
@@ -58,6 +59,7 @@ pub struct Pruned {
     pub untagged: u64,
     /// Files under `blobs/`, `v1/` and `v2/` that no build wrote. They are kept.
     pub foreign: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// Deletes stale tags and lists, and the content whose grace period has ended. `on_contention` is called
@@ -131,6 +133,7 @@ pub fn prune(
             .filter(|file| file.kind == FileKind::Foreign)
             .map(|file| file.path.clone())
             .collect(),
+        notes: options.retention.unmatched(),
     };
     site.delete(&names)?;
     site.set_own()?;

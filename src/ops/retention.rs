@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::images::Images;
 use crate::import::selection::Glob;
+use crate::note::Note;
 use crate::ops::changes::{Named, named};
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
@@ -26,7 +27,15 @@ const NO_TIME_BEFORE: i64 = 11 * 365 * 86_400;
 pub struct Retention {
     /// The first rule that matches a tag is about it.
     pub keep_last: Vec<KeepLast>,
-    pub older_than: Option<Duration>,
+    pub older_than: Option<OlderThan>,
+}
+
+/// An age from which tags go.
+#[derive(Clone, Debug)]
+pub struct OlderThan {
+    pub age: Duration,
+    /// The option, for messages.
+    pub text: String,
 }
 
 /// Keeps the newest images of each repository.
@@ -53,6 +62,12 @@ pub struct Expired {
 impl Retention {
     pub(super) fn is_none(&self) -> bool {
         self.keep_last.is_empty() && self.older_than.is_none()
+    }
+
+    /// Notes on the globs that matched no tag.
+    pub(super) fn unmatched(&self) -> Vec<Note> {
+        let globs = self.keep_last.iter().filter_map(|rule| rule.glob.as_ref());
+        globs.filter_map(Glob::unmatched).collect()
     }
 
     /// The tags of a repository that go, `now` being in seconds since 1970.
@@ -95,15 +110,15 @@ impl Retention {
                 if place < rule.number {
                     continue;
                 }
-                rules.push(format!("{}: there are {place} newer images", rule.text));
+                let images = if place == 1 { "image" } else { "images" };
+                rules.push(format!("{}: {place} newer {images}", rule.text));
             }
-            if let Some(age) = self.older_than {
+            if let Some(OlderThan { age, text }) = &self.older_than {
                 let limit = i64::try_from(now.saturating_sub(age.as_secs())).unwrap_or(i64::MAX);
                 if created.as_second() >= limit {
                     continue;
                 }
-                let age = humantime::format_duration(age);
-                rules.push(format!("--older-than {age}: it is of {created}"));
+                rules.push(format!("{text}: created {created}"));
             }
             if !rules.is_empty() {
                 expired.push(Expired {

@@ -1,7 +1,7 @@
 // Cloudflare serves a Stillage site out of an R2 bucket as a registry: Docker's v1 API, the v2 (OCI) API and the page
 // for people. Nothing here depends on what the site holds: publishing needs no new version.
 //
-//   1. Bind the bucket to the Worker as BUCKET. Where the site lies below a prefix, set the variable PREFIX: `path/`.
+//   1. Bind the bucket to the Worker as BUCKET. Where the site lies below a prefix, set the variable PREFIX to it.
 //   2. Deploy it:  npx wrangler deploy
 EDGE
 export default {

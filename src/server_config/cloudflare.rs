@@ -4,7 +4,7 @@ use crate::server_config::{DependsOn, Rendered, Server, Setup, edge};
 
 pub(super) const SERVER: Server = Server {
     name: "cloudflare",
-    about: "a Worker that serves an R2 bucket: the `main` of wrangler",
+    about: "a Worker that serves an R2 bucket: the file that `main` names in wrangler.toml",
     knows: DependsOn::Place,
     render,
 };

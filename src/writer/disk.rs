@@ -67,6 +67,11 @@ impl Disk {
         self.change(|| fsx::create_dirs(folder))
     }
 
+    /// Lets everybody read a file or folder.
+    pub(super) fn open_for_all(&self, path: &Path, meta: &fsx::Meta) -> anyhow::Result<()> {
+        self.change(|| fsx::set_open(path, meta))
+    }
+
     /// Renames a staged file, replacing any file at `path`.
     pub(super) fn rename(&self, staged: &Path, path: &Path) -> anyhow::Result<()> {
         self.change(|| fsx::rename(staged, path))

@@ -29,6 +29,7 @@ use crate::writer::disk::Disk;
 
 pub(crate) mod disk;
 mod fsync_batch;
+mod modes;
 mod source_cache;
 mod stale_pointers;
 pub(crate) mod unreferenced;

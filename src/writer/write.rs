@@ -222,8 +222,10 @@ impl Writer<'_> {
         let tree = self.plan.tree(part)?;
         // Where the part has small content that is the same for ever: its other names are links to this.
         let mut small: BTreeMap<Digest, PathBuf> = BTreeMap::new();
+        let mut open = BTreeSet::new();
         for (relative, stage, file) in tree.files() {
             let path = self.site.files.path(relative);
+            self.open_folders(relative, &mut open)?;
             let temporary = match file {
                 File::TagLines { new, join } => {
                     let old = fsx::read(&path, MAX_LINES)?.unwrap_or_default();
@@ -252,7 +254,7 @@ impl Writer<'_> {
                         small.entry(*digest).or_insert_with(|| held.clone());
                         temporary
                     } else {
-                        if has_length(&path, size)? {
+                        if self.has_length(&path, size)? {
                             continue;
                         }
                         self.counts.links.fetch_add(1, Ordering::Relaxed);
@@ -281,7 +283,7 @@ impl Writer<'_> {
 
     /// Stages a file of these bytes, unless `path` has them already.
     pub(super) fn bytes(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<Option<PathBuf>> {
-        if has_length(path, bytes.len() as u64)?
+        if self.has_length(path, bytes.len() as u64)?
             && fsx::read(path, bytes.len() as u64)?.as_deref() == Some(bytes)
         {
             return Ok(None);
@@ -303,7 +305,7 @@ impl Writer<'_> {
         other: Option<&Path>,
     ) -> anyhow::Result<Option<PathBuf>> {
         let (content, size) = self.content_of(digest)?;
-        if has_length(path, size)? {
+        if self.has_length(path, size)? {
             return Ok(None);
         }
         self.counts.file(size);
@@ -385,8 +387,4 @@ impl Writer<'_> {
             disk.rename(&staged, path)
         })
     }
-}
-
-fn has_length(path: &Path, length: u64) -> anyhow::Result<bool> {
-    Ok(fsx::meta(path)?.is_some_and(|meta| meta.is_file && meta.len == length))
 }

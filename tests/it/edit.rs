@@ -242,7 +242,7 @@ fn content_is_deleted_once_it_has_been_unused_for_long_enough() {
     let said = stderr(&run("prune", &site, &[]));
     let until = first["waiting_until"].as_str().unwrap();
     assert!(
-        said.contains(&format!("kept until {}", &until[..13])),
+        said.contains(&format!("can be deleted from {}", &until[..13])),
         "{said}"
     );
     assert_same(&removed, &tree(&site));
@@ -415,6 +415,11 @@ fn tags_go_by_the_age_of_their_images() {
         ["app:2", "app:1"]
     );
     assert_eq!(expired(&site, &["--keep-last", "1=tool"]), [""; 0]);
+    let said = stderr(&run("prune", &site, &["-n", "--keep-last", "1=none"]));
+    assert!(
+        said.contains("note: `--keep-last none` matches nothing"),
+        "{said}"
+    );
     let old = [
         "app:multi",
         "app:3",

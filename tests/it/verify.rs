@@ -1,5 +1,6 @@
 //! `verify` finds what is wrong, and nothing where nothing is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -264,4 +265,65 @@ fn what_is_missing_is_named_and_not_what_needs_it() {
     let tag = fs::read(site.path().join("v2/sample/hello/manifests/1.0")).unwrap();
     let whole = format!("blobs/{}", digest(&tag).replace(':', "/"));
     assert!(findings.iter().all(|finding| finding["path"] != *whole));
+}
+
+/// A web server that runs as another user cannot read what `umask 077; tar -x` unpacks. A build mends it.
+#[test]
+fn what_others_cannot_read_is_found_and_mended() {
+    let folder = TempDir::new("closed");
+    let site = folder.path().join("site");
+    let source = ["fixtures/docker-20.10.tar"];
+    build(&source, &site);
+    let whole = tree(&site);
+    let closed = [
+        ("blobs/sha256", 0o700),
+        ("v2/sample/hello/manifests/1.0", 0o600),
+        ("v2/sample/hello/tags/list", 0o640),
+        ("v1", 0o711),
+        ("index.json", 0o600),
+    ];
+    for (path, mode) in closed {
+        fs::set_permissions(site.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let expected: BTreeSet<String> = closed.map(|(path, _)| path.to_owned()).into();
+    for depth in ["--fast", "--deep"] {
+        let mut verify = stillage(["verify", "--json", depth]);
+        let output = verify.arg(&site).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            found.iter().all(|finding| finding["kind"] == "closed"),
+            "{found:?}"
+        );
+        let paths = found.iter().map(|f| f["path"].as_str().unwrap().to_owned());
+        assert_eq!(paths.collect::<BTreeSet<_>>(), expected);
+    }
+    build(&source, &site);
+    assert_eq!(tree(&site), whole);
+    assert_eq!(verify(&site), (Some(0), vec![]));
+}
+
+#[test]
+fn links_out_of_the_site_are_found() {
+    let site = small_site();
+    let outside = TempDir::new("outside");
+    for path in ["v2/sample", "oci-layout"] {
+        let (path, to) = (site.path().join(path), outside.path().join("moved"));
+        fs::rename(&path, &to).unwrap();
+        std::os::unix::fs::symlink(&to, &path).unwrap();
+        let (code, found) = verify(site.path());
+        let name = path.strip_prefix(site.path()).unwrap().to_str().unwrap();
+        assert_eq!((code, found), (Some(1), vec![name.to_owned()]));
+        fs::remove_file(&path).unwrap();
+        fs::rename(&to, &path).unwrap();
+        // Within the site, nothing is wrong with one.
+        let to = path.with_file_name("elsewhere");
+        fs::rename(&path, &to).unwrap();
+        std::os::unix::fs::symlink(&to, &path).unwrap();
+        if to.is_file() {
+            assert_eq!(verify(site.path()), (Some(0), vec![]));
+        }
+        fs::remove_file(&path).unwrap();
+        fs::rename(&to, &path).unwrap();
+    }
 }

@@ -2,12 +2,13 @@
 //! ```text
 //! mod.rs     planned files: existence, length, content
 //! v1.rs      the files of v1 images
+//! access.rs  what a web server cannot read
 //! extra.rs   files that are not planned
 //! deep.rs    diff IDs
 //! ```
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +30,7 @@ use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
 use crate::writer::unreferenced;
 
+mod access;
 mod deep;
 mod extra;
 mod v1;
@@ -81,6 +83,8 @@ pub enum Kind {
     /// A file has the wrong content. A build from the sources restores it only after it has been deleted:
     /// builds compare content that is named by its digest by length alone.
     Damaged,
+    /// A web server that runs as another user cannot read a file or folder. A build restores the mode.
+    Closed,
     /// A file belongs to a reference that the catalogue does not have. `prune` deletes it.
     Stale,
     /// A file that no build wrote. Stillage never deletes it.
@@ -142,6 +146,8 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         depth,
         progress,
         hashed: Mutex::default(),
+        root: fsx::canonical(files.root()),
+        folders: Mutex::default(),
     };
     if depth > Depth::Fast {
         let blobs = images.blobs.values();
@@ -157,6 +163,7 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
     let parts = plan.parts();
     let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
     findings.par_extend(of_parts);
+    findings.extend(verifier.folders());
     findings.par_extend(
         unreferenced
             .par_iter()
@@ -215,6 +222,10 @@ struct Verifier<'a> {
     progress: &'a Progress,
     /// Digests by device and inode, so that hard links are read once.
     hashed: Mutex<BTreeMap<(u64, u64), Digest>>,
+    /// The site, without links on the way to it.
+    root: PathBuf,
+    /// The folders of planned files, relative to the site.
+    folders: Mutex<BTreeSet<String>>,
 }
 
 impl Verifier<'_> {
@@ -247,7 +258,11 @@ impl Verifier<'_> {
             Ok(tree) => tree
                 .files()
                 .filter_map(|(path, _, file)| {
-                    Some(Finding::new(path, or_error(self.file(path, file))?))
+                    let problem = or_error(self.file(path, file));
+                    let is_link = matches!(file, File::Link(_));
+                    let problem =
+                        problem.or_else(|| or_error(self.access(path)).filter(|_| !is_link));
+                    Some(Finding::new(path, problem?))
                 })
                 .collect(),
             Err(error) => vec![Finding::new(

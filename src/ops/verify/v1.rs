@@ -12,8 +12,10 @@ impl Verifier<'_> {
     pub(super) fn v1_image(&self, id: V1Id) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |name: &str, checked: anyhow::Result<Option<Problem>>| {
-            if let Some(problem) = or_error(checked) {
-                findings.push(Finding::new(format!("v1/images/{id}/{name}"), problem));
+            let path = format!("v1/images/{id}/{name}");
+            let problem = or_error(checked).or_else(|| or_error(self.access(&path)));
+            if let Some(problem) = problem {
+                findings.push(Finding::new(path, problem));
             }
         };
         find("json", self.v1_json(id));
