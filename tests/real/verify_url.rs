@@ -33,7 +33,9 @@ fn no_server_has_a_problem() {
         if !server.skills.empty_referrers {
             notes.push("no-referrers");
         }
-        for options in [&[][..], &["--deep", "-j3"], &["--fast"]] {
+        let all = [&["--deep", "-j3"][..], &[], &["--fast"]];
+        // An edge takes longer to answer; the first does all that the others do.
+        for options in &all[..if server.skills.is_copy { 1 } else { 3 }] {
             let found = found(running.port, options);
             assert_eq!(
                 kinds(&found, "error"),
