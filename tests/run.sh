@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on Debian, where it is missing, and runs every check.
 #
-#   tests/run.sh          what CI runs: about twenty minutes on two cores
+#   tests/run.sh          what CI runs: about twenty-five minutes on two cores
 #   tests/run.sh --long   longer loops and the ignored tests as well: more than an hour
 #
 # Needs Debian 12, Rust with cargo, rustfmt and clippy, and root: to install packages, and because the tests start
