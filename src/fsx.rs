@@ -7,6 +7,7 @@
     reason = "this module wraps the disallowed methods"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -65,9 +66,7 @@ impl Meta {
             ],
         }
     }
-}
 
-impl Meta {
     /// Whether everybody may read it, and enter it if it is a folder.
     pub(crate) fn is_open(&self) -> bool {
         let needed = if self.is_dir { 0o555 } else { 0o444 };
@@ -192,11 +191,7 @@ pub(crate) fn create_dirs(folder: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         result => {
             with_path("create the folder", folder, result)?;
-            with_path(
-                "set the permissions of",
-                folder,
-                fs::set_permissions(folder, Permissions::from_mode(0o755)),
-            )
+            set_mode(folder, FOLDER_MODE)
         }
     }
 }
@@ -283,19 +278,31 @@ pub(crate) fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
     if reflink_copy::reflink(from, to).is_err() {
         return Ok(false);
     }
-    with_path(
-        "set the permissions of",
-        to,
-        fs::set_permissions(to, Permissions::from_mode(0o644)),
-    )?;
+    set_mode(to, FILE_MODE)?;
     Ok(true)
 }
 
 /// Lets everybody read a file, or enter and read a folder.
 pub(crate) fn set_open(path: &Path, meta: &Meta) -> anyhow::Result<()> {
-    let mode = if meta.is_dir { 0o755 } else { 0o644 };
+    set_mode(path, if meta.is_dir { FOLDER_MODE } else { FILE_MODE })
+}
+
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+
+fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
     let set = fs::set_permissions(path, Permissions::from_mode(mode));
     with_path("set the permissions of", path, set)
+}
+
+/// The folders above a path relative to a site, up to the first that is in `known`; adds them to it.
+pub(crate) fn folders_above<'a>(
+    relative: &'a str,
+    known: &'a mut BTreeSet<PathBuf>,
+) -> impl Iterator<Item = &'a Path> {
+    let folders = Path::new(relative).ancestors().skip(1);
+    folders
+        .take_while(|folder| !folder.as_os_str().is_empty() && known.insert(folder.to_path_buf()))
 }
 
 /// Removes a file, if it exists.

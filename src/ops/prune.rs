@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -79,11 +79,13 @@ pub fn prune(
         edit::rebuild_repositories(&site, &catalogue, &touched)?;
     }
     let mut list = Unused::read(&site)?;
-    let now = list.go_on(Moment::now());
+    let machine = Moment::now();
+    let clock = machine.clock;
+    let now = list.go_on(machine);
     let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
     let mut view = View::of(&site.files, catalogue.clone())?;
     let names = unreferenced::find(&site.files, &view.plan())?;
-    let expired = expire(&options.retention, &view.images, &mut catalogue)?;
+    let expired = expire(&options.retention, &view.images, &mut catalogue, clock)?;
     let mut before = names.clone();
     if !expired.is_empty() {
         let touched = expired.iter().map(|tag| tag.name.repository.clone());
@@ -143,22 +145,17 @@ pub fn prune(
     Ok(pruned)
 }
 
-/// Removes tags by their age, and the manifests that nothing else leads to.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the age of an image is by the clock, as is `created`"
-)]
+/// Removes tags by their age at a time in seconds since 1970, and the manifests that nothing else leads to.
 fn expire(
     retention: &Retention,
     images: &Images,
     catalogue: &mut Catalogue,
+    now: u64,
 ) -> anyhow::Result<Vec<Expired>> {
     let mut all = Vec::new();
     if retention.is_none() {
         return Ok(all);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
     for (name, repo) in &mut catalogue.repositories {
         let expired = retention.expired(images, name, repo, now)?;
         let tags = expired.iter().filter_map(|tag| tag.name.tag.clone());

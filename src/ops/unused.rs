@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::fsx;
 use crate::ops::edit::reachable;
 use crate::ops::since;
-use crate::plan::{Part, Plan};
-use crate::writer::Site;
+use crate::plan::Plan;
+use crate::writer::{Site, unreferenced};
 
 const FILE: &str = "unused";
 const CLOCK: &str = "clock";
@@ -135,17 +135,9 @@ pub(super) fn take_off(site: &Site, plan: &Plan<'_>) -> anyhow::Result<()> {
     if before == 0 {
         return Ok(());
     }
-    for part in plan.parts() {
-        if let Part::V1Image(id) = part {
-            for file in ["ancestry", "checksum", "json", "layer"] {
-                unused.since.remove(&format!("v1/images/{id}/{file}"));
-            }
-            continue;
-        }
-        for (path, ..) in plan.tree(part)?.files() {
-            unused.since.remove(path);
-        }
-    }
+    unreferenced::planned(plan, &mut |path| {
+        unused.since.remove(path);
+    })?;
     for (name, repo) in &plan.images.repositories {
         for digest in reachable(plan.images, repo, repo.tags.values().copied()) {
             unused.since.remove(&format!("{name}@{digest}"));

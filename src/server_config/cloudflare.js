@@ -11,7 +11,7 @@ export default {
             console.error(error);
             return fail(v1(500, 'Internal error'));
         });
-        if (isV1(path)) response.headers.set('X-Docker-Registry-Version', '0.6.0');
+        if (isV1(path)) response.headers.set('X-Docker-Registry-Version', V1_VERSION);
         return request.method === 'HEAD' ? new Response(null, response) : response;
     },
 };
@@ -31,14 +31,14 @@ async function answer(request, site, path, query) {
     const content = CONTENT.exec(path);
     if (content) return immutable(request, site, path, content[1] || content[2]);
     if (!POINTERS.test(path)) return fail(missing(path));
-    const found = await (request.method === 'HEAD' ? site.head(path) : site.get(path));
+    const isPart = /^\/v2\/.+\/tags\/list$/.test(path) && (query.has('n') || query.has('last'));
+    const found = await (request.method === 'HEAD' && !isPart ? site.head(path) : site.get(path));
     if (!found && /^\/v2\/.+\/referrers\/[^\/]+$/.test(path)) {
         const index = 'application/vnd.oci.image.index.v1+json';
         return send(200, `{"schemaVersion":2,"mediaType":"${index}","manifests":[]}`, { 'Content-Type': index });
     }
     if (!found) return fail(missing(path));
-    const isPart = query.has('n') || query.has('last');
-    if (isPart && /^\/v2\/.+\/tags\/list$/.test(path)) return page(await (await site.get(path)).json(), path, query);
+    if (isPart) return page(await found.json(), path, query);
     const digest = found.customMetadata['docker-content-digest'];
     const headers = { 'Content-Type': type(found), 'Content-Length': found.size, 'Cache-Control': POINTER };
     if (digest) headers['Docker-Content-Digest'] = digest;

@@ -22,7 +22,7 @@ function answer(status, body, more) {
 }
 
 function fail(path, error, more) {
-    const headers = isV1(path) ? { 'x-docker-registry-version': '0.6.0' } : {};
+    const headers = isV1(path) ? { 'x-docker-registry-version': V1_VERSION } : {};
     return answer(error[0], error[1], Object.assign(headers, more));
 }
 
@@ -81,6 +81,6 @@ function finish(response, path) {
     const isPointer = !content || isElsewhere;
     headers['cache-control'] = { value: isPointer ? POINTER : IMMUTABLE };
     if (isPointer) remove(headers, ['etag', 'last-modified', 'accept-ranges']);
-    if (isV1(path)) headers['x-docker-registry-version'] = { value: '0.6.0' };
+    if (isV1(path)) headers['x-docker-registry-version'] = { value: V1_VERSION };
     return response;
 }

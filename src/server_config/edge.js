@@ -2,6 +2,7 @@
 // which the next publish may change. The last two components of a path in v2 say what it is.
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const POINTER = 'public, max-age=60, must-revalidate';
+const V1_VERSION = '0.6.0';
 const HEX = '[0-9a-f]{64}', NAME = '[a-z0-9][a-z0-9._/-]{0,254}', TAG = '\\w[\\w.-]{0,127}';
 const CONTENT = anyOf([
     'blobs/sha256/(' + HEX + ')',

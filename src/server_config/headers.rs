@@ -9,12 +9,11 @@
 
 use std::io::Write;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::fsx;
 use crate::plan::objects::Object;
-use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup};
+use crate::server_config::{DependsOn, Rendered, Server, Setup};
 use crate::spec::digest::Digest;
 
 #[derive(Serialize)]
@@ -36,12 +35,9 @@ pub(super) const SERVER: Server = Server {
 };
 
 fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
-    let plan = setup.plan.as_ref().context("the headers need the plan")?;
+    let plan = setup.plan()?;
     let write = move |out: &mut dyn Write| plan.objects(&mut |object| line(setup, object, out));
-    Ok(vec![Rendered {
-        suffix: "",
-        content: Contents::Lines(Box::new(write)),
-    }])
+    Ok(vec![Rendered::lines("", write)])
 }
 
 /// Writes the line of an object. Files of v1 images are asked for their size; one that has no `checksum` has no

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
@@ -48,12 +48,23 @@ pub enum Contents<'a> {
 
 pub type Lines<'a> = dyn Fn(&mut dyn Write) -> anyhow::Result<()> + 'a;
 
-impl Rendered<'_> {
+impl<'a> Rendered<'a> {
     /// The only file, or the main one.
     fn main(text: String) -> Self {
         Self {
             suffix: "",
             content: Contents::Whole(text),
+        }
+    }
+
+    /// A file whose lines are written one by one.
+    fn lines(
+        suffix: &'static str,
+        write: impl Fn(&mut dyn Write) -> anyhow::Result<()> + 'a,
+    ) -> Self {
+        Self {
+            suffix,
+            content: Contents::Lines(Box::new(write)),
         }
     }
 
@@ -106,6 +117,14 @@ pub struct Setup<'a> {
     pub output: Option<PathBuf>,
     /// What the site holds, if the configuration depends on it.
     pub plan: Option<Plan<'a>>,
+}
+
+impl<'a> Setup<'a> {
+    fn plan(&self) -> anyhow::Result<&Plan<'a>> {
+        self.plan
+            .as_ref()
+            .context("the configuration needs the plan")
+    }
 }
 
 /// An address to listen on: `[HOST:]PORT`.

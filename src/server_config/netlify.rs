@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use anyhow::Context as _;
-
 use crate::error::WithHint as _;
 use crate::plan::Plan;
 use crate::plan::objects::Object;
 use crate::routes::{Cache, Route, V1_VERSION};
-use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup};
+use crate::server_config::{DependsOn, Rendered, Server, Setup};
 
 pub(super) const SERVER: Server = Server {
     name: "netlify",
@@ -19,11 +17,8 @@ pub(super) const SERVER: Server = Server {
 };
 
 fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
-    let plan = setup.plan.as_ref().context("the headers need the plan")?;
-    Ok(vec![Rendered {
-        suffix: "",
-        content: Contents::Lines(Box::new(move |out| headers(plan, out))),
-    }])
+    let plan = setup.plan()?;
+    Ok(vec![Rendered::lines("", move |out| headers(plan, out))])
 }
 
 fn headers(plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::plan::Plan;
-use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup, quoted};
+use crate::server_config::{DependsOn, Rendered, Server, Setup, quoted};
 use crate::site_files::SiteFiles;
 
 /// The example, which users may also edit by hand.
@@ -73,11 +73,10 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
         .replace("listen 5000", &format!("listen {}", setup.listen));
     let mut files = vec![Rendered::main(text)];
     if setup.exact {
-        let plan = setup.plan.as_ref().context("the maps need the plan")?;
-        files.push(Rendered {
-            suffix: MAPS,
-            content: Contents::Lines(Box::new(move |out| maps(plan, &setup.site, out))),
-        });
+        let plan = setup.plan()?;
+        files.push(Rendered::lines(MAPS, move |out| {
+            maps(plan, &setup.site, out)
+        }));
     }
     Ok(files)
 }

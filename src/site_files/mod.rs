@@ -154,6 +154,11 @@ pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
+/// The files that a v1 image may have, relative to the root of a site.
+pub(crate) fn v1_files(id: V1Id) -> [String; 4] {
+    ["ancestry", "checksum", "json", "layer"].map(|name| format!("v1/images/{id}/{name}"))
+}
+
 /// The checksum of a v1 image; see [`v1::checksum`].
 pub fn checksum(json: &[u8], layer: &Content) -> anyhow::Result<Digest> {
     layer.hash(v1::checksum(json))

@@ -67,8 +67,11 @@ impl Disk {
         self.change(|| fsx::create_dirs(folder))
     }
 
-    /// Lets everybody read a file or folder.
+    /// Lets everybody read a file or folder, if that is not so already.
     pub(super) fn open_for_all(&self, path: &Path, meta: &fsx::Meta) -> anyhow::Result<()> {
+        if meta.is_open() {
+            return Ok(());
+        }
         self.change(|| fsx::set_open(path, meta))
     }
 

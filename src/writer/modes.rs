@@ -13,9 +13,7 @@ impl Writer<'_> {
         let Some(meta) = meta else {
             return Ok(false);
         };
-        if !meta.is_open() {
-            self.site.disk.open_for_all(path, &meta)?;
-        }
+        self.site.disk.open_for_all(path, &meta)?;
         Ok(true)
     }
 
@@ -25,12 +23,9 @@ impl Writer<'_> {
         relative: &str,
         known: &mut BTreeSet<PathBuf>,
     ) -> anyhow::Result<()> {
-        for folder in Path::new(relative).ancestors().skip(1) {
-            if folder.as_os_str().is_empty() || !known.insert(folder.to_owned()) {
-                break;
-            }
+        for folder in fsx::folders_above(relative, known) {
             let path = self.site.files.root().join(folder);
-            if let Some(meta) = fsx::meta(&path)?.filter(|meta| !meta.is_open()) {
+            if let Some(meta) = fsx::meta(&path)? {
                 self.site.disk.open_for_all(&path, &meta)?;
             }
         }

@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
-use crate::site_files::SiteFiles;
+use crate::site_files::{SiteFiles, v1_files};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::MANIFEST_TYPES;
 use crate::spec::name::{Repository, Tag};
@@ -134,6 +134,22 @@ fn is_tag(text: &str) -> bool {
     text.parse::<Tag>().is_ok()
 }
 
+/// Visits the paths of all files of a plan, and of those that a v1 image may have.
+pub(crate) fn planned(plan: &Plan<'_>, visit: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+    for part in plan.parts() {
+        if let Part::V1Image(id) = part {
+            for path in v1_files(id) {
+                visit(&path);
+            }
+            continue;
+        }
+        for (path, ..) in plan.tree(part)?.files() {
+            visit(path);
+        }
+    }
+    Ok(())
+}
+
 /// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not have, sorted by
 /// kind. Symbolic links are not followed, and count as files. Other files in the root are ignored.
 pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
@@ -189,15 +205,7 @@ pub(super) struct Paths(HashSet<[u8; 16]>);
 impl Paths {
     fn of(plan: &Plan<'_>) -> anyhow::Result<Self> {
         let mut paths = Self::default();
-        for part in plan.parts() {
-            if let Part::V1Image(id) = part {
-                paths.add_v1_image(id);
-                continue;
-            }
-            for (path, ..) in plan.tree(part)?.files() {
-                paths.add(path);
-            }
-        }
+        planned(plan, &mut |path| paths.add(path))?;
         Ok(paths)
     }
 
@@ -211,8 +219,8 @@ impl Paths {
     }
 
     fn add_v1_image(&mut self, id: V1Id) {
-        for name in ["ancestry", "checksum", "json", "layer"] {
-            self.add(&format!("v1/images/{id}/{name}"));
+        for path in v1_files(id) {
+            self.add(&path);
         }
     }
 

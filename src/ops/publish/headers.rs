@@ -12,7 +12,7 @@ use crate::bucket::{Abilities, Bucket, Bytes, Headers, If, Listed};
 use crate::error::WithHint as _;
 use crate::ops::publish::operation::{Operation, Report};
 use crate::ops::publish::remote::Remote;
-use crate::ops::publish::send::{has_digest, is_v1_layer, path_of};
+use crate::ops::publish::send::{has_digest, is_stand_in, path_of};
 use crate::routes::{Cache, Route};
 use crate::site_files::blob_path;
 use crate::site_files::catalogue::{Catalogue, Entry};
@@ -123,7 +123,7 @@ fn is_wrong(bucket: &Bucket, listed: &Listed, catalogue: &Catalogue) -> anyhow::
     let Some(stored) = bucket.head(&listed.key)? else {
         return Ok(false);
     };
-    if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
+    if is_stand_in(listed) {
         let blob = stored.digest.and_then(|digest| digest.parse().ok());
         let blob = blob.map(|digest: Digest| blob_path(&digest));
         // Its other headers come from the blob.

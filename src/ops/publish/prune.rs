@@ -19,12 +19,12 @@ use crate::ops::prune::take_untagged;
 use crate::ops::publish::merge::{self, Merged};
 use crate::ops::publish::remote::{Remote, short};
 use crate::ops::publish::select::keep_listed;
-use crate::ops::publish::send::{is_v1_layer, key, key_of, path_of};
+use crate::ops::publish::send::{is_stand_in, key, key_of, path_of};
 use crate::ops::publish::unused::{Held, Seen, Unused};
 use crate::ops::publish::upload::{Mode, Upload, locked};
 use crate::ops::since::Since;
 use crate::progress::Progress;
-use crate::site_files::blob_path;
+use crate::site_files::{blob_path, v1_files};
 use crate::spec::v1::V1Id;
 use crate::writer::unreferenced::FileKind;
 
@@ -244,8 +244,7 @@ fn used(remote: &Remote<'_>, merged: &Merged) -> anyhow::Result<HashSet<u128>> {
         .map(|top| remote.v1_chain(*top))
         .collect::<anyhow::Result<_>>()?;
     for id in chains.into_iter().flatten() {
-        let file = |name| short(&format!("v1/images/{id}/{name}"));
-        used.extend(["ancestry", "checksum", "json", "layer"].map(file));
+        used.extend(v1_files(id).map(|key| short(&key)));
     }
     Ok(used)
 }
@@ -273,7 +272,7 @@ fn find(bucket: &Bucket, used: &HashSet<u128>) -> anyhow::Result<Listing> {
         for listed in page {
             let kind = FileKind::of(&listed.key);
             let is_of_site = kind != FileKind::Foreign && !listed.key.contains(char::is_control);
-            if listed.size == 0 && is_v1_layer(&path_of(&listed.key)) {
+            if is_stand_in(&listed) {
                 listing.stand_ins.push(listed.key.clone());
             }
             if is_of_site && !used.contains(&short(&listed.key)) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::bucket::{Bytes, Headers, If, LONGEST_COPY, Slash};
+use crate::bucket::{Bytes, Headers, If, LONGEST_COPY, Listed, Slash};
 use crate::content::Content;
 use crate::fsx;
 use crate::ops::publish::operation::Operation;
@@ -59,14 +59,18 @@ fn headers(object: &Object) -> Headers<'_> {
         cache_control: object.cache.control(),
         digest: object
             .digest
-            .filter(|_| route.is_some_and(has_digest) || is_v1_layer(&object.path)),
+            .filter(|_| route.is_some_and(|route| has_digest(route) || is_layer(route))),
     }
 }
 
-/// Whether the object of a path is the layer of a v1 image. An empty one stands for the content whose digest is in its
-/// metadata, as no layer is empty.
-pub(super) fn is_v1_layer(path: &str) -> bool {
-    matches!(Route::of(path), Some(Route::V1Image(_, V1File::Layer)))
+fn is_layer(route: Route<'_>) -> bool {
+    matches!(route, Route::V1Image(_, V1File::Layer))
+}
+
+/// Whether an object is an empty layer of a v1 image, as no layer is: it stands for the content whose digest is in its
+/// metadata.
+pub(super) fn is_stand_in(listed: &Listed) -> bool {
+    listed.size == 0 && Route::of(&path_of(&listed.key)).is_some_and(is_layer)
 }
 
 /// Whether a response has a `Docker-Content-Digest`.
@@ -221,7 +225,7 @@ impl Upload<'_> {
     /// The digest of a v1 layer whose bytes the bucket has at its root, where content goes first.
     fn layer_at_root(&self, object: &Object, inode: (u64, u64)) -> Option<Digest> {
         let digest = locked(&self.roots).get(&inode).copied();
-        digest.filter(|_| is_v1_layer(&object.path))
+        digest.filter(|_| Route::of(&object.path).is_some_and(is_layer))
     }
 
     /// Whether the bucket has the layer of a v1 image, in whatever encoding, or the checksum of another one: the files

@@ -1,22 +1,20 @@
 //! What a web server that runs as another user cannot read, and links that lead out of the site.
 
-use std::collections::BTreeSet;
+use std::mem::take;
 use std::path::Path;
 
 use crate::fsx;
-use crate::ops::verify::{Finding, Kind, Problem, Verifier, damaged};
+use crate::ops::verify::{Finding, Kind, Problem, Verifier, damaged, or_error};
 
 impl Verifier<'_> {
-    /// Looks at the mode of a planned file, and whether it is a link. Its folders are looked at later.
-    pub(super) fn access(&self, path: &str) -> anyhow::Result<Option<Problem>> {
+    /// Looks at the mode of a planned file, and whether it is a link, unless it is planned as one. Its folders are looked
+    /// at later.
+    pub(super) fn access(&self, path: &str, is_link: bool) -> anyhow::Result<Option<Problem>> {
         if let Ok(mut folders) = self.folders.lock() {
-            for folder in Path::new(path).ancestors().skip(1) {
-                let name = folder.to_string_lossy();
-                // Those above it are known too.
-                if name.is_empty() || !folders.insert(name.into_owned()) {
-                    break;
-                }
-            }
+            fsx::folders_above(path, &mut folders).for_each(drop);
+        }
+        if is_link {
+            return Ok(None);
         }
         let absolute = self.files.path(path);
         if fsx::is_link(&absolute)? && !fsx::canonical(&absolute).starts_with(&self.root) {
@@ -27,11 +25,14 @@ impl Verifier<'_> {
 
     /// Looks at the folders of all planned files. That of the site itself is up to the user.
     pub(super) fn folders(&self) -> Vec<Finding> {
-        let folders: BTreeSet<String> = self.folders.lock().map(|f| f.clone()).unwrap_or_default();
-        let closed = folders.into_iter().filter_map(|folder| {
-            let problem = super::or_error(closed(&self.files.path(&folder)))?;
-            Some(Finding::new(folder, problem))
-        });
+        let folders = self.folders.lock().map(|mut folders| take(&mut *folders));
+        let closed = folders
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|folder| {
+                let problem = or_error(closed(&self.files.root().join(&folder)))?;
+                Some(Finding::new(folder.to_string_lossy(), problem))
+            });
         closed.collect()
     }
 }

@@ -225,7 +225,7 @@ struct Verifier<'a> {
     /// The site, without links on the way to it.
     root: PathBuf,
     /// The folders of planned files, relative to the site.
-    folders: Mutex<BTreeSet<String>>,
+    folders: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Verifier<'_> {
@@ -260,8 +260,7 @@ impl Verifier<'_> {
                 .filter_map(|(path, _, file)| {
                     let problem = or_error(self.file(path, file));
                     let is_link = matches!(file, File::Link(_));
-                    let problem =
-                        problem.or_else(|| or_error(self.access(path)).filter(|_| !is_link));
+                    let problem = problem.or_else(|| or_error(self.access(path, is_link)));
                     Some(Finding::new(path, problem?))
                 })
                 .collect(),

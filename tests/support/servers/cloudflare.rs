@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Server, Skills, config};
+use super::{EDGE, Server, Skills, config};
 use crate::support::clients::installed;
 use crate::support::site::{stillage, succeed};
 
@@ -33,18 +33,5 @@ pub(crate) static CLOUDFLARE: Server = Server {
         pages: true,
         ..Skills::NONE
     },
-    otherwise: &[
-        (
-            "GET /index.json []",
-            "the choice of a web server is not published",
-        ),
-        (
-            "HEAD /index.json []",
-            "the choice of a web server is not published",
-        ),
-        ("GET /../etc/passwd", "404, not 400"),
-        ("HEAD /../etc/passwd", "404, not 400"),
-        ("GET /v2/no/such/blobs/", "every repository has every blob"),
-        ("HEAD /v2/no/such/blobs/", "every repository has every blob"),
-    ],
+    otherwise: EDGE,
 };

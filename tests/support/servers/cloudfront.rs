@@ -2,7 +2,7 @@
 //! bucket. Each blob is stored once.
 
 use super::bucket::Store;
-use super::{Server, Skills, config};
+use super::{EDGE, Server, Skills, config};
 use crate::support::clients::installed;
 
 pub(crate) static CLOUDFRONT: Server = Server {
@@ -33,18 +33,5 @@ pub(crate) static CLOUDFRONT: Server = Server {
         empty_referrers: false,
         ..Skills::NONE
     },
-    otherwise: &[
-        (
-            "GET /index.json []",
-            "the choice of a web server is not published",
-        ),
-        (
-            "HEAD /index.json []",
-            "the choice of a web server is not published",
-        ),
-        ("GET /../etc/passwd", "404, not 400"),
-        ("HEAD /../etc/passwd", "404, not 400"),
-        ("GET /v2/no/such/blobs/", "every repository has every blob"),
-        ("HEAD /v2/no/such/blobs/", "every repository has every blob"),
-    ],
+    otherwise: EDGE,
 };

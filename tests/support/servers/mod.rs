@@ -84,6 +84,22 @@ pub(crate) static SERVERS: [&Server; 9] = [
     &cloudfront::CLOUDFRONT,
 ];
 
+/// What an edge before a bucket answers otherwise.
+const EDGE: &[(&str, &str)] = &[
+    (
+        "GET /index.json []",
+        "the choice of a web server is not published",
+    ),
+    (
+        "HEAD /index.json []",
+        "the choice of a web server is not published",
+    ),
+    ("GET /../etc/passwd", "404, not 400"),
+    ("HEAD /../etc/passwd", "404, not 400"),
+    ("GET /v2/no/such/blobs/", "every repository has every blob"),
+    ("HEAD /v2/no/such/blobs/", "every repository has every blob"),
+];
+
 /// A running server, stopped when dropped.
 pub(crate) struct Running {
     // Fields are dropped in order: the server ends before its bucket and its folder go.
