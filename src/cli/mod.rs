@@ -139,6 +139,7 @@ impl SiteArgs {
         } else {
             report::list(&listed)
         })?;
+        Ui { quiet: false }.messages(report::damage(&listed, &self.site));
         Ok(ExitCode::SUCCESS)
     }
 }

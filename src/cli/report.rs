@@ -233,6 +233,10 @@ pub(super) fn list(listed: &[ListedReference]) -> String {
             } else {
                 platforms
             };
+            let platforms = match &row.damage {
+                Some(_) => format!("{platforms} (damaged)"),
+                None => platforms,
+            };
             [
                 row.name.to_string(),
                 row.name.digest.to_string(),
@@ -248,10 +252,33 @@ pub(super) fn list(listed: &[ListedReference]) -> String {
     )
 }
 
+/// What the references of a site lack, and where to learn more.
+pub(super) fn damage(listed: &[ListedReference], site: &Path) -> Vec<String> {
+    let damaged = listed.iter().filter_map(|row| {
+        let damage = row.damage.as_ref()?;
+        Some(format!("warning: `{}` is damaged: {damage}", row.name))
+    });
+    let mut lines: Vec<String> = damaged.collect();
+    if !lines.is_empty() {
+        let site = escaped_path(site);
+        lines.push(format!(
+            "hint: `stillage verify {site}` lists all damage; a build from the sources restores what they have"
+        ));
+    }
+    lines
+}
+
 pub(super) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let _ = writeln!(text, "{}: {}", escaped(&finding.path), finding.message);
+        let _ = write!(text, "{}: {}", escaped(&finding.path), finding.message);
+        if let [name, others @ ..] = finding.needed_by.as_slice() {
+            let _ = write!(text, "; needed by `{name}`");
+            if !others.is_empty() {
+                let _ = write!(text, " and {} more", others.len());
+            }
+        }
+        text.push('\n');
     }
     text
 }

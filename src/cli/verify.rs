@@ -65,6 +65,12 @@ impl VerifyArgs {
         } else {
             report::findings(findings)
         })?;
+        if verified.unfinished > 0 {
+            let files = report::count(verified.unfinished, "file");
+            ui.message(&format!(
+                "an interrupted run has left {files} unfinished: the next `build`, `tag`, `remove` or `prune` completes it"
+            ));
+        }
         if findings.is_empty() {
             if verified.unused > 0 {
                 let files = report::count(verified.unused, "unused file");

@@ -64,6 +64,12 @@ impl Images {
             return Ok(());
         }
         let blobs = manifest.blobs();
+        if blobs
+            .first()
+            .is_some_and(|config| self.damage.has(&config.digest))
+        {
+            return Ok(());
+        }
         let blobs: Vec<&Stored> = blobs.iter().map(|blob| &self.blobs[&blob.digest]).collect();
         check_diff_ids(manifest, &blobs)
     }

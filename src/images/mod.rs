@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{WithHint as _, invalid_input};
+use crate::images::damage::Damage;
 use crate::import::draft::{Draft, JobId, ManifestId, RootManifest};
 use crate::import::ingest::Stored;
 use crate::layer::{Compression, Tar};
@@ -19,6 +20,7 @@ use crate::spec::media_type::DOCKER_SCHEMA1;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
+pub mod damage;
 mod finish;
 pub mod v1_claims;
 mod v1_files;
@@ -38,6 +40,8 @@ pub struct Images {
     pub blobs: BTreeMap<Digest, Stored>,
     /// v1 images whose JSON and layer came with a source.
     pub v1: BTreeMap<V1Id, V1Form>,
+    /// What the site that they were loaded from has lost.
+    pub damage: Damage,
     /// What the user should know about the images.
     pub notes: BTreeSet<Note>,
     tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
@@ -251,13 +255,27 @@ impl Images {
             .collect()
     }
 
-    /// The layers of all images, without those of artifacts.
+    /// The manifests of a repository that neither a tag nor an index leads to.
+    pub fn untagged(&self, repo: &Repo) -> BTreeSet<Digest> {
+        let mut rest: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
+        for digest in repo.manifests.keys() {
+            for child in self.manifests[digest].children() {
+                rest.remove(&child.digest);
+            }
+        }
+        for digest in repo.tags.values() {
+            rest.remove(digest);
+        }
+        rest
+    }
+
+    /// The layers of all images, without those of artifacts and those that are lost.
     pub fn layers(&self) -> BTreeSet<Digest> {
         self.manifests
             .values()
             .filter(|manifest| manifest.is_image())
             .flat_map(|manifest| manifest.blobs())
-            .filter(|blob| blob.kind.is_some())
+            .filter(|blob| blob.kind.is_some() && !self.damage.has(&blob.digest))
             .map(|blob| blob.digest)
             .collect()
     }
@@ -302,6 +320,9 @@ impl Images {
             .values_mut()
             .flat_map(|repo| &mut repo.manifests)
         {
+            if self.damage.has(digest) {
+                continue;
+            }
             let manifest = &self.manifests[digest];
             entry.media_type = manifest.media_type.into();
             entry.size = manifest.bytes.len() as u64;

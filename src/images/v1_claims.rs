@@ -143,6 +143,11 @@ impl Claim {
         if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
             return Ok(SiteLayer::Candidate);
         }
+        let is_lost = |(_, digest): &(bool, Digest)| images.damage.has(digest);
+        // Nothing is left to compare it with.
+        if self.layers.iter().any(is_lost) {
+            return Ok(SiteLayer::Candidate);
+        }
         // It came with a source, so it needs a checksum, which is lost. The source still has the image.
         if matches!(&self.form, JsonSource::Stored(stored) if **stored == *json) {
             return Ok(SiteLayer::Damaged);
@@ -183,12 +188,21 @@ impl Claim {
         claims: &Claims,
         encode: &Encode<'_>,
     ) -> anyhow::Result<LayerSource> {
-        let own = match self.layers.first() {
+        let is_left = |layer: &&(bool, Digest)| !images.damage.has(&layer.1);
+        let below = self.below(claims);
+        let own = match self.layers.iter().find(is_left) {
+            None if !self.layers.is_empty() => return Ok(LayerSource::InSite),
+            Some((true, _)) if below.iter().any(|digest| images.damage.has(digest)) => {
+                return Ok(LayerSource::InSite);
+            }
             Some((false, digest)) if blobs.contains(digest) => {
                 return Ok(LayerSource::Blob(*digest));
             }
             Some((false, digest)) => return Ok(LayerSource::Own(*digest)),
-            Some((true, digest)) => encode(&self.below(images, claims), &images.blobs[digest])?,
+            Some((true, digest)) => {
+                let below = below.iter().map(|digest| images.blobs[digest].clone());
+                encode(&below.collect::<Vec<_>>(), &images.blobs[digest])?
+            }
             None if matches!(self.form, JsonSource::Stored(_)) => return Ok(LayerSource::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.
             None => memory_blob(vec![0; 1024]),
@@ -199,16 +213,11 @@ impl Claim {
     }
 
     /// The layers below, base first.
-    fn below(&self, images: &Images, claims: &Claims) -> Vec<Stored> {
+    fn below(&self, claims: &Claims) -> Vec<Digest> {
         let mut below = Vec::new();
         let mut next = self.parent;
         while let Some(claim) = next.and_then(|id| claims.get(&id)) {
-            below.extend(
-                claim
-                    .layers
-                    .first()
-                    .map(|(_, digest)| images.blobs[digest].clone()),
-            );
+            below.extend(claim.layers.first().map(|(_, digest)| *digest));
             next = claim.parent;
         }
         below.reverse();
@@ -266,6 +275,7 @@ fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
     let (config, layers) = match &manifest.kind {
         ManifestKind::Image { config, layers } => (config, layers),
         ManifestKind::Schema1(_) => return Err("it has a schema 1 manifest"),
+        ManifestKind::Lost => return Err("its manifest is lost"),
         ManifestKind::Index(_) => return Err("it is not an image"),
     };
     if !manifest.is_image() {
@@ -286,6 +296,9 @@ fn v1_chain(
         Ok(config) => config,
         Err(reason) => return Ok(Err(reason)),
     };
+    if images.damage.has(&config) {
+        return Ok(Err("its config is lost"));
+    }
     let diff_ids = images.config(&config)?.1.diff_ids;
     let chain = diff_ids.map(|diff_ids| (config, v1::chain(config, &diff_ids)));
     Ok(chain.ok_or("its config has no `rootfs`"))
@@ -300,6 +313,9 @@ pub(super) fn top_of(
 ) -> anyhow::Result<Result<V1Id, &'static str>> {
     if let Some(top) = repo.manifests.get(digest).and_then(|entry| entry.v1) {
         return Ok(Ok(top));
+    }
+    if let Some(top) = images.damage.tops.get(digest) {
+        return Ok(Ok(*top));
     }
     let Some(manifest) = choose(images, digest, platform)? else {
         return Ok(Err("it is not an image"));
@@ -325,6 +341,7 @@ fn choose(
     for wanted in wanted.into_iter().chain([&usual]) {
         for manifest in leaves.iter().filter(|_| leaves.len() > 1) {
             if let ManifestKind::Image { config, .. } = &manifest.kind
+                && !images.damage.has(&config.digest)
                 && wanted.covers(&images.config(&config.digest)?.1.platform)
             {
                 return Ok(Some(manifest.clone()));

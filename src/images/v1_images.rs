@@ -134,7 +134,15 @@ impl V1Images {
                     next = claim.parent;
                     continue;
                 }
-                let claim = match derived.remove(&id) {
+                let derived = derived.remove(&id);
+                let is_stored = images.v1.contains_key(&id);
+                let kept = images.damage.kept_v1.get(&id).filter(|_| !is_stored);
+                if let (None, Some(kept)) = (&derived, kept) {
+                    self.images.insert(id, V1Image::in_site(kept.parent));
+                    next = kept.parent;
+                    continue;
+                }
+                let claim = match derived {
                     Some(claim) => {
                         let other = images.v1.get(&id);
                         if let Some(other) = other.filter(|other| other.layer.is_some())

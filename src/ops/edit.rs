@@ -48,9 +48,16 @@ pub fn tag(
     let touched = [from.repository.clone()].into();
     edit(options, touched, on_contention, |images| {
         let name = &from.repository;
-        let repo = images.repositories.get_mut(name);
+        let repo = images.repositories.get(name);
         let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
         let digest = find(repo, from)?;
+        if let Some(lost) = images.damage_of(name, &digest) {
+            let site = fsx::escaped_path(&options.site);
+            return Err(lost.error(&from.to_string())).hint(format!(
+                "restore it with a build from its sources, or with `stillage build {site} -o {site}` from what is left"
+            ));
+        }
+        let repo = images.repositories.entry(name.clone()).or_default();
         repo.tags
             .extend(tags.iter().map(|tag| (tag.clone(), digest)));
         Ok(())
@@ -194,7 +201,7 @@ fn edit(
 ) -> anyhow::Result<Edited> {
     let (site, before) = open(&options.site, options.dry_run, on_contention)?;
     touched.extend(site.pending.iter().cloned());
-    let mut images = load(&site, &before, &touched)?;
+    let mut images = load::load(&site.files, &before, touched.iter(), None);
     change(&mut images)?;
     let mut catalogue = before.clone();
     for name in &touched {
@@ -224,32 +231,13 @@ pub(super) fn open(
     Site::open(root, catalogue.apis, dry_run, false, on_contention)
 }
 
-fn load(
-    site: &Site,
-    catalogue: &Catalogue,
-    touched: &BTreeSet<Repository>,
-) -> anyhow::Result<Images> {
-    load::load(
-        &site.files,
-        catalogue,
-        touched.iter(),
-        None,
-        &mut |_, error| {
-            Err(error).hint(format!(
-                "`stillage verify {}` lists all damage; rebuild from the sources to repair it",
-                fsx::escaped_path(site.files.root())
-            ))
-        },
-    )
-}
-
 /// Writes the files of the `touched` repositories as `catalogue` has them.
 pub(super) fn rebuild_repositories(
     site: &Site,
     catalogue: &Catalogue,
     touched: &BTreeSet<Repository>,
 ) -> anyhow::Result<()> {
-    let mut images = load(site, catalogue, touched)?;
+    let mut images = load::load(&site.files, catalogue, touched.iter(), None);
     apply(site, catalogue, &mut images, touched)?;
     Ok(())
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
-use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Manifest, ManifestKind};
 
@@ -26,6 +25,9 @@ pub struct ListedReference {
     /// The manifest that it is attached to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
+    /// What it lacks, if the site is damaged: a path relative to the site, and what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }
 
 /// Lists the references of a site. Children of an index are not listed.
@@ -45,35 +47,22 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
             };
             listed.push(row(&images, name)?);
         }
-        for digest in untagged(&images, repo) {
+        for digest in images.untagged(repo) {
             listed.push(row(&images, named(repository, None, digest))?);
         }
     }
     Ok(listed)
 }
 
-fn untagged(images: &Images, repo: &Repo) -> Vec<Digest> {
-    let children = repo
-        .manifests
-        .keys()
-        .flat_map(|digest| images.manifests[digest].children());
-    let part: std::collections::BTreeSet<Digest> = children
-        .map(|child| child.digest)
-        .chain(repo.tags.values().copied())
-        .collect();
-    repo.manifests
-        .keys()
-        .filter(|digest| !part.contains(digest))
-        .copied()
-        .collect()
-}
-
 fn row(images: &Images, name: Named) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
+    let entry = &images.repositories[&name.repository].manifests[&name.digest];
     let mut platforms = Vec::new();
-    let mut size = 0;
+    let mut size = entry.size;
     measure(images, manifest, &mut platforms, &mut size)?;
+    let damage = images.damage_of(&name.repository, &name.digest);
     Ok(ListedReference {
+        damage: damage.map(|lost| format!("{}: {}", lost.path, lost.reason)),
         name,
         media_type: manifest.media_type,
         platforms,
@@ -92,7 +81,6 @@ fn measure(
     platforms: &mut Vec<String>,
     size: &mut u64,
 ) -> anyhow::Result<()> {
-    *size += manifest.bytes.len() as u64;
     *size += manifest
         .blobs()
         .iter()
@@ -101,6 +89,7 @@ fn measure(
         .sum::<u64>();
     if let ManifestKind::Image { config, .. } = &manifest.kind
         && manifest.is_image()
+        && !images.damage.has(&config.digest)
     {
         platforms.push(images.config(&config.digest)?.1.platform.to_string());
     }
@@ -108,5 +97,8 @@ fn measure(
         .children()
         .iter()
         .filter_map(|child| images.manifests.get(&child.digest))
-        .try_for_each(|child| measure(images, child, platforms, size))
+        .try_for_each(|child| {
+            *size += child.bytes.len() as u64;
+            measure(images, child, platforms, size)
+        })
 }

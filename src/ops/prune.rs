@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::fsx;
 use crate::images::Images;
-use crate::note::Note;
+use crate::note::{Note, NoteKind};
 use crate::ops::changes::{Named, named};
 use crate::ops::edit::{self, reachable};
 use crate::ops::retention::{Expired, Retention};
 use crate::ops::since::Since;
-use crate::ops::unused::{Moment, Unused};
+use crate::ops::unused::{Moment, Unused, Withheld};
 use crate::ops::view::View;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
@@ -84,6 +84,7 @@ pub fn prune(
     let now = list.go_on(machine);
     let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
     let mut view = View::of(&site.files, catalogue.clone())?;
+    let withheld = Withheld::of(&view.plan());
     let names = unreferenced::find(&site.files, &view.plan())?;
     let expired = expire(&options.retention, &view.images, &mut catalogue, clock)?;
     let mut before = names.clone();
@@ -109,7 +110,7 @@ pub fn prune(
     // Content that only the manifests just removed referred to has been unused for as long as they were.
     let (due, waiting): (Vec<&Unreferenced>, Vec<&Unreferenced>) = unused
         .iter()
-        .filter(|file| file.kind.is_content())
+        .filter(|file| file.kind.is_content() && !withheld.has(&site.files, file))
         .partition(|file| !known.contains(file) || since.is_due(&file.path));
     let pruned = Pruned {
         expired,
@@ -135,7 +136,12 @@ pub fn prune(
             .filter(|file| file.kind == FileKind::Foreign)
             .map(|file| file.path.clone())
             .collect(),
-        notes: options.retention.unmatched(),
+        notes: options
+            .retention
+            .unmatched()
+            .into_iter()
+            .chain(damage_notes(&view.images))
+            .collect(),
     };
     site.delete(&names)?;
     site.set_own()?;
@@ -176,7 +182,8 @@ pub(super) fn take_untagged(
     since: &mut Since,
 ) -> (BTreeMap<Repository, BTreeSet<Digest>>, u64) {
     let (mut removed, mut waiting) = (BTreeMap::new(), 0);
-    for (name, repo) in &mut catalogue.repositories {
+    let known = catalogue.repositories.iter_mut();
+    for (name, repo) in known.filter(|(name, _)| !images.has_lost_manifest(name)) {
         let tagged = reachable(images, repo, repo.tags.values().copied());
         let mut due = BTreeSet::new();
         for digest in repo
@@ -206,6 +213,20 @@ pub(super) fn take_untagged(
         .repositories
         .retain(|_, repo| !repo.manifests.is_empty());
     (removed, waiting)
+}
+
+/// Notes on damaged references, and what follows.
+fn damage_notes(images: &Images) -> BTreeSet<Note> {
+    let mut notes = images.damage_notes();
+    for name in images.repositories.keys() {
+        if images.has_lost_manifest(name) {
+            let text = format!(
+                "content of `{name}` is not deleted, since nobody knows what its lost manifests need"
+            );
+            notes.insert(NoteKind::Choice.note(text).about(name.as_str()));
+        }
+    }
+    notes
 }
 
 /// The bytes that deletion frees. A file with several names counts only if all of them are deleted.

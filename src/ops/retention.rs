@@ -140,6 +140,7 @@ fn created(images: &Images, manifest: &Manifest) -> anyhow::Result<Option<Timest
     }
     if let ManifestKind::Image { config, .. } = &manifest.kind
         && manifest.is_image()
+        && !images.damage.has(&config.digest)
     {
         let (bytes, _) = images.config(&config.digest)?;
         let config: Option<Config> = serde_json::from_slice(&bytes).ok();

@@ -15,6 +15,10 @@ use crate::fsx;
 use crate::ops::edit::reachable;
 use crate::ops::since;
 use crate::plan::Plan;
+use crate::site_files::SiteFiles;
+use crate::spec::digest::Digest;
+use crate::spec::name::Repository;
+use crate::writer::unreferenced::{FileKind, Unreferenced};
 use crate::writer::{Site, unreferenced};
 
 const FILE: &str = "unused";
@@ -147,6 +151,41 @@ pub(super) fn take_off(site: &Site, plan: &Plan<'_>) -> anyhow::Result<()> {
         unused.write_list(site)?;
     }
     Ok(())
+}
+
+/// Files that seem unused, but may be needed by a manifest that is lost: any v1 image, and whatever has a name in its
+/// repository.
+pub(super) struct Withheld {
+    /// The names of the repositories with lost manifests.
+    names: Vec<String>,
+    has_v2: bool,
+}
+
+impl Withheld {
+    pub(super) fn of(plan: &Plan<'_>) -> Self {
+        let images = plan.images;
+        let names = images.repositories.keys();
+        let lost = names.filter(|name| images.has_lost_manifest(name));
+        Self {
+            names: lost.flat_map(Repository::aliases).collect(),
+            has_v2: plan.catalogue.apis.v2,
+        }
+    }
+
+    pub(super) fn has(&self, files: &SiteFiles, file: &Unreferenced) -> bool {
+        let mut names = self.names.iter();
+        let is_named = |name: &String, folder: &str, digest: Digest| {
+            let path = format!("v2/{name}/{folder}/{digest}");
+            files.path(&path).exists()
+        };
+        match file.kind {
+            FileKind::V1Json(_) | FileKind::V1Rest(_) => !self.names.is_empty(),
+            FileKind::Content(_) if !self.has_v2 => !self.names.is_empty(),
+            FileKind::Content(digest) => names
+                .any(|name| is_named(name, "blobs", digest) || is_named(name, "manifests", digest)),
+            _ => names.any(|name| file.path.starts_with(&format!("v2/{name}/"))),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl View {
     /// Loads everything that `catalogue` lists.
     pub(super) fn of(files: &SiteFiles, catalogue: Catalogue) -> anyhow::Result<Self> {
         let all = catalogue.repositories.keys();
-        let mut images = load::load(files, &catalogue, all, None, &mut |_, error| Err(error))?;
+        let mut images = load::load(files, &catalogue, all, None);
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
             V1Images::find(&mut images, Some(files), false, platform, &|_, stored| {

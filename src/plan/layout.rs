@@ -23,7 +23,7 @@ pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow:
     } else {
         Stage::Content
     };
-    tree.insert(blob_path(digest), stage, File::Blob(*digest))
+    tree.insert(blob_path(digest), stage, File::content(images, digest))
 }
 
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {

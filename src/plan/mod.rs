@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::plan::tree::Tree;
+use crate::plan::tree::{File, Tree};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
@@ -28,6 +28,17 @@ pub mod pointers;
 pub mod tree;
 pub(crate) mod v1;
 pub(crate) mod v2;
+
+impl File {
+    /// The content of a digest, unless the site has lost it.
+    fn content(images: &Images, digest: &Digest) -> Self {
+        if images.damage.has(digest) {
+            Self::Kept(*digest)
+        } else {
+            Self::Blob(*digest)
+        }
+    }
+}
 
 /// The input of planning: all repositories of a site, or some of them.
 #[derive(Debug)]

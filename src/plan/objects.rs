@@ -106,7 +106,7 @@ impl Plan<'_> {
     fn size(&self, content: &File) -> Option<u64> {
         match content {
             File::Bytes(bytes) | File::TagLines { new: bytes, .. } => Some(bytes.len() as u64),
-            File::Blob(digest) | File::Own(digest) => {
+            File::Blob(digest) | File::Own(digest) | File::Kept(digest) => {
                 let manifest = self.images.manifests.get(digest);
                 let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
                 manifest.map_or_else(blob, |manifest| Some(manifest.bytes.len() as u64))
@@ -118,7 +118,7 @@ impl Plan<'_> {
     /// The digest that clients use. For a signed schema 1 manifest it is not that of the file's bytes.
     fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
         match content {
-            File::Blob(digest) | File::Own(digest) => Some(*digest),
+            File::Blob(digest) | File::Own(digest) | File::Kept(digest) => Some(*digest),
             File::V1(..) | File::TagLines { .. } | File::Link(_) => None,
             File::Bytes(bytes) => {
                 let typed = file.split_once("/_types/").map(|(_, name)| name);

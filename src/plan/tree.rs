@@ -51,6 +51,8 @@ pub enum File {
     },
     /// A blob: the file under `blobs/`, or a link to it.
     Blob(Digest),
+    /// A name of content that the site has lost. The file stays as it is.
+    Kept(Digest),
     /// Content that is not a blob: a v1 layer that differs from the v2 layer.
     Own(Digest),
     /// Derived from a v1 image at the time of writing.

@@ -56,7 +56,7 @@ fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::R
         .collect();
     digests.into_iter().try_for_each(|digest| {
         let path = format!("v2/{name}/blobs/{digest}");
-        tree.insert(path, Stage::Content, File::Blob(digest))
+        tree.insert(path, Stage::Content, File::content(images, &digest))
     })
 }
 
@@ -68,7 +68,7 @@ fn manifests(tree: &mut Tree, plan: &Plan<'_>, repo: &Repo, name: &str) -> anyho
             format!("v2/{name}/manifests/{digest}"),
             typed(format, name, digest, extension),
         ] {
-            tree.insert(path, Stage::Manifest, File::Blob(*digest))?;
+            tree.insert(path, Stage::Manifest, File::content(images, digest))?;
         }
     }
     Ok(())
@@ -99,13 +99,17 @@ fn tag_links(tree: &mut Tree, repo: &Repo, name: &str) -> anyhow::Result<()> {
 
 fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
     for (tag, digest) in &repo.tags {
-        let bytes = &images.manifests[digest].bytes;
+        let file = if images.damage.has(digest) {
+            File::Kept(*digest)
+        } else {
+            File::Bytes(images.manifests[digest].bytes.clone())
+        };
         let extension = extension(images, digest);
         for path in [
             format!("v2/{name}/manifests/{tag}"),
             format!("v2/{name}/_types/{tag}.{extension}"),
         ] {
-            tree.bytes(path, Stage::Pointer, bytes.clone())?;
+            tree.insert(path, Stage::Pointer, file.clone())?;
         }
     }
     let attached = attached(images, repo);

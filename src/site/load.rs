@@ -1,34 +1,33 @@
-//! Loads images from a site: what the catalogue lists, with the content that the site holds.
+//! Loads images from a site: what the catalogue lists, with the content that the site holds. What it has lost is in
+//! [`Images::damage`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use crate::bail_invalid;
+use crate::content::Content;
 use crate::error::invalid_input;
+use crate::images::damage::{KeptV1, Lost, lost_manifest};
 use crate::images::{Images, V1Form};
 use crate::import::ingest::Stored;
 use crate::layer::Compression;
-use crate::site_files::catalogue::{Catalogue, Repo};
-use crate::site_files::{SiteFiles, blob_path};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
+use crate::site_files::places::{Places, read_manifest};
+use crate::site_files::{MAX_CHAIN, SiteFiles, blob_path};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::manifest::{Blob, MAX_JSON};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
-/// Loads some repositories. The digests of manifests are checked. Other blobs must only exist: `verify`
-/// checks their digests. Content in `fresh`, which was just imported, need not be in the site.
-///
-/// # Errors
-/// The first error that `damaged` returns.
+/// Loads some repositories. The digests of manifests and of the configs of images are checked. Other blobs must have the
+/// length in their descriptor: `verify` checks their digests. Content in `fresh`, which was just imported, need not be
+/// in the site. Content that has lost its name below `blobs/` is found under that in a repository.
 pub(crate) fn load<'a>(
     files: &SiteFiles,
     catalogue: &Catalogue,
     repositories: impl Iterator<Item = &'a Repository>,
     fresh: Option<&Images>,
-    damaged: &mut Damaged<'_>,
-) -> anyhow::Result<Images> {
+) -> Images {
     let mut images = Images::default();
     let mut loading = Loading {
         files,
@@ -37,15 +36,11 @@ pub(crate) fn load<'a>(
     };
     for repository in repositories {
         if let Some(repo) = catalogue.repositories.get(repository) {
-            loading.repository(repository, repo, catalogue.apis.v1, damaged)?;
+            loading.repository(repository, repo, catalogue.apis.v1);
         }
     }
-    Ok(images)
+    images
 }
-
-/// Called for each manifest or v1 image that cannot be loaded, with its path in the site and the reason;
-/// decides whether to go on without it.
-pub(crate) type Damaged<'a> = dyn FnMut(String, anyhow::Error) -> anyhow::Result<()> + 'a;
 
 struct Loading<'a> {
     files: &'a SiteFiles,
@@ -54,119 +49,171 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn repository(
-        &mut self,
-        repository: &Repository,
-        repo: &Repo,
-        v1: bool,
-        damaged: &mut Damaged<'_>,
-    ) -> anyhow::Result<()> {
+    fn repository(&mut self, repository: &Repository, repo: &Repo, v1: bool) {
+        let places = Places::new(self.files, repository, repo);
         for (digest, entry) in &repo.manifests {
-            let loaded = self.manifest(digest, &entry.media_type);
-            match loaded.with_context(|| format!("`{repository}@{digest}` is damaged")) {
-                Ok(manifest) => self.images.add_manifest(repository, manifest, entry.v1),
-                Err(error) => {
-                    damaged(self.culprit(digest), error)?;
-                    continue;
-                }
-            }
+            self.manifest(&places, *digest, entry);
             if let Some(top) = entry.v1.filter(|_| v1)
-                && let Err(error) = self.chain(top)
-            {
                 // A chain in `fresh` is complete.
-                if self.fresh.is_none_or(|fresh| !fresh.v1.contains_key(&top)) {
-                    damaged(format!("v1/images/{}", self.files.v1_broken(top)), error)?;
+                && self.fresh.is_none_or(|fresh| !fresh.v1.contains_key(&top))
+            {
+                self.chain(top, false);
+            }
+        }
+        let loaded = &mut self.images.repositories;
+        loaded.insert(repository.clone(), repo.clone());
+        for (tag, digest) in repo.tags.iter().filter(|_| v1) {
+            if repo.manifests[digest].v1.is_none() && self.images.hides_v1(digest) {
+                let ids = places.names.iter().filter_map(|name| {
+                    let id = self.files.v1_tag(name, tag);
+                    id.ok().flatten()
+                });
+                if let Some(top) = ids.into_iter().next() {
+                    self.images.damage.tops.insert(*digest, top);
+                    self.chain(top, true);
                 }
             }
         }
-        let loaded = self
-            .images
-            .repositories
-            .entry(repository.clone())
-            .or_default();
-        let present = |digest: &Digest| loaded.manifests.contains_key(digest);
-        let tags: BTreeMap<_, _> = repo
-            .tags
-            .iter()
-            .filter(|(_, digest)| present(digest))
-            .map(|(tag, digest)| (tag.clone(), *digest))
-            .collect();
-        loaded.tags = tags;
-        Ok(())
     }
 
-    /// The path to blame for a damaged manifest: its first missing blob, otherwise the manifest itself.
-    fn culprit(&self, digest: &Digest) -> String {
-        let has = |digest: &Digest| self.files.blob(digest).ok().flatten();
-        let bytes = has(digest).and_then(|content| content.read(MAX_JSON).ok());
-        let manifest = bytes
-            .and_then(|bytes| Manifest::parse(bytes, None).ok())
-            .filter(|manifest| manifest.digest == *digest);
-        let blobs = manifest.iter().flat_map(Manifest::blobs);
-        let missing = blobs
-            .map(|blob| blob.digest)
-            .find(|digest| has(digest).is_none());
-        blob_path(&missing.unwrap_or(*digest))
+    fn lose(&mut self, digest: &Digest, error: Option<&anyhow::Error>) {
+        let lost = Lost::new(blob_path(digest), error);
+        self.images.damage.content.insert(*digest, lost);
     }
 
-    fn manifest(&mut self, digest: &Digest, media_type: &str) -> anyhow::Result<Arc<Manifest>> {
-        if let Some(manifest) = self.images.manifests.get(digest) {
-            return Ok(manifest.clone());
-        }
-        if let Some(manifest) = self.fresh.and_then(|fresh| fresh.manifests.get(digest)) {
-            for blob in manifest.blobs() {
-                self.blob(&blob.digest)?;
-            }
-            return Ok(manifest.clone());
-        }
-        let content = self
-            .files
-            .blob(digest)?
-            .ok_or_else(|| invalid_input(format!("the manifest {digest} is missing")))?;
-        let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(media_type))?;
-        if manifest.digest != *digest {
-            bail_invalid!("{} has the digest {}", content.origin(), manifest.digest);
-        }
+    fn manifest(&mut self, places: &Places<'_>, digest: Digest, entry: &Entry) {
+        let known = self.images.manifests.get(&digest);
+        let known = known.filter(|_| !self.images.damage.has(&digest));
+        let known = known.or_else(|| self.fresh?.manifests.get(&digest));
+        let manifest = match known {
+            Some(known) => known.clone(),
+            None => Arc::new(
+                match places.find(&digest, |content| read_manifest(content, &digest, entry)) {
+                    Ok(Some(manifest)) => {
+                        self.images.damage.content.remove(&digest);
+                        manifest
+                    }
+                    other => {
+                        self.lose(&digest, other.as_ref().err());
+                        lost_manifest(digest, entry)
+                    }
+                },
+            ),
+        };
+        let is_image = manifest.is_image();
         for blob in manifest.blobs() {
-            self.blob(&blob.digest)?;
+            self.blob(places, &blob, is_image);
         }
-        Ok(Arc::new(manifest))
+        self.images.manifests.insert(digest, manifest);
     }
 
-    fn blob(&mut self, digest: &Digest) -> anyhow::Result<()> {
-        if let Some(stored) = self.fresh.and_then(|fresh| fresh.blobs.get(digest)) {
-            self.images.blobs.insert(*digest, stored.clone());
-        } else if !self.images.blobs.contains_key(digest) {
-            let content = self
-                .files
-                .blob(digest)?
-                .ok_or_else(|| invalid_input(format!("the blob {digest} is missing")))?;
-            let compression = Compression::of(&content)?;
-            let stored = Stored {
-                digest: *digest,
-                size: content.len(),
-                tar: None,
-                compression,
-                compressed_here: false,
-                content,
-            };
-            self.images.blobs.insert(*digest, stored);
+    fn blob(&mut self, places: &Places<'_>, blob: &Blob, is_image: bool) {
+        let digest = blob.digest;
+        if let Some(stored) = self.fresh.and_then(|fresh| fresh.blobs.get(&digest)) {
+            self.images.blobs.insert(digest, stored.clone());
+            return;
         }
-        Ok(())
+        if self.images.blobs.contains_key(&digest) && !self.images.damage.has(&digest) {
+            return;
+        }
+        let is_config = is_image && blob.kind.is_none();
+        let check = |content: &Content| {
+            check_blob(blob, is_config, content)?;
+            Ok((content.clone(), Compression::of(content)?))
+        };
+        let (content, compression) = match places.find(&digest, check) {
+            Ok(Some(found)) => {
+                self.images.damage.content.remove(&digest);
+                found
+            }
+            other => {
+                self.lose(&digest, other.as_ref().err());
+                let path = self.files.path(&blob_path(&digest));
+                let content = Content::file_of_len(path, blob.size.unwrap_or_default());
+                (content, Compression::Gzip)
+            }
+        };
+        let stored = Stored {
+            digest,
+            size: content.len(),
+            tar: None,
+            compression,
+            compressed_here: false,
+            content,
+        };
+        self.images.blobs.insert(digest, stored);
     }
 
-    /// Loads the images of a chain that came with a source: those with a checksum.
-    fn chain(&mut self, top: V1Id) -> anyhow::Result<()> {
-        for (id, image) in self.files.v1_chain(top)? {
-            if self.files.v1_checksum(id)?.is_some() {
-                let form = V1Form {
-                    json: image.json,
-                    parent: image.parent,
-                    layer: None,
-                };
-                self.images.v1.insert(id, form);
+    fn keep_v1(&mut self, id: V1Id, parent: Option<V1Id>, needs_checksum: bool) {
+        let kept = KeptV1 {
+            parent,
+            needs_checksum,
+        };
+        let known = self.images.damage.kept_v1.entry(id).or_insert(kept);
+        known.needs_checksum |= needs_checksum;
+    }
+
+    /// Loads the images of a chain that came with a source: those with a checksum. `is_kept` is for the chain of a
+    /// manifest from which it cannot be derived any more: it stays as it is.
+    fn chain(&mut self, top: V1Id, is_kept: bool) {
+        let mut seen = BTreeSet::new();
+        let mut next = Some(top);
+        while let Some(id) = next.filter(|id| seen.insert(*id) && seen.len() <= MAX_CHAIN) {
+            let image = self.files.v1_image(id);
+            let checksum = self.files.v1_checksum(id);
+            match (image, checksum) {
+                (Ok(Some(image)), Ok(Some(_))) => {
+                    next = image.parent;
+                    let form = V1Form {
+                        json: image.json,
+                        parent: image.parent,
+                        layer: None,
+                    };
+                    self.images.v1.insert(id, form);
+                }
+                (Ok(Some(image)), Ok(None)) => {
+                    next = image.parent;
+                    self.keep_v1(id, next, !is_kept);
+                }
+                (image, checksum) => {
+                    let error = image.err().or(checksum.err());
+                    let lost = Lost::new(self.files.v1_lost(id), error.as_ref());
+                    next = self.files.v1_below(id, top);
+                    if !is_kept {
+                        let chains = &mut self.images.damage.chains;
+                        chains.entry(top).or_insert(lost);
+                    }
+                    self.keep_v1(id, next, false);
+                }
             }
         }
-        Ok(())
     }
+}
+
+impl Lost {
+    /// Without an error the file is missing.
+    fn new(path: String, error: Option<&anyhow::Error>) -> Self {
+        Self {
+            path,
+            is_missing: error.is_none(),
+            reason: error.map_or("it is missing".into(), |error| format!("{error:#}")),
+        }
+    }
+}
+
+/// Compares a blob with its descriptor, and that of a config whole.
+fn check_blob(blob: &Blob, is_config: bool, content: &Content) -> anyhow::Result<()> {
+    if let Some(size) = blob.size.filter(|size| *size != content.len()) {
+        return Err(invalid_input(format!(
+            "it has {} bytes, not {size}",
+            content.len()
+        )));
+    }
+    if is_config {
+        let actual = Digest::of(&content.read(MAX_JSON)?);
+        if actual != blob.digest {
+            bail_invalid!("it has the digest {actual}, not {}", blob.digest);
+        }
+    }
+    Ok(())
 }

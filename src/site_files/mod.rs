@@ -10,10 +10,12 @@ use crate::content::Content;
 use crate::error::invalid_input;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
+use crate::spec::name::Tag;
 use crate::spec::v1::{self, ChainLink, V1Id};
 use crate::{bail_invalid, fsx};
 
 pub mod catalogue;
+pub mod places;
 
 #[derive(Clone, Debug)]
 pub struct SiteFiles(PathBuf);
@@ -61,6 +63,16 @@ impl SiteFiles {
         Content::file(self.path(&blob_path(digest)))
     }
 
+    /// The v1 image that a tag names, under one of the names of its repository.
+    pub fn v1_tag(&self, name: &str, tag: &Tag) -> anyhow::Result<Option<V1Id>> {
+        let path = self.path(&format!("v1/repositories/{name}/tags/{tag}"));
+        let bytes = fsx::read(&path, 1 << 10)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes)
+            .trim_matches('"')
+            .parse()
+            .ok())
+    }
+
     pub fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Arc<[u8]>>> {
         let content = Content::file(self.path(&format!("v1/images/{id}/json")))?;
         content.map(|content| content.read(MAX_JSON)).transpose()
@@ -84,7 +96,7 @@ impl SiteFiles {
     }
 
     /// A v1 image and all images below it, top first. Fails if one is missing or damaged, or if the parents
-    /// form a cycle.
+    /// form a cycle. Reads the layers that have a checksum.
     pub fn v1_chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
         let mut chain = Vec::new();
         let mut seen = BTreeSet::new();
@@ -96,34 +108,68 @@ impl SiteFiles {
                     self.origin()
                 );
             }
-            let image = self.v1_image(id)?;
+            let image = self.v1_image(id)?.ok_or_else(|| {
+                invalid_input(format!("the v1 image {id} is missing in {}", self.origin()))
+            })?;
+            if let Some(expected) = self.v1_checksum(id)?
+                && expected != checksum(&image.json, &image.layer)?
+            {
+                bail_invalid!(
+                    "the v1 image {id} of {} does not match its checksum",
+                    self.origin()
+                );
+            }
             next = image.parent;
             chain.push((id, image));
         }
         Ok(chain)
     }
 
-    /// The first image of a chain that is missing or damaged; the top image if there is none.
-    pub fn v1_broken(&self, top: V1Id) -> V1Id {
-        let mut id = top;
-        for _ in 0..MAX_CHAIN {
-            match self.v1_image(id) {
-                Ok(V1File {
-                    parent: Some(parent),
-                    ..
-                }) => id = parent,
-                Ok(_) => return top,
-                Err(_) => return id,
-            }
-        }
-        top
+    /// The path of the file to blame for a v1 image that is missing or damaged.
+    pub fn v1_lost(&self, id: V1Id) -> String {
+        let has_json = self.v1_json(id).is_ok_and(|json| json.is_some());
+        let has_layer = self.v1_layer(id).is_ok_and(|layer| layer.is_some());
+        let file = if has_json && !has_layer {
+            "layer"
+        } else {
+            "json"
+        };
+        format!("v1/images/{id}/{file}")
     }
 
-    fn v1_image(&self, id: V1Id) -> anyhow::Result<V1File> {
-        let missing =
-            || invalid_input(format!("the v1 image {id} is missing in {}", self.origin()));
-        let json = self.v1_json(id)?.ok_or_else(missing)?;
-        let layer = self.v1_layer(id)?.ok_or_else(missing)?;
+    /// The image below a v1 image whose JSON may be lost, by its own ancestry or that of an image above it.
+    pub fn v1_below(&self, id: V1Id, above: V1Id) -> Option<V1Id> {
+        let ancestry = |of: V1Id| -> Option<Vec<String>> {
+            let path = self.path(&format!("v1/images/{of}/ancestry"));
+            let bytes = fsx::read(&path, MAX_JSON).ok()??;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let below = |of: V1Id| {
+            let mut ids = ancestry(of)?.into_iter();
+            ids.find(|other| *other == id.to_string())?;
+            ids.next()?.parse().ok()
+        };
+        below(id).or_else(|| below(above))
+    }
+
+    /// A v1 image and the images below it, as far as the site still says, top first.
+    pub fn v1_ids(&self, top: V1Id) -> BTreeSet<V1Id> {
+        let mut ids = BTreeSet::new();
+        let mut next = Some(top);
+        while let Some(id) = next.filter(|id| ids.insert(*id)) {
+            next = match self.v1_image(id) {
+                Ok(Some(image)) => image.parent,
+                _ => self.v1_below(id, top),
+            };
+        }
+        ids
+    }
+
+    /// A v1 image; `None` if its JSON or its layer is missing. Its checksum is not compared.
+    pub fn v1_image(&self, id: V1Id) -> anyhow::Result<Option<V1File>> {
+        let (Some(json), Some(layer)) = (self.v1_json(id)?, self.v1_layer(id)?) else {
+            return Ok(None);
+        };
         let place = ChainLink::parse(&json)
             .with_context(|| format!("in the v1 image {id} of {}", self.origin()))?;
         if place.id != id {
@@ -133,19 +179,11 @@ impl SiteFiles {
                 place.id
             );
         }
-        if let Some(expected) = self.v1_checksum(id)?
-            && expected != checksum(&json, &layer)?
-        {
-            bail_invalid!(
-                "the v1 image {id} of {} does not match its checksum",
-                self.origin()
-            );
-        }
-        Ok(V1File {
+        Ok(Some(V1File {
             json,
             parent: place.parent,
             layer,
-        })
+        }))
     }
 }
 

@@ -4,17 +4,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use crate::bail_invalid;
+use crate::content::Content;
 use crate::error::invalid_input;
 use crate::import::draft::{
-    Attached, Called, Draft, Fault, Part, RootManifest, StoredV1, peek, with_children,
+    Attached, Blobs, Called, Draft, Fault, Part, RootManifest, StoredV1, peek, with_children,
 };
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer;
 use crate::site_files::catalogue::{Catalogue, Repo};
+use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{SiteFiles, V1File};
-use crate::source::{Format, Input, oci};
+use crate::source::{Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
@@ -38,13 +42,14 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = files.index()?;
     let catalogue =
         Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
-    let loading = Loading {
-        files: &files,
-        request,
-    };
     let mut draft = Draft::new(files.origin());
     for (repository, repo) in &catalogue.repositories {
         let name = request.repository(repository.as_str())?;
+        let loading = Loading {
+            files: &files,
+            request,
+            blobs: Places::new(&files, repository, repo),
+        };
         if request.may_take(&name) {
             loading.repository(&mut draft, &name, repo)?;
         }
@@ -59,9 +64,43 @@ fn called(repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> String
     )
 }
 
+/// Also content that has lost its name below `blobs/`.
+impl Blobs for Places<'_> {
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        let Some(entry) = self.repo.manifests.get(digest) else {
+            return self.find(digest, |content| Ok(content.clone()));
+        };
+        let found = self.find(digest, |content| {
+            read_manifest(content, digest, entry)?;
+            Ok(content.clone())
+        })?;
+        let lost = || invalid_input(format!("the manifest {digest} is missing in the site"));
+        found.map_or_else(|| Err(lost()), |content| Ok(Some(content)))
+    }
+}
+
+/// Adds the images of a chain that came with a source.
+fn add_chain(draft: &mut Draft, chain: Vec<(V1Id, V1File)>) {
+    for (id, image) in chain {
+        if !draft.v1.contains_key(&id) {
+            let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
+            let (json, parent) = (image.json, image.parent);
+            draft.v1.insert(
+                id,
+                StoredV1 {
+                    json,
+                    parent,
+                    layer,
+                },
+            );
+        }
+    }
+}
+
 struct Loading<'a> {
     files: &'a SiteFiles,
     request: &'a Request<'a>,
+    blobs: Places<'a>,
 }
 
 impl Loading<'_> {
@@ -71,7 +110,7 @@ impl Loading<'_> {
         repository: &Repository,
         repo: &Repo,
     ) -> anyhow::Result<()> {
-        let (request, blobs) = (self.request, oci::Folder(self.files.root()));
+        let (request, blobs) = (self.request, &self.blobs);
         let takes = |tag: Option<&Tag>, digest: &Digest| {
             let called = called(repository, tag, digest);
             request.takes(Some(&called), Some(repository), tag, Some(*digest))
@@ -97,7 +136,7 @@ impl Loading<'_> {
                 _ => drop(skipped.insert(*digest)),
             }
         }
-        let skipped = with_children(&blobs, skipped)?;
+        let skipped = with_children(blobs, skipped)?;
         let with_tag: BTreeSet<&Digest> = repo.tags.values().collect();
         for digest in repo.manifests.keys() {
             if with_tag.contains(digest) || (skipped.contains(digest) && request.one.is_none()) {
@@ -105,7 +144,7 @@ impl Loading<'_> {
             }
             let is_wanted = takes(None, digest);
             let subject = match (request.is_selective(), is_wanted && request.one.is_some()) {
-                (true, false) => peek(&blobs, digest)?.and_then(|manifest| manifest.subject),
+                (true, false) => peek(blobs, digest)?.and_then(|manifest| manifest.subject),
                 _ => None,
             };
             match subject {
@@ -136,19 +175,15 @@ impl Loading<'_> {
             annotations: None,
             platform: None,
         };
-        let blobs = oci::Folder(self.files.root());
         let (request, rules) = (self.request, self.request.rules);
-        let v1 = entry.v1.filter(|_| rules.v1);
         let name = called(repository, tag, digest);
-        let roots = draft.roots.len();
+        let v1 = entry.v1.filter(|_| rules.v1);
         draft.add_one_of(request, Called::name(&name), |draft| {
-            let manifest = draft.add_manifest(&blobs, &descriptor, rules)?;
-            let manifest = manifest.ok_or_else(|| {
-                invalid_input(format!(
-                    "the manifest {digest} is missing in {}",
-                    draft.origin
-                ))
-            })?;
+            let manifest = draft.add_manifest(&self.blobs, &descriptor, rules)?;
+            let manifest = manifest.context("a manifest of the catalogue is never absent")?;
+            // Without its own v1 form, its v1 id would be another.
+            let chain = v1.map(|top| self.chain(top)).transpose()?;
+            add_chain(draft, chain.unwrap_or_default());
             draft.roots.push(RootManifest {
                 repository: Some(repository.clone()),
                 tag: tag.cloned(),
@@ -161,28 +196,15 @@ impl Loading<'_> {
         // What an index lacks was said when it came into the site.
         let said = |fault: &Fault| matches!(fault.part, Part::Absent(_) | Part::Unsupported(_));
         draft.faults.retain(|fault| !said(fault));
-        match v1 {
-            Some(top) if draft.roots.len() > roots => self.add_chain(draft, top),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    fn add_chain(&self, draft: &mut Draft, top: V1Id) -> anyhow::Result<()> {
-        for (id, image) in self.files.v1_chain(top)? {
-            if !draft.v1.contains_key(&id) {
-                self.check_known(id, &image)?;
-                let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
-                draft.v1.insert(
-                    id,
-                    StoredV1 {
-                        json: image.json,
-                        parent: image.parent,
-                        layer,
-                    },
-                );
-            }
-        }
-        Ok(())
+    /// A chain of v1 images that came with a source. Reads their layers.
+    fn chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
+        let chain = self.files.v1_chain(top)?;
+        let mut images = chain.iter();
+        images.try_for_each(|(id, image)| self.check_known(*id, image))?;
+        Ok(chain)
     }
 
     /// Whether the JSON can be derived from its id and parent alone, or from a config of the site.

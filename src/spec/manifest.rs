@@ -39,6 +39,8 @@ pub enum ManifestKind {
     Index(Vec<Descriptor>),
     /// A schema 1 manifest: the digests of its layers, base last, possibly repeated.
     Schema1(Vec<Digest>),
+    /// A stand-in for a manifest that a site has lost.
+    Lost,
 }
 
 /// A parsed manifest, with its exact bytes.
@@ -220,7 +222,7 @@ impl Manifest {
     /// distributed.
     pub fn blobs(&self) -> Vec<Blob> {
         match &self.kind {
-            ManifestKind::Index(_) => Vec::new(),
+            ManifestKind::Index(_) | ManifestKind::Lost => Vec::new(),
             ManifestKind::Schema1(layers) => layers
                 .iter()
                 .map(|digest| Blob {

@@ -99,9 +99,7 @@ impl Site {
                 .all(|name| !files.path(name).exists())
         };
         let is_own = mark(&files)?.map_or_else(is_empty, |mark| known == [mark]);
-        let pending = read_lines(&private.join(PENDING), |line| line.parse().ok())?
-            .into_iter()
-            .collect();
+        let pending = pending(&files)?;
         let layers = read_layers(&private.join("layers"))?;
         let sources = read_lines(&private.join(source_cache::FILE), source_cache::parse)?;
         let compressed_here = layers
@@ -220,6 +218,13 @@ impl Site {
     fn private(&self, name: &str) -> PathBuf {
         self.files.path(PRIVATE).join(name)
     }
+}
+
+/// The repositories that an interrupted run may have left partly changed.
+pub(crate) fn pending(files: &SiteFiles) -> anyhow::Result<BTreeSet<Repository>> {
+    let path = files.path(PRIVATE).join(PENDING);
+    let lines = read_lines(&path, |line| line.parse().ok())?;
+    Ok(lines.into_iter().collect())
 }
 
 /// Inode, length and change time of the catalogue, one of which changes whenever the file is replaced.

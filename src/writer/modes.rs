@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::fsx;
+use crate::site_files::v1_files;
+use crate::spec::v1::V1Id;
 use crate::writer::write::Writer;
 
 impl Writer<'_> {
@@ -15,6 +17,16 @@ impl Writer<'_> {
         };
         self.site.disk.open_for_all(path, &meta)?;
         Ok(true)
+    }
+
+    /// Mends the modes of the files of a v1 image that the site keeps, most of which are not planned.
+    pub(super) fn open_v1_image(&self, id: V1Id) -> anyhow::Result<()> {
+        for path in v1_files(id).map(|path| self.site.files.path(&path)) {
+            if let Some(meta) = fsx::meta(&path)? {
+                self.site.disk.open_for_all(&path, &meta)?;
+            }
+        }
+        Ok(())
     }
 
     /// Mends the modes of the folders above a file. Those in `known` are right.

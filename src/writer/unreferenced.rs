@@ -164,11 +164,8 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
         .filter_map(|entry| entry.v1)
         .filter(|_| plan.catalogue.apis.v1)
     {
-        match files.v1_chain(top) {
-            Ok(chain) => chain.iter().for_each(|(id, _)| planned.add_v1_image(*id)),
-            // Its files are all in the plan, but not on disk yet in a dry run.
-            Err(_) if plan.v1.images.contains_key(&top) => {}
-            Err(error) => return Err(error),
+        for id in files.v1_ids(top) {
+            planned.add_v1_image(id);
         }
     }
     let mut found = Vec::new();

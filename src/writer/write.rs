@@ -219,6 +219,9 @@ impl Writer<'_> {
                 push(staged.entry(stage).or_default());
             }
         };
+        if let Part::V1Image(id) = part {
+            self.open_v1_image(id)?;
+        }
         let tree = self.plan.tree(part)?;
         // Where the part has small content that is the same for ever: its other names are links to this.
         let mut small: BTreeMap<Digest, PathBuf> = BTreeMap::new();
@@ -234,6 +237,7 @@ impl Writer<'_> {
                 File::Bytes(bytes) => self.bytes(&path, bytes)?,
                 File::V1(id, derived) => self.bytes(&path, &self.derived(*id, *derived)?)?,
                 File::Own(digest) => self.content(&path, digest)?,
+                File::Kept(_) => continue,
                 File::Link(target) => {
                     if let Some(temporary) = self.symlink(&path, target)? {
                         push(stage, &|staged| {

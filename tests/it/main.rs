@@ -10,6 +10,7 @@
 mod bad_input;
 mod collections;
 mod credentials;
+mod damage;
 mod edit;
 mod format;
 mod fuzz;

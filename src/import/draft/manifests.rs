@@ -267,7 +267,10 @@ impl Draft {
 
 /// A manifest that need not be imported, to find out what belongs to it. `None` if it is missing or invalid.
 pub fn peek(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Manifest>> {
-    let content = blobs.blob(digest)?;
+    let content = match blobs.blob(digest) {
+        Err(error) if error::is_bad(&error) => None,
+        found => found?,
+    };
     let Some(content) = content.filter(|content| content.len() <= MAX_JSON) else {
         return Ok(None);
     };

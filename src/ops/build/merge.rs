@@ -8,7 +8,7 @@ use crate::fsx;
 use crate::images::Images;
 use crate::import::draft::ImportOptions;
 use crate::import::ingest::{self, Job, Work};
-use crate::note::NoteKind;
+use crate::note::{Note, NoteKind};
 use crate::ops::build::{BuildOptions, mirror};
 use crate::site::load;
 use crate::site_files::catalogue::{Apis, Catalogue, Format};
@@ -69,43 +69,12 @@ pub(super) fn merge(
     if options.mirror {
         catalogue.repositories = mirror::kept(options, site, &catalogue, &mut new)?;
     }
-    let load = |touched: &BTreeSet<Repository>| {
-        let mut damaged = |_: String, error: anyhow::Error| {
-            Err(error).hint(format!(
-                "`stillage verify {}` lists all damage",
-                fsx::escaped_path(&options.output)
-            ))
-        };
-        load::load(
-            &site.files,
-            &catalogue,
-            touched.iter(),
-            Some(&new),
-            &mut damaged,
-        )
-    };
-    let mut notes = Vec::new();
-    // Stale names are found by loading the whole site. Damage in other repositories must not stop the build.
-    let mut whole = None;
-    if is_among_sources || !site.is_own() {
-        let repositories = touched.iter().chain(catalogue.repositories.keys());
-        let all: BTreeSet<Repository> = repositories.cloned().collect();
-        match load(&all) {
-            Ok(images) => whole = Some((images, all)),
-            Err(error) => notes.push(NoteKind::Fault.note(format!(
-                "did not look for stale files, because the site is damaged: {}",
-                error.root_cause()
-            ))),
-        }
+    // Stale names are found by loading the whole site.
+    let is_whole = is_among_sources || !site.is_own();
+    if is_whole {
+        touched.extend(catalogue.repositories.keys().cloned());
     }
-    let is_whole = whole.is_some();
-    let mut images = match whole {
-        Some((images, all)) => {
-            touched = all;
-            images
-        }
-        None => load(&touched)?,
-    };
+    let mut images = load::load(&site.files, &catalogue, touched.iter(), Some(&new));
     if !options.mirror {
         keep_schema1(&mut images, &new, site)?;
     }
@@ -113,6 +82,13 @@ pub(super) fn merge(
         measure(&mut images, site)?;
     }
     images.overlay(new);
+    let notes = images.damage_notes();
+    if is_among_sources {
+        // It says the same of what it lacks.
+        let same: BTreeSet<_> = notes.iter().map(|note| &note.reference).collect();
+        let is_said = |note: &Note| note.kind == NoteKind::Fault && same.contains(&note.reference);
+        images.notes.retain(|note| !is_said(note));
+    }
     images.notes.extend(notes);
     catalogue.repositories.extend(
         images

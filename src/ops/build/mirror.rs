@@ -75,13 +75,7 @@ pub(super) fn kept(
         }
         let mut repo = repo.clone();
         repo.tags.retain(|tag, _| tags.contains(tag));
-        let images = load::load(
-            &site.files,
-            catalogue,
-            [name].into_iter(),
-            None,
-            &mut |_, error| Err(error),
-        )?;
+        let images = load::load(&site.files, catalogue, [name].into_iter(), None);
         let roots = repo.tags.values().copied().chain(children);
         let reached = reachable(&images, &repo, roots.collect::<Vec<_>>());
         repo.manifests.retain(|digest, _| reached.contains(digest));

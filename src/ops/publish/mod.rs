@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::bucket::{Bucket, Destination, Endpoint};
+use crate::fsx;
 use crate::import::selection::{Glob, Selection};
 use crate::note::Note;
 use crate::ops::changes::Changes;
@@ -125,6 +126,9 @@ pub fn publish(
 fn local(options: &PublishOptions) -> anyhow::Result<View> {
     let mut local = View::load(&options.site)?;
     select::select(&mut local, &options.selection)?;
+    local
+        .images
+        .check_whole(&fsx::escaped_path(&options.site))?;
     Ok(local)
 }
 

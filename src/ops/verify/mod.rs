@@ -1,26 +1,28 @@
 //! `verify`: compares a site with the plan made from its catalogue.
 //! ```text
-//! mod.rs     planned files: existence, length, content
-//! v1.rs      the files of v1 images
-//! access.rs  what a web server cannot read
-//! extra.rs   files that are not planned
-//! deep.rs    diff IDs
+//! mod.rs         planned files: existence, length, content
+//! v1.rs          the files of v1 images
+//! access.rs      what a web server cannot read
+//! extra.rs       files that are not planned
+//! unfinished.rs  what an interrupted run has left
+//! deep.rs        diff IDs
+//! finding.rs     problems; those that one lost file causes become one
 //! ```
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
-use serde::Serialize;
 
 use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
 use crate::layer;
-use crate::note::Severity;
+use crate::ops::unused::Withheld;
 use crate::plan::tree::File;
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
@@ -28,12 +30,18 @@ use crate::site::{self, load};
 use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::digest::Digest;
-use crate::writer::unreferenced;
+use crate::spec::name::Repository;
+use crate::writer::{self, unreferenced};
 
 mod access;
 mod deep;
 mod extra;
+mod finding;
+mod unfinished;
 mod v1;
+
+pub use finding::{Finding, Kind};
+use finding::{Problem, damaged, missing, or_error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
@@ -50,60 +58,9 @@ pub struct Verified {
     pub findings: Vec<Finding>,
     /// The number of files with content that the catalogue does not refer to. `prune` deletes them.
     pub unused: u64,
-}
-
-/// A problem with a site.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
-    /// A path relative to the site, or a reference.
-    pub path: String,
-    /// The kind of problem, which decides how to repair it.
-    pub kind: Kind,
-    /// Always `Severity::Error`.
-    pub severity: Severity,
-    pub message: String,
-}
-
-impl Finding {
-    fn new(path: impl Into<String>, (kind, message): Problem) -> Self {
-        Self {
-            path: path.into(),
-            kind,
-            severity: Severity::Error,
-            message,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A file that the catalogue refers to is missing. A build from the sources restores it.
-    Missing,
-    /// A file has the wrong content. A build from the sources restores it only after it has been deleted:
-    /// builds compare content that is named by its digest by length alone.
-    Damaged,
-    /// A web server that runs as another user cannot read a file or folder. A build restores the mode.
-    Closed,
-    /// A file belongs to a reference that the catalogue does not have. `prune` deletes it.
-    Stale,
-    /// A file that no build wrote. Stillage never deletes it.
-    Foreign,
-}
-
-type Problem = (Kind, String);
-
-fn damaged(text: impl Into<String>) -> Problem {
-    (Kind::Damaged, text.into())
-}
-
-fn missing() -> Problem {
-    (Kind::Missing, "it is missing".into())
-}
-
-/// Turns an error of a check into a problem.
-fn or_error(checked: anyhow::Result<Option<Problem>>) -> Option<Problem> {
-    checked.unwrap_or_else(|error| Some(damaged(format!("{error:#}"))))
+    /// The number of tags and lists that an interrupted run has changed already, or not yet. They are whole, and the
+    /// next run completes them.
+    pub unfinished: u64,
 }
 
 /// Checks the files of a site: lengths, digests, lists and v1 ancestries. `progress` counts the bytes that
@@ -113,23 +70,8 @@ fn or_error(checked: anyhow::Result<Option<Problem>>) -> Option<Problem> {
 /// When there is no site or it cannot be read at all. Anything wrong in it is a finding.
 pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Result<Verified> {
     let (files, catalogue) = site::read(root)?;
-    let mut findings = Vec::new();
-    let mut images = load::load(
-        &files,
-        &catalogue,
-        catalogue.repositories.keys(),
-        None,
-        &mut |path, error| {
-            let is_there = files.path(&path).exists();
-            let kind = if is_there {
-                Kind::Damaged
-            } else {
-                Kind::Missing
-            };
-            findings.push(Finding::new(path, (kind, format!("{error:#}"))));
-            Ok(())
-        },
-    )?;
+    let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+    let mut findings = finding::lost(&images);
     let v1 = if catalogue.apis.v1 {
         v1_images(&mut images, &catalogue, &mut findings)
     } else {
@@ -148,18 +90,15 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         hashed: Mutex::default(),
         root: fsx::canonical(files.root()),
         folders: Mutex::default(),
+        pending: writer::pending(&files)?,
+        unfinished: AtomicU64::default(),
     };
     if depth > Depth::Fast {
         let blobs = images.blobs.values();
         progress.expect(blobs.len() as u64, blobs.map(|blob| blob.size).sum());
         verifier.hash_blobs();
     }
-    // If a manifest cannot be read, the files that it refers to would seem unreferenced.
-    let unreferenced = if findings.is_empty() {
-        unreferenced::find(&files, &plan)?
-    } else {
-        Vec::new()
-    };
+    let unreferenced = unreferenced::find(&files, &plan)?;
     let parts = plan.parts();
     let of_parts = parts.par_iter().flat_map_iter(|part| verifier.part(*part));
     findings.par_extend(of_parts);
@@ -169,18 +108,19 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
             .par_iter()
             .filter_map(|file| verifier.extra(file)),
     );
+    let withheld = Withheld::of(&plan);
     let unused = unreferenced
         .iter()
-        .filter(|file| file.kind.is_content())
+        .filter(|file| file.kind.is_content() && !withheld.has(&files, file))
         .count();
+    let unfinished = verifier.unfinished.into_inner();
     if depth == Depth::Deep {
         findings.extend(deep::diff_ids(&mut images, progress));
     }
-    findings.sort();
-    findings.dedup();
     Ok(Verified {
-        findings,
+        findings: finding::merged(findings),
         unused: unused as u64,
+        unfinished,
     })
 }
 
@@ -194,7 +134,7 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
     )
     .unwrap_or_else(|error| {
         // The error names the image.
-        let problem = (Kind::Missing, format!("{error:#}"));
+        let problem = damaged(format!("{error:#}"));
         findings.push(Finding::new("v1/images", problem));
         V1Images::default()
     })
@@ -226,6 +166,9 @@ struct Verifier<'a> {
     root: PathBuf,
     /// The folders of planned files, relative to the site.
     folders: Mutex<BTreeSet<PathBuf>>,
+    /// The repositories that an interrupted run was about to change.
+    pending: BTreeSet<Repository>,
+    unfinished: AtomicU64,
 }
 
 impl Verifier<'_> {
@@ -257,11 +200,18 @@ impl Verifier<'_> {
         match self.plan.tree(part) {
             Ok(tree) => tree
                 .files()
-                .filter_map(|(path, _, file)| {
-                    let problem = or_error(self.file(path, file));
+                .filter_map(|(path, stage, file)| {
+                    let problem = or_error(self.file(path, file))
+                        .filter(|_| !self.is_judged_elsewhere(part, path, stage));
                     let is_link = matches!(file, File::Link(_));
                     let problem = problem.or_else(|| or_error(self.access(path, is_link)));
-                    Some(Finding::new(path, problem?))
+                    let content = match file {
+                        File::Blob(digest) | File::Own(digest) | File::Kept(digest) => {
+                            Some(*digest)
+                        }
+                        _ => None,
+                    };
+                    Some(Finding::new(path, problem?).of(content))
                 })
                 .collect(),
             Err(error) => vec![Finding::new(
@@ -296,6 +246,12 @@ impl Verifier<'_> {
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
                 let same = is(&self.plan.images.manifests[digest].bytes)?;
                 Ok((!same).then(|| damaged(format!("it is not the manifest {digest}"))))
+            }
+            // Its length is unknown, and that of a manifest of schema 1 with signatures is not of its digest.
+            File::Kept(_) if self.depth == Depth::Fast => Ok(None),
+            File::Kept(digest) => {
+                let matches = self.matches(&absolute, meta, *digest)?;
+                Ok((!matches).then(|| damaged(format!("it does not have the digest {digest}"))))
             }
             // Checked in v1.rs and above.
             File::V1(..) | File::Link(_) => Ok(None),

@@ -1,87 +1,150 @@
 //! Checks the files of v1 images.
 
+use crate::content::Content;
 use crate::fsx;
 use crate::images::v1_claims::JsonSource;
 use crate::layer;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
-use crate::site_files::checksum;
+use crate::site_files::{checksum, v1_files};
+use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::v1::{self, V1Id};
 
+/// The names of the files that do not match, each with what is wrong; `""` for the image as a whole.
+type Problems = Vec<(&'static str, Problem)>;
+
 impl Verifier<'_> {
     pub(super) fn v1_image(&self, id: V1Id) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut find = |name: &str, checked: anyhow::Result<Option<Problem>>| {
-            let path = format!("v1/images/{id}/{name}");
-            let problem = or_error(checked).or_else(|| or_error(self.access(&path, false)));
-            if let Some(problem) = problem {
-                findings.push(Finding::new(path, problem));
-            }
-        };
-        find("json", self.v1_json(id));
-        find("layer", self.v1_layer(id));
-        find("ancestry", self.v1_ancestry(id));
-        find("checksum", self.v1_checksum(id));
+        let mut problems = Problems::new();
+        let checked = self.v1_content(id, &mut problems).map(|()| None);
+        let json = or_error(checked).map(|problem| ("json", problem));
+        let ancestry = or_error(self.v1_ancestry(id)).map(|problem| ("ancestry", problem));
+        problems.extend(json.into_iter().chain(ancestry));
+        let layer = self.plan.v1.images[&id].candidates.first();
+        let folder = format!("v1/images/{id}");
+        let mut findings: Vec<Finding> = problems
+            .into_iter()
+            .map(|(name, problem)| match name {
+                "" => Finding::new(folder.as_str(), problem),
+                "layer" => Finding::new(format!("{folder}/{name}"), problem).of(layer.copied()),
+                _ => Finding::new(format!("{folder}/{name}"), problem),
+            })
+            .collect();
+        for path in v1_files(id) {
+            let access = or_error(self.access(&path, false));
+            findings.extend(access.map(|problem| Finding::new(path, problem)));
+        }
         findings
     }
 
-    fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
-        let Some(json) = self.files.v1_json(id)? else {
-            return Ok(Some(missing()));
+    /// Checks the JSON, the layer and the checksum.
+    fn v1_content(&self, id: V1Id, problems: &mut Problems) -> anyhow::Result<()> {
+        let json = self.files.v1_json(id)?;
+        let layer = match self.files.v1_layer(id) {
+            Ok(layer) => layer,
+            Err(error) => {
+                problems.push(("layer", damaged(format!("{error:#}"))));
+                return Ok(());
+            }
         };
+        let lacks = [("json", json.is_none()), ("layer", layer.is_none())];
+        problems.extend(
+            lacks
+                .iter()
+                .filter(|(_, lacks)| *lacks)
+                .map(|(name, _)| (*name, missing())),
+        );
+        let (Some(json), Some(layer)) = (json, layer) else {
+            return Ok(());
+        };
+        match self.files.v1_checksum(id) {
+            Ok(Some(expected)) => self.with_checksum(id, &json, &layer, expected, problems)?,
+            Ok(None) => {
+                problems.extend(self.v1_json(id, &json)?.map(|problem| ("json", problem)));
+                self.without_checksum(id, &layer, problems)?;
+            }
+            Err(error) => problems.push(("checksum", damaged(format!("{error:#}")))),
+        }
+        Ok(())
+    }
+
+    /// Checks an image whose JSON or layer the site got from a source, or made.
+    fn with_checksum(
+        &self,
+        id: V1Id,
+        json: &[u8],
+        layer: &Content,
+        expected: Digest,
+        problems: &mut Problems,
+    ) -> anyhow::Result<()> {
+        let path = self.files.path(&format!("v1/images/{id}/checksum"));
+        if fsx::read(&path, MAX_JSON)? != Some(format!("{expected}\n").into_bytes()) {
+            problems.push(("checksum", damaged("it is not a digest and a newline")));
+            return Ok(());
+        }
+        if self.depth == Depth::Fast {
+            return Ok(());
+        }
+        if expected != checksum(json, layer)? {
+            let is_derived = self.plan.v1.images[&id].form != JsonSource::InSite
+                && !self.plan.images.v1.contains_key(&id)
+                && self.v1_json(id, json)?.is_none();
+            problems.push(if is_derived && self.is_candidate(id, layer)? {
+                (
+                    "checksum",
+                    damaged("it does not match the JSON and the layer"),
+                )
+            } else {
+                ("", damaged("its JSON, layer and checksum do not match"))
+            });
+        } else if self.depth == Depth::Deep && !self.is_candidate(id, layer)? {
+            let unpacked = layer::tar(layer).map(|_| None);
+            problems.extend(or_error(unpacked).map(|problem| ("layer", problem)));
+        }
+        Ok(())
+    }
+
+    /// Checks the layer of an image that follows from the images of the site.
+    fn without_checksum(
+        &self,
+        id: V1Id,
+        layer: &Content,
+        problems: &mut Problems,
+    ) -> anyhow::Result<()> {
+        let is_kept = self.plan.v1.images[&id].form == JsonSource::InSite;
+        if is_kept {
+            // Nothing is left to compare it with.
+            let kept = self.plan.images.damage.kept_v1.get(&id);
+            if kept.is_some_and(|kept| kept.needs_checksum) {
+                problems.push(("checksum", missing()));
+            }
+        } else if !self.is_candidate(id, layer)? {
+            problems.push(("layer", damaged("it is not a layer of the image")));
+        }
+        Ok(())
+    }
+
+    fn v1_json(&self, id: V1Id, json: &[u8]) -> anyhow::Result<Option<Problem>> {
         if self.plan.v1.images[&id].form == JsonSource::InSite {
             return Ok(None);
         }
         let expected = self.plan.v1.json(self.plan.images, id)?;
-        // The site keeps the first JSON that it got for an id. If it differs, a checksum was written with it.
-        let same = *json == *expected || self.has_good_checksum(id)?;
-        Ok((!same).then(|| damaged("it does not match the image's config")))
+        Ok((*json != *expected).then(|| damaged("it does not match the image's config")))
     }
 
-    fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
+    /// Whether the layer is a blob that may be the layer of the image. With [`Depth::Fast`], whether it is as long.
+    fn is_candidate(&self, id: V1Id, layer: &Content) -> anyhow::Result<bool> {
+        let candidates = &self.plan.v1.images[&id].candidates;
+        if self.depth == Depth::Fast {
+            let blobs = &self.plan.images.blobs;
+            let mut blobs = candidates.iter().filter_map(|digest| blobs.get(digest));
+            return Ok(blobs.any(|blob| blob.size == layer.len()));
+        }
         let path = self.files.path(&format!("v1/images/{id}/layer"));
         let Some(meta) = fsx::meta(&path)? else {
-            return Ok(Some(missing()));
+            return Ok(false);
         };
-        let candidates = &self.plan.v1.images[&id].candidates;
-        let is_candidate = if self.depth == Depth::Fast {
-            let blobs = candidates
-                .iter()
-                .filter_map(|digest| self.plan.images.blobs.get(digest));
-            blobs.map(|blob| blob.size).any(|size| size == meta.len)
-        } else {
-            candidates.contains(&self.hash(path, meta)?)
-        };
-        if is_candidate {
-            return Ok(None);
-        }
-        if !self.has_good_checksum(id)? {
-            let problem = "it is not a layer of the image and does not match its checksum";
-            return Ok(Some(damaged(problem)));
-        }
-        if let (Depth::Deep, Some(layer)) = (self.depth, self.files.v1_layer(id)?) {
-            layer::tar(&layer)?;
-        }
-        Ok(None)
-    }
-
-    fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {
-        let is_there = self.files.v1_checksum(id)?.is_some();
-        let wrong = is_there && !self.has_good_checksum(id)?;
-        Ok(wrong.then(|| damaged("it does not match the JSON and the layer")))
-    }
-
-    /// Whether a checksum exists and matches JSON and layer. With [`Depth::Fast`], whether all three exist.
-    fn has_good_checksum(&self, id: V1Id) -> anyhow::Result<bool> {
-        match (
-            self.files.v1_checksum(id)?,
-            self.files.v1_json(id)?,
-            self.files.v1_layer(id)?,
-        ) {
-            (Some(_), Some(_), Some(_)) if self.depth == Depth::Fast => Ok(true),
-            (Some(expected), Some(json), Some(layer)) => Ok(expected == checksum(&json, &layer)?),
-            _ => Ok(false),
-        }
+        Ok(candidates.contains(&self.hash(path, meta)?))
     }
 
     fn v1_ancestry(&self, id: V1Id) -> anyhow::Result<Option<Problem>> {

@@ -72,6 +72,23 @@ fn flip(path: &Path) {
     });
 }
 
+/// Deletes all names of a blob.
+fn lose(site: &Path, blob: &Path) {
+    lose_others(site, blob);
+    fs::remove_file(blob).unwrap();
+}
+
+/// Deletes the names of a blob in repositories.
+fn lose_others(site: &Path, blob: &Path) {
+    let digest = format!("sha256:{}", blob.file_name().unwrap().to_str().unwrap());
+    for name in ["app", "library/app"] {
+        for file in ["blobs/DIGEST", "manifests/DIGEST", "manifests/1"] {
+            let file = file.replace("DIGEST", &digest);
+            let _ = fs::remove_file(site.join("v2").join(name).join(file));
+        }
+    }
+}
+
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 #[test]
@@ -152,13 +169,28 @@ fn catalogues() {
 fn content() {
     check(vec![
         site("a manifest with a wrong bit", &["blobs/sha256/"], |site| {
-            flip(&manifest(site))
+            flip(&manifest(site));
+            lose_others(site, &manifest(site));
         }),
+        site(
+            "a manifest with a wrong bit and a whole copy",
+            &[],
+            |site| flip(&manifest(site)),
+        )
+        .taken(),
         site(
             "a manifest that is missing",
             &["/bad", "is missing"],
-            |site| fs::remove_file(manifest(site)).unwrap(),
+            |site| lose(site, &manifest(site)),
         ),
+        site("a manifest with its other name only", &[], |site| {
+            fs::remove_file(manifest(site)).unwrap()
+        })
+        .taken(),
+        site("a config with its other name only", &[], |site| {
+            fs::remove_file(config(site)).unwrap()
+        })
+        .taken(),
         site(
             "a config with a wrong bit",
             &["blobs/sha256/", "has the digest"],
@@ -167,7 +199,7 @@ fn content() {
         site(
             "a config that is missing",
             &["/bad", "is missing"],
-            |site| fs::remove_file(config(site)).unwrap(),
+            |site| lose(site, &config(site)),
         ),
         site(
             "a v1 JSON with a wrong bit",
