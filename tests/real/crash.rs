@@ -19,7 +19,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::support::process::run;
-use crate::support::site::{stderr, tree};
+use crate::support::site::{stderr, stillage, tree};
 use crate::support::temp::TempDir;
 
 mod killed;
@@ -70,6 +70,7 @@ impl<'a> Stage<'a> {
         let site = stage.site("undisturbed");
         stage.calls = shim.calls(&mut sources.with_jobs(scenario.run, &site, "1"));
         reader::read(&site).unwrap();
+        verified(&site).unwrap();
         stage.after = tree_of(&site);
         assert_ne!(stage.after, stage.before, "{}", scenario.name);
         stage
@@ -126,6 +127,9 @@ impl<'a> Stage<'a> {
     fn check(&self, site: &Path) -> Result<()> {
         self.is_old_or_new(site)?;
         reader::read(site)?;
+        if site.join("index.json").exists() {
+            verified(site).context("before the next run")?;
+        }
         let mut again = self.sources.command(self.scenario.run, site);
         let output = again.output()?;
         ensure!(output.status.success(), "the next run: {output:?}");
@@ -158,6 +162,14 @@ impl<'a> Stage<'a> {
         }
         Ok(())
     }
+}
+
+/// What an interrupted run has left is no damage.
+fn verified(site: &Path) -> Result<()> {
+    let output = stillage(["verify", "-q"]).arg(site).output()?;
+    let found = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "verify: {found}");
+    Ok(())
 }
 
 fn tree_of(site: &Path) -> Tree {

@@ -37,6 +37,10 @@ impl Verifier<'_> {
             path.starts_with(&format!("v2/{name}/"))
                 || path.starts_with(&format!("v1/repositories/{name}/"))
         };
+        let is_of_all = ["v1/_ping", "v1/search", "v2/index.html", "v2/_catalog"].contains(&path);
+        if is_of_all && !self.pending.is_empty() {
+            return self.is_unfinished(path);
+        }
         let mut names = self.pending.iter().flat_map(Repository::aliases);
         names.any(|name| is_in(&name)) && self.is_unfinished(path)
     }
