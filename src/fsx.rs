@@ -16,12 +16,15 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use crate::error::{escaped, invalid_input};
+use crate::error::{WithHint as _, escaped, invalid_input};
 
+mod limits;
 mod links;
 mod lock;
 mod out;
 
+use limits::{FILE_MODE, FOLDER_MODE, mode_set, set_mode};
+pub(crate) use limits::{check_names, folds_case, set_open, sync, sync_one};
 pub(crate) use links::{is_link, link, link_own, link_target, symlink};
 pub(crate) use lock::lock;
 pub(crate) use out::{NewFile, cannot_write};
@@ -189,6 +192,12 @@ pub(crate) fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     }
     match fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(_) if let Some(target) = link_target(folder)? => Err(anyhow::anyhow!(
+            "`{}` is a link to `{}`, which does not exist",
+            escaped_path(folder),
+            escaped_path(&target)
+        ))
+        .hint("create that folder, or remove the link"),
         result => {
             with_path("create the folder", folder, result)?;
             set_mode(folder, FOLDER_MODE)
@@ -196,21 +205,17 @@ pub(crate) fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Creates a file for reading and writing, or truncates an existing one.
+/// Creates a file for reading and writing. Fails if the name is taken, by a link too.
 pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
     let created = OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
+        .create_new(true)
+        .mode(FILE_MODE)
         .open(path);
     let file = with_path("create", path, created)?;
-    with_path(
-        "set the permissions of",
-        path,
-        file.set_permissions(Permissions::from_mode(0o644)),
-    )?;
+    let set = file.set_permissions(Permissions::from_mode(FILE_MODE));
+    mode_set(path, set)?;
     Ok(file)
 }
 
@@ -237,6 +242,7 @@ pub(crate) fn replace(
     fill(&mut out)?;
     let written = out.into_inner().map_err(io::IntoInnerError::into_error);
     let complete = with_path("write", path, written)?;
+    with_path("sync", path, complete.as_file().sync_all())?;
     let replaced = complete.persist(path).map_err(|failed| failed.error);
     with_path("replace", path, replaced).map(|_| ())
 }
@@ -282,19 +288,6 @@ pub(crate) fn clone(from: &Path, to: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Lets everybody read a file, or enter and read a folder.
-pub(crate) fn set_open(path: &Path, meta: &Meta) -> anyhow::Result<()> {
-    set_mode(path, if meta.is_dir { FOLDER_MODE } else { FILE_MODE })
-}
-
-const FILE_MODE: u32 = 0o644;
-const FOLDER_MODE: u32 = 0o755;
-
-fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
-    let set = fs::set_permissions(path, Permissions::from_mode(mode));
-    with_path("set the permissions of", path, set)
-}
-
 /// The folders above a path relative to a site, up to the first that is in `known`; adds them to it.
 pub(crate) fn folders_above<'a>(
     relative: &'a str,
@@ -336,43 +329,6 @@ pub(crate) fn remove_empty_below(folder: &Path) -> anyhow::Result<()> {
 pub(crate) fn remove_tree(folder: &Path) -> anyhow::Result<()> {
     with_path("remove", folder, found(fs::remove_dir_all(folder)))?;
     Ok(())
-}
-
-/// Flushes a file, or the entries of a folder, to disk.
-pub(crate) fn sync_one(path: &Path) -> anyhow::Result<()> {
-    with_path("sync", path, open(path)?.sync_all())
-}
-
-/// Flushes everything written so far to the file system of `folder` to disk. One call is cheaper than an
-/// fsync for each of many files and folders.
-pub(crate) fn sync(folder: &Path) -> anyhow::Result<()> {
-    let file = open(folder)?;
-    #[cfg(target_os = "linux")]
-    with_path(
-        "sync",
-        folder,
-        rustix::fs::syncfs(&file).map_err(io::Error::from),
-    )?;
-    #[cfg(not(target_os = "linux"))]
-    {
-        drop(file);
-        for entry in walkdir::WalkDir::new(folder) {
-            let entry = entry?;
-            if !entry.file_type().is_symlink() {
-                sync_one(entry.path())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether names in this folder are case-insensitive.
-pub(crate) fn folds_case(folder: &Path) -> anyhow::Result<bool> {
-    let probe = folder.join("case-probe");
-    write(&probe, b"")?;
-    let folds = meta(&folder.join("CASE-PROBE"))?.is_some();
-    remove(&probe)?;
-    Ok(folds)
 }
 
 /// The canonical form of a path, or the path itself if that cannot be resolved.

@@ -4,7 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::{create_dirs, meta, meta_of, with_path};
+use rustix::fs::OFlags;
+
+use super::{create_dirs, escaped_path, is_link, meta, meta_of, with_path};
+use crate::error::WithHint as _;
 
 /// Takes the exclusive lock on a file, creating the file and its folder if needed. The lock lasts until the
 /// returned file is closed, at the latest when the process ends. If another process holds the lock, this
@@ -18,10 +21,19 @@ pub(crate) fn lock(
         if let Some(folder) = path.parent() {
             create_dirs(folder)?;
         }
+        if is_link(path)? || meta(path)?.is_some_and(|meta| !meta.is_file) {
+            return Err(anyhow::anyhow!(
+                "`{}` is not a regular file",
+                escaped_path(path)
+            ))
+            .hint("delete it: it is the lock of the site");
+        }
+        let no_other = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o644)
+            .custom_flags(no_other.bits().cast_signed())
             .open(path);
         // A previous holder that published nothing may have just removed the folder.
         if matches!(&opened, Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
@@ -36,7 +48,11 @@ pub(crate) fn lock(
                     .map_or(Ok(()), |on_contention| on_contention())?;
                 with_path("lock", path, file.lock())?;
             }
-            Err(fs::TryLockError::Error(error)) => return with_path("lock", path, Err(error)),
+            Err(fs::TryLockError::Error(error)) => {
+                return with_path("lock", path, Err(error)).hint(
+                    "the file system may have no locks: mount an NFS share with `local_lock=flock`, or build on a local disk and copy",
+                );
+            }
         }
         // The previous holder may have removed the file after this process opened it.
         let own = meta_of(&file, path)?.inode;

@@ -1,5 +1,6 @@
 //! Where content is until it gets its name in the site. A dry run has a staging area that keeps nothing.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,9 @@ pub struct Staging(Option<Folder>);
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// The name of the next file.
+    /// Begins each name, so that nobody can guess it.
+    random: u64,
+    /// The number of the next file.
     next: AtomicU64,
     /// Whether files of sources may be linked instead of copied.
     link: bool,
@@ -25,7 +28,7 @@ struct Folder {
 impl Folder {
     fn free_name(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.path.join(number.to_string())
+        self.path.join(format!("{:x}-{number}", self.random))
     }
 
     fn create(&self) -> anyhow::Result<(PathBuf, fsx::NewFile)> {
@@ -39,8 +42,12 @@ impl Staging {
     /// `path` is an existing folder on the file system of the site. With `link`, files of sources may be
     /// linked into it.
     pub fn folder(path: PathBuf, link: bool) -> Self {
-        let next = AtomicU64::new(0);
-        Self(Some(Folder { path, next, link }))
+        Self(Some(Folder {
+            path,
+            random: RandomState::new().hash_one(0),
+            next: AtomicU64::new(0),
+            link,
+        }))
     }
 
     /// Discards what is written.

@@ -227,8 +227,8 @@ pub(super) fn open(
     dry_run: bool,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<(Site, Catalogue)> {
-    let (_, catalogue) = site::read(root)?;
-    Site::open(root, catalogue.apis, dry_run, false, on_contention)
+    site::recognise(root)?;
+    Site::open(root, None, dry_run, false, on_contention)
 }
 
 /// Writes the files of the `touched` repositories as `catalogue` has them.

@@ -35,12 +35,18 @@ impl Disk {
                 fresh.push(folder.to_owned());
             }
         }
-        Ok(Self {
+        let disk = Self {
             root: root.to_owned(),
             _lock: Some(writable(fsx::lock(&private.join("lock"), on_contention))?),
             staging: writable(clean_staging(private.join("staging"), link))?,
             fresh,
-        })
+        };
+        if let Some(staging) = disk.staging.path()
+            && fsx::meta(&root.join("index.json"))?.is_none()
+        {
+            fsx::check_names(staging)?;
+        }
+        Ok(disk)
     }
 
     /// A disk for a dry run, which ignores all changes and needs no lock.

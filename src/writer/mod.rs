@@ -66,7 +66,7 @@ const CATALOGUE: &str = "catalogue";
 const MAX_PRIVATE: u64 = 1 << 30;
 
 impl Site {
-    /// Opens a site, creating it if it does not exist, and takes its lock. A dry run changes nothing and
+    /// Opens a site, creating it with these APIs if it does not exist, and takes its lock. A dry run changes nothing and
     /// needs no lock. With `link`, source files may be hard-linked into staging. `on_contention` is called
     /// before waiting for another writer; its error ends the call.
     ///
@@ -74,7 +74,7 @@ impl Site {
     /// When there is something else at the path, or it cannot be written.
     pub(crate) fn open(
         root: &Path,
-        apis: Apis,
+        apis: Option<Apis>,
         dry_run: bool,
         link: bool,
         on_contention: impl FnOnce() -> anyhow::Result<()>,
@@ -90,7 +90,9 @@ impl Site {
         let catalogue = match files.index()? {
             Some(bytes) => Catalogue::parse(&bytes)
                 .with_context(|| format!("cannot read the site {}", files.origin()))?,
-            None => Catalogue::empty(apis),
+            None => Catalogue::empty(
+                apis.with_context(|| format!("the site {} is gone", files.origin()))?,
+            ),
         };
         let known = read_lines(&private.join(CATALOGUE), |line| Some(line.to_owned()))?;
         let is_empty = || {

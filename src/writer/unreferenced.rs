@@ -5,11 +5,12 @@
 //! other files under `blobs/`, `v1/` and `v2/` do not belong to the site.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
+use crate::fsx;
 use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
@@ -151,7 +152,8 @@ pub(crate) fn planned(plan: &Plan<'_>, visit: &mut dyn FnMut(&str)) -> anyhow::R
 }
 
 /// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not have, sorted by
-/// kind. Symbolic links are not followed, and count as files. Other files in the root are ignored.
+/// kind. Symbolic links are not followed, and count as files, but for those to folders of the site. Other files in the
+/// root are ignored.
 pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
     let mut planned = Paths::of(plan)?;
     // The v1 form of an image is kept as long as its manifest, even without a tag.
@@ -168,7 +170,8 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
             planned.add_v1_image(id);
         }
     }
-    let mut found = Vec::new();
+    let root = fsx::canonical(files.root());
+    let (mut found, mut linked) = (Vec::new(), Vec::new());
     for folder in ["blobs", "v1", "v2"] {
         let folder = files.path(folder);
         if !folder.exists() {
@@ -180,14 +183,34 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
                 continue;
             }
             let path = relative(files.root(), entry.path())?;
-            if !planned.has(&path) {
-                let kind = FileKind::of(&path);
-                found.push(Unreferenced { path, kind });
+            if planned.has(&path) {
+                continue;
+            }
+            let kind = FileKind::of(&path);
+            match linked_folder(&root, entry.path()).filter(|_| kind == FileKind::Foreign) {
+                Some(folder) => linked.push(folder),
+                None => found.push(Unreferenced { path, kind }),
             }
         }
     }
+    // The plan has its files under the name of the link.
+    found.retain(|file| {
+        !linked
+            .iter()
+            .any(|folder| Path::new(&file.path).starts_with(folder))
+    });
     found.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
     Ok(found)
+}
+
+/// The folder of the site, relative to it, to which a path is a link.
+fn linked_folder(root: &Path, path: &Path) -> Option<PathBuf> {
+    let target = fsx::link_target(path)
+        .ok()
+        .flatten()
+        .map(|_| fsx::canonical(path))?;
+    let folder = target.strip_prefix(root).ok()?;
+    target.is_dir().then(|| folder.to_owned())
 }
 
 fn relative(root: &Path, path: &Path) -> anyhow::Result<String> {

@@ -85,7 +85,7 @@ impl Site {
         parts
             .par_iter()
             .try_for_each(|part| writer.part(*part, &staged))?;
-        let staged = staged.into_inner().unwrap_or_default();
+        let staged = staged.into_inner().map_err(|_| failed())?;
         let changed = !staged.is_empty();
         writer.place_all(staged, &repositories, &mut batch)?;
         batch.sync()?;
@@ -106,6 +106,11 @@ impl Site {
         }
         Ok(writer.counts.into_changes())
     }
+}
+
+/// A thread has ended in the middle of its work: it has panicked.
+fn failed() -> anyhow::Error {
+    anyhow::anyhow!("cannot write the site: another thread has failed")
 }
 
 #[derive(Debug, Default)]
@@ -215,9 +220,9 @@ impl Writer<'_> {
 
     fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {
         let push = |stage: Stage, push: &dyn Fn(&mut Staged)| {
-            if let Ok(mut staged) = staged.lock() {
-                push(staged.entry(stage).or_default());
-            }
+            let mut staged = staged.lock().map_err(|_| failed())?;
+            push(staged.entry(stage).or_default());
+            anyhow::Ok(())
         };
         if let Part::V1Image(id) = part {
             self.open_v1_image(id)?;
@@ -242,7 +247,7 @@ impl Writer<'_> {
                     if let Some(temporary) = self.symlink(&path, target)? {
                         push(stage, &|staged| {
                             staged.symlinks.push((temporary.clone(), path.clone()));
-                        });
+                        })?;
                     }
                     continue;
                 }
@@ -262,7 +267,7 @@ impl Writer<'_> {
                             continue;
                         }
                         self.counts.links.fetch_add(1, Ordering::Relaxed);
-                        push(stage, &|staged| staged.links.push((*digest, path.clone())));
+                        push(stage, &|staged| staged.links.push((*digest, path.clone())))?;
                         continue;
                     }
                 }
@@ -271,7 +276,7 @@ impl Writer<'_> {
                 self.site.disk.make_folder_of(&path)?;
                 push(stage, &|staged| {
                     staged.renames.push((temporary.clone(), path.clone()));
-                });
+                })?;
             }
         }
         Ok(())

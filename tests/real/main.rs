@@ -19,6 +19,7 @@ mod crash;
 mod delivery;
 mod disk;
 mod edges;
+mod file_systems;
 mod htaccess;
 mod json;
 mod legacy;

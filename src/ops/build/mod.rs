@@ -37,7 +37,7 @@ pub fn build(
 ) -> anyhow::Result<Summary> {
     let (mut site, catalogue) = Site::open(
         &options.output,
-        options.apis,
+        Some(options.apis),
         options.dry_run,
         options.link,
         on_contention,

@@ -2,6 +2,7 @@
 
 use std::mem::take;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use crate::fsx;
 use crate::ops::verify::{Finding, Kind, Problem, Verifier, damaged, or_error};
@@ -10,9 +11,9 @@ impl Verifier<'_> {
     /// Looks at the mode of a planned file, and whether it is a link, unless it is planned as one. Its folders are looked
     /// at later.
     pub(super) fn access(&self, path: &str, is_link: bool) -> anyhow::Result<Option<Problem>> {
-        if let Ok(mut folders) = self.folders.lock() {
-            fsx::folders_above(path, &mut folders).for_each(drop);
-        }
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        fsx::folders_above(path, &mut folders).for_each(drop);
+        drop(folders);
         if is_link {
             return Ok(None);
         }
@@ -25,14 +26,11 @@ impl Verifier<'_> {
 
     /// Looks at the folders of all planned files. That of the site itself is up to the user.
     pub(super) fn folders(&self) -> Vec<Finding> {
-        let folders = self.folders.lock().map(|mut folders| take(&mut *folders));
-        let closed = folders
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|folder| {
-                let problem = or_error(closed(&self.files.root().join(&folder)))?;
-                Some(Finding::new(folder.to_string_lossy(), problem))
-            });
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = take(&mut *folders).into_iter().filter_map(|folder| {
+            let problem = or_error(closed(&self.files.root().join(&folder)))?;
+            Some(Finding::new(folder.to_string_lossy(), problem))
+        });
         closed.collect()
     }
 }

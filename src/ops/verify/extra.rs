@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::fsx::{self, Meta};
-use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, or_error};
+use crate::ops::verify::{Depth, Finding, Kind, Problem, Verifier, damaged, or_error};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::v1::ChainLink;
@@ -25,6 +25,11 @@ impl Verifier<'_> {
         let matches = match file.kind {
             unreferenced::FileKind::List | unreferenced::FileKind::Pointer => {
                 return stale("it is not in the catalogue");
+            }
+            unreferenced::FileKind::Foreign
+                if fsx::is_link(&path)? && !fsx::canonical(&path).starts_with(&self.root) =>
+            {
+                return Ok(Some(damaged("it is a link that leads out of the site")));
             }
             unreferenced::FileKind::Foreign => {
                 let text = "it is not a file of the site";

@@ -4,6 +4,7 @@
 //   SHIM_KILL=N      the Nth ends the process before it is done; a write is done by half first
 //   SHIM_FAIL=N:E    the Nth fails with the error number E
 //   SHIM_FAIL=N+:E   so does every one that follows
+//   SHIM_LACKS=WHAT  the file system has no `modes`, `colons` in names, symbolic `links`, `locks` or `foldersyncs`
 //
 // The process gets a umask that hides everything, so that a mode set late is seen.
 #define _GNU_SOURCE
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -25,11 +27,13 @@
 static atomic_long calls;
 static long kill_at, fail_at, fail_on;
 static int fail_with, log_fd = -1;
+static const char *lacks;
 
 __attribute__((constructor)) static void start(void) {
     const char *kill = getenv("SHIM_KILL"), *fail = getenv("SHIM_FAIL"), *log = getenv("SHIM_LOG");
     char *end;
     umask(077);
+    lacks = getenv("SHIM_LACKS");
     if (kill) kill_at = atol(kill);
     if (fail) {
         fail_at = strtol(fail, &end, 10);
@@ -41,6 +45,10 @@ __attribute__((constructor)) static void start(void) {
 
 static void end_process(void) {
     raise(SIGKILL);
+}
+
+static int is_lacking(const char *what) {
+    return lacks && !strcmp(lacks, what);
 }
 
 // The error to fail with, or 0; does not return where the process is to end. For a write the caller
@@ -56,6 +64,10 @@ static int count(const char *call, const char *path, int *ends) {
         if (!ends) end_process();
         *ends = 1;
     }
+    const char *slash = strrchr(path, '/');
+    if (is_lacking("modes") && strstr(call, "chmod")) return EPERM;
+    if (is_lacking("links") && strstr(call, "symlink")) return EPERM;
+    if (is_lacking("colons") && strchr(slash ? slash : path, ':')) return EINVAL;
     int fails = fail_at && (number == fail_at || (fail_on && number > fail_at));
     return fails ? fail_with : 0;
 }
@@ -113,6 +125,16 @@ CHANGES(ftruncate64, (int fd, off64_t length), (fd, length), "")
         }                                                                   \
         return NEXT(name)(pass path, flags, mode);                          \
     }
+
+int flock(int fd, int operation) {
+    if (is_lacking("locks")) { errno = ENOLCK; return -1; }
+    return NEXT(flock)(fd, operation);
+}
+
+int fsync(int fd) {
+    if (is_lacking("foldersyncs") && !is_file(fd)) { errno = EINVAL; return -1; }
+    return NEXT(fsync)(fd);
+}
 
 #define COMMA ,
 OPENS(open, , )

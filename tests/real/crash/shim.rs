@@ -71,6 +71,14 @@ impl Shim {
         self.before(command).env(name, value).output().unwrap()
     }
 
+    /// A run on a file system that lacks something; see `shim.c`.
+    pub(crate) fn lacking(&self, command: &mut Command, what: &str) -> Output {
+        self.before(command)
+            .env("SHIM_LACKS", what)
+            .output()
+            .unwrap()
+    }
+
     fn before<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("LD_PRELOAD", self.library())
     }
