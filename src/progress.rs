@@ -11,6 +11,8 @@ pub struct Progress {
     all_bytes: AtomicU64,
     blobs: AtomicU64,
     all_blobs: AtomicU64,
+    parts: AtomicU64,
+    all_parts: AtomicU64,
 }
 
 /// A snapshot of [`Progress`].
@@ -22,6 +24,10 @@ pub struct State {
     pub blobs: u64,
     /// Blobs to read in total.
     pub all_blobs: u64,
+    /// Parts of the site that were compared and written.
+    pub parts: u64,
+    /// All parts; 0 until writing begins.
+    pub all_parts: u64,
 }
 
 impl Progress {
@@ -31,6 +37,8 @@ impl Progress {
             all_bytes: self.all_bytes.load(Relaxed),
             blobs: self.blobs.load(Relaxed),
             all_blobs: self.all_blobs.load(Relaxed),
+            parts: self.parts.load(Relaxed),
+            all_parts: self.all_parts.load(Relaxed),
         }
     }
 
@@ -47,6 +55,15 @@ impl Progress {
 
     pub fn blob_done(&self) {
         self.blobs.fetch_add(1, Relaxed);
+    }
+
+    /// Begins writing, or adds to it: blobs, v1 images and repositories, then files that get their names.
+    pub fn expect_parts(&self, parts: u64) {
+        self.all_parts.fetch_add(parts, Relaxed);
+    }
+
+    pub fn part_done(&self) {
+        self.parts.fetch_add(1, Relaxed);
     }
 
     /// Counts the bytes that go through a reader or writer. `expected` says that [`Progress::expect`] already

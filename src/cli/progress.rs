@@ -100,18 +100,26 @@ fn every(pause: Duration, end: &Receiver<()>, mut show: impl FnMut()) {
 /// The line to show, if any bytes were read. The bar estimates the speed.
 fn look(progress: &Progress, verb: Verb, bar: &ProgressBar) -> Option<String> {
     let state = progress.state();
-    if state.bytes == 0 {
+    if state.bytes == 0 && state.all_parts == 0 {
         return None;
     }
+    let [all, done] = match state.all_parts {
+        0 => [state.all_bytes, state.bytes],
+        all => [all, state.parts],
+    };
     bar.update(|bar| {
-        bar.set_len(state.all_bytes);
-        bar.set_pos(state.bytes);
+        bar.set_len(all);
+        bar.set_pos(done);
     });
     Some(line(state, verb, bar.per_sec(), bar.eta()))
 }
 
 /// Describes a state. The total is left out unless more bytes are expected than were read: it may be unknown.
 fn line(state: State, verb: Verb, per_second: f64, left: Duration) -> String {
+    if state.all_parts > 0 {
+        let (parts, all) = (state.parts, state.all_parts);
+        return format!("writing the site, {parts} of {all} steps");
+    }
     let [verb, things] = verb.words();
     let has_end = state.all_bytes > state.bytes;
     let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
@@ -155,6 +163,7 @@ mod tests {
             all_bytes,
             blobs,
             all_blobs,
+            ..State::default()
         };
         let line = |state, seconds| line(state, Verb::Read, 1536.7, Duration::from_secs(seconds));
         assert_eq!(
@@ -169,6 +178,12 @@ mod tests {
         );
         let long = line(state(5, 6, 0, 0), 3725);
         assert_eq!(long, "read 5 B of 6 B, 1.5 KiB/s, 1h 2m left");
+        let writing = State {
+            parts: 12,
+            all_parts: 40,
+            ..state(6, 6, 1, 1)
+        };
+        assert_eq!(line(writing, 0), "writing the site, 12 of 40 steps");
     }
 
     #[test]

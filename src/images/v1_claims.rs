@@ -38,8 +38,22 @@ pub enum LayerSource {
     InSite,
 }
 
-/// Makes a layer that v1 clients can use from the layers below it (base first) and one that they cannot use.
-pub type Encode<'a> = dyn Fn(&[Stored], &Stored) -> anyhow::Result<Stored> + 'a;
+/// A layer that v1 clients cannot use.
+#[derive(Debug)]
+pub struct Unfit {
+    /// The layers below, base first.
+    pub below: Vec<Digest>,
+    pub layer: Digest,
+}
+
+/// Makes layers that v1 clients can use, in the same order.
+pub type Encode<'a> = dyn Fn(&Images, &[Unfit]) -> anyhow::Result<Vec<Stored>> + 'a;
+
+/// Leaves layers as they are, for a site that is only read: it has those that were made.
+pub fn leave(images: &Images, unfit: &[Unfit]) -> anyhow::Result<Vec<Stored>> {
+    let layers = unfit.iter().map(|unfit| &unfit.layer);
+    Ok(layers.map(|layer| images.blobs[layer].clone()).collect())
+}
 
 pub(super) type Claims = BTreeMap<V1Id, Claim>;
 
@@ -180,14 +194,13 @@ impl Claim {
         })
     }
 
-    /// Chooses the layer. Makes a new one if v1 clients cannot use any of the blobs.
+    /// Chooses the layer. If v1 clients cannot use any of the blobs, one has to be made.
     pub(super) fn layer(
         &self,
         images: &mut Images,
         blobs: &BTreeSet<Digest>,
         claims: &Claims,
-        encode: &Encode<'_>,
-    ) -> anyhow::Result<LayerSource> {
+    ) -> Result<LayerSource, Unfit> {
         let is_left = |layer: &&(bool, Digest)| !images.damage.has(&layer.1);
         let below = self.below(claims);
         let own = match self.layers.iter().find(is_left) {
@@ -200,8 +213,8 @@ impl Claim {
             }
             Some((false, digest)) => return Ok(LayerSource::Own(*digest)),
             Some((true, digest)) => {
-                let below = below.iter().map(|digest| images.blobs[digest].clone());
-                encode(&below.collect::<Vec<_>>(), &images.blobs[digest])?
+                let layer = *digest;
+                return Err(Unfit { below, layer });
             }
             None if matches!(self.form, JsonSource::Stored(_)) => return Ok(LayerSource::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.

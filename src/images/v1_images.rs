@@ -82,6 +82,7 @@ impl V1Images {
         }
         let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
+        let mut unfit = Vec::new();
         for (id, claim) in &claims {
             let is_renewed = is_upgrade && claim.needs_own_layer();
             if is_renewed || !found.keep(images, site, *id, claim)? {
@@ -93,7 +94,12 @@ impl V1Images {
                 if claim.has_text_command(images)? {
                     found.text_commands.insert(*id);
                 }
-                let layer = claim.layer(images, &blobs, &claims, encode)?;
+                let layer = claim
+                    .layer(images, &blobs, &claims)
+                    .unwrap_or_else(|layer| {
+                        unfit.push((*id, layer));
+                        LayerSource::InSite
+                    });
                 let (parent, form, candidates) =
                     (claim.parent, claim.form.clone(), claim.candidates());
                 found.images.insert(
@@ -107,6 +113,13 @@ impl V1Images {
                     },
                 );
             }
+        }
+        let (ids, unfit): (Vec<V1Id>, Vec<_>) = unfit.into_iter().unzip();
+        for (id, made) in ids.into_iter().zip(encode(images, &unfit)?) {
+            if let Some(image) = found.images.get_mut(&id) {
+                image.layer = LayerSource::Own(made.digest);
+            }
+            images.blobs.entry(made.digest).or_insert(made);
         }
         found.add_below(site)?;
         found.note_limits()?;

@@ -10,7 +10,7 @@ use crate::import::selection::Glob;
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
-use crate::writer::write;
+use crate::writer::counts::FileChanges;
 
 /// A reference: a tag, or a manifest without one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,7 +53,7 @@ pub struct Changes {
     /// Tags and manifests that are gone.
     pub removed: Vec<Named>,
     #[serde(flatten)]
-    pub files: write::FileChanges,
+    pub files: FileChanges,
 }
 
 impl Changes {

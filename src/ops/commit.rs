@@ -9,6 +9,7 @@ use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::images::v1_claims::Unfit;
 use crate::images::v1_images::V1Images;
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
@@ -19,7 +20,8 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
-use crate::writer::{Site, write};
+use crate::writer::Site;
+use crate::writer::counts::FileChanges;
 
 /// The new state of a site.
 pub(super) struct Commit<'a> {
@@ -44,7 +46,7 @@ impl Commit<'_> {
         &self,
         images: &mut Images,
         progress: &Arc<Progress>,
-    ) -> anyhow::Result<(V1Images, write::FileChanges)> {
+    ) -> anyhow::Result<(V1Images, FileChanges)> {
         let (site, catalogue) = (self.site, self.catalogue);
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
@@ -54,16 +56,7 @@ impl Commit<'_> {
                 files,
                 self.is_upgrade,
                 platform,
-                &|below, stored| {
-                    let content = stored.content.counted(progress);
-                    let stored = Stored {
-                        content,
-                        ..stored.clone()
-                    };
-                    let made = encode(below, &stored, &site.disk.staging)?;
-                    stored.content.done();
-                    Ok(made)
-                },
+                &|images, unfit| encode_all(images, unfit, site, progress),
             )?
         } else {
             V1Images::default()
@@ -76,17 +69,41 @@ impl Commit<'_> {
         let is_dropped = |name: &&Repository| !catalogue.repositories.contains_key(*name);
         let dropped = self.touched.iter().filter(is_dropped).collect();
         unused::take_off(site, &plan)?;
-        let files = site.apply(&plan, &dropped, self.is_whole)?;
+        let files = site.apply(&plan, &dropped, self.is_whole, progress)?;
         Ok((v1, files))
     }
 }
 
+fn encode_all(
+    images: &Images,
+    unfit: &[Unfit],
+    site: &Site,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Vec<Stored>> {
+    let counted = |unfit: &Unfit| {
+        let stored = images.blobs[&unfit.layer].clone();
+        Stored {
+            content: stored.content.counted(progress),
+            ..stored
+        }
+    };
+    // All are counted first, for the total.
+    let layers: Vec<Stored> = unfit.iter().map(counted).collect();
+    let encode = |(unfit, layer): (&Unfit, &Stored)| {
+        let below = unfit.below.iter();
+        let below: Vec<Content> = below.map(|it| images.blobs[it].content.clone()).collect();
+        let made = encode(&below, layer, &site.disk.staging)?;
+        layer.content.done();
+        Ok(made)
+    };
+    unfit.iter().zip(&layers).map(encode).collect()
+}
+
 /// Encodes a layer for v1: as gzip, with the entries added that old clients need.
-fn encode(below: &[Stored], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
-    let below: Vec<Content> = below.iter().map(|stored| stored.content.clone()).collect();
+fn encode(below: &[Content], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
     // A tar whose entries are unknown is left as it is: v2 serves it anyway.
     let completion = match stored.tar {
-        Some(tar) if tar.incomplete_for_v1 => Completion::of(&below, &stored.content)?,
+        Some(tar) if tar.incomplete_for_v1 => Completion::of(below, &stored.content)?,
         _ => None,
     };
     let mut sink = staging.sink()?;

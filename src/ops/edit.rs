@@ -20,7 +20,7 @@ use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::writer::Site;
-use crate::writer::write;
+use crate::writer::counts::FileChanges;
 
 #[derive(Debug)]
 pub struct EditOptions {
@@ -248,7 +248,7 @@ fn apply(
     catalogue: &Catalogue,
     images: &mut Images,
     touched: &BTreeSet<Repository>,
-) -> anyhow::Result<write::FileChanges> {
+) -> anyhow::Result<FileChanges> {
     let commit = Commit {
         site,
         catalogue,

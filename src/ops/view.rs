@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::images::Images;
+use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
 use crate::plan::Plan;
 use crate::site::{self, load};
@@ -27,9 +28,7 @@ impl View {
         let mut images = load::load(files, &catalogue, all, None);
         let v1 = if catalogue.apis.v1 {
             let platform = catalogue.v1_platform.as_ref();
-            V1Images::find(&mut images, Some(files), false, platform, &|_, stored| {
-                Ok(stored.clone())
-            })?
+            V1Images::find(&mut images, Some(files), false, platform, &v1_claims::leave)?
         } else {
             V1Images::default()
         };

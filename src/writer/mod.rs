@@ -27,6 +27,7 @@ use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::writer::disk::Disk;
 
+pub(crate) mod counts;
 pub(crate) mod disk;
 mod fsync_batch;
 mod modes;

@@ -8,52 +8,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use crate::content::Content;
 use crate::fsx;
 use crate::plan::tree::{Derived, File, Stage};
 use crate::plan::{Part, Plan};
+use crate::progress::Progress;
 use crate::site_files::{LINK_FROM, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
+
+use crate::writer::counts::{Counts, FileChanges};
 use crate::writer::fsync_batch::FsyncBatch;
-use crate::writer::unreferenced::Paths;
 use crate::writer::{PENDING, Site};
 
 /// The maximum length of a file of lines about tags, in bytes.
 const MAX_LINES: u64 = 64 << 20;
-
-/// What a run changed, or a dry run would change.
-#[derive(Debug, Default, Serialize)]
-pub struct FileChanges {
-    /// The number of files written.
-    pub files: u64,
-    /// The bytes of the files written, without links.
-    pub bytes: u64,
-    /// The number of hard links made to content of the site.
-    pub links: u64,
-    /// The number of stale tags and lists deleted.
-    pub deleted: u64,
-}
-
-impl FileChanges {
-    pub fn add(&mut self, other: &Self) {
-        self.files += other.files;
-        self.bytes += other.bytes;
-        self.links += other.links;
-        self.deleted += other.deleted;
-    }
-
-    pub fn is_nothing(&self) -> bool {
-        self.files + self.links + self.deleted == 0
-    }
-}
 
 impl Site {
     /// Writes the plan to the site, and deletes the names of repositories that were `dropped`. With
@@ -67,13 +41,16 @@ impl Site {
         plan: &Plan<'_>,
         dropped: &BTreeSet<&Repository>,
         is_whole: bool,
+        progress: &Progress,
     ) -> anyhow::Result<FileChanges> {
         let writer = Writer {
             site: self,
             plan,
             counts: Counts::default(),
+            progress,
         };
         let parts = plan.parts();
+        progress.expect_parts(parts.len() as u64);
         let repositories: BTreeSet<&Repository> = plan
             .images
             .repositories
@@ -113,42 +90,11 @@ fn failed() -> anyhow::Error {
     anyhow::anyhow!("cannot write the site: another thread has failed")
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    files: AtomicU64,
-    bytes: AtomicU64,
-    links: AtomicU64,
-    /// Paths, not a number: in a dry run nothing is deleted, so a file may be found twice.
-    deleted: Mutex<Paths>,
-}
-
-impl Counts {
-    fn file(&self, bytes: u64) {
-        self.files.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn deleted(&self, path: &str) {
-        if let Ok(mut deleted) = self.deleted.lock() {
-            deleted.add(path);
-        }
-    }
-
-    fn into_changes(self) -> FileChanges {
-        let deleted = self.deleted.into_inner().unwrap_or_default();
-        FileChanges {
-            files: self.files.into_inner(),
-            bytes: self.bytes.into_inner(),
-            links: self.links.into_inner(),
-            deleted: deleted.len() as u64,
-        }
-    }
-}
-
 pub(super) struct Writer<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan<'a>,
     pub(super) counts: Counts,
+    progress: &'a Progress,
 }
 
 /// The files of one stage that do not have their names yet.
@@ -189,6 +135,7 @@ impl Writer<'_> {
     /// durable.
     fn place(&self, group: &[Staged], batch: &mut FsyncBatch<'_>) -> anyhow::Result<()> {
         let staged = group.iter().flat_map(|stage| &stage.renames);
+        self.progress.expect_parts(staged.clone().count() as u64);
         staged.for_each(|(from, _)| batch.file(from));
         batch.sync()?;
         for (number, stage) in group.iter().enumerate() {
@@ -200,9 +147,10 @@ impl Writer<'_> {
             if number > 0 {
                 batch.sync()?;
             }
-            renames
-                .par_iter()
-                .try_for_each(|(from, to)| self.site.disk.rename(from, to))?;
+            renames.par_iter().try_for_each(|(from, to)| {
+                self.progress.part_done();
+                self.site.disk.rename(from, to)
+            })?;
             for (_, path) in renames {
                 batch.name(path);
             }
@@ -219,6 +167,7 @@ impl Writer<'_> {
     }
 
     fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {
+        self.progress.part_done();
         let push = |stage: Stage, push: &dyn Fn(&mut Staged)| {
             let mut staged = staged.lock().map_err(|_| failed())?;
             push(staged.entry(stage).or_default());
@@ -266,7 +215,7 @@ impl Writer<'_> {
                         if self.has_length(&path, size)? {
                             continue;
                         }
-                        self.counts.links.fetch_add(1, Ordering::Relaxed);
+                        self.counts.link();
                         push(stage, &|staged| staged.links.push((*digest, path.clone())))?;
                         continue;
                     }

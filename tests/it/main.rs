@@ -14,6 +14,7 @@ mod damage;
 mod edit;
 mod format;
 mod fuzz;
+mod grace;
 mod locks;
 mod mirror;
 mod mutations;

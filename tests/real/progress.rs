@@ -14,6 +14,8 @@ use crate::support::temp::TempDir;
 
 /// What the line of progress begins with, on a terminal and in a log.
 const LINE: &str = "read ";
+/// What it says later.
+const WRITING: &str = "writing the site, ";
 /// Erases the line that the cursor is in.
 const ERASE: &str = "\u{1b}[2K";
 
@@ -79,10 +81,30 @@ fn a_terminal_shows_a_line_that_is_gone_in_the_end() {
         .filter(|state| !state.trim().is_empty());
     assert!(states.clone().count() >= 2, "{shown:?}");
     for state in states {
-        assert!(state.starts_with(LINE), "{shown:?}");
+        let is_one = state.starts_with(LINE) || state.contains(WRITING);
+        assert!(is_one, "{shown:?}");
     }
     assert!(progress.contains("/s "), "no speed: {shown:?}");
     assert!(rest.starts_with("o/a:1 sha256:"), "{shown:?}");
+}
+
+/// An image under thousands of names is read at once; its files take longer.
+#[test]
+fn a_terminal_shows_that_files_are_written() {
+    let place = Place::new();
+    let names: Vec<String> = (0..3000).map(|number| format!("o/a:{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let image = Image::new(&names).layer("etc/text", "text");
+    let archive = place.path("many.tar");
+    fs::write(&archive, Archive::docker_20(&[image]).tar()).unwrap();
+    let build = format!(
+        "{} build {} -o site >/dev/null",
+        env!("CARGO_BIN_EXE_stillage"),
+        archive.display()
+    );
+    let shown = place.script("xterm", &build);
+    let steps = shown.split(ERASE).filter(|line| line.contains(WRITING));
+    assert!(steps.count() >= 1, "{shown:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::routes::{Cache, Route, V1File};
 use crate::site_files::blob_path;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::{MAX_JSON, Manifest};
-use crate::writer::write::FileChanges;
+use crate::writer::counts::FileChanges;
 
 /// Content of at least so many bytes is copied by the store where that has it.
 const COPY_FROM: u64 = 8 << 10;

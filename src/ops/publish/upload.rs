@@ -18,7 +18,7 @@ use crate::plan::tree::Stage;
 use crate::progress::Progress;
 use crate::routes::Cache;
 use crate::spec::digest::Digest;
-use crate::writer::write::FileChanges;
+use crate::writer::counts::FileChanges;
 
 /// How many objects are collected before they are sent in parallel.
 const BATCH: usize = 512;

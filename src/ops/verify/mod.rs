@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::images::Images;
+use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
 use crate::layer;
 use crate::ops::unused::Withheld;
@@ -130,7 +131,7 @@ fn v1_images(images: &mut Images, catalogue: &Catalogue, findings: &mut Vec<Find
         None,
         false,
         catalogue.v1_platform.as_ref(),
-        &|_, stored| Ok(stored.clone()),
+        &v1_claims::leave,
     )
     .unwrap_or_else(|error| {
         // The error names the image.
