@@ -193,7 +193,7 @@ pub(crate) fn create_dirs(folder: &Path) -> anyhow::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(_) if let Some(target) = link_target(folder)? => Err(anyhow::anyhow!(
-            "`{}` is a link to `{}`, which does not exist",
+            "`{}` is a link to `{}`, which is not a folder",
             escaped_path(folder),
             escaped_path(&target)
         ))

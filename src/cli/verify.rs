@@ -68,7 +68,7 @@ impl VerifyArgs {
         if verified.unfinished > 0 {
             let files = report::count(verified.unfinished, "file");
             ui.message(&format!(
-                "an interrupted run has left {files} unfinished: the next `build`, `tag`, `remove` or `prune` completes it"
+                "a run was interrupted, or is still going on: {files} unfinished, which the next `build`, `tag`, `remove` or `prune` completes"
             ));
         }
         if findings.is_empty() {

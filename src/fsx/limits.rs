@@ -28,7 +28,7 @@ pub(super) fn mode_set(path: &Path, set: io::Result<()>) -> anyhow::Result<()> {
     match set {
         Err(error) if is_beyond(&error) && meta(path)?.is_some_and(|meta| meta.is_open()) => Ok(()),
         Err(error) if is_beyond(&error) => with_path("set the permissions of", path, Err(error)).hint(
-            "others must be able to read the files of a site: become their owner, or mount the file system so",
+            "run as the owner of the site, or mount the file system so that everybody can read its files",
         ),
         set => with_path("set the permissions of", path, set),
     }
@@ -68,9 +68,9 @@ pub(crate) fn sync(folder: &Path) -> anyhow::Result<()> {
     #[cfg(not(target_os = "linux"))]
     {
         drop(file);
-        for entry in walkdir::WalkDir::new(folder) {
+        for entry in walkdir::WalkDir::new(folder).min_depth(1) {
             let entry = entry?;
-            if !entry.file_type().is_symlink() {
+            if entry.file_type().is_file() {
                 sync_one(entry.path())?;
             }
         }

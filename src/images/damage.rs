@@ -20,6 +20,8 @@ pub struct Lost {
     /// Relative to the site.
     pub path: String,
     pub is_missing: bool,
+    /// Whether the system refused to read it, so that it may be whole.
+    pub is_unreadable: bool,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -63,6 +65,11 @@ impl Damage {
     }
 }
 
+/// Whether a manifest is a stand-in.
+pub fn is_lost(manifest: &Manifest) -> bool {
+    matches!(manifest.kind, ManifestKind::Lost)
+}
+
 /// A stand-in for a manifest that a site has lost, of which only the catalogue is left.
 pub fn lost_manifest(digest: Digest, entry: &Entry) -> Manifest {
     let mut types = MANIFEST_TYPES.iter().map(|(media_type, _)| *media_type);
@@ -81,20 +88,24 @@ pub fn lost_manifest(digest: Digest, entry: &Entry) -> Manifest {
 }
 
 impl Images {
-    /// What a manifest of a repository lacks first: itself, its blobs, its children, or its v1 form.
-    pub fn damage_of(&self, repository: &Repository, digest: &Digest) -> Option<&Lost> {
-        let entry = self.repositories.get(repository)?.manifests.get(digest);
-        let chain = entry.and_then(|entry| self.damage.chains.get(&entry.v1?));
-        self.damage_below(digest).or(chain)
-    }
-
-    fn damage_below(&self, digest: &Digest) -> Option<&Lost> {
-        let of = |digest: &Digest| self.damage.content.get(digest);
-        self.with_children(digest).into_iter().find_map(|manifest| {
+    /// What a manifest of a repository lacks: itself, its blobs, its children, or its v1 form.
+    pub fn damage_of(&self, repository: &Repository, digest: &Digest) -> Vec<&Lost> {
+        if self.damage.is_none() {
+            return Vec::new();
+        }
+        let mut lost = Vec::new();
+        for manifest in self.with_children(digest) {
             let blobs = manifest.blobs();
-            let mut blobs = blobs.iter();
-            of(&manifest.digest).or_else(|| blobs.find_map(|blob| of(&blob.digest)))
-        })
+            let digests = blobs
+                .iter()
+                .map(|blob| &blob.digest)
+                .chain([&manifest.digest]);
+            lost.extend(digests.filter_map(|digest| self.damage.content.get(digest)));
+        }
+        let repo = self.repositories.get(repository);
+        let entry = repo.and_then(|repo| repo.manifests.get(digest));
+        lost.extend(entry.and_then(|entry| self.damage.chains.get(&entry.v1?)));
+        lost
     }
 
     /// A manifest, its children and so on, as far as the images have them.
@@ -125,13 +136,13 @@ impl Images {
         let repo = self.repositories.get(repository);
         let is_lost = |digest| {
             let manifest = self.manifests.get(digest);
-            manifest.is_some_and(|manifest| matches!(manifest.kind, ManifestKind::Lost))
+            manifest.is_some_and(|manifest| is_lost(manifest))
         };
         repo.is_some_and(|repo| repo.manifests.keys().any(is_lost))
     }
 
-    /// The references that are damaged, each with what it lacks first.
-    pub fn damaged(&self) -> BTreeMap<String, &Lost> {
+    /// The references that are damaged, each with what it lacks.
+    pub fn damaged(&self) -> BTreeMap<String, Vec<&Lost>> {
         let mut damaged = BTreeMap::new();
         if self.damage.is_none() {
             return damaged;
@@ -143,7 +154,10 @@ impl Images {
             let untagged = untagged.iter();
             let untagged = untagged.map(|digest| (format!("{repository}@{digest}"), digest));
             for (name, digest) in names.chain(untagged) {
-                damaged.extend(self.damage_of(repository, digest).map(|lost| (name, lost)));
+                let lost = self.damage_of(repository, digest);
+                if !lost.is_empty() {
+                    damaged.insert(name, lost);
+                }
             }
         }
         damaged
@@ -151,11 +165,19 @@ impl Images {
 
     /// A note for each reference that is damaged.
     pub fn damage_notes(&self) -> BTreeSet<Note> {
-        let note = |(name, lost): (String, &Lost)| {
-            let note = NoteKind::Fault.note(lost.error(&name).to_string());
-            note.about(name)
+        let note = |(name, lost): (String, Vec<&Lost>)| {
+            let note = NoteKind::Fault.note(lost.first()?.error(&name).to_string());
+            Some(note.about(name))
         };
-        self.damaged().into_iter().map(note).collect()
+        self.damaged().into_iter().filter_map(note).collect()
+    }
+
+    /// Fails if the system refused to read anything: what that refers to is unknown.
+    pub fn check_readable(&self) -> anyhow::Result<()> {
+        let content = self.damage.content.values();
+        let mut all = content.chain(self.damage.chains.values());
+        all.find(|lost| lost.is_unreadable)
+            .map_or(Ok(()), |lost| Err(anyhow::anyhow!(lost.reason.clone())))
     }
 
     /// Fails if anything is lost.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{WithHint as _, invalid_input};
-use crate::images::damage::Damage;
+use crate::images::damage::{Damage, is_lost};
 use crate::import::draft::{Draft, JobId, ManifestId, RootManifest};
 use crate::import::ingest::Stored;
 use crate::layer::{Compression, Tar};
@@ -22,6 +22,7 @@ use crate::spec::v1::{self, V1Id};
 
 pub mod damage;
 mod finish;
+mod v1_choice;
 pub mod v1_claims;
 mod v1_files;
 pub mod v1_images;
@@ -320,10 +321,10 @@ impl Images {
             .values_mut()
             .flat_map(|repo| &mut repo.manifests)
         {
-            if self.damage.has(digest) {
+            let manifest = &self.manifests[digest];
+            if is_lost(manifest) {
                 continue;
             }
-            let manifest = &self.manifests[digest];
             entry.media_type = manifest.media_type.into();
             entry.size = manifest.bytes.len() as u64;
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::invalid_input;
+use crate::images::v1_choice::choose;
 use crate::images::{Images, V1Form, memory_blob};
 use crate::import::ingest::Stored;
 use crate::layer::{self, Compression};
@@ -134,6 +135,12 @@ impl Claim {
         self.layers.first().is_some_and(|(is_unfit, _)| *is_unfit)
     }
 
+    /// Whether all blobs that could be its layer are lost.
+    pub(super) fn is_lost(&self, images: &Images) -> bool {
+        let mut layers = self.layers.iter();
+        !self.layers.is_empty() && layers.all(|(_, digest)| images.damage.has(digest))
+    }
+
     /// The blobs that v1 clients can use, best first.
     pub(super) fn candidates(&self) -> Vec<Digest> {
         self.layers
@@ -154,7 +161,7 @@ impl Claim {
         let Some(layer) = site.v1_layer(id)? else {
             return Ok(SiteLayer::Damaged);
         };
-        if self.layers.is_empty() || site.v1_checksum(id)?.is_some() {
+        if self.layers.is_empty() || site.v1_checksum(id).is_ok_and(|it| it.is_some()) {
             return Ok(SiteLayer::Candidate);
         }
         let is_lost = |(_, digest): &(bool, Digest)| images.damage.has(digest);
@@ -204,7 +211,7 @@ impl Claim {
         let is_left = |layer: &&(bool, Digest)| !images.damage.has(&layer.1);
         let below = self.below(claims);
         let own = match self.layers.iter().find(is_left) {
-            None if !self.layers.is_empty() => return Ok(LayerSource::InSite),
+            None if self.is_lost(images) => return Ok(LayerSource::InSite),
             Some((true, _)) if below.iter().any(|digest| images.damage.has(digest)) => {
                 return Ok(LayerSource::InSite);
             }
@@ -330,63 +337,12 @@ pub(super) fn top_of(
     if let Some(top) = images.damage.tops.get(digest) {
         return Ok(Ok(*top));
     }
+    if images.hides_v1(digest) {
+        return Ok(Err("part of it is lost"));
+    }
     let Some(manifest) = choose(images, digest, platform)? else {
         return Ok(Err("it is not an image"));
     };
     Ok(v1_chain(images, &manifest)?
         .and_then(|(_, ids)| ids.last().copied().ok_or("it is not an image")))
-}
-
-/// The image of an index that v1 clients get: the one for the wanted platform, otherwise the one for
-/// linux/amd64, otherwise the first one.
-fn choose(
-    images: &Images,
-    digest: &Digest,
-    wanted: Option<&Platform>,
-) -> anyhow::Result<Option<Arc<Manifest>>> {
-    let mut leaves = Vec::new();
-    collect_images(images, digest, &mut BTreeSet::new(), &mut leaves);
-    let usual = Platform {
-        os: "linux".into(),
-        architecture: "amd64".into(),
-        variant: None,
-    };
-    for wanted in wanted.into_iter().chain([&usual]) {
-        for manifest in leaves.iter().filter(|_| leaves.len() > 1) {
-            if let ManifestKind::Image { config, .. } = &manifest.kind
-                && !images.damage.has(&config.digest)
-                && wanted.covers(&images.config(&config.digest)?.1.platform)
-            {
-                return Ok(Some(manifest.clone()));
-            }
-        }
-    }
-    Ok(leaves.into_iter().next())
-}
-
-fn collect_images(
-    images: &Images,
-    digest: &Digest,
-    seen: &mut BTreeSet<Digest>,
-    leaves: &mut Vec<Arc<Manifest>>,
-) {
-    let Some(manifest) = images
-        .manifests
-        .get(digest)
-        .filter(|_| seen.insert(*digest))
-    else {
-        return;
-    };
-    if manifest.is_image() {
-        leaves.push(manifest.clone());
-    }
-    for child in manifest.children() {
-        if child
-            .platform
-            .as_ref()
-            .is_none_or(|platform| !platform.is_unknown())
-        {
-            collect_images(images, &child.digest, seen, leaves);
-        }
-    }
 }

@@ -100,8 +100,12 @@ impl V1Images {
                         unfit.push((*id, layer));
                         LayerSource::InSite
                     });
-                let (parent, form, candidates) =
+                let (parent, mut form, candidates) =
                     (claim.parent, claim.form.clone(), claim.candidates());
+                // JSON says that an image is complete.
+                if site.is_some() && claim.is_lost(images) {
+                    form = JsonSource::InSite;
+                }
                 found.images.insert(
                     *id,
                     V1Image {
@@ -122,7 +126,7 @@ impl V1Images {
             images.blobs.entry(made.digest).or_insert(made);
         }
         found.add_below(site)?;
-        found.note_limits()?;
+        found.note_limits();
         Ok(found)
     }
 
@@ -196,13 +200,21 @@ impl V1Images {
             SiteLayer::Older(checksum) => Some(checksum),
             SiteLayer::Damaged => return Ok(false),
         };
-        if !claim.has_json(images, id, &json)? {
+        let is_derived = matches!(claim.form, JsonSource::Dependency | JsonSource::Top(_));
+        let has_json = claim.has_json(images, id, &json)?;
+        // JSON of a source has a checksum.
+        if is_derived && !has_json && !site.v1_checksum(id).is_ok_and(|it| it.is_some()) {
+            return Ok(false);
+        }
+        if !has_json {
             self.notes.insert(NoteKind::Choice.note(format!(
                 "v1 image {id}: the site has other content under this id and keeps it"
             )));
         }
         self.note_command(id, &json);
-        let (parent, candidates) = (ChainLink::parse(&json)?.parent, claim.candidates());
+        let place = ChainLink::parse(&json).ok();
+        let parent = place.map_or(claim.parent, |place| place.parent);
+        let candidates = claim.candidates();
         self.images.insert(
             id,
             V1Image {
@@ -221,11 +233,13 @@ impl V1Images {
     }
 
     /// Notes which images and names old clients refuse.
-    fn note_limits(&mut self) -> anyhow::Result<()> {
+    fn note_limits(&mut self) {
         let mut limits = BTreeSet::new();
         for (repository, tags) in &self.tags {
             for (tag, top) in tags {
-                let ancestry = self.ancestry(*top)?;
+                let Ok(ancestry) = self.ancestry(*top) else {
+                    continue;
+                };
                 let name = format!("{repository}:{tag}");
                 if ancestry.iter().any(|id| self.text_commands.contains(id)) {
                     let note = format!(
@@ -259,7 +273,6 @@ impl V1Images {
             let note = format!("names that Docker up to {version} refuses over v1: {names}");
             self.notes.insert(NoteKind::Client.note(note));
         }
-        Ok(())
     }
 
     /// Adds the images of the site that are below others, for ancestries.
@@ -274,7 +287,7 @@ impl V1Images {
             while !self.images.contains_key(&id) {
                 let Some(json) = site.v1_json(id)? else { break };
                 self.note_command(id, &json);
-                let parent = ChainLink::parse(&json)?.parent;
+                let parent = ChainLink::parse(&json).ok().and_then(|place| place.parent);
                 self.images.insert(id, V1Image::in_site(parent));
                 let Some(below) = parent else { break };
                 id = below;

@@ -57,41 +57,38 @@ pub fn compress_stream(
     large: bool,
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, CopyError> {
-    let mut input = Input {
-        plain,
-        hasher: Hasher::default(),
-        scanner: Scanner::default(),
-    };
-    let mut output = Output {
-        sink,
-        hasher: Hasher::default(),
-    };
-    if large {
-        compress_parallel(&mut input, &mut output)?;
-    } else {
-        // Many small layers are compressed at once. Waiting for other threads here would let this thread
-        // start further layers meanwhile, each with its own buffers.
-        let mut chunk = input.chunk().map_err(CopyError::Read)?;
-        for number in 0.. {
-            output
-                .take(&member(number, &chunk))
-                .map_err(CopyError::Write)?;
-            chunk = input.chunk().map_err(CopyError::Read)?;
-            if chunk.is_empty() {
-                break;
+    let mut output = Output::new(sink);
+    let tar = output.compress(plain, large)?;
+    Ok(output.measured(Some(tar)))
+}
+
+/// Writes a layer as gzip, behind members with a prefix for its tar. A gzip layer keeps its bytes.
+pub(super) fn prepend(
+    prefix: &[u8],
+    layer: &Content,
+    sink: &mut (dyn Write + Send),
+) -> Result<Measured, CopyError> {
+    let mut output = Output::new(sink);
+    for (number, chunk) in prefix.chunks(CHUNK).enumerate() {
+        let member = member(number, chunk);
+        output.take(&member).map_err(CopyError::Write)?;
+    }
+    let read = |error: anyhow::Error| CopyError::Read(io::Error::other(error));
+    let compression = Compression::of(layer).map_err(read)?;
+    let mut packed = layer.open().map_err(read)?;
+    if compression == Compression::Gzip {
+        let mut buffer = vec![0; CHUNK / 4];
+        loop {
+            match packed.read(&mut buffer).map_err(CopyError::Read)? {
+                0 => break,
+                count => output.take(&buffer[..count]).map_err(CopyError::Write)?,
             }
         }
+    } else {
+        let plain = compression.decoder(packed, layer.len());
+        output.compress(plain.map_err(CopyError::Read)?, false)?;
     }
-    let (digest, size) = output.hasher.finish();
-    let tar = Tar {
-        diff_id: input.hasher.finish().0,
-        incomplete_for_v1: input.scanner.is_lacking(),
-    };
-    Ok(Measured {
-        digest,
-        size,
-        tar: Some(tar),
-    })
+    Ok(output.measured(None))
 }
 
 /// Reads the next members while others are being compressed, and writes finished ones in order.
@@ -157,10 +154,48 @@ struct Output<'a> {
     hasher: Hasher,
 }
 
-impl Output<'_> {
+impl<'a> Output<'a> {
+    fn new(sink: &'a mut (dyn Write + Send)) -> Self {
+        let hasher = Hasher::default();
+        Self { sink, hasher }
+    }
+
     fn take(&mut self, member: &[u8]) -> io::Result<()> {
         self.hasher.update(member);
         self.sink.write_all(member)
+    }
+
+    /// Compresses a tar; `large` makes all threads work on it.
+    fn compress(&mut self, plain: impl Read, large: bool) -> Result<Tar, CopyError> {
+        let mut input = Input {
+            plain,
+            hasher: Hasher::default(),
+            scanner: Scanner::default(),
+        };
+        if large {
+            compress_parallel(&mut input, self)?;
+        } else {
+            // Many small layers are compressed at once. Waiting for other threads here would let this thread
+            // start further layers meanwhile, each with its own buffers.
+            let mut chunk = input.chunk().map_err(CopyError::Read)?;
+            for number in 0.. {
+                self.take(&member(number, &chunk))
+                    .map_err(CopyError::Write)?;
+                chunk = input.chunk().map_err(CopyError::Read)?;
+                if chunk.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(Tar {
+            diff_id: input.hasher.finish().0,
+            incomplete_for_v1: input.scanner.is_lacking(),
+        })
+    }
+
+    fn measured(self, tar: Option<Tar>) -> Measured {
+        let (digest, size) = self.hasher.finish();
+        Measured { digest, size, tar }
     }
 }
 

@@ -10,6 +10,7 @@ mod compress;
 mod decompression_limit;
 mod raw_tar;
 mod tar_limits;
+mod v1_chain;
 mod v1_entries;
 mod v1_layer;
 mod v1_places;
@@ -19,6 +20,7 @@ mod v1_view;
 pub use compress::{CopyError, LARGE, compress, compress_stream};
 pub use decompression_limit::Expansion;
 pub use tar_limits::{LimitedTar, TarLimit};
+pub use v1_chain::{Place, complete};
 pub use v1_layer::Completion;
 
 use decompression_limit::Bound;

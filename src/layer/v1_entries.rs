@@ -82,6 +82,7 @@ impl Metadata {
 
 /// The bytes of memory left for paths and metadata: enough for an image with 700,000 files. Layers with more
 /// are not completed.
+#[derive(Clone)]
 pub(super) struct Room(usize);
 
 impl Default for Room {

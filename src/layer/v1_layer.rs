@@ -15,12 +15,13 @@ use std::path::Path;
 
 use crate::content::Content;
 use crate::error::is_bad;
+use crate::layer::compress::prepend;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
 use crate::layer::v1_places::{Places, Way};
 use crate::layer::v1_scan::{joined, parent, split};
 use crate::layer::v1_view::View;
-use crate::layer::{Compression, CopyError, LARGE, Measured, compress_stream};
+use crate::layer::{Compression, CopyError, Measured, compress_stream};
 
 /// A layer, and what is added to it and left out of it.
 #[derive(Debug)]
@@ -32,50 +33,53 @@ pub struct Completion<'a> {
     is_unpadded: bool,
 }
 
-/// Docker 1.x cannot mount more layers, so those above need no completion.
-const MAX_BELOW: usize = 127;
-
 impl<'a> Completion<'a> {
-    /// Finds what a layer lacks; `below` are the layers under it, base first. `None` if there are too many
-    /// of them, or if a layer is not a valid tar or has too many paths: then the layer is served as it is.
+    /// Finds what a layer lacks above a view of the layers below.
+    ///
+    /// # Errors
+    /// When it has too many paths.
+    pub(super) fn above(view: &View, entries: &Entries, layer: &'a Content) -> io::Result<Self> {
+        Ok(Self {
+            layer,
+            prefix: Upper::new(view, entries).and_then(Upper::prefix)?,
+            left_out: entries.left_out.clone(),
+            is_unpadded: entries.unpadded > 0,
+        })
+    }
+
+    /// Finds what a layer lacks; `below` are the layers under it, base first. `None` if a layer is not a valid tar or has
+    /// too many paths. [`complete`](super::complete) does this for many layers.
     pub fn of(below: &[Content], layer: &'a Content) -> anyhow::Result<Option<Self>> {
-        if below.len() > MAX_BELOW {
-            return Ok(None);
-        }
         let found = (|| {
             let mut view = View::default();
             for content in below {
                 view.apply(&Entries::of(content)?)
                     .map_err(|error| content.failed(error))?;
             }
-            let entries = Entries::of(layer)?;
-            let prefix = Upper::new(&view, &entries).and_then(Upper::prefix);
-            Ok((prefix.map_err(|error| layer.failed(error))?, entries))
+            let above = Self::above(&view, &Entries::of(layer)?, layer);
+            above.map_err(|error| layer.failed(error))
         })();
         match found {
-            Ok((prefix, entries)) => Ok(Some(Self {
-                layer,
-                prefix,
-                left_out: entries.left_out,
-                is_unpadded: entries.unpadded > 0,
-            })),
             Err(error) if is_bad(&error) => Ok(None),
-            Err(error) => Err(error),
+            found => found.map(Some),
         }
     }
 
-    /// Compresses the completed layer.
+    /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with
+    /// what is added: all clients read members as one file.
     pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
-        let plain = Compression::of(self.layer)?
-            .decoder(self.layer.open()?, self.layer.len())
-            .map_err(|error| self.layer.failed(error))?;
-        let prefix = io::Cursor::new(&self.prefix);
-        let whole: Box<dyn Read + Send + '_> = if self.left_out.is_empty() && !self.is_unpadded {
-            Box::new(prefix.chain(plain))
+        let is_whole = self.left_out.is_empty() && !self.is_unpadded;
+        let compressed = if is_whole {
+            prepend(&self.prefix, self.layer, sink)
         } else {
-            Box::new(prefix.chain(Filtered::new(plain, &self.left_out)))
+            let plain = Compression::of(self.layer)?
+                .decoder(self.layer.open()?, self.layer.len())
+                .map_err(|error| self.layer.failed(error))?;
+            let members = Filtered::new(plain, &self.left_out);
+            // By this thread alone: others may be doing the same.
+            compress_stream(io::Cursor::new(&self.prefix).chain(members), false, sink)
         };
-        compress_stream(whole, self.layer.len() >= LARGE, sink).map_err(|failure| match failure {
+        compressed.map_err(|failure| match failure {
             CopyError::Read(error) => self.layer.failed(error),
             CopyError::Write(error) => {
                 anyhow::Error::new(error).context("cannot write a layer for v1")

@@ -31,7 +31,7 @@ impl<'a> From<Option<&'a Node>> for Way<'a> {
 
 /// The places of the folders that were looked up, by their paths. Must be dropped when a folder becomes something
 /// else, or something else a folder: each lookup starts at the last folder that is known.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Places {
     folders: HashMap<Vec<u8>, Vec<u8>>,
     /// The bytes of these paths and places.

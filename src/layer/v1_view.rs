@@ -9,7 +9,7 @@ use crate::layer::v1_places::Places;
 use crate::layer::v1_scan::joined;
 
 /// What lies at each path.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct View {
     paths: BTreeMap<Vec<u8>, Node>,
     places: Places,

@@ -5,17 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::content::Content;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
-use crate::images::v1_claims::Unfit;
 use crate::images::v1_images::V1Images;
-use crate::import::ingest::Stored;
-use crate::import::staging::Staging;
-use crate::layer::{self, Completion};
 use crate::note::{Note, NoteKind};
-use crate::ops::unused;
+use crate::ops::{unused, v1_layers};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
@@ -56,7 +51,7 @@ impl Commit<'_> {
                 files,
                 self.is_upgrade,
                 platform,
-                &|images, unfit| encode_all(images, unfit, site, progress),
+                &|images, unfit| v1_layers::make(images, unfit, &site.disk.staging, progress),
             )?
         } else {
             V1Images::default()
@@ -72,53 +67,6 @@ impl Commit<'_> {
         let files = site.apply(&plan, &dropped, self.is_whole, progress)?;
         Ok((v1, files))
     }
-}
-
-fn encode_all(
-    images: &Images,
-    unfit: &[Unfit],
-    site: &Site,
-    progress: &Arc<Progress>,
-) -> anyhow::Result<Vec<Stored>> {
-    let counted = |unfit: &Unfit| {
-        let stored = images.blobs[&unfit.layer].clone();
-        Stored {
-            content: stored.content.counted(progress),
-            ..stored
-        }
-    };
-    // All are counted first, for the total.
-    let layers: Vec<Stored> = unfit.iter().map(counted).collect();
-    let encode = |(unfit, layer): (&Unfit, &Stored)| {
-        let below = unfit.below.iter();
-        let below: Vec<Content> = below.map(|it| images.blobs[it].content.clone()).collect();
-        let made = encode(&below, layer, &site.disk.staging)?;
-        layer.content.done();
-        Ok(made)
-    };
-    unfit.iter().zip(&layers).map(encode).collect()
-}
-
-/// Encodes a layer for v1: as gzip, with the entries added that old clients need.
-fn encode(below: &[Content], stored: &Stored, staging: &Staging) -> anyhow::Result<Stored> {
-    // A tar whose entries are unknown is left as it is: v2 serves it anyway.
-    let completion = match stored.tar {
-        Some(tar) if tar.incomplete_for_v1 => Completion::of(below, &stored.content)?,
-        _ => None,
-    };
-    let mut sink = staging.sink()?;
-    let measured = match &completion {
-        Some(completion) => completion.compress(&mut sink),
-        None => layer::compress(&stored.content, &mut sink),
-    }?;
-    Ok(Stored {
-        digest: measured.digest,
-        size: measured.size,
-        tar: None,
-        compression: layer::Compression::Gzip,
-        compressed_here: false,
-        content: sink.content(&stored.content, measured.size),
-    })
 }
 
 /// Finds tags that differ only by case. They are an error if the file system of the site folds case,

@@ -11,13 +11,15 @@ use serde::Serialize;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
+use crate::images::damage::is_lost;
 use crate::import::selection::Glob;
 use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
 use crate::site::{self, load};
-use crate::site_files::catalogue::{Catalogue, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
+use crate::spec::media_type::is_index;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::writer::Site;
 use crate::writer::counts::FileChanges;
@@ -51,7 +53,7 @@ pub fn tag(
         let repo = images.repositories.get(name);
         let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
         let digest = find(repo, from)?;
-        if let Some(lost) = images.damage_of(name, &digest) {
+        if let Some(lost) = images.damage_of(name, &digest).first() {
             let site = fsx::escaped_path(&options.site);
             return Err(lost.error(&from.to_string())).hint(format!(
                 "restore it with a build from its sources, or with `stillage build {site} -o {site}` from what is left"
@@ -146,10 +148,20 @@ pub(super) fn remove_tags(
     digest: Option<Digest>,
 ) {
     let before: BTreeSet<Digest> = repo.tags.values().copied().collect();
+    let of_tags = repo.tags.iter().filter(|(tag, _)| tags.contains(*tag));
+    let removed: BTreeSet<Digest> = of_tags.map(|(_, to)| *to).chain(digest).collect();
+    // Nobody knows what a lost index needs.
+    let is_lost_index = |(digest, entry): (&Digest, &Entry)| {
+        is_index(&entry.media_type)
+            && is_lost(&images.manifests[digest])
+            && !removed.contains(digest)
+    };
+    let has_lost_index = repo.manifests.iter().any(is_lost_index);
     // Manifests that no tag leads to are listed by digest. They stay, unless reached from the one removed.
     let mut kept: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
     let reached = reachable(images, repo, before.into_iter().chain(digest));
-    kept.retain(|digest| !reached.contains(digest));
+    let gone = if has_lost_index { &removed } else { &reached };
+    kept.retain(|digest| !gone.contains(digest));
     repo.tags.retain(|tag, _| !tags.contains(tag));
     loop {
         let roots = repo.tags.values().copied().chain(kept.iter().copied());
@@ -202,6 +214,7 @@ fn edit(
     let (site, before) = open(&options.site, options.dry_run, on_contention)?;
     touched.extend(site.pending.iter().cloned());
     let mut images = load::load(&site.files, &before, touched.iter(), None);
+    images.check_readable()?;
     change(&mut images)?;
     let mut catalogue = before.clone();
     for name in &touched {
@@ -238,6 +251,7 @@ pub(super) fn rebuild_repositories(
     touched: &BTreeSet<Repository>,
 ) -> anyhow::Result<()> {
     let mut images = load::load(&site.files, catalogue, touched.iter(), None);
+    images.check_readable()?;
     apply(site, catalogue, &mut images, touched)?;
     Ok(())
 }

@@ -60,9 +60,11 @@ fn row(images: &Images, name: Named) -> anyhow::Result<ListedReference> {
     let mut platforms = Vec::new();
     let mut size = entry.size;
     measure(images, manifest, &mut platforms, &mut size)?;
-    let damage = images.damage_of(&name.repository, &name.digest);
+    let lost = images.damage_of(&name.repository, &name.digest);
     Ok(ListedReference {
-        damage: damage.map(|lost| format!("{}: {}", lost.path, lost.reason)),
+        damage: lost
+            .first()
+            .map(|lost| format!("{}: {}", lost.path, lost.reason)),
         name,
         media_type: manifest.media_type,
         platforms,

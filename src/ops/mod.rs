@@ -12,5 +12,7 @@ pub mod publish;
 pub mod retention;
 mod since;
 mod unused;
+
+mod v1_layers;
 pub mod verify;
 mod view;

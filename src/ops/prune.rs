@@ -84,6 +84,7 @@ pub fn prune(
     let now = list.go_on(machine);
     let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
     let mut view = View::of(&site.files, catalogue.clone())?;
+    view.images.check_readable()?;
     let withheld = Withheld::of(&view.plan());
     let names = unreferenced::find(&site.files, &view.plan())?;
     let expired = expire(&options.retention, &view.images, &mut catalogue, clock)?;
@@ -221,7 +222,7 @@ fn damage_notes(images: &Images) -> BTreeSet<Note> {
     for name in images.repositories.keys() {
         if images.has_lost_manifest(name) {
             let text = format!(
-                "content of `{name}` is not deleted, since nobody knows what its lost manifests need"
+                "unused content of `{name}` and unused v1 images stay: a manifest is lost, so what it needs is unknown"
             );
             notes.insert(NoteKind::Choice.note(text).about(name.as_str()));
         }

@@ -158,6 +158,7 @@ pub(super) fn take_off(site: &Site, plan: &Plan<'_>) -> anyhow::Result<()> {
 pub(super) struct Withheld {
     /// The names of the repositories with lost manifests.
     names: Vec<String>,
+    has_lost_v1: bool,
     has_v2: bool,
 }
 
@@ -168,6 +169,7 @@ impl Withheld {
         let lost = names.filter(|name| images.has_lost_manifest(name));
         Self {
             names: lost.flat_map(Repository::aliases).collect(),
+            has_lost_v1: !images.damage.chains.is_empty(),
             has_v2: plan.catalogue.apis.v2,
         }
     }
@@ -179,7 +181,7 @@ impl Withheld {
             files.path(&path).exists()
         };
         match file.kind {
-            FileKind::V1Json(_) | FileKind::V1Rest(_) => !self.names.is_empty(),
+            FileKind::V1Json(_) | FileKind::V1Rest(_) => self.has_lost_v1 || !self.names.is_empty(),
             FileKind::Content(_) if !self.has_v2 => !self.names.is_empty(),
             FileKind::Content(digest) => names
                 .any(|name| is_named(name, "blobs", digest) || is_named(name, "manifests", digest)),

@@ -106,12 +106,12 @@ impl Plan<'_> {
     fn size(&self, content: &File) -> Option<u64> {
         match content {
             File::Bytes(bytes) | File::TagLines { new: bytes, .. } => Some(bytes.len() as u64),
-            File::Blob(digest) | File::Own(digest) | File::Kept(digest) => {
+            File::Blob(digest) | File::Own(digest) => {
                 let manifest = self.images.manifests.get(digest);
                 let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
                 manifest.map_or_else(blob, |manifest| Some(manifest.bytes.len() as u64))
             }
-            File::V1(..) | File::Link(_) => None,
+            File::V1(..) | File::Link(_) | File::Kept(_) => None,
         }
     }
 

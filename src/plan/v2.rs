@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::images::Images;
+use crate::images::damage::is_lost;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
 use crate::site_files::catalogue::{Catalogue, Format, Repo};
@@ -99,7 +100,7 @@ fn tag_links(tree: &mut Tree, repo: &Repo, name: &str) -> anyhow::Result<()> {
 
 fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
     for (tag, digest) in &repo.tags {
-        let file = if images.damage.has(digest) {
+        let file = if is_lost(&images.manifests[digest]) {
             File::Kept(*digest)
         } else {
             File::Bytes(images.manifests[digest].bytes.clone())
@@ -159,7 +160,9 @@ fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> 
                 .children()
                 .iter()
                 .map(|child| child.digest);
-            let present = listed.filter(|digest| repo.manifests.contains_key(digest));
+            let present = listed.filter(|digest| {
+                repo.manifests.contains_key(digest) && !is_lost(&images.manifests[digest])
+            });
             attached.entry(subject).or_default().extend(present);
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::invalid_input;
-use crate::images::damage::{KeptV1, Lost, lost_manifest};
+use crate::error::{invalid_input, is_bad};
+use crate::images::damage::{KeptV1, Lost, is_lost, lost_manifest};
 use crate::images::{Images, V1Form};
 use crate::import::ingest::Stored;
 use crate::layer::Compression;
@@ -15,7 +15,7 @@ use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{MAX_CHAIN, SiteFiles, blob_path};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Blob, MAX_JSON};
+use crate::spec::manifest::{Blob, MAX_JSON, Manifest};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
@@ -86,7 +86,11 @@ impl Loading<'_> {
         let known = known.filter(|_| !self.images.damage.has(&digest));
         let known = known.or_else(|| self.fresh?.manifests.get(&digest));
         let manifest = match known {
-            Some(known) => known.clone(),
+            Some(known) => {
+                let known = known.clone();
+                self.images.damage.content.remove(&digest);
+                known
+            }
             None => Arc::new(
                 match places.find(&digest, |content| read_manifest(content, &digest, entry)) {
                     Ok(Some(manifest)) => {
@@ -113,17 +117,18 @@ impl Loading<'_> {
             self.images.blobs.insert(digest, stored.clone());
             return;
         }
-        if self.images.blobs.contains_key(&digest) && !self.images.damage.has(&digest) {
+        let is_config = is_image && blob.kind.is_none();
+        let is_known = self.images.blobs.contains_key(&digest) && !is_config;
+        if is_known && !self.images.damage.has(&digest) {
             return;
         }
-        let is_config = is_image && blob.kind.is_none();
         let check = |content: &Content| {
             check_blob(blob, is_config, content)?;
             Ok((content.clone(), Compression::of(content)?))
         };
         let (content, compression) = match places.find(&digest, check) {
             Ok(Some(found)) => {
-                self.images.damage.content.remove(&digest);
+                self.found(&digest, &found.0);
                 found
             }
             other => {
@@ -144,6 +149,22 @@ impl Loading<'_> {
         self.images.blobs.insert(digest, stored);
     }
 
+    /// Content is not lost: a manifest neither, if it is the blob of another.
+    fn found(&mut self, digest: &Digest, content: &Content) {
+        if let Some(manifest) = self.images.manifests.get_mut(digest)
+            && is_lost(manifest)
+        {
+            let found = content
+                .read(MAX_JSON)
+                .and_then(|bytes| Manifest::parse(bytes, None));
+            match found {
+                Ok(found) if found.digest == *digest => *manifest = Arc::new(found),
+                _ => return,
+            }
+        }
+        self.images.damage.content.remove(digest);
+    }
+
     fn keep_v1(&mut self, id: V1Id, parent: Option<V1Id>, needs_checksum: bool) {
         let kept = KeptV1 {
             parent,
@@ -151,16 +172,18 @@ impl Loading<'_> {
         };
         let known = self.images.damage.kept_v1.entry(id).or_insert(kept);
         known.needs_checksum |= needs_checksum;
+        known.parent = known.parent.or(parent);
     }
 
     /// Loads the images of a chain that came with a source: those with a checksum. `is_kept` is for the chain of a
     /// manifest from which it cannot be derived any more: it stays as it is.
     fn chain(&mut self, top: V1Id, is_kept: bool) {
         let mut seen = BTreeSet::new();
-        let mut next = Some(top);
+        let (mut next, mut bottom) = (Some(top), top);
         while let Some(id) = next.filter(|id| seen.insert(*id) && seen.len() <= MAX_CHAIN) {
             let image = self.files.v1_image(id);
             let checksum = self.files.v1_checksum(id);
+            bottom = id;
             match (image, checksum) {
                 (Ok(Some(image)), Ok(Some(_))) => {
                     next = image.parent;
@@ -176,8 +199,12 @@ impl Loading<'_> {
                     self.keep_v1(id, next, !is_kept);
                 }
                 (image, checksum) => {
+                    let path = match &image {
+                        Ok(Some(_)) => format!("v1/images/{id}/checksum"),
+                        _ => self.files.v1_lost(id),
+                    };
                     let error = image.err().or(checksum.err());
-                    let lost = Lost::new(self.files.v1_lost(id), error.as_ref());
+                    let lost = Lost::new(path, error.as_ref());
                     next = self.files.v1_below(id, top);
                     if !is_kept {
                         let chains = &mut self.images.damage.chains;
@@ -186,6 +213,14 @@ impl Loading<'_> {
                     self.keep_v1(id, next, false);
                 }
             }
+        }
+        if next.is_some() {
+            let error = invalid_input("its parents form a cycle");
+            let lost = Lost::new(format!("v1/images/{bottom}/json"), Some(&error));
+            self.images.damage.chains.entry(top).or_insert(lost);
+            self.images.v1.remove(&bottom);
+            self.images.damage.kept_v1.remove(&bottom);
+            self.keep_v1(bottom, None, false);
         }
     }
 }
@@ -196,12 +231,13 @@ impl Lost {
         Self {
             path,
             is_missing: error.is_none(),
+            is_unreadable: error.is_some_and(|error| !is_bad(error)),
             reason: error.map_or("it is missing".into(), |error| format!("{error:#}")),
         }
     }
 }
 
-/// Compares a blob with its descriptor, and that of a config whole.
+/// Compares a blob with its descriptor: by length; a config also by digest.
 fn check_blob(blob: &Blob, is_config: bool, content: &Content) -> anyhow::Result<()> {
     if let Some(size) = blob.size.filter(|size| *size != content.len()) {
         return Err(invalid_input(format!(

@@ -187,10 +187,14 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
                 continue;
             }
             let kind = FileKind::of(&path);
-            match linked_folder(&root, entry.path()).filter(|_| kind == FileKind::Foreign) {
-                Some(folder) => linked.push(folder),
-                None => found.push(Unreferenced { path, kind }),
+            if kind == FileKind::Foreign
+                && is_above_repository(plan, &path)
+                && let Some(folder) = linked_folder(&root, entry.path())
+            {
+                linked.push(folder);
+                continue;
             }
+            found.push(Unreferenced { path, kind });
         }
     }
     // The plan has its files under the name of the link.
@@ -203,14 +207,29 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
     Ok(found)
 }
 
-/// The folder of the site, relative to it, to which a path is a link.
+/// Whether repositories of the plan lie below a path.
+fn is_above_repository(plan: &Plan<'_>, path: &str) -> bool {
+    let mut names = plan
+        .images
+        .repositories
+        .keys()
+        .flat_map(Repository::aliases);
+    names.any(|name| {
+        let folders = [format!("v2/{name}"), format!("v1/repositories/{name}")];
+        folders
+            .iter()
+            .any(|folder| Path::new(folder).starts_with(path))
+    })
+}
+
+/// The folder of the site, relative to it, to which a path is a link. The root and its folders are none.
 fn linked_folder(root: &Path, path: &Path) -> Option<PathBuf> {
     let target = fsx::link_target(path)
         .ok()
         .flatten()
         .map(|_| fsx::canonical(path))?;
     let folder = target.strip_prefix(root).ok()?;
-    target.is_dir().then(|| folder.to_owned())
+    (target.is_dir() && folder.components().count() > 1).then(|| folder.to_owned())
 }
 
 fn relative(root: &Path, path: &Path) -> anyhow::Result<String> {

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::content::Content;
 use crate::fsx;
+use crate::images::damage::is_lost;
 use crate::plan::tree::{Derived, File, Stage};
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
@@ -316,7 +317,8 @@ impl Writer<'_> {
     /// The content and the number of bytes it has in the site. In a dry run, for a layer that would be
     /// compressed, the content is its uncompressed source.
     fn content_of(&self, digest: &Digest) -> anyhow::Result<(Content, u64)> {
-        if let Some(manifest) = self.plan.images.manifests.get(digest) {
+        let manifest = self.plan.images.manifests.get(digest);
+        if let Some(manifest) = manifest.filter(|manifest| !is_lost(manifest)) {
             let content = Content::memory(manifest.bytes.clone(), format!("the manifest {digest}"));
             return Ok((content, manifest.bytes.len() as u64));
         }

@@ -108,7 +108,7 @@ fn a_lock_that_is_no_file_is_refused() {
 fn a_site_may_be_a_link() {
     let (folder, site) = folder();
     symlink("target", &site).unwrap();
-    let words = ["site` is a link to `target`, which does not exist"];
+    let words = ["site` is a link to `target`, which is not a folder"];
     refused(&command(&site).output().unwrap(), &words);
     fs::create_dir(folder.path().join("target")).unwrap();
     succeed(&mut command(&site));

@@ -75,6 +75,7 @@ pub(super) fn merge(
         touched.extend(catalogue.repositories.keys().cloned());
     }
     let mut images = load::load(&site.files, &catalogue, touched.iter(), Some(&new));
+    images.check_readable()?;
     if !options.mirror {
         keep_schema1(&mut images, &new, site)?;
     }

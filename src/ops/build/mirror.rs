@@ -42,6 +42,7 @@ pub(super) fn kept(
         return Ok(selected(options, catalogue));
     }
     let mut wanted: BTreeMap<Repository, BTreeSet<Tag>> = BTreeMap::new();
+    let mut by_digest: BTreeMap<Repository, BTreeSet<Digest>> = BTreeMap::new();
     let mut notes = Vec::new();
     for (name, reference) in lost
         .into_iter()
@@ -49,6 +50,11 @@ pub(super) fn kept(
         .filter_map(|name| Some((name, name.parse::<Reference>().ok()?)))
     {
         if let Some(repo) = catalogue.repositories.get(&reference.repository) {
+            if let Some(digest) = reference.digest {
+                let digests = by_digest.entry(reference.repository).or_default();
+                digests.extend(repo.manifests.get(&digest).map(|_| digest));
+                continue;
+            }
             let newer = new.repositories.get(&reference.repository);
             let is_meant = |tag: &&Tag| {
                 reference.tag.as_ref().is_none_or(|meant| *tag == meant)
@@ -70,13 +76,14 @@ pub(super) fn kept(
             Some(newer) if options.rules.platforms.is_empty() => lost_children(new, newer, repo),
             _ => BTreeSet::new(),
         };
-        if tags.is_empty() && children.is_empty() {
+        let digests = by_digest.remove(name).unwrap_or_default();
+        if tags.is_empty() && children.is_empty() && digests.is_empty() {
             continue;
         }
         let mut repo = repo.clone();
         repo.tags.retain(|tag, _| tags.contains(tag));
         let images = load::load(&site.files, catalogue, [name].into_iter(), None);
-        let roots = repo.tags.values().copied().chain(children);
+        let roots = repo.tags.values().copied().chain(children).chain(digests);
         let reached = reachable(&images, &repo, roots.collect::<Vec<_>>());
         repo.manifests.retain(|digest, _| reached.contains(digest));
         kept.insert(name.clone(), repo);

@@ -125,10 +125,19 @@ pub fn publish(
 
 fn local(options: &PublishOptions) -> anyhow::Result<View> {
     let mut local = View::load(&options.site)?;
+    let site = fsx::escaped_path(&options.site);
+    let (whole, images) = (local.images.check_whole(&site), &local.images);
+    let names = images.repositories.keys().cloned();
+    // A lost manifest may be attached to what is selected.
+    let lost: Vec<_> = names
+        .filter(|name| images.has_lost_manifest(name))
+        .collect();
     select::select(&mut local, &options.selection)?;
-    local
-        .images
-        .check_whole(&fsx::escaped_path(&options.site))?;
+    let listed = &local.catalogue.repositories;
+    if lost.iter().any(|name| listed.contains_key(name)) {
+        whole?;
+    }
+    local.images.check_whole(&site)?;
     Ok(local)
 }
 

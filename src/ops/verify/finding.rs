@@ -78,8 +78,13 @@ pub(super) fn or_error(checked: anyhow::Result<Option<Problem>>) -> Option<Probl
 /// A finding for each file that is lost, with the references that need it.
 pub(super) fn lost(images: &Images) -> Vec<Finding> {
     let mut needed_by: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, lost) in images.damaged() {
-        needed_by.entry(lost.path.clone()).or_default().push(name);
+    for (name, all) in images.damaged() {
+        for lost in all {
+            let names = needed_by.entry(lost.path.clone()).or_default();
+            if names.last() != Some(&name) {
+                names.push(name.clone());
+            }
+        }
     }
     let content = images.damage.content.iter();
     let content = content.map(|(digest, lost)| (Some(*digest), lost));
@@ -93,6 +98,7 @@ pub(super) fn lost(images: &Images) -> Vec<Finding> {
                     path,
                     is_missing,
                     reason,
+                    ..
                 },
             )| {
                 let kind = if *is_missing {

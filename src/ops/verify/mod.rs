@@ -91,7 +91,7 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         hashed: Mutex::default(),
         root: fsx::canonical(files.root()),
         folders: Mutex::default(),
-        pending: writer::pending(&files)?,
+        pending: writer::pending(&files).unwrap_or_default(),
         unfinished: AtomicU64::default(),
     };
     if depth > Depth::Fast {

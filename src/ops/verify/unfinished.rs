@@ -15,13 +15,16 @@ use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
 impl Verifier<'_> {
-    /// Whether a problem with a planned file is none of its own: it is unfinished, or a list of referrers, of which
-    /// nobody knows what a lost manifest added.
+    /// Whether a problem with a planned file is not reported: an interrupted run left it, or it is a list of referrers, to
+    /// which a lost manifest may belong.
     pub(super) fn is_judged_elsewhere(&self, part: Part<'_>, path: &str, stage: Stage) -> bool {
         let is_pending = match part {
             Part::Repository(name) => {
-                if path.contains("/referrers/") && self.plan.images.has_lost_manifest(name) {
-                    return true;
+                let mut names = name.aliases().into_iter();
+                if names.any(|name| path.starts_with(&format!("v2/{name}/referrers/")))
+                    && self.plan.images.has_lost_manifest(name)
+                {
+                    return self.is_whole(path).unwrap_or_default();
                 }
                 self.pending.contains(name)
             }
@@ -56,17 +59,21 @@ impl Verifier<'_> {
     fn is_whole(&self, path: &str) -> anyhow::Result<bool> {
         let file = self.files.path(path);
         if fsx::is_link(&file)? {
-            return Ok(file.exists());
+            let target = fsx::link_target(&file)?.unwrap_or_default();
+            return Ok(target.starts_with("../_types") && file.exists());
         }
         let Some(bytes) = fsx::read(&file, MAX_JSON)? else {
             return Ok(false);
         };
-        if path.ends_with(".htaccess") || path.ends_with(OVER_1000) || path == "index.html" {
+        if path.ends_with(OVER_1000) {
             return Ok(true);
         }
+        if path.ends_with(".htaccess") || path == "index.html" {
+            return Ok(!bytes.is_empty());
+        }
         let of_tag = path
-            .split_once("/manifests/")
-            .or_else(|| path.split_once("/_types/"));
+            .rsplit_once("/manifests/")
+            .or_else(|| path.rsplit_once("/_types/"));
         if let Some((folder, _)) = of_tag {
             let manifest = Manifest::parse(bytes.into(), None)?;
             let same = format!("{folder}/manifests/{}", manifest.digest);

@@ -8,7 +8,7 @@ use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or
 use crate::site_files::{checksum, v1_files};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
-use crate::spec::v1::{self, V1Id};
+use crate::spec::v1::{self, ChainLink, V1Id};
 
 /// The names of the files that do not match, each with what is wrong; `""` for the image as a whole.
 type Problems = Vec<(&'static str, Problem)>;
@@ -57,6 +57,10 @@ impl Verifier<'_> {
         let (Some(json), Some(layer)) = (json, layer) else {
             return Ok(());
         };
+        if !ChainLink::parse(&json).is_ok_and(|place| place.id == id) {
+            problems.push(("json", damaged("it is not the JSON of the image")));
+            return Ok(());
+        }
         match self.files.v1_checksum(id) {
             Ok(Some(expected)) => self.with_checksum(id, &json, &layer, expected, problems)?,
             Ok(None) => {

@@ -1,0 +1,79 @@
+//! Makes layers for v1 clients: as gzip, with the entries added that old clients need.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::content::Content;
+use crate::images::Images;
+use crate::images::v1_claims::Unfit;
+use crate::import::ingest::Stored;
+use crate::import::staging::Staging;
+use crate::layer::{self, Completion, Place};
+use crate::progress::Progress;
+use crate::spec::digest::Digest;
+
+/// Makes a layer from each that v1 clients cannot use, in this order. `progress` counts the bytes that are read.
+///
+/// # Errors
+/// When a layer cannot be read, or another not be written.
+pub(super) fn make(
+    images: &Images,
+    unfit: &[Unfit],
+    staging: &Staging,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Vec<Stored>> {
+    let stored = |unfit: &Unfit| {
+        let stored = images.blobs[&unfit.layer].clone();
+        let content = stored.content.counted(progress);
+        Stored { content, ..stored }
+    };
+    // All are counted first, for the total.
+    let layers: Vec<Stored> = unfit.iter().map(stored).collect();
+    let counted: BTreeMap<Digest, &Content> = layers
+        .iter()
+        .map(|layer| (layer.digest, &layer.content))
+        .collect();
+    let content = |digest: &Digest| {
+        let counted = counted.get(digest).copied();
+        let content = counted.unwrap_or_else(|| &images.blobs[digest].content);
+        content.clone()
+    };
+    let is_lacking = |index: &usize| layers[*index].tar.is_some_and(|tar| tar.incomplete_for_v1);
+    let (lacking, others): (Vec<usize>, Vec<usize>) = (0..layers.len()).partition(is_lacking);
+    let place = |index: &usize| Place {
+        below: &unfit[*index].below,
+        layer: unfit[*index].layer,
+    };
+    let places: Vec<Place<'_>> = lacking.iter().map(place).collect();
+    let complete = |number: usize, completion: Option<Completion<'_>>| {
+        encode(&layers[lacking[number]], completion.as_ref(), staging)
+    };
+    let completed = layer::complete(&places, &content, &complete)?;
+    let mut made: BTreeMap<usize, Stored> = lacking.iter().copied().zip(completed).collect();
+    // One after the other: a large one uses all cores.
+    for index in others {
+        made.insert(index, encode(&layers[index], None, staging)?);
+    }
+    Ok(made.into_values().collect())
+}
+
+fn encode(
+    layer: &Stored,
+    completion: Option<&Completion<'_>>,
+    staging: &Staging,
+) -> anyhow::Result<Stored> {
+    let mut sink = staging.sink()?;
+    let measured = match completion {
+        Some(completion) => completion.compress(&mut sink),
+        None => layer::compress(&layer.content, &mut sink),
+    }?;
+    layer.content.done();
+    Ok(Stored {
+        digest: measured.digest,
+        size: measured.size,
+        tar: None,
+        compression: layer::Compression::Gzip,
+        compressed_here: false,
+        content: sink.content(&layer.content, measured.size),
+    })
+}
