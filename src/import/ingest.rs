@@ -94,7 +94,9 @@ pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::R
                 return None;
             }
             let other = *first.entry(key).or_insert(index);
-            (other != index && covers(jobs[other], job)).then_some(other)
+            // What is known of a file need not be checked against another.
+            let is_read = job.ready.is_none();
+            (other != index && is_read && covers(jobs[other], job)).then_some(other)
         })
         .collect();
 

@@ -1,6 +1,7 @@
 //! `site:` a site as a source: the OCI layout at its root, its names, and the v1 images that came with the
 //! sources it was built from. See [`crate::site_files::catalogue`] and `crate::site`.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -42,6 +43,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = files.index()?;
     let catalogue =
         Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
+    let checked = RefCell::default();
     let mut draft = Draft::new(files.origin());
     for (repository, repo) in &catalogue.repositories {
         let name = request.repository(repository.as_str())?;
@@ -49,6 +51,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
             files: &files,
             request,
             blobs: Places::new(&files, repository, repo),
+            checked: &checked,
         };
         if request.may_take(&name) {
             loading.repository(&mut draft, &name, repo)?;
@@ -101,6 +104,8 @@ struct Loading<'a> {
     files: &'a SiteFiles,
     request: &'a Request<'a>,
     blobs: Places<'a>,
+    /// The v1 images that match their checksums.
+    checked: &'a RefCell<BTreeSet<V1Id>>,
 }
 
 impl Loading<'_> {
@@ -199,11 +204,16 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// A chain of v1 images that came with a source. Reads their layers.
+    /// A chain of v1 images that came with a source. Reads the layers that `checked` does not have.
     fn chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
         let chain = self.files.v1_chain(top)?;
-        let mut images = chain.iter();
-        images.try_for_each(|(id, image)| self.check_known(*id, image))?;
+        for (id, image) in &chain {
+            if !self.checked.borrow().contains(id) {
+                self.files.check_v1(*id, image)?;
+                self.check_known(*id, image)?;
+                self.checked.borrow_mut().insert(*id);
+            }
+        }
         Ok(chain)
     }
 

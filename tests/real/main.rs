@@ -11,6 +11,7 @@
 mod answers;
 mod apache;
 mod bad_input;
+mod bytes_read;
 mod client_lists;
 mod clients;
 mod collections;

@@ -2,6 +2,7 @@
 //! ```text
 //! mod.rs         planned files: existence, length, content
 //! v1.rs          the files of v1 images
+//! hash.rs        digests, for which each file is read once
 //! access.rs      what a web server cannot read
 //! extra.rs       files that are not planned
 //! unfinished.rs  what an interrupted run has left
@@ -9,28 +10,24 @@
 //! finding.rs     problems; those that one lost file causes become one
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use crate::content::Content;
-use crate::fsx::{self, Meta};
+use crate::fsx;
 use crate::images::Images;
 use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
-use crate::layer;
 use crate::ops::unused::Withheld;
 use crate::plan::tree::File;
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
 use crate::site::{self, load};
+use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::Catalogue;
-use crate::site_files::{SiteFiles, blob_path};
-use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::writer::{self, unreferenced};
 
@@ -38,11 +35,13 @@ mod access;
 mod deep;
 mod extra;
 mod finding;
+mod hash;
 mod unfinished;
 mod v1;
 
 pub use finding::{Finding, Kind};
 use finding::{Problem, damaged, missing, or_error};
+use hash::Hashes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
@@ -88,16 +87,14 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         plan: &plan,
         depth,
         progress,
-        hashed: Mutex::default(),
+        hashes: Hashes::default(),
         root: fsx::canonical(files.root()),
         folders: Mutex::default(),
         pending: writer::pending(&files).unwrap_or_default(),
         unfinished: AtomicU64::default(),
     };
     if depth > Depth::Fast {
-        let blobs = images.blobs.values();
-        progress.expect(blobs.len() as u64, blobs.map(|blob| blob.size).sum());
-        verifier.hash_blobs();
+        verifier.hash_all();
     }
     let unreferenced = unreferenced::find(&files, &plan)?;
     let parts = plan.parts();
@@ -161,8 +158,7 @@ struct Verifier<'a> {
     plan: &'a Plan<'a>,
     depth: Depth,
     progress: &'a Progress,
-    /// Digests by device and inode, so that hard links are read once.
-    hashed: Mutex<BTreeMap<(u64, u64), Digest>>,
+    hashes: Hashes,
     /// The site, without links on the way to it.
     root: PathBuf,
     /// The folders of planned files, relative to the site.
@@ -173,27 +169,6 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// Hashes the blobs, the longest first, so that no thread is left alone with a long one at the end.
-    /// Errors are ignored here: checking the files that need a blob finds them again.
-    fn hash_blobs(&self) {
-        let mut blobs: Vec<(u64, &Digest)> = self
-            .plan
-            .images
-            .blobs
-            .iter()
-            .map(|(digest, blob)| (blob.size, digest))
-            .collect();
-        blobs.sort_by_key(|(size, _)| Reverse(*size));
-        blobs.into_iter().par_bridge().for_each(|(_, digest)| {
-            let path = self.files.path(&blob_path(digest));
-            if let Ok(Some(meta)) = fsx::meta(&path)
-                && meta.is_file
-            {
-                let _ = self.hash(path, meta);
-            }
-        });
-    }
-
     fn part(&self, part: Part<'_>) -> Vec<Finding> {
         if let Part::V1Image(id) = part {
             return self.v1_image(id);
@@ -268,27 +243,5 @@ impl Verifier<'_> {
                     .then(|| damaged(format!("it has the digest {actual}, not {digest}"))))
             }
         }
-    }
-
-    fn hash(&self, path: PathBuf, meta: Meta) -> anyhow::Result<Digest> {
-        if let Some(digest) = self
-            .hashed
-            .lock()
-            .ok()
-            .and_then(|hashed| hashed.get(&meta.inode).copied())
-        {
-            return Ok(digest);
-        }
-        let digest = layer::keep(
-            &Content::file_of_len(path, meta.len),
-            &mut self.progress.counting(std::io::sink(), true),
-            false,
-        )?
-        .digest;
-        self.progress.blob_done();
-        if let Ok(mut hashed) = self.hashed.lock() {
-            hashed.insert(meta.inode, digest);
-        }
-        Ok(digest)
     }
 }

@@ -5,7 +5,7 @@ use crate::fsx;
 use crate::images::v1_claims::JsonSource;
 use crate::layer;
 use crate::ops::verify::{Depth, Finding, Problem, Verifier, damaged, missing, or_error};
-use crate::site_files::{checksum, v1_files};
+use crate::site_files::v1_files;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::v1::{self, ChainLink, V1Id};
@@ -89,7 +89,7 @@ impl Verifier<'_> {
         if self.depth == Depth::Fast {
             return Ok(());
         }
-        if expected != checksum(json, layer)? {
+        if expected != self.checksum(id, json, layer)? {
             let is_derived = self.plan.v1.images[&id].form != JsonSource::InSite
                 && !self.plan.images.v1.contains_key(&id)
                 && self.v1_json(id, json)?.is_none();
