@@ -62,10 +62,12 @@ pub fn compress_stream(
     Ok(output.measured(Some(tar)))
 }
 
-/// Writes a layer as gzip, behind members with a prefix for its tar. A gzip layer keeps its bytes.
+/// Writes a layer of `len` bytes as gzip, behind members with a prefix for its tar. A gzip layer keeps its bytes.
 pub(super) fn prepend(
     prefix: &[u8],
-    layer: &Content,
+    compression: Compression,
+    mut packed: impl Read + Send,
+    len: u64,
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, CopyError> {
     let mut output = Output::new(sink);
@@ -73,9 +75,6 @@ pub(super) fn prepend(
         let member = member(number, chunk);
         output.take(&member).map_err(CopyError::Write)?;
     }
-    let read = |error: anyhow::Error| CopyError::Read(io::Error::other(error));
-    let compression = Compression::of(layer).map_err(read)?;
-    let mut packed = layer.open().map_err(read)?;
     if compression == Compression::Gzip {
         let mut buffer = vec![0; CHUNK / 4];
         loop {
@@ -85,7 +84,7 @@ pub(super) fn prepend(
             }
         }
     } else {
-        let plain = compression.decoder(packed, layer.len());
+        let plain = compression.decoder(packed, len);
         output.compress(plain.map_err(CopyError::Read)?, false)?;
     }
     Ok(output.measured(None))

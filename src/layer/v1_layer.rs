@@ -68,12 +68,14 @@ impl<'a> Completion<'a> {
     /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with
     /// what is added: all clients read members as one file.
     pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
+        let (compression, len) = (Compression::of(self.layer)?, self.layer.len());
+        let packed = self.layer.open()?;
         let is_whole = self.left_out.is_empty() && !self.is_unpadded;
         let compressed = if is_whole {
-            prepend(&self.prefix, self.layer, sink)
+            prepend(&self.prefix, compression, packed, len, sink)
         } else {
-            let plain = Compression::of(self.layer)?
-                .decoder(self.layer.open()?, self.layer.len())
+            let plain = compression
+                .decoder(packed, len)
                 .map_err(|error| self.layer.failed(error))?;
             let members = Filtered::new(plain, &self.left_out);
             // By this thread alone: others may be doing the same.

@@ -33,6 +33,7 @@ pub(crate) fn load<'a>(
         files,
         fresh,
         images: &mut images,
+        configs: BTreeSet::new(),
     };
     for repository in repositories {
         if let Some(repo) = catalogue.repositories.get(repository) {
@@ -46,6 +47,8 @@ struct Loading<'a> {
     files: &'a SiteFiles,
     fresh: Option<&'a Images>,
     images: &'a mut Images,
+    /// The configs of images whose digests were checked.
+    configs: BTreeSet<Digest>,
 }
 
 impl Loading<'_> {
@@ -118,7 +121,9 @@ impl Loading<'_> {
             return;
         }
         let is_config = is_image && blob.kind.is_none();
-        let is_known = self.images.blobs.contains_key(&digest) && !is_config;
+        // As the blob of an artifact, a config was checked by its length alone.
+        let is_checked = !is_config || self.configs.contains(&digest);
+        let is_known = self.images.blobs.contains_key(&digest) && is_checked;
         if is_known && !self.images.damage.has(&digest) {
             return;
         }
@@ -129,6 +134,9 @@ impl Loading<'_> {
         let (content, compression) = match places.find(&digest, check) {
             Ok(Some(found)) => {
                 self.found(&digest, &found.0);
+                if is_config {
+                    self.configs.insert(digest);
+                }
                 found
             }
             other => {
