@@ -14,7 +14,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::content::Content;
-use crate::error::is_bad;
 use crate::layer::compress::prepend;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
@@ -45,24 +44,6 @@ impl<'a> Completion<'a> {
             left_out: entries.left_out.clone(),
             is_unpadded: entries.unpadded > 0,
         })
-    }
-
-    /// Finds what a layer lacks; `below` are the layers under it, base first. `None` if a layer is not a valid tar or has
-    /// too many paths. [`complete`](super::complete) does this for many layers.
-    pub fn of(below: &[Content], layer: &'a Content) -> anyhow::Result<Option<Self>> {
-        let found = (|| {
-            let mut view = View::default();
-            for content in below {
-                view.apply(&Entries::of(content)?)
-                    .map_err(|error| content.failed(error))?;
-            }
-            let above = Self::above(&view, &Entries::of(layer)?, layer);
-            above.map_err(|error| layer.failed(error))
-        })();
-        match found {
-            Err(error) if is_bad(&error) => Ok(None),
-            found => found.map(Some),
-        }
     }
 
     /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with

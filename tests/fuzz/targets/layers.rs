@@ -1,11 +1,11 @@
 //! Layers: unpacking, compressing, and what Docker 1.x makes of a completed one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use stillage::content::Content;
-use stillage::layer::{self, Completion, Compression};
-use stillage::spec::digest::Digest;
+use stillage::layer::{self, Completion, Compression, Place};
+use stillage::spec::digest::{Digest, Hasher};
 
 use super::apply_layer::{Docker, Kind, Member, Tree, tar_of};
 
@@ -27,11 +27,13 @@ pub(super) fn packed(data: &[u8]) {
     let again = layer::tar(&Content::memory(made, "`made`")).expect("and unpacked again");
     assert_eq!(again, tar);
     let alone = std::slice::from_ref(&content);
-    if let Ok(Some(completion)) = Completion::of(alone, &content) {
-        completion
-            .compress(&mut std::io::sink())
-            .expect("it was read before");
-    }
+    let _ = completed_by(alone, &content, &|completion| {
+        completion.map(|completion| {
+            completion
+                .compress(&mut std::io::sink())
+                .expect("it was read before")
+        })
+    });
 }
 
 const PATHS: [&str; 14] = [
@@ -154,13 +156,36 @@ pub(super) fn layers(data: &[u8]) {
     );
 }
 
+/// What `make` makes of the completion of a layer.
+fn completed_by<T: Send + Sync>(
+    below: &[Content],
+    top: &Content,
+    make: &(dyn Fn(Option<Completion<'_>>) -> T + Sync),
+) -> anyhow::Result<T> {
+    let digest = |content: &Content| content.hash(Hasher::default());
+    let digests: Vec<Digest> = below.iter().map(digest).collect::<anyhow::Result<_>>()?;
+    let (layer, all) = (digest(top)?, below.iter().chain([top]));
+    let place = Place {
+        below: &digests,
+        layer,
+    };
+    let known: BTreeMap<Digest, &Content> =
+        digests.iter().copied().chain([layer]).zip(all).collect();
+    let content = |digest: &Digest| known[digest].clone();
+    let mut results = layer::complete(&[place], &content, &|_, completion| Ok(make(completion)))?;
+    Ok(results.remove(0))
+}
+
 fn completed(below: &[Content], top: &Content) -> Vec<u8> {
-    let completion = Completion::of(below, top).expect("memory can be read");
-    let completion = completion.expect("a tar can be completed");
-    let mut packed = Vec::new();
-    let measured = completion
-        .compress(&mut packed)
-        .expect("memory can be written");
+    let (packed, measured) = completed_by(below, top, &|completion| {
+        let mut packed = Vec::new();
+        let measured = completion
+            .expect("a tar can be completed")
+            .compress(&mut packed)
+            .expect("memory can be written");
+        (packed, measured)
+    })
+    .expect("memory can be read");
     let mut tar = Vec::new();
     Compression::Gzip
         .decoder(packed.as_slice(), packed.len() as u64)
