@@ -342,11 +342,14 @@ pub(super) fn server_findings(findings: &[crate::check_url::ServerProblem]) -> S
     text
 }
 
+/// The most columns that a cell of a table pads others to.
+const MAX_WIDTH: usize = 256;
+
 fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in std::iter::once(head).chain(rows) {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = cell.chars().count().min(MAX_WIDTH).max(*width);
         }
     }
     let mut text = String::new();

@@ -13,6 +13,7 @@ mod tar_limits;
 mod v1_chain;
 mod v1_entries;
 mod v1_layer;
+mod v1_paths;
 mod v1_places;
 mod v1_scan;
 mod v1_view;

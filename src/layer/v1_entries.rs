@@ -8,7 +8,8 @@ use tar::{EntryType, Header};
 use crate::content::Content;
 use crate::layer::Compression;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit, pax_records};
-use crate::layer::v1_scan::{Hidden, hidden, normal};
+use crate::layer::v1_paths::normal;
+use crate::layer::v1_scan::{Hidden, hidden};
 
 /// The longest path of Linux, in bytes.
 const MAX_PATH: usize = 4096;

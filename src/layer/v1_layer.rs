@@ -7,6 +7,7 @@
 //! Whiteouts come first, so that they remove nothing of the layer itself. Paths in whiteouts and folders lead
 //! through no link.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -17,8 +18,8 @@ use crate::content::Content;
 use crate::layer::compress::prepend;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
+use crate::layer::v1_paths::{Above, joined, parent, split};
 use crate::layer::v1_places::{Places, Way};
-use crate::layer::v1_scan::{joined, parent, split};
 use crate::layer::v1_view::View;
 use crate::layer::{Compression, CopyError, Measured, compress_stream};
 
@@ -79,6 +80,8 @@ struct Upper<'a> {
     gone: BTreeSet<Vec<u8>>,
     /// Places of folders that the layer makes opaque.
     opaque: BTreeSet<Vec<u8>>,
+    /// What these hide.
+    hidden: RefCell<Above>,
     /// The members of the layer by their places.
     own: BTreeMap<Vec<u8>, Node>,
     /// Places of folders that the layer implies.
@@ -90,19 +93,18 @@ struct Upper<'a> {
 
 impl<'a> Upper<'a> {
     fn new(view: &'a View, layer: &'a Entries) -> io::Result<Self> {
+        let mut places = Places::default();
+        let gone = layer.gone.iter();
+        let gone = gone.filter_map(|path| view.place(&mut places, path));
+        let gone: BTreeSet<Vec<u8>> = gone.collect();
+        let opaque = layer.opaque.iter();
+        let opaque = opaque.filter_map(|path| view.folder(&mut places, path));
         let mut upper = Self {
             view,
             layer,
-            gone: layer
-                .gone
-                .iter()
-                .filter_map(|path| view.place(path))
-                .collect(),
-            opaque: layer
-                .opaque
-                .iter()
-                .filter_map(|path| view.folder(path))
-                .collect(),
+            gone,
+            opaque: opaque.collect(),
+            hidden: RefCell::default(),
             own: BTreeMap::new(),
             implied: BTreeMap::new(),
             places: Places::default(),
@@ -129,14 +131,13 @@ impl<'a> Upper<'a> {
 
     /// What the layers below have at a place and the layer does not hide.
     fn below(&self, place: &[u8]) -> Option<&'a Node> {
-        let mut above = std::iter::successors(Some(place), |path| parent(path));
-        let is_hidden = above.any(|path| {
-            let within = path != place && self.opaque.contains(path);
-            within || self.gone.contains(path)
-        });
         let found = self.view.get(place)?;
-        let is_in_root = self.opaque.contains(&b""[..]);
-        (!is_hidden && !is_in_root).then_some(found)
+        let is_hidden = self.gone.contains(place)
+            || self.opaque.contains(&b""[..])
+            || self.hidden.borrow_mut().any_folder(place, |folder| {
+                self.opaque.contains(folder) || self.gone.contains(folder)
+            });
+        (!is_hidden).then_some(found)
     }
 
     /// The place of a path. The folders above it are implied.
@@ -167,12 +168,6 @@ impl<'a> Upper<'a> {
             self.implied.insert(folder, look);
         }
         Ok(found)
-    }
-
-    /// Whether the layer has something at a place, or above it, that is no folder.
-    fn is_replaced(&self, place: &[u8]) -> bool {
-        let mut above = std::iter::successors(Some(place), |path| parent(path));
-        above.any(|path| self.own.get(path).is_some_and(|node| !node.is_folder()))
     }
 
     /// The entries that go before the layer: whiteouts, then folders from the root down.
@@ -257,11 +252,13 @@ impl<'a> Upper<'a> {
                 }
             }
         }
+        let (mut replaced, mut within) = (Above::default(), Above::default());
+        let is_file = |path: &[u8]| self.own.get(path).is_some_and(|node| !node.is_folder());
         whiteouts
             .iter()
             .filter(|path| {
-                let mut above = std::iter::successors(parent(path), |path| parent(path));
-                !self.is_replaced(path) && !above.any(|path| whiteouts.contains(path))
+                !replaced.any(path, is_file)
+                    && !within.any_folder(path, |path| whiteouts.contains(path))
             })
             .cloned()
             .collect()

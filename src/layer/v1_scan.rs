@@ -15,6 +15,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
+use crate::layer::v1_paths::{Above, joined, normal, parent, split};
 
 /// Reads the headers of a tar that is fed to it in pieces of any size.
 pub(super) struct Scanner {
@@ -75,12 +76,11 @@ impl Scanner {
 impl Scan {
     /// Whether a whiteout names something that the layer has itself, or a folder of that.
     fn removes_its_own(&self) -> bool {
-        let is_gone = |path: &[u8]| self.gone.contains(path);
-        let above = |path: &Vec<u8>| {
-            std::iter::successors(Some(path.as_slice()), |path| parent(path)).any(is_gone)
-        };
         let is_path = |path: &Vec<u8>| self.paths.contains(&hash(path));
-        !self.gone.is_empty() && (self.gone.iter().any(is_path) || self.parents.iter().any(above))
+        let mut above = Above::default();
+        let is_within = |path: &Vec<u8>| above.any(path, |path| self.gone.contains(path));
+        !self.gone.is_empty()
+            && (self.gone.iter().any(is_path) || self.parents.iter().any(is_within))
     }
 }
 
@@ -134,38 +134,6 @@ pub(super) fn hidden(path: &[u8]) -> Option<Hidden> {
         b".wh..opq" => Some(Hidden::Within(folder.to_vec())),
         hidden if hidden.starts_with(b".wh.") => None,
         hidden => Some(Hidden::Path(joined(folder, hidden))),
-    }
-}
-
-pub(super) fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() {
-        name.to_vec()
-    } else {
-        [folder, b"/", name].concat()
-    }
-}
-
-/// A path without `.`, empty parts, and slashes at either end.
-pub(super) fn normal(name: &[u8]) -> Vec<u8> {
-    let parts: Vec<&[u8]> = name
-        .split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty() && *part != b".")
-        .collect();
-    parts.join(&b'/')
-}
-
-/// The folder that contains a path; `None` if that is the root.
-pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
-    path.iter()
-        .rposition(|byte| *byte == b'/')
-        .map(|slash| &path[..slash])
-}
-
-/// The folder that contains a path, empty for the root, and the last part of the path.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match parent(path) {
-        Some(folder) => (folder, &path[folder.len() + 1..]),
-        None => (b"", path),
     }
 }
 

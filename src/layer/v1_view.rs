@@ -5,14 +5,13 @@ use std::io;
 use std::ops::Bound;
 
 use crate::layer::v1_entries::{Entries, Node, Room};
+use crate::layer::v1_paths::joined;
 use crate::layer::v1_places::Places;
-use crate::layer::v1_scan::joined;
 
 /// What lies at each path.
 #[derive(Clone, Default)]
 pub(super) struct View {
     paths: BTreeMap<Vec<u8>, Node>,
-    places: Places,
     room: Room,
 }
 
@@ -23,28 +22,33 @@ impl View {
 
     /// Puts a layer on top.
     pub(super) fn apply(&mut self, layer: &Entries) -> io::Result<()> {
-        self.places = Places::default();
+        let mut places = Places::default();
         for folder in &layer.opaque {
-            if let Some(folder) = self.folder(folder) {
-                self.remove_within(&folder);
+            if let Some(folder) = self.folder(&mut places, folder)
+                && self.remove_within(&folder)
+            {
+                places = Places::default();
             }
         }
         for path in &layer.gone {
-            if let Some(path) = self.place(path) {
-                self.remove(&path);
-                self.remove_within(&path);
+            if let Some(path) = self.place(&mut places, path)
+                && (self.remove(&path) | self.remove_within(&path))
+            {
+                places = Places::default();
             }
         }
+        // Also the places of folders that are missing were remembered.
+        places = Places::default();
         for folder in &layer.opaque {
-            self.make_folders(&joined(folder, b"x"))?;
+            self.make_folders(&mut places, &joined(folder, b"x"))?;
         }
         for (path, node) in layer.members.values() {
-            let Some(place) = self.make_folders(path)? else {
+            let Some(place) = self.make_folders(&mut places, path)? else {
                 continue;
             };
             let was_folder = self.paths.get(&place).map(Node::is_folder);
             if was_folder.is_some_and(|was_folder| was_folder != node.is_folder()) {
-                self.places = Places::default();
+                places = Places::default();
             }
             if !(node.is_folder() && was_folder == Some(true)) {
                 self.remove_within(&place);
@@ -55,12 +59,10 @@ impl View {
     }
 
     /// The place of a path. Makes the folders above it that are missing.
-    fn make_folders(&mut self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    fn make_folders(&mut self, places: &mut Places, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut missing = Vec::new();
         let look = |place: &[u8]| self.paths.get(place).into();
-        let place = self
-            .places
-            .place(path, look, |folder| missing.push(folder.to_vec()));
+        let place = places.place(path, look, |folder| missing.push(folder.to_vec()));
         for folder in missing {
             self.put(folder, Node::Folder(None))?;
         }
@@ -69,21 +71,22 @@ impl View {
 
     /// The place of a path: links in the folders above it are followed, it itself is not. `None` if something
     /// above it is no folder.
-    pub(super) fn place(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let look = |place: &[u8]| self.paths.get(place).into();
-        Places::default().place(path, look, |_| ())
+    pub(super) fn place(&self, places: &mut Places, path: &[u8]) -> Option<Vec<u8>> {
+        places.place(path, |place| self.paths.get(place).into(), |_| ())
     }
 
     /// The place of a folder: links are followed.
-    pub(super) fn folder(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let look = |place: &[u8]| self.paths.get(place).into();
-        Places::default().folder(path, look, |_| ())
+    pub(super) fn folder(&self, places: &mut Places, path: &[u8]) -> Option<Vec<u8>> {
+        places.folder(path, |place| self.paths.get(place).into(), |_| ())
     }
 
-    fn remove(&mut self, path: &[u8]) {
-        if let Some(node) = self.paths.remove(path) {
+    /// Returns whether something was there.
+    fn remove(&mut self, path: &[u8]) -> bool {
+        let node = self.paths.remove(path);
+        if let Some(node) = &node {
             self.room.give(path.len() + node.bytes());
         }
+        node.is_some()
     }
 
     fn put(&mut self, path: Vec<u8>, node: Node) -> io::Result<()> {
@@ -93,16 +96,18 @@ impl View {
         Ok(())
     }
 
-    fn remove_within(&mut self, folder: &[u8]) {
+    /// Returns whether something was there.
+    fn remove_within(&mut self, folder: &[u8]) -> bool {
         let start = joined(folder, b"");
         let range = self.paths.range(start.clone()..);
         let within: Vec<Vec<u8>> = range
             .take_while(|(path, _)| path.starts_with(&start))
             .map(|(path, _)| path.clone())
             .collect();
-        for path in within {
-            self.remove(&path);
+        for path in &within {
+            self.remove(path);
         }
+        !within.is_empty()
     }
 
     /// The paths directly in a folder, and whether they are folders. Deeper paths are skipped, not visited:

@@ -1,5 +1,6 @@
 //! `list`: what a site serves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub struct ListedReference {
     pub media_type: &'static str,
     /// The platform of an image; for an index, the platforms of the children that the site has.
     pub platforms: Vec<String>,
-    /// The size in bytes of the manifest and everything that it points to.
+    /// The size in bytes of the manifest and everything that it points to, each counted once.
     pub size: u64,
     /// The artifact type, if it is not an image.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,7 @@ pub struct ListedReference {
 /// Lists the references of a site. Children of an index are not listed.
 pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
     let View { images, v1, .. } = View::load(root)?;
+    let mut measured = BTreeMap::new();
     let mut listed = Vec::new();
     for (repository, repo) in &images.repositories {
         for (tag, digest) in &repo.tags {
@@ -45,21 +47,41 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
                 v1_id: top,
                 ..named(repository, Some(tag), *digest)
             };
-            listed.push(row(&images, name)?);
+            listed.push(row(&images, name, &mut measured)?);
         }
         for digest in images.untagged(repo) {
-            listed.push(row(&images, named(repository, None, digest))?);
+            listed.push(row(
+                &images,
+                named(repository, None, digest),
+                &mut measured,
+            )?);
         }
     }
     Ok(listed)
 }
 
-fn row(images: &Images, name: Named) -> anyhow::Result<ListedReference> {
+/// What a reference leads to.
+#[derive(Clone, Default)]
+struct Measured {
+    platforms: Vec<String>,
+    /// In bytes.
+    size: u64,
+}
+
+fn row(
+    images: &Images,
+    name: Named,
+    measured: &mut BTreeMap<Digest, Measured>,
+) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
     let entry = &images.repositories[&name.repository].manifests[&name.digest];
-    let mut platforms = Vec::new();
-    let mut size = entry.size;
-    measure(images, manifest, &mut platforms, &mut size)?;
+    let Measured { platforms, size } = match measured.get(&name.digest) {
+        Some(known) => known.clone(),
+        None => {
+            let found = measure(images, manifest, entry.size)?;
+            measured.entry(name.digest).or_insert(found).clone()
+        }
+    };
     let lost = images.damage_of(&name.repository, &name.digest);
     Ok(ListedReference {
         damage: lost
@@ -77,30 +99,37 @@ fn row(images: &Images, name: Named) -> anyhow::Result<ListedReference> {
     })
 }
 
-fn measure(
-    images: &Images,
-    manifest: &Manifest,
-    platforms: &mut Vec<String>,
-    size: &mut u64,
-) -> anyhow::Result<()> {
-    *size += manifest
-        .blobs()
-        .iter()
-        .filter_map(|blob| images.blobs.get(&blob.digest))
-        .map(|blob| blob.size)
-        .sum::<u64>();
-    if let ManifestKind::Image { config, .. } = &manifest.kind
-        && manifest.is_image()
-        && !images.damage.has(&config.digest)
-    {
-        platforms.push(images.config(&config.digest)?.1.platform.to_string());
+/// Measures a manifest of `size` bytes and all that it points to. What is there twice counts once.
+fn measure(images: &Images, manifest: &Manifest, size: u64) -> anyhow::Result<Measured> {
+    let mut measured = Measured {
+        size,
+        ..Measured::default()
+    };
+    let mut seen = BTreeSet::from([manifest.digest]);
+    let mut next = vec![manifest];
+    while let Some(manifest) = next.pop() {
+        for blob in manifest.blobs() {
+            let stored = images.blobs.get(&blob.digest);
+            if let Some(stored) = stored.filter(|_| seen.insert(blob.digest)) {
+                measured.size += stored.size;
+            }
+        }
+        if let ManifestKind::Image { config, .. } = &manifest.kind
+            && manifest.is_image()
+            && !images.damage.has(&config.digest)
+        {
+            let platform = images.config(&config.digest)?.1.platform.to_string();
+            if !measured.platforms.contains(&platform) {
+                measured.platforms.push(platform);
+            }
+        }
+        let children = manifest.children().iter().rev();
+        for child in children.filter_map(|child| images.manifests.get(&child.digest)) {
+            if seen.insert(child.digest) {
+                measured.size += child.bytes.len() as u64;
+                next.push(child);
+            }
+        }
     }
-    manifest
-        .children()
-        .iter()
-        .filter_map(|child| images.manifests.get(&child.digest))
-        .try_for_each(|child| {
-            *size += child.bytes.len() as u64;
-            measure(images, child, platforms, size)
-        })
+    Ok(measured)
 }

@@ -116,6 +116,7 @@ impl Loading<'_> {
         repo: &Repo,
     ) -> anyhow::Result<()> {
         let (request, blobs) = (self.request, &self.blobs);
+        let before = draft.roots.len();
         let takes = |tag: Option<&Tag>, digest: &Digest| {
             let called = called(repository, tag, digest);
             request.takes(Some(&called), Some(repository), tag, Some(*digest))
@@ -158,7 +159,7 @@ impl Loading<'_> {
                 None => {}
             }
         }
-        draft.add_attached(left, &skipped, |draft, (tag, digest)| {
+        draft.add_attached(left, before, &skipped, |draft, (tag, digest)| {
             self.add(draft, repository, repo, tag.as_ref(), &digest)
         })
     }

@@ -228,17 +228,19 @@ pub struct Attached<T> {
 
 impl Draft {
     /// Adds the images that are attached to those in the draft, then those attached to them, and so on. Last
-    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`.
+    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`. All
+    /// roots of their repositories come after the first `before` ones.
     pub fn add_attached<T>(
         &mut self,
         mut left: Vec<Attached<T>>,
+        before: usize,
         skipped: &BTreeSet<Digest>,
         mut add: impl FnMut(&mut Self, T) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        loop {
-            let brought: BTreeSet<(Option<Repository>, Digest)> = self
-                .roots
-                .iter()
+        while !left.is_empty() {
+            let has_name = left.iter().any(|image| image.repository.is_some());
+            let roots = self.roots[before..].iter().filter(|_| has_name);
+            let brought: BTreeSet<(Option<Repository>, Digest)> = roots
                 .flat_map(|root| self.members(root).into_iter().map(move |id| (root, id)))
                 .filter_map(|(root, id)| {
                     Some((root.repository.clone(), self.manifests[id].digest()?))
@@ -255,13 +257,14 @@ impl Draft {
                 (taken, others) = others.into_iter().partition(is_alone);
             }
             if taken.is_empty() {
-                return Ok(());
+                break;
             }
             for attached in taken {
                 add(self, attached.image)?;
             }
             left = others;
         }
+        Ok(())
     }
 }
 
