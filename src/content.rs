@@ -35,6 +35,8 @@ enum Location {
 pub struct Identity {
     /// The digest of the name, position and metadata.
     pub key: Digest,
+    /// The device and inode of the file, and the position in it: equal for hard links.
+    pub place: ((u64, u64), u64),
     /// The later of mtime and ctime, in nanoseconds since 1970.
     pub changed: i128,
 }
@@ -133,6 +135,7 @@ impl Content {
             );
             Identity {
                 key: Digest::of(text.as_bytes()),
+                place: (meta.inode, offset),
                 changed: meta.changed.into_iter().max().unwrap_or_default(),
             }
         }))

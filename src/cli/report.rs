@@ -342,14 +342,12 @@ pub(super) fn server_findings(findings: &[crate::check_url::ServerProblem]) -> S
     text
 }
 
-/// The most columns that a cell of a table pads others to.
-const MAX_WIDTH: usize = 256;
-
 fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in std::iter::once(head).chain(rows) {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().min(MAX_WIDTH).max(*width);
+            // A longer cell does not make others as long.
+            *width = cell.chars().count().min(256).max(*width);
         }
     }
     let mut text = String::new();
@@ -370,10 +368,7 @@ pub(super) fn count(number: u64, noun: &str) -> String {
 }
 
 /// Formats a number of bytes for people.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "one digit after the point is shown"
-)]
+#[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
 pub(super) fn bytes(length: u64) -> String {
     let mut value = length as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {

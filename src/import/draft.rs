@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::content::Content;
+use crate::content::{Content, Identity};
 use crate::import::ingest::{Job, Work};
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
@@ -42,6 +42,8 @@ pub struct Draft {
     /// Children come before their index.
     pub manifests: Vec<ManifestSource>,
     pub jobs: Vec<Job>,
+    /// Archives in a folder that hold no image.
+    pub no_images: Vec<(Content, Identity)>,
     /// v1 images that the source has.
     pub v1: BTreeMap<V1Id, StoredV1>,
     kept_jobs: HashMap<Digest, JobId>,
@@ -194,13 +196,7 @@ impl Draft {
     }
 
     pub fn add_job(&mut self, content: Content, work: Work) -> JobId {
-        self.jobs.push(Job {
-            content,
-            work,
-            digest: None,
-            size: None,
-            ready: None,
-        });
+        self.jobs.push(Job::new(content, work));
         self.jobs.len() - 1
     }
 
@@ -237,11 +233,9 @@ impl Draft {
             return *id;
         }
         self.jobs.push(Job {
-            content,
-            work: Work::Verbatim { diff_id },
             digest: Some(digest),
             size,
-            ready: None,
+            ..Job::new(content, Work::Verbatim { diff_id })
         });
         self.kept_jobs.insert(digest, self.jobs.len() - 1);
         self.jobs.len() - 1

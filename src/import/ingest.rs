@@ -1,16 +1,18 @@
 //! Imports content: reads every blob once, checks it, and puts it into staging. Layers are read in parallel.
 
-use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Context as _;
 use rayon::prelude::*;
 
 use crate::bail_invalid;
-use crate::content::Content;
+use crate::content::{Content, Identity};
+use crate::import::check::{Check, Checking};
+use crate::import::duplicates::Groups;
 use crate::import::staging::Staging;
 use crate::layer::{self, Compression, Measured, Tar};
 use crate::spec::digest::Digest;
+use crate::spec::v1::V1Id;
 
 /// What to do with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub struct Job {
     pub digest: Option<Digest>,
     /// The length in bytes that the content must have, if known.
     pub size: Option<u64>,
+    /// What else must hold for content that is kept.
+    pub checks: Vec<Check>,
+    /// The identity of the content before it is read, if it has one.
+    pub identity: Option<Identity>,
     /// The result, if the content was compressed while its archive was read, or in an earlier run.
     pub ready: Option<Stored>,
 }
@@ -56,6 +62,44 @@ pub struct Stored {
 }
 
 impl Job {
+    pub fn new(content: Content, work: Work) -> Self {
+        Self {
+            content,
+            work,
+            digest: None,
+            size: None,
+            checks: Vec::new(),
+            identity: None,
+            ready: None,
+        }
+    }
+
+    /// Adds what another job needs of the same file.
+    pub(super) fn include(&mut self, other: &Self) {
+        if let (Work::Verbatim { diff_id }, Work::Verbatim { diff_id: wanted }) =
+            (&mut self.work, other.work)
+        {
+            *diff_id |= wanted;
+        }
+        self.digest = self.digest.or(other.digest);
+        self.size = self.size.or(other.size);
+        self.checks.extend(other.checks.iter().cloned());
+    }
+
+    /// The v1 images whose layer it is, as far as there are checks for them.
+    pub fn v1_ids(&self) -> impl Iterator<Item = V1Id> {
+        self.checks.iter().map(Check::id)
+    }
+
+    /// Identifies the content and the checks that it has passed once it has been read.
+    pub fn key(&self) -> Option<Digest> {
+        let identity = self.identity.as_ref()?;
+        let keys = self.checks.iter().map(Check::key);
+        Some(keys.fold(identity.key, |key, check| {
+            Digest::of(format!("{key} {check}").as_bytes())
+        }))
+    }
+
     /// Refuses content of another size than its descriptor says, before it is read.
     pub fn check_size(&self) -> anyhow::Result<()> {
         match self.work {
@@ -77,29 +121,10 @@ pub trait BlobCache: Sync {
 /// Imports content. The results are in the order of the jobs. Fails if content cannot be read, or does not
 /// have the digest, length or diff ID that it must have.
 pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<Vec<Stored>> {
-    let mut first: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
-    // A blob that several sources have is read from one of them. A tar with a claimed diff ID is compressed
-    // once; its duplicates are only checked.
-    let duplicate: Vec<Option<usize>> = jobs
-        .iter()
-        .enumerate()
-        .map(|(index, job)| {
-            let claimed = if let Work::Compress { claimed } = job.work {
-                claimed
-            } else {
-                None
-            };
-            let key = (job.digest, claimed);
-            if key == (None, None) {
-                return None;
-            }
-            let other = *first.entry(key).or_insert(index);
-            // What is known of a file need not be checked against another.
-            let is_read = job.ready.is_none();
-            (other != index && is_read && covers(jobs[other], job)).then_some(other)
-        })
+    let Groups { duplicate, merged } = Groups::of(jobs);
+    let jobs: Vec<&Job> = (0..jobs.len())
+        .map(|index| merged.get(&index).unwrap_or(jobs[index]))
         .collect();
-
     let mut done: Vec<Option<Stored>> = vec![None; jobs.len()];
     let is_large =
         |job: &Job| matches!(job.work, Work::Compress { .. }) && job.content.len() >= layer::LARGE;
@@ -128,31 +153,27 @@ pub fn run(jobs: &[&Job], staging: &Staging, cache: &dyn BlobCache) -> anyhow::R
         .map(|(index, job)| match duplicate[index] {
             None => done[index].clone().context("every job was done"),
             Some(other) => {
-                check_duplicate(job)?;
+                let stored = done[other].clone().context("every job was done")?;
+                check_duplicate(job, &stored)?;
                 job.content.done();
-                done[other].clone().context("every job was done")
+                Ok(stored)
             }
         })
         .collect()
 }
 
-/// Whether the result of `first` is also the result of `job`.
-fn covers(first: &Job, job: &Job) -> bool {
-    match (first.work, job.work) {
-        (Work::Verbatim { diff_id: have }, Work::Verbatim { diff_id: want }) => {
-            (have || !want) && first.size == job.size
-        }
-        (first, job) => first == job,
-    }
-}
-
-/// A tar whose duplicate was compressed must still have the diff ID that its config claims.
-fn check_duplicate(job: &Job) -> anyhow::Result<()> {
+/// A tar whose duplicate was compressed must still have the diff ID that its config claims, and a blob that was
+/// read under another name its digest and length.
+fn check_duplicate(job: &Job, stored: &Stored) -> anyhow::Result<()> {
     match job.work {
         Work::Compress {
             claimed: Some(claimed),
         } => check_diff_id(&job.content, claimed, layer::tar(&job.content)?.diff_id),
-        _ => Ok(()),
+        Work::Compress { claimed: None } => Ok(()),
+        Work::Verbatim { .. } => {
+            check_digest(job, stored.digest)?;
+            check_size(job, stored.size)
+        }
     }
 }
 
@@ -208,6 +229,12 @@ fn keep(
     };
     if let Some((digest, content)) = job.digest.and_then(|digest| Some((digest, whole(digest)?))) {
         check_size(job, content.len())?;
+        if !job.checks.is_empty() {
+            let mut checking = Checking::new(&job.checks, io::sink());
+            let measured = layer::keep(&job.content, &mut checking, false)?;
+            check_digest(job, measured.digest)?;
+            checking.finish(&digest)?;
+        }
         let tar = match want_tar.then(|| cache.tar(&digest)) {
             None => None,
             Some(Some(remembered)) => Some(remembered),
@@ -223,17 +250,14 @@ fn keep(
         });
     }
     let (measured, content) = staged(&job.content, staging, |content, sink| {
-        layer::keep(content, sink, want_tar)
+        let mut checking = Checking::new(&job.checks, sink);
+        let measured = layer::keep(content, &mut checking, want_tar)?;
+        checking.finish(&measured.digest)?;
+        Ok(measured)
     })?;
     // Read from the copy, since the source may have changed.
     let compression = Compression::of(&content)?;
-    if let Some(digest) = job.digest.filter(|digest| *digest != measured.digest) {
-        bail_invalid!(
-            "{} has the digest {}, not {digest}",
-            job.content.origin(),
-            measured.digest
-        );
-    }
+    check_digest(job, measured.digest)?;
     check_size(job, measured.size)?;
     Ok(Stored {
         digest: measured.digest,
@@ -280,6 +304,16 @@ fn gzip(
         compressed_here: true,
         content,
     })
+}
+
+fn check_digest(job: &Job, digest: Digest) -> anyhow::Result<()> {
+    match job.digest.filter(|promised| *promised != digest) {
+        Some(promised) => bail_invalid!(
+            "{} has the digest {digest}, not {promised}",
+            job.content.origin()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn check_size(job: &Job, size: u64) -> anyhow::Result<()> {

@@ -252,12 +252,12 @@ impl<'a> Upper<'a> {
                 }
             }
         }
-        let (mut replaced, mut within) = (Above::default(), Above::default());
+        let (mut hidden, mut within) = (Above::default(), Above::default());
         let is_file = |path: &[u8]| self.own.get(path).is_some_and(|node| !node.is_folder());
         whiteouts
             .iter()
             .filter(|path| {
-                !replaced.any(path, is_file)
+                !hidden.any(path, is_file)
                     && !within.any_folder(path, |path| whiteouts.contains(path))
             })
             .cloned()

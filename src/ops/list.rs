@@ -1,5 +1,6 @@
 //! `list`: what a site serves.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -75,11 +76,11 @@ fn row(
 ) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
     let entry = &images.repositories[&name.repository].manifests[&name.digest];
-    let Measured { platforms, size } = match measured.get(&name.digest) {
-        Some(known) => known.clone(),
-        None => {
+    let Measured { platforms, size } = match measured.entry(name.digest) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(place) => {
             let found = measure(images, manifest, entry.size)?;
-            measured.entry(name.digest).or_insert(found).clone()
+            place.insert(found).clone()
         }
     };
     let lost = images.damage_of(&name.repository, &name.digest);

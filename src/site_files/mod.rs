@@ -117,19 +117,6 @@ impl SiteFiles {
         Ok(chain)
     }
 
-    /// Fails if a v1 image does not match its checksum, if it has one. Reads the layer then.
-    pub fn check_v1(&self, id: V1Id, image: &V1File) -> anyhow::Result<()> {
-        match self.v1_checksum(id)? {
-            Some(expected) if expected != checksum(&image.json, &image.layer)? => {
-                bail_invalid!(
-                    "the v1 image {id} of {} does not match its checksum",
-                    self.origin()
-                )
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The path of the file to blame for a v1 image that is missing or damaged.
     pub fn v1_lost(&self, id: V1Id) -> String {
         let has_json = self.v1_json(id).is_ok_and(|json| json.is_some());

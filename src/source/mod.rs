@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::content::Identity;
 use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
@@ -67,6 +68,16 @@ pub const FORMATS: &[Format] = &[
     legacy::FORMAT,
     oci_archive::FORMAT,
 ];
+
+/// What sources are read with.
+pub struct Run<'a> {
+    pub staging: &'a Staging,
+    /// The folder of the site, which is no source.
+    pub output: &'a Path,
+    pub progress: &'a Progress,
+    /// Whether an archive is known to hold no image.
+    pub holds_no_image: &'a dyn Fn(&Identity) -> bool,
+}
 
 /// A source, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,12 +175,11 @@ impl Source {
     /// If the source is damaged or in no known format, or if images have no name.
     pub fn load(
         &self,
-        staging: &Staging,
+        run: &Run<'_>,
         rules: &ImportOptions,
         selection: &Selection,
-        output: &Path,
-        progress: &Progress,
     ) -> anyhow::Result<Vec<Draft>> {
+        let (staging, progress) = (run.staging, run.progress);
         let origin = if self.is_stdin() {
             "standard input".into()
         } else {
@@ -197,7 +207,7 @@ impl Source {
         let mut drafts = match (opened.format(self.prefix)?, &opened) {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
             (None, Opened::Folder(folder)) if self.prefix.is_none() => {
-                walk::load(folder, output, staging, &request, progress)?
+                walk::load(folder, run, &request)?
             }
             _ => return Err(self.unknown(&origin)),
         };

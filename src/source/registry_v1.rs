@@ -13,10 +13,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{escaped, invalid_input};
 use crate::fsx;
+use crate::import::check::Check;
 use crate::import::draft::{Called, Draft, JobId};
 use crate::import::ingest::Work;
 use crate::import::request::Request;
@@ -200,27 +200,22 @@ impl Store {
         Ok(None)
     }
 
-    /// Compares with the checksum that the registry stored. `false` if there is none, or only a tarsum, which
-    /// only the client could compute.
-    fn check(&self, id: V1Id, json: &[u8], layer: &Content) -> anyhow::Result<bool> {
+    /// The check of the checksum that the registry stored; `None` if there is none, or only a tarsum, which only the
+    /// client could compute.
+    fn check(&self, id: V1Id, json: &[u8]) -> anyhow::Result<Option<Check>> {
         let Some(content) = self.file(id, "_checksum")? else {
-            return Ok(false);
+            return Ok(None);
         };
         let bytes = content.read(1 << 16)?;
         let list: Vec<String> = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| vec![String::from_utf8_lossy(&bytes).trim().into()]);
-        let sums: Vec<Digest> = list.iter().filter_map(|sum| sum.parse().ok()).collect();
-        if sums.is_empty() {
-            return Ok(false);
-        }
-        let actual = site_files::checksum(json, layer)?;
-        if !sums.contains(&actual) {
-            bail_invalid!(
-                "the image {id} has the checksum {actual}, which does not match {}",
-                content.origin()
-            );
-        }
-        Ok(true)
+        let any_of: Vec<Digest> = list.iter().filter_map(|sum| sum.parse().ok()).collect();
+        Ok((!any_of.is_empty()).then(|| Check::Checksum {
+            id,
+            json: json.into(),
+            any_of,
+            origin: content.origin().clone(),
+        }))
     }
 }
 
@@ -238,13 +233,15 @@ impl V1Store for Store {
         json: &[u8],
     ) -> anyhow::Result<(JobId, JobId)> {
         let content = self.required(id, "layer")?;
-        if !self.check(id, json, &content)? {
+        let check = self.check(id, json)?;
+        if check.is_none() {
             draft.notes.push(
                 NoteKind::Choice.note(format!("v1 image {id}: its checksum cannot be verified")),
             );
         }
         let compression = Compression::of(&content)?;
         let kept = draft.add_job(content.clone(), Work::Verbatim { diff_id: true });
+        draft.jobs[kept].checks.extend(check);
         let blob = match compression {
             Compression::Gzip => kept,
             _ => draft.add_job(content, Work::Compress { claimed: None }),

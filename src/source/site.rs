@@ -1,7 +1,6 @@
 //! `site:` a site as a source: the OCI layout at its root, its names, and the v1 images that came with the
 //! sources it was built from. See [`crate::site_files::catalogue`] and `crate::site`.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -10,12 +9,13 @@ use anyhow::Context as _;
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::invalid_input;
+use crate::fsx;
+use crate::import::check::Check;
 use crate::import::draft::{
     Attached, Blobs, Called, Draft, Fault, Part, RootManifest, StoredV1, peek, with_children,
 };
 use crate::import::ingest::Work;
 use crate::import::request::Request;
-use crate::layer;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{SiteFiles, V1File};
@@ -43,7 +43,6 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = files.index()?;
     let catalogue =
         Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
-    let checked = RefCell::default();
     let mut draft = Draft::new(files.origin());
     for (repository, repo) in &catalogue.repositories {
         let name = request.repository(repository.as_str())?;
@@ -51,7 +50,6 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
             files: &files,
             request,
             blobs: Places::new(&files, repository, repo),
-            checked: &checked,
         };
         if request.may_take(&name) {
             loading.repository(&mut draft, &name, repo)?;
@@ -82,30 +80,10 @@ impl Blobs for Places<'_> {
     }
 }
 
-/// Adds the images of a chain that came with a source.
-fn add_chain(draft: &mut Draft, chain: Vec<(V1Id, V1File)>) {
-    for (id, image) in chain {
-        if !draft.v1.contains_key(&id) {
-            let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
-            let (json, parent) = (image.json, image.parent);
-            draft.v1.insert(
-                id,
-                StoredV1 {
-                    json,
-                    parent,
-                    layer,
-                },
-            );
-        }
-    }
-}
-
 struct Loading<'a> {
     files: &'a SiteFiles,
     request: &'a Request<'a>,
     blobs: Places<'a>,
-    /// The v1 images that match their checksums.
-    checked: &'a RefCell<BTreeSet<V1Id>>,
 }
 
 impl Loading<'_> {
@@ -188,8 +166,9 @@ impl Loading<'_> {
             let manifest = draft.add_manifest(&self.blobs, &descriptor, rules)?;
             let manifest = manifest.context("a manifest of the catalogue is never absent")?;
             // Without its own v1 form, its v1 id would be another.
-            let chain = v1.map(|top| self.chain(top)).transpose()?;
-            add_chain(draft, chain.unwrap_or_default());
+            if let Some(top) = v1 {
+                self.add_chain(draft, top)?;
+            }
             draft.roots.push(RootManifest {
                 repository: Some(repository.clone()),
                 tag: tag.cloned(),
@@ -205,17 +184,25 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// A chain of v1 images that came with a source. Reads the layers that `checked` does not have.
-    fn chain(&self, top: V1Id) -> anyhow::Result<Vec<(V1Id, V1File)>> {
+    /// Adds a chain of v1 images that came with a source.
+    fn add_chain(&self, draft: &mut Draft, top: V1Id) -> anyhow::Result<()> {
         let chain = self.files.v1_chain(top)?;
-        for (id, image) in &chain {
-            if !self.checked.borrow().contains(id) {
-                self.files.check_v1(*id, image)?;
-                self.check_known(*id, image)?;
-                self.checked.borrow_mut().insert(*id);
-            }
+        let new = chain
+            .into_iter()
+            .filter(|(id, _)| !draft.v1.contains_key(id));
+        let checked = new.map(|(id, image)| Ok((id, self.check(id, &image)?, image)));
+        for (id, check, image) in checked.collect::<anyhow::Result<Vec<_>>>()? {
+            let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
+            draft.jobs[layer].checks.push(check);
+            let (json, parent) = (image.json, image.parent);
+            let stored = StoredV1 {
+                json,
+                parent,
+                layer,
+            };
+            draft.v1.insert(id, stored);
         }
-        Ok(chain)
+        Ok(())
     }
 
     /// Whether the JSON can be derived from its id and parent alone, or from a config of the site.
@@ -230,24 +217,26 @@ impl Loading<'_> {
         Ok(v1::top_json(&config, id, image.parent).is_ok_and(|json| json == *image.json))
     }
 
-    /// Without a checksum, the JSON must be derived and the layer a blob of the site: the layer file could be
-    /// a link to anything.
-    fn check_known(&self, id: V1Id, image: &V1File) -> anyhow::Result<()> {
-        if self.files.v1_checksum(id)?.is_none() {
-            if !self.is_derived(id, image)? {
-                bail_invalid!(
-                    "the v1 image {id} of {} has no checksum, and its JSON cannot be derived",
-                    self.files.origin()
-                );
-            }
-            let digest = layer::keep(&image.layer, &mut std::io::sink(), false)?.digest;
-            if self.files.blob(&digest)?.is_none() {
-                bail_invalid!(
-                    "the v1 image {id} of {} has no checksum, and its layer is not a blob of the site",
-                    self.files.origin()
-                );
-            }
+    /// How its layer is checked. Without a checksum, the JSON must be derived and the layer a blob of the site: the
+    /// layer file could be a link to anything.
+    fn check(&self, id: V1Id, image: &V1File) -> anyhow::Result<Check> {
+        let files = self.files;
+        if let Some(checksum) = files.v1_checksum(id)? {
+            let checksum_file = files.path(&format!("v1/images/{id}/checksum"));
+            return Ok(Check::Checksum {
+                id,
+                json: image.json.clone(),
+                any_of: vec![checksum],
+                origin: format!("`{}`", fsx::escaped_path(&checksum_file)).into(),
+            });
         }
-        Ok(())
+        if !self.is_derived(id, image)? {
+            bail_invalid!(
+                "the v1 image {id} of {} has no checksum, and its JSON cannot be derived",
+                files.origin()
+            );
+        }
+        let folder = files.path("blobs/sha256");
+        Ok(Check::Listed { id, folder })
     }
 }

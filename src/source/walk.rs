@@ -8,31 +8,27 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use crate::content::Content;
 use crate::error::{escaped, is_bad};
 use crate::fsx;
 use crate::import::draft::{Called, Draft, RootManifest};
 use crate::import::request::Request;
-use crate::import::staging::Staging;
 use crate::note::{Note, NoteKind};
-use crate::progress::Progress;
 use crate::source::archive::Archive;
-use crate::source::{Format, Opened};
+use crate::source::{Format, Opened, Run};
 use crate::spec::name::{Reference, Tag};
 
-/// Reads all sources below `root`, except the site in `output`.
+/// Reads all sources below `root`, except the site.
 pub(super) fn load(
     root: &Path,
-    output: &Path,
-    staging: &Staging,
+    run: &Run<'_>,
     request: &Request<'_>,
-    progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
-    let output = fsx::canonical(output);
+    let output = fsx::canonical(run.output);
     let mut walk = Walk {
         root,
-        staging,
+        run,
         request,
-        progress,
         drafts: Vec::new(),
         left_out: Draft::new(format!("`{}`", fsx::escaped_path(root))),
         loaded: BTreeSet::new(),
@@ -52,9 +48,8 @@ pub(super) fn load(
 
 struct Walk<'a> {
     root: &'a Path,
-    staging: &'a Staging,
+    run: &'a Run<'a>,
     request: &'a Request<'a>,
-    progress: &'a Progress,
     drafts: Vec<Draft>,
     /// Files and folders that are not read, with the reasons.
     left_out: Draft,
@@ -85,30 +80,47 @@ impl Walk<'_> {
             }
         }
         let origin = format!("`{}`", fsx::escaped_path(path));
-        let opened = if is_folder {
-            Opened::Folder(path.to_path_buf())
-        } else if entry.file_type().is_file() && Archive::looks_like_one(path)? {
-            match Opened::new(path, self.staging, self.progress) {
+        if is_folder {
+            let opened = Opened::Folder(path.to_path_buf());
+            return match opened.format(None)? {
+                Some(format) => self.read(path, &opened, format, origin),
+                None => Ok(Visited::Part),
+            };
+        }
+        self.visit_file(entry, origin)?;
+        Ok(Visited::Part)
+    }
+
+    fn visit_file(&mut self, entry: &DirEntry, origin: String) -> anyhow::Result<()> {
+        let path = entry.path();
+        let content = if entry.file_type().is_file() {
+            Content::file(path.to_owned())?
+        } else {
+            None
+        };
+        let identity = content.as_ref().map(Content::identity).transpose()?;
+        let identity = identity.flatten();
+        let is_known = identity.as_ref().is_some_and(self.run.holds_no_image);
+        if !(is_known || content.is_some() && Archive::looks_like_one(path)?) {
+            self.left_out.notes.push(not_an_image(path, &origin));
+            return Ok(());
+        }
+        if !is_known {
+            let opened = match Opened::new(path, self.run.staging, self.run.progress) {
                 Err(error) if is_bad(&error) => {
                     let called = Called::Nameless(origin);
-                    self.left_out.leave_out(self.request, called, error)?;
-                    return Ok(Visited::Part);
+                    return self.left_out.leave_out(self.request, called, error);
                 }
                 opened => opened?,
-            }
-        } else {
-            self.left_out.notes.push(not_an_image(path, &origin));
-            return Ok(Visited::Part);
-        };
-        match opened.format(None)? {
-            Some(format) => self.read(path, &opened, format, origin),
-            None if is_folder => Ok(Visited::Part),
-            None => {
-                let note = NoteKind::Leftover.note(format!("{origin} is not an image"));
-                self.left_out.notes.push(note);
-                Ok(Visited::Part)
+            };
+            if let Some(format) = opened.format(None)? {
+                return self.read(path, &opened, format, origin).map(drop);
             }
         }
+        let note = NoteKind::Leftover.note(format!("{origin} is not an image"));
+        self.left_out.notes.push(note);
+        self.left_out.no_images.extend(content.zip(identity));
+        Ok(())
     }
 
     /// Reads a source. Images without a name in a folder are named after its path.

@@ -5,7 +5,7 @@
 //!   lock              locked with flock by the writer; the file stays
 //!   staging/          new files before they get their names; left behind only by a killed run
 //!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what is known of layers
-//!   sources           <key> <blob>, which layer came from which file: see source_cache.rs
+//!   sources           <key> <blob>, what each file was found to hold: see source_cache.rs
 //!   pending           the repositories whose tags and lists a run was about to change
 //!   catalogue         inode, length and time of index.json after the last run: see Site::is_own
 //!   unused  clock     what is unused, and since when: see crate::ops::unused
@@ -46,7 +46,7 @@ pub(crate) struct Site {
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
     /// Layer digests by the key of the content that they came from.
-    sources: BTreeMap<Digest, Digest>,
+    sources: BTreeMap<Digest, Option<Digest>>,
     /// Layers compressed here, by diff ID.
     compressed_here: BTreeMap<Digest, Digest>,
     is_own: bool,

@@ -15,6 +15,7 @@ mod edit;
 mod format;
 mod fuzz;
 mod grace;
+mod list;
 mod locks;
 mod mirror;
 mod mutations;

@@ -6,10 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::crash::scenarios::incompressible;
-use crate::support::archive::{Archive, Image};
+use crate::support::archive::{Archive, Image, gzip, one_file_tar};
+use crate::support::files::digest;
 use crate::support::process::tool;
-use crate::support::site::{build, json, stillage, succeed};
+use crate::support::site::{build, json, stderr, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// The length of the shared base, in bytes.
@@ -88,12 +91,7 @@ fn layers_are_read_when_something_is_new_and_once() {
         assert!(bytes < few, "{args:?} reads {bytes} bytes of layers");
     }
     // The same base has several names.
-    let layers: BTreeMap<u64, u64> = fs::read_dir(site.join("v1/images"))
-        .unwrap()
-        .map(|entry| fs::metadata(entry.unwrap().path().join("layer")).unwrap())
-        .map(|meta| (meta.ino(), meta.len()))
-        .collect();
-    let layers: u64 = layers.values().sum();
+    let layers = all_layers(&site.join("v1"));
     assert!(layers > BASE as u64 / 2);
     let once = read(&["verify", path]);
     assert!(
@@ -129,6 +127,105 @@ fn archives_that_share_a_layer_are_not_read_again() {
     let bytes = layer_bytes(again.args(&archives), folder.path());
     // The headers of members are read in blocks.
     assert!(bytes < 100_000, "{bytes}");
+}
+
+/// The bytes of the layers in a folder, each file once.
+fn all_layers(folder: &Path) -> u64 {
+    let files = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .map(Result::unwrap);
+    let layers: BTreeMap<u64, u64> = files
+        .filter(|entry| entry.file_name() == "layer")
+        .map(|entry| entry.metadata().unwrap())
+        .map(|meta| (meta.ino(), meta.len()))
+        .collect();
+    layers.values().sum()
+}
+
+/// Checks that building a site reads each layer of the source once, and none when nothing is new.
+fn is_read_once(source: &str, folder: &Path, layers: u64) {
+    settle();
+    let site = folder.join("new");
+    let site = site.to_str().unwrap();
+    // Headers of tars are read in blocks.
+    let few = 100_000;
+    let build = || layer_bytes(&mut stillage(["build", "-q", source, "-o", site]), folder);
+    let bytes = build();
+    assert!(layers > BASE as u64 / 2);
+    assert!(
+        bytes.abs_diff(layers) < few,
+        "{bytes} bytes read of {layers}"
+    );
+    let bytes = build();
+    assert!(bytes < few, "{bytes} bytes read of an unchanged source");
+    succeed(&mut stillage(["verify", "-q", site]));
+}
+
+#[test]
+fn old_registries_are_read_once() {
+    for packed in [true, false] {
+        let folder = TempDir::new("bytes");
+        let folder = folder.path();
+        let pack = |tar: &[u8]| if packed { gzip(tar) } else { tar.to_vec() };
+        let (base, storage) = (incompressible(BASE), folder.join("storage"));
+        let mut parent = None;
+        for (number, text) in [base.as_str(), "1", "2"].into_iter().enumerate() {
+            let id = digest(&[u8::try_from(number).unwrap()]).split_off(7);
+            let image = storage.join("images").join(&id);
+            let mut json = json!({"id": id, "created": "2014-01-02T03:04:05Z"});
+            if let Some(parent) = &parent {
+                json["parent"] = String::clone(parent).into();
+            }
+            let layer = pack(&one_file_tar(&number.to_string(), text));
+            let checksum = digest(&[json.to_string().as_bytes(), b"\n", &layer].concat());
+            for (name, bytes) in [
+                ("json", json.to_string().into_bytes()),
+                ("layer", layer),
+                ("_checksum", checksum.into_bytes()),
+            ] {
+                fs::create_dir_all(&image).unwrap();
+                fs::write(image.join(name), bytes).unwrap();
+            }
+            let repository = storage.join("repositories/library/app");
+            fs::create_dir_all(&repository).unwrap();
+            fs::write(repository.join(format!("tag_{number}")), &id).unwrap();
+            parent = Some(id);
+        }
+        let path = storage.to_str().unwrap();
+        // What v2 clients cannot read is packed for them from a second reading.
+        let times = if packed { 1 } else { 2 };
+        is_read_once(path, folder, times * all_layers(&storage));
+    }
+}
+
+#[test]
+fn a_site_is_read_once() {
+    let folder = TempDir::new("bytes");
+    let site = folder.path().join("site");
+    build(&[archive(folder.path())], &site);
+    let layers = all_layers(&site.join("v1"));
+    is_read_once(site.to_str().unwrap(), folder.path(), layers);
+}
+
+#[test]
+fn a_tar_that_is_no_image_is_unpacked_once() {
+    let folder = TempDir::new("bytes");
+    let (sources, site) = (folder.path().join("sources"), folder.path().join("site"));
+    fs::create_dir(&sources).unwrap();
+    fs::rename(archive(folder.path()), sources.join("image.tar")).unwrap();
+    let rootfs = gzip(&one_file_tar("etc/base", &incompressible(BASE)));
+    fs::write(sources.join("rootfs.tar.gz"), rootfs).unwrap();
+    settle();
+    let (sources, path) = (sources.to_str().unwrap(), site.to_str().unwrap());
+    let run = || {
+        let output = succeed(&mut stillage(["build", sources, "-o", path]));
+        assert!(stderr(&output).contains("rootfs.tar.gz` is not an image"));
+    };
+    run();
+    let mut again = stillage(["build", "-q", sources, "-o", path]);
+    let bytes = layer_bytes(&mut again, folder.path());
+    assert!(bytes < 100_000, "{bytes}");
+    run();
 }
 
 fn json_of(args: &[&str]) -> serde_json::Value {

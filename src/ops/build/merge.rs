@@ -178,12 +178,12 @@ fn measure(images: &mut Images, site: &Site) -> anyhow::Result<()> {
     let layers = images.layers();
     let jobs: Vec<Job> = layers
         .iter()
-        .map(|digest| Job {
-            content: images.blobs[digest].content.clone(),
-            work: Work::Verbatim { diff_id: true },
-            digest: Some(*digest),
-            size: None,
-            ready: None,
+        .map(|digest| {
+            let content = images.blobs[digest].content.clone();
+            Job {
+                digest: Some(*digest),
+                ..Job::new(content, Work::Verbatim { diff_id: true })
+            }
         })
         .collect();
     for stored in ingest::run(&jobs.iter().collect::<Vec<_>>(), &site.disk.staging, site)? {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::content::Identity;
 use crate::error::WithHint as _;
 use crate::images::v1_images::V1Images;
 use crate::images::{Images, Imported};
@@ -13,7 +12,7 @@ use crate::ops::build::merge::{merge, merged_apis, merged_hosts};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
 use crate::progress::Progress;
-use crate::source::Source;
+use crate::source::{Run, Source};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::writer::Site;
@@ -84,10 +83,8 @@ pub fn build(
     notes.extend(v1.notes.iter().cloned());
     notes.extend(options.selection.unmatched());
     site.remember(imported.iter().flat_map(Imported::values))?;
-    let read = read
-        .iter()
-        .map(|(job, identity, stored)| (&job.content, identity, stored));
-    site.remember_sources(read)?;
+    let no_images = drafts.into_iter().flat_map(|draft| draft.no_images);
+    site.remember_sources(&read, &no_images.collect::<Vec<_>>())?;
     let repositories = &merged.catalogue.repositories;
     let references = given
         .iter()
@@ -125,9 +122,13 @@ fn load_sources(
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     // One after the other: reading a compressed archive already uses all cores.
-    let (selection, output) = (&options.selection, &options.output);
-    let load =
-        |source: &Source| source.load(&site.disk.staging, rules, selection, output, progress);
+    let run = Run {
+        staging: &site.disk.staging,
+        output: &options.output,
+        progress,
+        holds_no_image: &|archive| options.cache && site.holds_no_image(archive),
+    };
+    let load = |source: &Source| source.load(&run, rules, &options.selection);
     let drafts: Vec<Vec<Draft>> = options
         .sources
         .iter()
@@ -138,7 +139,10 @@ fn load_sources(
         return Err(anyhow::anyhow!(
             "`--only` and `--exclude` leave no repository"
         ))
-        .hint(format!("the sources have {}", selection.some_seen()));
+        .hint(format!(
+            "the sources have {}",
+            options.selection.some_seen()
+        ));
     }
     if options.last_wins {
         naming::last_wins(&mut drafts, options.mirror);
@@ -157,8 +161,8 @@ fn built(v1: &V1Images, repository: &Repository, tag: &Tag, digest: Digest) -> N
 struct Intake {
     images: Images,
     imported: Vec<Imported>,
-    /// The jobs that were read, with the identity of their content before reading.
-    read: Vec<(Job, Identity, Stored)>,
+    /// The jobs that were read.
+    read: Vec<(Job, Stored)>,
 }
 
 /// Ingests the content of all drafts and makes their manifests.
@@ -178,16 +182,14 @@ fn take_in(
         .iter()
         .map(|(draft, job)| drafts[*draft].jobs[*job].clone())
         .collect();
-    let mut identities = Vec::new();
     for job in &mut jobs {
-        let identity = job.content.identity()?;
-        if let (true, None, Some(identity)) = (cache, &job.ready, &identity) {
-            job.ready = site.recall(identity);
+        job.identity = job.content.identity()?;
+        if cache && job.ready.is_none() {
+            job.ready = site.recall(job);
         }
         if job.ready.is_none() {
             job.content = job.content.counted(progress);
         }
-        identities.push(identity);
     }
     let all: Vec<&Job> = jobs.iter().collect();
     all.iter().try_for_each(|job| job.check_size())?;
@@ -195,12 +197,8 @@ fn take_in(
     let stored = ingest::run(&all, &site.disk.staging, site)?;
     let mut imported = vec![Imported::new(); drafts.len()];
     let mut read = Vec::new();
-    for (((draft, id), stored), (job, identity)) in needed
-        .into_iter()
-        .zip(stored)
-        .zip(jobs.into_iter().zip(identities))
-    {
-        read.extend(identity.map(|identity| (job, identity, stored.clone())));
+    for (((draft, id), stored), job) in needed.into_iter().zip(stored).zip(jobs) {
+        read.push((job, stored.clone()));
         imported[draft].insert(id, stored);
     }
     let mut images = Images::default();

@@ -213,7 +213,7 @@ fn content() {
         ),
         site(
             "a v1 layer with a wrong bit",
-            &["does not match its checksum"],
+            &["has the checksum", "which is not in"],
             |site| flip(&v1(site, "layer")),
         ),
         site("a v1 layer that is missing", &["is missing"], |site| {

@@ -1,0 +1,59 @@
+//! `list`: what a site serves.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::archive::{Archive, Image};
+use crate::support::site::{build, stillage, succeed};
+use crate::support::temp::TempDir;
+
+/// Indexes of indexes, each with the same child twelve times.
+#[test]
+fn what_indexes_share_is_listed_once() {
+    let mut layout = Archive::default();
+    let mut manifest = Image::new(&[]).layer("a", "b").seal(&mut layout);
+    for _ in 0..6 {
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": vec![manifest; 12],
+        });
+        manifest = layout.blob(
+            "application/vnd.oci.image.index.v1+json",
+            index.to_string().as_bytes(),
+        );
+    }
+    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "wide:1"});
+    let layout = layout
+        .json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))
+        .json(
+            "index.json",
+            &json!({"schemaVersion": 2, "manifests": [manifest]}),
+        );
+    let folder = TempDir::new("wide");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    layout.folder(&source);
+    build(&[source.to_str().unwrap()], &site);
+    let output = succeed(stillage(["list", "--json"]).arg(&site));
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let listed = &listed[0];
+    assert_eq!(listed["platforms"], json!(["linux/amd64"]));
+    let blobs = fs::read_dir(site.join("blobs/sha256")).unwrap();
+    let sizes = blobs.map(|blob| blob.unwrap().metadata().unwrap().len());
+    assert_eq!(listed["size"], sizes.sum::<u64>());
+}
+
+#[test]
+fn many_platforms_are_listed() {
+    let platforms: Vec<String> = (0..700).map(|number| format!("{number:0>100}")).collect();
+    let image = |platform: &String| Image::new(&[]).layer("a", "b").platform("linux", platform);
+    let index = Image::index(&["many:1"], platforms.iter().map(image).collect());
+    let folder = TempDir::new("many");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    Archive::oci(&[index]).folder(&source);
+    build(&[source.to_str().unwrap()], &site);
+    let output = succeed(stillage(["list"]).arg(&site));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(platforms.iter().all(|platform| text.contains(platform)));
+}
