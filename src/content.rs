@@ -27,7 +27,17 @@ enum Location {
     Memory(Arc<[u8]>),
     File(Arc<Path>),
     Range(Arc<File>, u64),
-    Gzipped(Arc<Path>),
+    Packed(Arc<Path>, Packing),
+}
+
+/// A compression that layers are given here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Packing {
+    /// RFC 1952. All clients read it.
+    #[default]
+    Gzip,
+    /// RFC 8878.
+    Zstd,
 }
 
 /// Identifies the current content of a file: it changes with the file.
@@ -85,10 +95,10 @@ impl Content {
         }
     }
 
-    /// The unpacked content of a gzip file; `len` is the unpacked length.
-    pub fn gzipped(path: PathBuf, len: u64, origin: impl Into<Arc<str>>) -> Self {
+    /// The unpacked content of a compressed file; `len` is the unpacked length.
+    pub fn packed(path: PathBuf, packing: Packing, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
-            place: Location::Gzipped(path.into()),
+            place: Location::Packed(path.into(), packing),
             len,
             origin: origin.into(),
             meter: None,
@@ -122,7 +132,7 @@ impl Content {
     pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
         let (meta, offset) = match &self.place {
             Location::Memory(_) => return Ok(None),
-            Location::File(path) | Location::Gzipped(path) => (fsx::meta(path)?, 0),
+            Location::File(path) | Location::Packed(path, _) => (fsx::meta(path)?, 0),
             Location::Range(file, offset) => {
                 let path = Path::new(&*self.origin);
                 (Some(fsx::meta_of(file, path)?), *offset)
@@ -147,9 +157,15 @@ impl Content {
             Location::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
             Location::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
             Location::Range(file, offset) => Source::Range(file.clone(), *offset),
-            Location::Gzipped(path) => Source::Gzipped(Box::new(MultiGzDecoder::new(
-                BufReader::new(fsx::open(path)?),
-            ))),
+            Location::Packed(path, packing) => {
+                let file = BufReader::new(fsx::open(path)?);
+                Source::Packed(match packing {
+                    Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
+                    Packing::Zstd => Box::new(
+                        zstd::Decoder::with_buffer(file).map_err(|error| self.failed(error))?,
+                    ),
+                })
+            }
         };
         Ok(Reader {
             source,
@@ -209,18 +225,16 @@ impl Content {
     }
 }
 
-#[derive(Debug)]
 pub struct Reader {
     source: Source,
     left: u64,
     meter: Option<Arc<Meter>>,
 }
 
-#[derive(Debug)]
 enum Source {
     Memory(Cursor<Arc<[u8]>>),
     Range(Arc<File>, u64),
-    Gzipped(Box<MultiGzDecoder<BufReader<File>>>),
+    Packed(Box<dyn Read + Send>),
 }
 
 impl Read for Reader {
@@ -233,7 +247,7 @@ impl Read for Reader {
         }
         let got = match &mut self.source {
             Source::Memory(cursor) => cursor.read(&mut buffer[..wanted])?,
-            Source::Gzipped(decoder) => decoder.read(&mut buffer[..wanted])?,
+            Source::Packed(decoder) => decoder.read(&mut buffer[..wanted])?,
             Source::Range(file, offset) => {
                 let got = file.read_at(&mut buffer[..wanted], *offset)?;
                 *offset += got as u64;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::edit::NoMove;
 use crate::cli::progress::{Verb, with_progress};
@@ -12,6 +12,7 @@ use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::serve;
 use crate::cli::ui::Ui;
+use crate::content::Packing;
 use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::ops::build;
@@ -23,6 +24,21 @@ use crate::site_files::catalogue::{Apis, ServedBy};
 use crate::source::Source;
 use crate::spec::descriptor::Platform;
 use crate::spec::source_name::Hosts;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Compress {
+    Gzip,
+    Zstd,
+}
+
+impl From<Compress> for Packing {
+    fn from(compress: Compress) -> Self {
+        match compress {
+            Compress::Gzip => Self::Gzip,
+            Compress::Zstd => Self::Zstd,
+        }
+    }
+}
 
 #[derive(Debug, Args)]
 #[expect(
@@ -66,6 +82,10 @@ pub(super) struct BuildArgs {
     /// docker.io/library/alpine; the site remembers it
     #[arg(long)]
     full_names: bool,
+    /// Compress plain layers with this. zstd is smaller and faster; Docker since 23.0, containerd since 1.5, podman,
+    /// skopeo and crane read it, and v1 clients get gzip
+    #[arg(long, value_name = "FORMAT", default_value = "gzip")]
+    compress: Compress,
     /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged
     #[arg(long)]
     keep_manifests: bool,
@@ -144,6 +164,7 @@ impl BuildArgs {
         let rules = ImportOptions {
             v1: apis.v1,
             compress: false,
+            packing: self.compress.into(),
             hosts,
             keep_manifests: self.keep_manifests,
             private: self.include_private,

@@ -166,7 +166,7 @@ fn remake_image(
                 MadeBlob {
                     digest: stored.digest,
                     size: stored.size,
-                    zstd: false,
+                    zstd: stored.compression == Compression::Zstd,
                 },
             )
         })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::content::{Content, Identity};
+use crate::content::{Content, Identity, Packing};
 use crate::import::ingest::{Job, Work};
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
@@ -47,7 +47,7 @@ pub struct Draft {
     /// v1 images that the source has.
     pub v1: BTreeMap<V1Id, StoredV1>,
     kept_jobs: HashMap<Digest, JobId>,
-    tar_jobs: HashMap<Digest, JobId>,
+    tar_jobs: HashMap<(Digest, Packing), JobId>,
     kept_manifests: HashMap<Digest, ManifestId>,
     /// The bytes of all JSON longer than [`SHORT_JSON`] so far.
     long_json: u64,
@@ -160,6 +160,8 @@ pub struct ImportOptions {
     pub v1: bool,
     /// Whether to compress the plain layers of kept manifests.
     pub compress: bool,
+    /// How plain layers are compressed.
+    pub packing: Packing,
     pub hosts: Hosts,
     /// Whether to keep the manifests for plain layers that Docker 25 and later save.
     pub keep_manifests: bool,
@@ -201,17 +203,13 @@ impl Draft {
     }
 
     /// Adds a plain layer to compress, once per diff ID.
-    pub fn add_tar(&mut self, content: Content, diff_id: Digest) -> JobId {
-        if let Some(id) = self.tar_jobs.get(&diff_id) {
+    pub fn add_tar(&mut self, content: Content, diff_id: Digest, packing: Packing) -> JobId {
+        if let Some(id) = self.tar_jobs.get(&(diff_id, packing)) {
             return *id;
         }
-        let id = self.add_job(
-            content,
-            Work::Compress {
-                claimed: Some(diff_id),
-            },
-        );
-        self.tar_jobs.insert(diff_id, id);
+        let claimed = Some(diff_id);
+        let id = self.add_job(content, Work::Compress { claimed, packing });
+        self.tar_jobs.insert((diff_id, packing), id);
         id
     }
 

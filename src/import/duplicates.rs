@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::content::Packing;
 use crate::import::ingest::{Job, Work};
 use crate::spec::digest::Digest;
 
@@ -18,17 +19,16 @@ impl Groups {
     /// A blob that several sources have is read from one of them, and a file that has several names once. A tar
     /// with a claimed diff ID is compressed once; its duplicates are only checked.
     pub(super) fn of(jobs: &[&Job]) -> Self {
-        let mut by_digest: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
+        let mut by_digest: HashMap<(Digest, Option<Packing>), usize> = HashMap::new();
         let mut by_place = HashMap::new();
         let mut groups = Self::default();
         for (index, job) in jobs.iter().enumerate() {
-            let claimed = match job.work {
-                Work::Compress { claimed } => claimed,
-                Work::Verbatim { .. } => None,
+            let key = match job.work {
+                Work::Compress { claimed, packing } => claimed.map(|it| (it, Some(packing))),
+                Work::Verbatim { .. } => job.digest.map(|it| (it, None)),
             };
-            let key = (job.digest, claimed);
             let mut other = None;
-            if key != (None, None) && job.checks.is_empty() {
+            if let Some(key) = key.filter(|_| job.checks.is_empty()) {
                 let first = *by_digest.entry(key).or_insert(index);
                 other = (first != index && covers(jobs[first], job)).then_some(first);
             }
@@ -46,7 +46,8 @@ impl Groups {
                     lead.or_insert_with(|| jobs[first].clone()).include(job);
                 }
             }
-            groups.duplicate.push(other);
+            let lead = other.map(|other| groups.duplicate[other].unwrap_or(other));
+            groups.duplicate.push(lead);
         }
         groups
     }
@@ -59,5 +60,36 @@ fn covers(first: &Job, job: &Job) -> bool {
             (have || !want) && first.size == job.size
         }
         (first, job) => first == job,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Content, Identity};
+
+    #[test]
+    fn a_file_by_two_names_is_read_for_all_who_need_it() {
+        let digest = Digest::of(b"x");
+        let job = |digest: Option<Digest>, inode: u64, diff_id: bool| Job {
+            digest,
+            identity: Some(Identity {
+                key: Digest::of(b"key"),
+                place: ((1, inode), 0),
+                changed: 0,
+            }),
+            ..Job::new(Content::memory(*b"x", "`x`"), Work::Verbatim { diff_id })
+        };
+        let jobs = [
+            job(None, 1, false),
+            job(Some(digest), 1, true),
+            job(Some(digest), 2, true),
+            job(None, 3, false),
+        ];
+        let groups = Groups::of(&jobs.iter().collect::<Vec<_>>());
+        assert_eq!(groups.duplicate, [None, Some(0), Some(0), None]);
+        let lead = &groups.merged[&0];
+        assert_eq!(lead.digest, Some(digest));
+        assert_eq!(lead.work, Work::Verbatim { diff_id: true });
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 
 use crate::bail_invalid;
-use crate::content::{Content, Identity};
+use crate::content::{Content, Identity, Packing};
 use crate::import::check::{Check, Checking};
 use crate::import::duplicates::Groups;
 use crate::import::staging::Staging;
@@ -26,6 +26,7 @@ pub enum Work {
     Compress {
         /// The diff ID that its config claims, if it is known.
         claimed: Option<Digest>,
+        packing: Packing,
     },
 }
 
@@ -115,7 +116,7 @@ pub trait BlobCache: Sync {
     /// The tar in a blob, if it was measured before.
     fn tar(&self, blob: &Digest) -> Option<Tar>;
     /// The blob that this tar was compressed to before, if the site still has it at its full length.
-    fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)>;
+    fn compressed(&self, diff_id: &Digest, packing: Packing) -> Option<(Digest, Content)>;
 }
 
 /// Imports content. The results are in the order of the jobs. Fails if content cannot be read, or does not
@@ -168,8 +169,9 @@ fn check_duplicate(job: &Job, stored: &Stored) -> anyhow::Result<()> {
     match job.work {
         Work::Compress {
             claimed: Some(claimed),
+            ..
         } => check_diff_id(&job.content, claimed, layer::tar(&job.content)?.diff_id),
-        Work::Compress { claimed: None } => Ok(()),
+        Work::Compress { claimed: None, .. } => Ok(()),
         Work::Verbatim { .. } => {
             check_digest(job, stored.digest)?;
             check_size(job, stored.size)
@@ -183,7 +185,7 @@ fn take(job: &Job, staging: &Staging, cache: &dyn BlobCache) -> anyhow::Result<S
     }
     let stored = match job.work {
         Work::Verbatim { diff_id } => keep(job, diff_id, staging, cache),
-        Work::Compress { claimed } => gzip(job, claimed, staging, cache),
+        Work::Compress { claimed, packing } => compress(job, claimed, packing, staging, cache),
     }?;
     job.content.done();
     Ok(stored)
@@ -196,8 +198,12 @@ fn ready(job: &Job) -> anyhow::Result<Option<Stored>> {
         return Ok(None);
     };
     match job.work {
-        Work::Compress { .. } if !ready.compressed_here => return Ok(None),
-        Work::Compress { claimed } => {
+        Work::Compress { packing, .. }
+            if !ready.compressed_here || ready.compression != packing.into() =>
+        {
+            return Ok(None);
+        }
+        Work::Compress { claimed, .. } => {
             if let Some((claimed, tar)) = claimed.zip(ready.tar) {
                 check_diff_id(&job.content, claimed, tar.diff_id)?;
             }
@@ -269,13 +275,15 @@ fn keep(
     })
 }
 
-fn gzip(
+fn compress(
     job: &Job,
     claimed: Option<Digest>,
+    packing: Packing,
     staging: &Staging,
     cache: &dyn BlobCache,
 ) -> anyhow::Result<Stored> {
-    let made_before = claimed.and_then(|claimed| Some((claimed, cache.compressed(&claimed)?)));
+    let made_before =
+        claimed.and_then(|claimed| Some((claimed, cache.compressed(&claimed, packing)?)));
     if let Some((claimed, (digest, content))) = made_before {
         let tar = layer::tar(&job.content)?;
         check_diff_id(&job.content, claimed, tar.diff_id)?;
@@ -284,13 +292,13 @@ fn gzip(
             digest,
             size,
             tar: Some(tar),
-            compression: Compression::Gzip,
+            compression: packing.into(),
             compressed_here: true,
             content,
         });
     }
     let mut sink = staging.sink()?;
-    let measured = layer::compress(&job.content, &mut sink)?;
+    let measured = layer::compress(&job.content, packing, &mut sink)?;
     if let Some((claimed, tar)) = claimed.zip(measured.tar) {
         check_diff_id(&job.content, claimed, tar.diff_id)?;
     }
@@ -300,7 +308,7 @@ fn gzip(
         digest,
         size,
         tar,
-        compression: Compression::Gzip,
+        compression: packing.into(),
         compressed_here: true,
         content,
     })

@@ -3,9 +3,10 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use crate::content::{Content, Reader};
+use crate::content::{Content, Packing, Reader};
 use crate::spec::digest::{Digest, Hasher};
 
+mod chunk;
 mod compress;
 mod decompression_limit;
 mod raw_tar;
@@ -39,6 +40,15 @@ pub enum Compression {
     Xz,
     /// bzip2, which Docker 1.x reads.
     Bzip2,
+}
+
+impl From<Packing> for Compression {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Gzip => Self::Gzip,
+            Packing::Zstd => Self::Zstd,
+        }
+    }
 }
 
 impl Compression {
@@ -82,7 +92,7 @@ impl Compression {
         Ok(match self {
             Self::Plain => Box::new(packed),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
-                BufReader::with_capacity(CHUNK / 4, packed),
+                BufReader::with_capacity(BUFFER, packed),
             )),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::new(packed)?),
             Self::Xz => {
@@ -118,8 +128,8 @@ pub struct Tar {
 
 /// Memory for unpacking xz, in bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
-/// Input bytes in each gzip member.
-const CHUNK: usize = 1 << 20;
+/// The bytes of a buffer.
+const BUFFER: usize = 256 << 10;
 
 /// Copies content byte for byte and hashes it. With `want_tar` it also unpacks and measures the tar in it.
 pub fn keep(
@@ -140,7 +150,7 @@ pub fn keep(
             tar = Some(measure(compression.decoder(&mut tee, content.len())?)?);
         }
         io::copy(
-            &mut BufReader::with_capacity(CHUNK / 4, &mut tee),
+            &mut BufReader::with_capacity(BUFFER, &mut tee),
             &mut io::sink(),
         )
     })();
@@ -165,7 +175,7 @@ pub fn tar(content: &Content) -> anyhow::Result<Tar> {
 fn measure(mut reader: impl Read) -> io::Result<Tar> {
     let mut hasher = Hasher::default();
     let mut scanner = Scanner::default();
-    let mut buffer = vec![0; CHUNK / 4];
+    let mut buffer = vec![0; BUFFER];
     loop {
         match reader.read(&mut buffer)? {
             0 => {
@@ -210,7 +220,7 @@ mod tests {
 
     #[test]
     fn kept_content_is_hashed_packed_and_unpacked() {
-        let bytes = text(CHUNK + 7);
+        let bytes = text(5 * BUFFER);
         let (gzip, _) = compressed(&bytes, 1);
         let zstd = zstd::encode_all(&bytes[..], 3).unwrap();
         let level = bzip2::Compression::fast();

@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::layer::compress::prepend;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
@@ -61,7 +61,8 @@ impl<'a> Completion<'a> {
                 .map_err(|error| self.layer.failed(error))?;
             let members = Filtered::new(plain, &self.left_out);
             // By this thread alone: others may be doing the same.
-            compress_stream(io::Cursor::new(&self.prefix).chain(members), false, sink)
+            let plain = io::Cursor::new(&self.prefix).chain(members);
+            compress_stream(plain, false, Packing::Gzip, sink)
         };
         compressed.map_err(|failure| match failure {
             CopyError::Read(error) => self.layer.failed(error),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::images::Images;
 use crate::images::v1_claims::Unfit;
 use crate::import::ingest::Stored;
@@ -65,7 +65,7 @@ fn encode(
     let mut sink = staging.sink()?;
     let measured = match completion {
         Some(completion) => completion.compress(&mut sink),
-        None => layer::compress(&layer.content, &mut sink),
+        None => layer::compress(&layer.content, Packing::Gzip, &mut sink),
     }?;
     layer.content.done();
     Ok(Stored {

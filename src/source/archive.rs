@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::error::{escaped, invalid_input};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
@@ -39,7 +39,12 @@ impl Archive {
     ///
     /// # Errors
     /// If it is not a tar, is truncated, or has a duplicate member or a name or link that leads outside.
-    pub fn open(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
+    pub fn open(
+        path: &Path,
+        staging: &Staging,
+        packing: Packing,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
         let origin = format!("`{}`", fsx::escaped_path(path));
         // Checked before opening, since opening a named pipe waits for a writer.
         if fsx::meta(path)?.is_none_or(|meta| !meta.is_file) {
@@ -58,13 +63,14 @@ impl Archive {
         let reader = compression
             .decoder(packed, content.len())
             .map_err(|error| content.failed(error))?;
-        Self::of_stream(reader, staging, origin)
+        Self::of_stream(reader, staging, packing, origin)
     }
 
     /// Reads an archive from a pipe, like a compressed one in [`Archive::open`].
     pub fn read(
         mut pipe: impl Read + Send,
         staging: &Staging,
+        packing: Packing,
         origin: String,
     ) -> anyhow::Result<Self> {
         let mut start = Vec::new();
@@ -77,15 +83,20 @@ impl Archive {
         let reader = compression
             .decoder(io::Cursor::new(start).chain(pipe), 0)
             .map_err(failed)?;
-        Self::of_stream(reader, staging, origin)
+        Self::of_stream(reader, staging, packing, origin)
     }
 
-    fn of_stream(reader: impl Read, staging: &Staging, origin: String) -> anyhow::Result<Self> {
+    fn of_stream(
+        reader: impl Read,
+        staging: &Staging,
+        packing: Packing,
+        origin: String,
+    ) -> anyhow::Result<Self> {
         if staging.path().is_none() {
             let (file, len) = stream::unpack(reader, staging, &origin)?;
             return Self::indexed(&Arc::new(file), len, origin);
         }
-        let members = stream::members(reader, staging, &origin)?;
+        let members = stream::members(reader, staging, packing, &origin)?;
         Self::of_members(members, origin)
     }
 

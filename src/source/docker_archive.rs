@@ -227,7 +227,7 @@ fn named(reference: &Reference, name: &str, manifest: ManifestId) -> RootManifes
     }
 }
 
-/// Adds a layer: gzip and zstd are kept byte for byte, anything else is compressed with gzip.
+/// Adds a layer: gzip and zstd are kept byte for byte, anything else is compressed.
 pub(super) fn add_layer(
     draft: &mut Draft,
     archive: &Archive,
@@ -241,7 +241,10 @@ pub(super) fn add_layer(
         Compression::Gzip | Compression::Zstd => Work::Verbatim {
             diff_id: rules.v1 || claimed.is_none(),
         },
-        _ => Work::Compress { claimed },
+        _ => Work::Compress {
+            claimed,
+            packing: rules.packing,
+        },
     };
     let job = draft.add_job(content, work);
     draft.jobs[job].ready = ready;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::content::Identity;
+use crate::content::{Identity, Packing};
 use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
@@ -189,10 +189,11 @@ impl Source {
             Opened::Archive(Archive::read(
                 progress.counting(std::io::stdin(), false),
                 staging,
+                rules.packing,
                 origin.clone(),
             )?)
         } else {
-            Opened::new(&self.path, staging, progress)?
+            Opened::new(&self.path, run, rules.packing)?
         };
         let (name, prefix) = match &self.name {
             Some(name) => name.in_site(rules.hosts)?,
@@ -354,10 +355,10 @@ enum Opened {
 }
 
 impl Opened {
-    fn new(path: &Path, staging: &Staging, progress: &Progress) -> anyhow::Result<Self> {
+    fn new(path: &Path, run: &Run<'_>, packing: Packing) -> anyhow::Result<Self> {
         match fsx::meta(path)? {
             Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
-            _ => Archive::open(path, staging, progress).map(Self::Archive),
+            _ => Archive::open(path, run.staging, packing, run.progress).map(Self::Archive),
         }
     }
 

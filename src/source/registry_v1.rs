@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::error::{escaped, invalid_input};
 use crate::fsx;
 use crate::import::check::Check;
@@ -53,6 +53,7 @@ fn detect(folder: &Path) -> anyhow::Result<bool> {
 fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let store = Store {
         images: root.join("images"),
+        packing: request.rules.packing,
         finished: RefCell::default(),
     };
     let mut chains = V1Chains::new(
@@ -156,6 +157,7 @@ fn tag_of(path: &Path) -> anyhow::Result<Option<V1Id>> {
 
 struct Store {
     images: PathBuf,
+    packing: Packing,
     /// Images that were uploaded completely, as were all their ancestors.
     finished: RefCell<BTreeSet<V1Id>>,
 }
@@ -225,7 +227,7 @@ impl V1Store for Store {
     }
 
     /// v1 serves the layer byte for byte. v2 serves the same bytes if they are gzip, otherwise
-    /// the layer compressed with gzip.
+    /// the layer compressed.
     fn add_layer(
         &self,
         draft: &mut Draft,
@@ -244,7 +246,13 @@ impl V1Store for Store {
         draft.jobs[kept].checks.extend(check);
         let blob = match compression {
             Compression::Gzip => kept,
-            _ => draft.add_job(content, Work::Compress { claimed: None }),
+            _ => draft.add_job(
+                content,
+                Work::Compress {
+                    claimed: None,
+                    packing: self.packing,
+                },
+            ),
         };
         Ok((blob, kept))
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use crate::bail_invalid;
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::error::escaped;
 use crate::fsx;
 use crate::import::ingest::Stored;
@@ -23,12 +23,18 @@ const SMALL_SUM: u64 = 64 << 20;
 pub(super) fn members(
     reader: impl Read,
     staging: &Staging,
+    packing: Packing,
     origin: &str,
 ) -> anyhow::Result<Members> {
-    read_all(reader, staging, origin).map_err(|error| about_tar(error, origin))
+    read_all(reader, staging, packing, origin).map_err(|error| about_tar(error, origin))
 }
 
-fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::Result<Members> {
+fn read_all(
+    mut reader: impl Read,
+    staging: &Staging,
+    packing: Packing,
+    origin: &str,
+) -> anyhow::Result<Members> {
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
     if !is_tar_header(&start) {
@@ -55,7 +61,7 @@ fn read_all(mut reader: impl Read, staging: &Staging, origin: &str) -> anyhow::R
                         None,
                     ));
                 }
-                stage(&mut entry, name, size, staging, origin)
+                stage(&mut entry, name, size, staging, packing, origin)
             })?;
         }
     }
@@ -81,6 +87,7 @@ fn stage(
     name: &str,
     size: u64,
     staging: &Staging,
+    packing: Packing,
     origin: &str,
 ) -> anyhow::Result<Member> {
     let mut start = Vec::new();
@@ -95,14 +102,17 @@ fn stage(
     let cannot_write =
         |error| fsx::cannot_write(error).context(format!("cannot write a copy of {origin}"));
     if compression == Compression::Plain {
-        let measured = layer::compress_stream(&mut reader, size >= layer::LARGE, &mut file)
-            .map_err(|failure| match failure {
-                CopyError::Read(error) => anyhow::Error::new(error),
-                CopyError::Write(error) => cannot_write(error),
+        let large = size >= layer::LARGE;
+        let measured =
+            layer::compress_stream(&mut reader, large, packing, &mut file).map_err(|failure| {
+                match failure {
+                    CopyError::Read(error) => anyhow::Error::new(error),
+                    CopyError::Write(error) => cannot_write(error),
+                }
             })?;
         check_whole(name, reader.bytes, size)?;
         let content = Content::file_of_len(path.clone(), measured.size);
-        let compression = Compression::Gzip;
+        let compression = packing.into();
         let stored = Stored {
             digest: measured.digest,
             size: measured.size,
@@ -112,7 +122,7 @@ fn stage(
             content,
         };
         return Ok(Member::File(
-            Content::gzipped(path, size, origin),
+            Content::packed(path, packing, size, origin),
             Some(stored),
         ));
     }

@@ -78,11 +78,12 @@ pub fn layer_kind(media_type: &str) -> LayerKind {
     }
 }
 
-/// The media type of an uncompressed layer once it is gzipped: OCI's for an OCI layer, Docker's for others.
-pub fn gzipped(plain: &str) -> &'static str {
-    if plain == OCI_LAYER {
-        OCI_LAYER_GZIP
-    } else {
-        DOCKER_LAYER_GZIP
+/// The media type of an uncompressed layer once it is compressed with gzip or zstd: OCI's for an OCI layer,
+/// Docker's, which knows only gzip, for others.
+pub fn compressed(plain: &str, zstd: bool) -> &'static str {
+    match (plain == OCI_LAYER, zstd) {
+        (true, false) => OCI_LAYER_GZIP,
+        (_, true) => OCI_LAYER_ZSTD,
+        (false, false) => DOCKER_LAYER_GZIP,
     }
 }

@@ -71,7 +71,10 @@ pub fn with_layers(
         if let Some(made) = digest.and_then(|digest| replaced.get(&digest)) {
             let plain = descriptor.string("mediaType")?.unwrap_or_default();
             return Ok(vec![
-                ("mediaType", to_raw_value(media_type::gzipped(&plain))?),
+                (
+                    "mediaType",
+                    to_raw_value(media_type::compressed(&plain, made.zstd))?,
+                ),
                 ("digest", to_raw_value(&made.digest)?),
                 ("size", to_raw_value(&made.size)?),
             ]);

@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::import::ingest::{BlobCache, Stored};
+use crate::layer::Compression;
 use crate::layer::Tar;
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::{Apis, Catalogue};
@@ -48,7 +49,7 @@ pub(crate) struct Site {
     /// Layer digests by the key of the content that they came from.
     sources: BTreeMap<Digest, Option<Digest>>,
     /// Layers compressed here, by diff ID.
-    compressed_here: BTreeMap<Digest, Digest>,
+    compressed_here: BTreeMap<Digest, Vec<Digest>>,
     is_own: bool,
 }
 
@@ -105,11 +106,11 @@ impl Site {
         let pending = pending(&files)?;
         let layers = read_layers(&private.join("layers"))?;
         let sources = read_lines(&private.join(source_cache::FILE), source_cache::parse)?;
-        let compressed_here = layers
-            .iter()
-            .filter(|(_, layer)| layer.compressed_here)
-            .map(|(blob, layer)| (layer.tar.diff_id, *blob))
-            .collect();
+        let mut compressed_here: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        for (blob, layer) in layers.iter().filter(|(_, layer)| layer.compressed_here) {
+            let blobs = compressed_here.entry(layer.tar.diff_id).or_default();
+            blobs.push(*blob);
+        }
         Ok((
             Self {
                 files,
@@ -246,14 +247,14 @@ impl BlobCache for Site {
         self.layers.get(blob).map(|layer| layer.tar)
     }
 
-    fn compressed(&self, diff_id: &Digest) -> Option<(Digest, Content)> {
-        let blob = self.compressed_here.get(diff_id)?;
-        let content = self.blob(blob)?;
-        let is_whole = self
-            .layers
-            .get(blob)
-            .is_some_and(|layer| layer.size == content.len());
-        is_whole.then_some((*blob, content))
+    fn compressed(&self, diff_id: &Digest, packing: Packing) -> Option<(Digest, Content)> {
+        self.compressed_here.get(diff_id)?.iter().find_map(|blob| {
+            let content = self.blob(blob)?;
+            let layer = self.layers.get(blob)?;
+            let is_whole = layer.size == content.len();
+            let is_it = is_whole && Compression::of(&content).ok()? == packing.into();
+            is_it.then_some((*blob, content))
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::json;
-use stillage::content::Content;
+use stillage::content::{Content, Packing};
 use stillage::images::v1_claims::leave;
 use stillage::images::v1_images::V1Images;
 use stillage::images::{Images, memory_blob};
@@ -61,7 +61,7 @@ fn compress(bencher: Bencher<'_, '_>, threads: usize) {
     let content = Content::memory(program(), "`benchmark`");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     let pool = pool.build().unwrap();
-    let run = || layer::compress(&content, &mut std::io::sink()).unwrap();
+    let run = || layer::compress(&content, Packing::Gzip, &mut std::io::sink()).unwrap();
     let bencher = bencher.counter(BytesCount::new(BYTES));
     bencher.bench(|| pool.install(run));
 }
@@ -91,7 +91,7 @@ fn index_archive(bencher: Bencher<'_, '_>) {
     let progress = Progress::default();
     bencher
         .counter(ItemsCount::new(MEMBERS))
-        .bench(|| Archive::open(&file.0, &Staging::nowhere(), &progress).unwrap());
+        .bench(|| Archive::open(&file.0, &Staging::nowhere(), Packing::Gzip, &progress).unwrap());
 }
 
 #[divan::bench(sample_count = 10)]

@@ -11,7 +11,9 @@ use crate::import::draft::{
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
-use crate::spec::media_type::{self, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind};
+use crate::spec::media_type::{
+    self, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_MANIFEST,
+};
 use crate::spec::name::Repository;
 use crate::spec::remake::REFERENCE;
 use crate::spec::{json, v1};
@@ -187,7 +189,10 @@ impl Draft {
             if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
                 remade = true;
                 // The digest of a plain layer is its diff ID.
-                ids.push(self.add_tar(blob, digest));
+                // Docker's manifests have no zstd.
+                let is_oci = manifest.media_type == OCI_MANIFEST;
+                let packing = Some(rules.packing).filter(|_| is_oci).unwrap_or_default();
+                ids.push(self.add_tar(blob, digest, packing));
             } else {
                 let measure = rules.v1 && manifest.is_image() && wanted.kind.is_some();
                 ids.push(self.add_blob(blob, digest, wanted.size, measure));

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use stillage::content::Packing;
 use stillage::error::is_bad;
 use stillage::import::staging::Staging;
 use stillage::ops::build::{BuildOptions, build};
@@ -51,8 +52,8 @@ fn check_archive(bytes: &[u8], folder: &Path) {
     let staging = Staging::folder(folder.to_owned(), false);
     let path = folder.join("a.tar");
     fs::write(&path, bytes).expect("a file");
-    let opened = Archive::open(&path, &staging, &Progress::default());
-    let read = Archive::read(bytes, &staging, "`-`".into());
+    let opened = Archive::open(&path, &staging, Packing::Gzip, &Progress::default());
+    let read = Archive::read(bytes, &staging, Packing::Gzip, "`-`".into());
     for archive in [&opened, &read].into_iter().flatten() {
         for name in archive.names() {
             let inside = |part: &str| !matches!(part, "" | "." | "..");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use stillage::content::Content;
+use stillage::content::{Content, Packing};
 use stillage::layer::{self, Completion, Compression, Place};
 use stillage::spec::digest::{Digest, Hasher};
 
@@ -21,7 +21,7 @@ pub(super) fn packed(data: &[u8]) {
     let kept = layer::keep(&content, &mut copy, true).expect("what was measured can be kept");
     assert_eq!((copy.as_slice(), kept.tar), (data, Some(tar)));
     let mut made = Vec::new();
-    let measured = layer::compress(&content, &mut made).expect("and compressed");
+    let measured = layer::compress(&content, Packing::Gzip, &mut made).expect("and compressed");
     assert_eq!(measured.tar, Some(tar));
     assert_eq!(measured.digest, Digest::of(&made));
     let again = layer::tar(&Content::memory(made, "`made`")).expect("and unpacked again");
