@@ -50,3 +50,4 @@ mod tags;
 mod v1_clients;
 mod v1_ids;
 mod verify_url;
+mod zstd;
