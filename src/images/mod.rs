@@ -123,6 +123,7 @@ impl Images {
     pub fn add_blob(&mut self, mut stored: Stored) {
         if let Some(known) = self.blobs.get(&stored.digest) {
             stored.tar = stored.tar.or(known.tar);
+            stored.outline = stored.outline.or_else(|| known.outline.clone());
             stored.compressed_here |= known.compressed_here;
         }
         self.blobs.insert(stored.digest, stored);
@@ -307,6 +308,7 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
         digest,
         size: content.len(),
         tar: None,
+        outline: None,
         compression: Compression::Plain,
         compressed_here: false,
         content,

@@ -1,6 +1,7 @@
 //! Imports content: reads every blob once, checks it, and puts it into staging. Layers are read in parallel.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use crate::content::{Content, Identity, Packing};
 use crate::import::check::{Check, Checking};
 use crate::import::duplicates::Groups;
 use crate::import::staging::Staging;
-use crate::layer::{self, Compression, Measured, Tar};
+use crate::layer::{self, Compression, Measured, Outline, Tar};
 use crate::spec::digest::Digest;
 use crate::spec::v1::V1Id;
 
@@ -56,6 +57,8 @@ pub struct Stored {
     pub size: u64,
     /// The uncompressed tar, if it was measured.
     pub tar: Option<Tar>,
+    /// Its members, as far as they were kept.
+    pub outline: Option<Arc<Outline>>,
     pub compression: Compression,
     /// Whether Stillage compressed it, so that its bytes follow from its diff ID.
     pub compressed_here: bool,
@@ -250,6 +253,7 @@ fn keep(
             digest,
             size: content.len(),
             tar,
+            outline: None,
             compression: Compression::of(&content)?,
             compressed_here: false,
             content,
@@ -269,6 +273,7 @@ fn keep(
         digest: measured.digest,
         size: measured.size,
         tar: measured.tar,
+        outline: staging.keep(measured.outline),
         compression,
         compressed_here: false,
         content,
@@ -292,6 +297,7 @@ fn compress(
             digest,
             size,
             tar: Some(tar),
+            outline: None,
             compression: packing.into(),
             compressed_here: true,
             content,
@@ -303,11 +309,11 @@ fn compress(
         check_diff_id(&job.content, claimed, tar.diff_id)?;
     }
     let content = sink.content(&job.content, measured.size);
-    let Measured { digest, size, tar } = measured;
     Ok(Stored {
-        digest,
-        size,
-        tar,
+        digest: measured.digest,
+        size: measured.size,
+        tar: measured.tar,
+        outline: staging.keep(measured.outline),
         compression: packing.into(),
         compressed_here: true,
         content,

@@ -3,16 +3,26 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::fsx;
+use crate::layer::Outline;
 
 /// A folder for new content, or none for a dry run.
 #[derive(Debug)]
-pub struct Staging(Option<Folder>);
+pub struct Staging {
+    folder: Option<Folder>,
+    /// The memory that outlines take, in bytes.
+    outlines: AtomicUsize,
+}
+
+/// The most memory for outlines, in bytes: enough for 200,000 files.
+const MAX_OUTLINES: usize = 64 << 20;
 
 #[derive(Debug)]
 struct Folder {
@@ -27,7 +37,7 @@ struct Folder {
 
 impl Folder {
     fn free_name(&self) -> PathBuf {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Relaxed);
         self.path.join(format!("{:x}-{number}", self.random))
     }
 
@@ -42,7 +52,7 @@ impl Staging {
     /// `path` is an existing folder on the file system of the site. With `link`, files of sources may be
     /// linked into it.
     pub fn folder(path: PathBuf, link: bool) -> Self {
-        Self(Some(Folder {
+        Self::of(Some(Folder {
             path,
             random: RandomState::new().hash_one(0),
             next: AtomicU64::new(0),
@@ -52,17 +62,24 @@ impl Staging {
 
     /// Discards what is written.
     pub fn nowhere() -> Self {
-        Self(None)
+        Self::of(None)
+    }
+
+    fn of(folder: Option<Folder>) -> Self {
+        Self {
+            folder,
+            outlines: AtomicUsize::new(0),
+        }
     }
 
     /// The folder; `None` in a dry run.
     pub fn path(&self) -> Option<&Path> {
-        self.0.as_ref().map(|folder| folder.path.as_path())
+        self.folder.as_ref().map(|folder| folder.path.as_path())
     }
 
     /// The path of a new file that `fill` writes. In a dry run `fill` is not called, and the path is empty.
     pub fn stage(&self, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
-        let Some(folder) = &self.0 else {
+        let Some(folder) = &self.folder else {
             return Ok(PathBuf::new());
         };
         let path = folder.free_name();
@@ -72,12 +89,16 @@ impl Staging {
 
     /// A new file for content that is written piece by piece.
     pub fn sink(&self) -> anyhow::Result<Sink> {
-        self.0.as_ref().map(Folder::create).transpose().map(Sink)
+        self.folder
+            .as_ref()
+            .map(Folder::create)
+            .transpose()
+            .map(Sink)
     }
 
     /// A new file in the folder, and its path. Fails in a dry run.
     pub fn create(&self) -> anyhow::Result<(PathBuf, fsx::NewFile)> {
-        self.0
+        self.folder
             .as_ref()
             .context("a dry run has no staging folder")?
             .create()
@@ -86,7 +107,7 @@ impl Staging {
     /// Brings a file into staging without copying its bytes: it is there already, is linked, or shares its
     /// extents with the source. `None` if none of these is possible.
     pub fn adopt(&self, content: &Content) -> anyhow::Result<Option<Content>> {
-        let (Some(folder), Some(source)) = (&self.0, content.path()) else {
+        let (Some(folder), Some(source)) = (&self.folder, content.path()) else {
             return Ok(None);
         };
         if source.starts_with(&folder.path) {
@@ -105,6 +126,15 @@ impl Staging {
             fsx::remove(path)?;
         }
         Ok(copy.is_some())
+    }
+
+    /// Keeps the outline of a layer for completing it or those above it, as long as there is memory for it. Otherwise
+    /// the layer is read again.
+    pub fn keep(&self, outline: Option<Outline>) -> Option<Arc<Outline>> {
+        let outline = outline?;
+        let more = |used: usize| Some(used + outline.bytes()).filter(|sum| *sum <= MAX_OUTLINES);
+        let fits = self.outlines.fetch_update(Relaxed, Relaxed, more);
+        fits.is_ok().then(|| Arc::new(outline))
     }
 
     /// A file without a name for data that is read again during this run, such as an unpacked archive.

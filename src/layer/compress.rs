@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use crate::content::{Content, Packing};
 use crate::layer::chunk::Chunk;
 use crate::layer::v1_scan::Scanner;
-use crate::layer::{BUFFER, Compression, Measured, Tar};
+use crate::layer::{BUFFER, Compression, Measured, Outline, Tar};
 use crate::spec::digest::Hasher;
 
 /// Layers of this many bytes or more are compressed by all cores, one at a time. Smaller ones take one core
@@ -49,8 +49,8 @@ pub fn compress_stream(
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, CopyError> {
     let mut output = Output::new(sink);
-    let tar = output.compress(plain, large, packing)?;
-    Ok(output.measured(Some(tar)))
+    let (tar, outline) = output.compress(plain, large, packing)?;
+    Ok(output.measured(Some(tar), outline))
 }
 
 /// Writes a layer of `len` bytes as gzip, behind members with a prefix for its tar. A gzip layer keeps its bytes.
@@ -84,7 +84,7 @@ pub(super) fn prepend(
         let plain = compression.decoder(packed, len);
         output.compress(plain.map_err(CopyError::Read)?, false, Packing::Gzip)?;
     }
-    Ok(output.measured(None))
+    Ok(output.measured(None, None))
 }
 
 /// Reads the next chunks while others are being compressed, and writes finished ones in order.
@@ -170,7 +170,7 @@ impl<'a> Output<'a> {
         plain: impl Read,
         large: bool,
         packing: Packing,
-    ) -> Result<Tar, CopyError> {
+    ) -> Result<(Tar, Option<Outline>), CopyError> {
         let mut input = Input {
             plain,
             hasher: Hasher::default(),
@@ -191,15 +191,17 @@ impl<'a> Output<'a> {
                 }
             }
         }
-        Ok(Tar {
-            diff_id: input.hasher.finish().0,
-            incomplete_for_v1: input.scanner.is_lacking(),
-        })
+        Ok(Tar::of(input.hasher, input.scanner))
     }
 
-    fn measured(self, tar: Option<Tar>) -> Measured {
+    fn measured(self, tar: Option<Tar>, outline: Option<Outline>) -> Measured {
         let (digest, size) = self.hasher.finish();
-        Measured { digest, size, tar }
+        Measured {
+            digest,
+            size,
+            tar,
+            outline,
+        }
     }
 }
 

@@ -12,8 +12,8 @@ mod decompression_limit;
 mod raw_tar;
 mod tar_limits;
 mod v1_chain;
-mod v1_entries;
 mod v1_layer;
+mod v1_outline;
 mod v1_paths;
 mod v1_places;
 mod v1_scan;
@@ -24,6 +24,7 @@ pub use decompression_limit::Expansion;
 pub use tar_limits::{LimitedTar, TarLimit};
 pub use v1_chain::{Place, complete};
 pub use v1_layer::Completion;
+pub use v1_outline::Outline;
 
 use decompression_limit::Bound;
 use v1_scan::Scanner;
@@ -108,7 +109,7 @@ impl Compression {
 }
 
 /// What was measured while content was copied or compressed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Measured {
     /// Of the bytes written.
     pub digest: Digest,
@@ -116,6 +117,8 @@ pub struct Measured {
     pub size: u64,
     /// The uncompressed tar, if it was measured.
     pub tar: Option<Tar>,
+    /// Its members, if it can be completed.
+    pub outline: Option<Outline>,
 }
 
 /// What is known about an uncompressed tar.
@@ -124,6 +127,17 @@ pub struct Tar {
     pub diff_id: Digest,
     /// Whether Docker 1.x would unpack it differently; see [`Completion`].
     pub incomplete_for_v1: bool,
+}
+
+impl Tar {
+    fn of(hasher: Hasher, scanner: Scanner) -> (Self, Option<Outline>) {
+        let outline = scanner.finish();
+        let tar = Self {
+            diff_id: hasher.finish().0,
+            incomplete_for_v1: outline.as_ref().is_some_and(Outline::is_lacking),
+        };
+        (tar, outline)
+    }
 }
 
 /// Memory for unpacking xz, in bytes: `xz -9` needs 65 MiB.
@@ -144,10 +158,11 @@ pub fn keep(
         failed: None,
     };
     let compression = Compression::of(content)?;
-    let mut tar = None;
+    let (mut tar, mut outline) = (None, None);
     let read = (|| {
         if want_tar {
-            tar = Some(measure(compression.decoder(&mut tee, content.len())?)?);
+            let measured = measure(compression.decoder(&mut tee, content.len())?)?;
+            (tar, outline) = (Some(measured.0), measured.1);
         }
         io::copy(
             &mut BufReader::with_capacity(BUFFER, &mut tee),
@@ -160,7 +175,12 @@ pub fn keep(
     }
     read.map_err(|error| content.failed(error))?;
     let (digest, size) = tee.hasher.finish();
-    Ok(Measured { digest, size, tar })
+    Ok(Measured {
+        digest,
+        size,
+        tar,
+        outline,
+    })
 }
 
 /// Unpacks a layer and measures its tar.
@@ -169,21 +189,17 @@ pub fn tar(content: &Content) -> anyhow::Result<Tar> {
     compression
         .decoder(content.open()?, content.len())
         .and_then(measure)
+        .map(|(tar, _)| tar)
         .map_err(|error| content.failed(error))
 }
 
-fn measure(mut reader: impl Read) -> io::Result<Tar> {
+fn measure(mut reader: impl Read) -> io::Result<(Tar, Option<Outline>)> {
     let mut hasher = Hasher::default();
     let mut scanner = Scanner::default();
     let mut buffer = vec![0; BUFFER];
     loop {
         match reader.read(&mut buffer)? {
-            0 => {
-                return Ok(Tar {
-                    diff_id: hasher.finish().0,
-                    incomplete_for_v1: scanner.is_lacking(),
-                });
-            }
+            0 => return Ok(Tar::of(hasher, scanner)),
             got => {
                 hasher.update(&buffer[..got]);
                 scanner.feed(&buffer[..got]);

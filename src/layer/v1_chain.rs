@@ -2,7 +2,7 @@
 //! the layers below is carried up each chain, and copied where chains part.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::error::is_bad;
 use crate::layer::Completion;
-use crate::layer::v1_entries::Entries;
+use crate::layer::v1_outline::Outline;
 use crate::layer::v1_view::View;
 use crate::spec::digest::Digest;
 
@@ -25,19 +25,23 @@ pub struct Place<'a> {
     pub layer: Digest,
 }
 
-/// Gives what `make` makes of each layer and its completion. There is no completion if a chain is too long, or if a
+/// The content of a layer, and its outline.
+type LayerOf<'a> = dyn Fn(&Digest) -> (Content, Option<Arc<Outline>>) + Sync + 'a;
+
+/// Gives what `make` makes of each layer and its completion. `layer_of` gives the content of a layer, and its outline if
+/// it is known already. There is no completion if a chain is too long, or if a
 /// layer is not a valid tar or has too many paths: then the layer is served as it is.
 ///
 /// # Errors
 /// When a layer cannot be read, or the first error of `make`.
 pub fn complete<T: Send + Sync>(
     places: &[Place<'_>],
-    content: &(dyn Fn(&Digest) -> Content + Sync),
-    make: &(dyn Fn(usize, Option<Completion<'_>>) -> anyhow::Result<T> + Sync),
+    layer_of: &LayerOf<'_>,
+    make: &(dyn Fn(usize, Option<Completion>) -> anyhow::Result<T> + Sync),
 ) -> anyhow::Result<Vec<T>> {
     let mut tree = Tree {
         nodes: Vec::new(),
-        content,
+        layer_of,
         make,
         made: places.iter().map(|_| OnceLock::new()).collect(),
     };
@@ -63,8 +67,8 @@ struct Node {
 
 struct Tree<'a, T> {
     nodes: Vec<Node>,
-    content: &'a (dyn Fn(&Digest) -> Content + Sync),
-    make: &'a (dyn Fn(usize, Option<Completion<'_>>) -> anyhow::Result<T> + Sync),
+    layer_of: &'a LayerOf<'a>,
+    make: &'a (dyn Fn(usize, Option<Completion>) -> anyhow::Result<T> + Sync),
     made: Vec<OnceLock<T>>,
 }
 
@@ -112,18 +116,23 @@ impl<T: Send + Sync> Tree<'_, T> {
     /// the view along: so there are never more views at a time than the logarithm of the number of nodes, per thread.
     fn climb(&self, root: usize, below: usize, view: Option<View>) -> anyhow::Result<()> {
         let (mut index, mut below, mut view) = (root, below, view);
+        // What is found out here one after the other is written by all threads.
+        let mut found = Vec::new();
         loop {
-            let entries = self.node(index, below, view.as_ref())?;
+            let outline = self.find(index, below, view.as_ref(), &mut found)?;
             let node = &self.nodes[index];
             let largest = node
                 .above
                 .iter()
                 .max_by_key(|above| self.nodes[**above].size);
+            if largest.is_none() || found.len() >= 2 * rayon::current_num_threads() {
+                self.make_all(&mut found)?;
+            }
             let Some(largest) = largest.copied() else {
                 return Ok(());
             };
-            view = match (view, entries) {
-                (Some(mut view), Some(entries)) => view.apply(&entries).ok().map(|()| view),
+            view = match (view, outline) {
+                (Some(mut view), Some(outline)) => view.apply(&outline).ok().map(|()| view),
                 _ => None,
             };
             below += 1;
@@ -135,7 +144,9 @@ impl<T: Send + Sync> Tree<'_, T> {
                 .collect();
             others.par_iter().try_for_each(|other| {
                 if self.nodes[*other].above.is_empty() {
-                    return self.node(*other, below, view.as_ref()).map(drop);
+                    let mut found = Vec::new();
+                    self.find(*other, below, view.as_ref(), &mut found)?;
+                    return self.make_all(&mut found);
                 }
                 self.climb(*other, below, view.clone())
             })?;
@@ -143,27 +154,38 @@ impl<T: Send + Sync> Tree<'_, T> {
         }
     }
 
-    /// Completes the layer of a node; gives what it has.
-    fn node(
+    fn make_all(&self, found: &mut Vec<(usize, Option<Completion>)>) -> anyhow::Result<()> {
+        found.par_drain(..).try_for_each(|(place, completion)| {
+            let _ = self.made[place].set((self.make)(place, completion)?);
+            Ok(())
+        })
+    }
+
+    /// Finds the completions of the layer of a node; gives what it has.
+    fn find(
         &self,
         index: usize,
         below: usize,
         view: Option<&View>,
-    ) -> anyhow::Result<Option<Entries>> {
+        found: &mut Vec<(usize, Option<Completion>)>,
+    ) -> anyhow::Result<Option<Arc<Outline>>> {
         let node = &self.nodes[index];
-        let content = (self.content)(&node.layer);
         let view = view.filter(|_| below <= MAX_BELOW);
-        let entries = match view.map(|_| Entries::of(&content)).transpose() {
-            Err(error) if !is_bad(&error) => return Err(error),
-            entries => entries.ok().flatten(),
+        let (content, known) = (self.layer_of)(&node.layer);
+        let outline = match known {
+            Some(known) => Some(known),
+            None => match view.map(|_| Outline::of(&content)).transpose() {
+                Err(error) if !is_bad(&error) => return Err(error),
+                outline => outline.ok().flatten().map(Arc::new),
+            },
         };
         for place in &node.places {
-            let completion = view.zip(entries.as_ref()).and_then(|(view, entries)| {
-                let completion = Completion::above(view, entries, &content);
+            let completion = view.zip(outline.as_ref()).and_then(|(view, outline)| {
+                let completion = Completion::above(view, outline, &content);
                 completion.ok()
             });
-            let _ = self.made[*place].set((self.make)(*place, completion)?);
+            found.push((*place, completion));
         }
-        Ok(entries)
+        Ok(outline)
     }
 }

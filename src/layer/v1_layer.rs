@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::content::{Content, Packing};
 use crate::layer::compress::prepend;
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
-use crate::layer::v1_entries::{Entries, Metadata, Node, Room};
+use crate::layer::v1_outline::{Metadata, Node, Outline, Room};
 use crate::layer::v1_paths::{Above, joined, parent, split};
 use crate::layer::v1_places::{Places, Way};
 use crate::layer::v1_view::View;
@@ -25,22 +25,22 @@ use crate::layer::{Compression, CopyError, Measured, compress_stream};
 
 /// A layer, and what is added to it and left out of it.
 #[derive(Debug)]
-pub struct Completion<'a> {
-    layer: &'a Content,
+pub struct Completion {
+    layer: Content,
     prefix: Vec<u8>,
     /// Numbers of members.
     left_out: BTreeSet<u64>,
     is_unpadded: bool,
 }
 
-impl<'a> Completion<'a> {
+impl Completion {
     /// Finds what a layer lacks above a view of the layers below.
     ///
     /// # Errors
     /// When it has too many paths.
-    pub(super) fn above(view: &View, entries: &Entries, layer: &'a Content) -> io::Result<Self> {
+    pub(super) fn above(view: &View, entries: &Outline, layer: &Content) -> io::Result<Self> {
         Ok(Self {
-            layer,
+            layer: layer.clone(),
             prefix: Upper::new(view, entries).and_then(Upper::prefix)?,
             left_out: entries.left_out.clone(),
             is_unpadded: entries.unpadded > 0,
@@ -50,7 +50,7 @@ impl<'a> Completion<'a> {
     /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with
     /// what is added: all clients read members as one file.
     pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
-        let (compression, len) = (Compression::of(self.layer)?, self.layer.len());
+        let (compression, len) = (Compression::of(&self.layer)?, self.layer.len());
         let packed = self.layer.open()?;
         let is_whole = self.left_out.is_empty() && !self.is_unpadded;
         let compressed = if is_whole {
@@ -76,7 +76,7 @@ impl<'a> Completion<'a> {
 /// A layer above a view: where its members lie when it has been unpacked.
 struct Upper<'a> {
     view: &'a View,
-    layer: &'a Entries,
+    layer: &'a Outline,
     /// Places that whiteouts of the layer remove.
     gone: BTreeSet<Vec<u8>>,
     /// Places of folders that the layer makes opaque.
@@ -93,7 +93,7 @@ struct Upper<'a> {
 }
 
 impl<'a> Upper<'a> {
-    fn new(view: &'a View, layer: &'a Entries) -> io::Result<Self> {
+    fn new(view: &'a View, layer: &'a Outline) -> io::Result<Self> {
         let mut places = Places::default();
         let gone = layer.gone.iter();
         let gone = gone.filter_map(|path| view.place(&mut places, path));

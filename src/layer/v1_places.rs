@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::layer::v1_entries::Node;
+use crate::layer::v1_outline::Node;
 use crate::layer::v1_paths::{joined, parent, split};
 
 /// The most symbolic links that are followed on the way to a path, as in Linux.

@@ -10,45 +10,22 @@
 //!
 //! Such a layer gets a v1 form of its own ([`Completion`](super::Completion)).
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
+use std::collections::{HashMap, HashSet};
 
-use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
-use crate::layer::v1_paths::{Above, joined, normal, parent, split};
+use crate::layer::raw_tar::{Ending, RawTar};
+use crate::layer::v1_outline::Outline;
+use crate::layer::v1_paths::{Above, joined, parent, split};
 
-/// Reads the headers of a tar that is fed to it in pieces of any size.
+/// Reads the outline of a tar that is fed to it in pieces of any size.
 pub(super) struct Scanner {
-    tar: RawTar<Scan>,
-    /// Whether there are too many paths.
+    tar: RawTar<Outline>,
     is_stopped: bool,
 }
-
-#[derive(Default)]
-struct Scan {
-    is_opaque: bool,
-    is_repeated: bool,
-    /// Hashes of all paths.
-    paths: HashSet<u64>,
-    folders: HashSet<Vec<u8>>,
-    parents: HashSet<Vec<u8>>,
-    /// Paths that whiteouts remove.
-    gone: HashSet<Vec<u8>>,
-    /// The bytes of the paths in these sets.
-    path_bytes: usize,
-}
-
-/// The most paths that are remembered. The scan stops beyond them.
-const MAX_PATHS: usize = 1 << 21;
-/// The most folders and whiteouts that are remembered.
-const MAX_FOLDERS: usize = 1 << 20;
-/// The most bytes of paths that are remembered together.
-const MAX_BYTES: usize = 1 << 26;
 
 impl Default for Scanner {
     fn default() -> Self {
         Self {
-            tar: RawTar::new(Scan::default()),
+            tar: RawTar::new(Outline::default()),
             is_stopped: false,
         }
     }
@@ -59,64 +36,58 @@ impl Scanner {
         self.is_stopped = self.is_stopped || self.tar.feed(bytes).is_err();
     }
 
-    /// Whether some Docker 1.x would unpack the layer wrongly, as far as it was scanned.
-    pub(super) fn is_lacking(&self) -> bool {
-        let scan = &self.tar.visit;
-        scan.is_opaque
-            || scan.is_repeated
-            || (!self.is_stopped && matches!(self.tar.ending(), Ending::Unpadded(_)))
-            || scan
-                .parents
-                .iter()
-                .any(|parent| !scan.folders.contains(parent))
-            || scan.removes_its_own()
+    /// `None` for something that is not a whole tar, or has too many paths: it cannot be completed.
+    pub(super) fn finish(mut self) -> Option<Outline> {
+        let ending = self.tar.ending();
+        let outline = &mut self.tar.visit;
+        outline.numbers = HashMap::new();
+        outline.unpadded = match ending {
+            Ending::Whole => 0,
+            Ending::Unpadded(missing) => missing,
+            Ending::Broken => return None,
+        };
+        (!self.is_stopped).then_some(self.tar.visit)
     }
 }
 
-impl Scan {
+impl Outline {
+    /// Whether some Docker 1.x would unpack the layer wrongly.
+    pub(super) fn is_lacking(&self) -> bool {
+        !self.opaque.is_empty()
+            || self.is_repeated
+            || self.unpadded > 0
+            || self.implies_folders()
+            || self.removes_its_own()
+    }
+
+    /// The folders that members and whiteouts lie in.
+    fn parents(&self) -> impl Iterator<Item = &[u8]> {
+        let members = self.members.values().map(|(path, _)| path);
+        members.chain(&self.gone).filter_map(|path| parent(path))
+    }
+
+    fn implies_folders(&self) -> bool {
+        let folders = self.members.values().filter(|(_, node)| node.is_folder());
+        let folders: HashSet<&[u8]> = folders.map(|(path, _)| path.as_slice()).collect();
+        let mut last: &[u8] = b"";
+        self.parents().any(|parent| {
+            let is_known = parent == last;
+            last = parent;
+            !is_known && !folders.contains(parent)
+        })
+    }
+
     /// Whether a whiteout names something that the layer has itself, or a folder of that.
     fn removes_its_own(&self) -> bool {
-        let is_path = |path: &Vec<u8>| self.paths.contains(&hash(path));
+        if self.gone.is_empty() {
+            return false;
+        }
+        let paths = self.members.values().map(|(path, _)| path.as_slice());
         let mut above = Above::default();
-        let is_within = |path: &Vec<u8>| above.any(path, |path| self.gone.contains(path));
-        !self.gone.is_empty()
-            && (self.gone.iter().any(is_path) || self.parents.iter().any(is_within))
+        paths
+            .chain(self.parents())
+            .any(|path| above.any(path, |path| self.gone.contains(path)))
     }
-}
-
-impl Visit for Scan {
-    fn member(&mut self, member: &Member<'_>) -> io::Result<bool> {
-        let path = normal(member.path);
-        self.is_repeated |= !self.paths.insert(hash(&path));
-        let mut remember = |set: &mut HashSet<Vec<u8>>, path: &[u8]| {
-            if !set.contains(path) {
-                self.path_bytes += path.len();
-                set.insert(path.to_vec());
-            }
-        };
-        if let Some(parent) = parent(&path) {
-            remember(&mut self.parents, parent);
-        }
-        match hidden(&path) {
-            Some(Hidden::Within(_)) => self.is_opaque = true,
-            Some(Hidden::Path(gone)) => remember(&mut self.gone, &gone),
-            None if member.header.entry_type().is_dir() => remember(&mut self.folders, &path),
-            None => {}
-        }
-        let folders = self.folders.len() + self.parents.len() + self.gone.len();
-        if self.paths.len() > MAX_PATHS || folders > MAX_FOLDERS || self.path_bytes > MAX_BYTES {
-            return Err(io::Error::other("it has too many paths"));
-        }
-        Ok(false)
-    }
-
-    fn bytes(&mut self, _: &[u8]) {}
-}
-
-fn hash(path: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What a whiteout hides in the layers below.
@@ -161,7 +132,7 @@ mod tests {
     fn is_lacking(bytes: &[u8], step: usize) -> bool {
         let mut scanner = Scanner::default();
         bytes.chunks(step).for_each(|piece| scanner.feed(piece));
-        scanner.is_lacking()
+        scanner.finish().unwrap().is_lacking()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 
-use crate::layer::v1_entries::{Entries, Node, Room};
+use crate::layer::v1_outline::{Node, Outline, Room};
 use crate::layer::v1_paths::joined;
 use crate::layer::v1_places::Places;
 
@@ -21,7 +21,7 @@ impl View {
     }
 
     /// Puts a layer on top.
-    pub(super) fn apply(&mut self, layer: &Entries) -> io::Result<()> {
+    pub(super) fn apply(&mut self, layer: &Outline) -> io::Result<()> {
         let mut places = Places::default();
         for folder in &layer.opaque {
             if let Some(folder) = self.folder(&mut places, folder)

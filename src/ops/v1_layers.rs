@@ -33,10 +33,11 @@ pub(super) fn make(
         .iter()
         .map(|layer| (layer.digest, &layer.content))
         .collect();
-    let content = |digest: &Digest| {
+    let layer_of = |digest: &Digest| {
+        let stored = &images.blobs[digest];
         let counted = counted.get(digest).copied();
-        let content = counted.unwrap_or_else(|| &images.blobs[digest].content);
-        content.clone()
+        let content = counted.unwrap_or(&stored.content);
+        (content.clone(), stored.outline.clone())
     };
     let is_lacking = |index: &usize| layers[*index].tar.is_some_and(|tar| tar.incomplete_for_v1);
     let (lacking, others): (Vec<usize>, Vec<usize>) = (0..layers.len()).partition(is_lacking);
@@ -45,10 +46,10 @@ pub(super) fn make(
         layer: unfit[*index].layer,
     };
     let places: Vec<Place<'_>> = lacking.iter().map(place).collect();
-    let complete = |number: usize, completion: Option<Completion<'_>>| {
+    let complete = |number: usize, completion: Option<Completion>| {
         encode(&layers[lacking[number]], completion.as_ref(), staging)
     };
-    let completed = layer::complete(&places, &content, &complete)?;
+    let completed = layer::complete(&places, &layer_of, &complete)?;
     let mut made: BTreeMap<usize, Stored> = lacking.iter().copied().zip(completed).collect();
     // One after the other: a large one uses all cores.
     for index in others {
@@ -59,7 +60,7 @@ pub(super) fn make(
 
 fn encode(
     layer: &Stored,
-    completion: Option<&Completion<'_>>,
+    completion: Option<&Completion>,
     staging: &Staging,
 ) -> anyhow::Result<Stored> {
     let mut sink = staging.sink()?;
@@ -72,6 +73,7 @@ fn encode(
         digest: measured.digest,
         size: measured.size,
         tar: None,
+        outline: None,
         compression: layer::Compression::Gzip,
         compressed_here: false,
         content: sink.content(&layer.content, measured.size),

@@ -150,6 +150,7 @@ impl Loading<'_> {
             digest,
             size: content.len(),
             tar: None,
+            outline: None,
             compression,
             compressed_here: false,
             content,

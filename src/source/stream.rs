@@ -117,6 +117,7 @@ fn stage(
             digest: measured.digest,
             size: measured.size,
             tar: measured.tar,
+            outline: staging.keep(measured.outline),
             compression,
             compressed_here: true,
             content,

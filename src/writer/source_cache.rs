@@ -34,6 +34,7 @@ impl Site {
             digest: *digest,
             size: layer.size,
             tar: Some(layer.tar),
+            outline: None,
             compression: Compression::of(&content).ok()?,
             compressed_here: layer.compressed_here,
             content,

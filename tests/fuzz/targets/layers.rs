@@ -160,7 +160,7 @@ pub(super) fn layers(data: &[u8]) {
 fn completed_by<T: Send + Sync>(
     below: &[Content],
     top: &Content,
-    make: &(dyn Fn(Option<Completion<'_>>) -> T + Sync),
+    make: &(dyn Fn(Option<Completion>) -> T + Sync),
 ) -> anyhow::Result<T> {
     let digest = |content: &Content| content.hash(Hasher::default());
     let digests: Vec<Digest> = below.iter().map(digest).collect::<anyhow::Result<_>>()?;
@@ -171,8 +171,8 @@ fn completed_by<T: Send + Sync>(
     };
     let known: BTreeMap<Digest, &Content> =
         digests.iter().copied().chain([layer]).zip(all).collect();
-    let content = |digest: &Digest| known[digest].clone();
-    let mut results = layer::complete(&[place], &content, &|_, completion| Ok(make(completion)))?;
+    let layer_of = |digest: &Digest| (known[digest].clone(), None);
+    let mut results = layer::complete(&[place], &layer_of, &|_, completion| Ok(make(completion)))?;
     Ok(results.remove(0))
 }
 

@@ -1,15 +1,16 @@
 //! Reads the paths, whiteouts and folder metadata of a layer, as needed to complete it, in limited memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, Read as _};
 
 use tar::{EntryType, Header};
 
 use crate::content::Content;
-use crate::layer::Compression;
-use crate::layer::raw_tar::{Ending, Member, RawTar, Visit, pax_records};
+use crate::layer::raw_tar::{Member, Visit, pax_records};
 use crate::layer::v1_paths::normal;
-use crate::layer::v1_scan::{Hidden, hidden};
+use crate::layer::v1_scan::{Hidden, Scanner, hidden};
+use crate::layer::{BUFFER, Compression};
 
 /// The longest path of Linux, in bytes.
 const MAX_PATH: usize = 4096;
@@ -105,11 +106,15 @@ impl Room {
     pub(super) fn give(&mut self, bytes: usize) {
         self.0 += bytes + Self::ENTRY;
     }
+
+    fn taken(&self) -> usize {
+        Self::default().0 - self.0
+    }
 }
 
-/// The members of a layer.
+/// The members of a layer, without their content.
 #[derive(Default)]
-pub(super) struct Entries {
+pub struct Outline {
     /// In order: the path, without `.` and empty parts. Of a path that occurs twice, the last member in the place of
     /// the first: what is between them lies in the folder that both make.
     pub(super) members: BTreeMap<u64, (Vec<u8>, Node)>,
@@ -121,40 +126,49 @@ pub(super) struct Entries {
     pub(super) left_out: BTreeSet<u64>,
     /// Bytes that the padding of the last member lacks.
     pub(super) unpadded: u64,
+    /// Whether a path occurs twice.
+    pub(super) is_repeated: bool,
     /// The numbers of the first and the last member of each path.
-    numbers: HashMap<Vec<u8>, (u64, u64)>,
+    pub(super) numbers: HashMap<Vec<u8>, (u64, u64)>,
     count: u64,
     room: Room,
 }
 
-impl Entries {
-    pub(super) fn of(content: &Content) -> anyhow::Result<Self> {
-        let decoder = Compression::of(content)?.decoder(content.open()?, content.len());
-        decoder
-            .and_then(Self::read)
-            .map_err(|error| content.failed(error))
-    }
-
-    fn read(mut plain: impl Read) -> io::Result<Self> {
-        let mut tar = RawTar::new(Self::default());
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match plain.read(&mut buffer)? {
-                0 => break,
-                count => tar.feed(&buffer[..count])?,
-            }
-        }
-        tar.visit.unpadded = match tar.ending() {
-            Ending::Whole => 0,
-            Ending::Unpadded(missing) => missing,
-            Ending::Broken => return Err(io::Error::other("it is not a whole tar")),
-        };
-        tar.visit.numbers = HashMap::new();
-        Ok(tar.visit)
+impl fmt::Debug for Outline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outline of {} members", self.count)
     }
 }
 
-impl Visit for Entries {
+impl Outline {
+    /// Reads a layer. Fails if it cannot be read, is not a whole tar, or has too many paths.
+    pub(super) fn of(content: &Content) -> anyhow::Result<Self> {
+        let mut scanner = Scanner::default();
+        let compression = Compression::of(content)?;
+        let mut plain = compression
+            .decoder(content.open()?, content.len())
+            .map_err(|error| content.failed(error))?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match plain
+                .read(&mut buffer)
+                .map_err(|error| content.failed(error))?
+            {
+                0 => break,
+                count => scanner.feed(&buffer[..count]),
+            }
+        }
+        let error = || io::Error::other("it is not a whole tar, or has too many paths");
+        scanner.finish().ok_or_else(|| content.failed(error()))
+    }
+
+    /// The memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.room.taken()
+    }
+}
+
+impl Visit for Outline {
     fn member(&mut self, member: &Member<'_>) -> io::Result<bool> {
         let path = normal(member.path);
         if path.len() > MAX_PATH {
@@ -165,16 +179,18 @@ impl Visit for Entries {
         self.room.take(2 * path.len())?;
         if let Some(hidden) = hidden(&path) {
             self.left_out.insert(number);
-            match hidden {
+            let is_new = match hidden {
                 Hidden::Path(gone) => self.gone.insert(gone),
                 Hidden::Within(folder) => self.opaque.insert(folder),
             };
+            self.is_repeated |= !is_new;
             return Ok(false);
         }
         let node = Node::of(member);
         self.room.take(node.bytes())?;
         let known = self.numbers.entry(path.clone()).or_insert((number, number));
         if known.1 != number {
+            self.is_repeated = true;
             self.left_out.insert(known.1);
             known.1 = number;
         }
