@@ -57,13 +57,15 @@ struct Conflict {
 }
 
 /// The form in which a v1 image came with a source.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct V1Form {
     /// Kept byte for byte.
     pub json: Arc<[u8]>,
     pub parent: Option<V1Id>,
     /// `None` for an image that was loaded from the site, whose layer stays where it is.
     pub layer: Option<Digest>,
+    /// The checksum that its source gave, and that was compared.
+    pub checksum: Option<Digest>,
 }
 
 impl Images {
@@ -101,6 +103,7 @@ impl Images {
                         json: form.json.clone(),
                         parent: form.parent,
                         layer: Some(layer.digest),
+                        checksum: draft.checksum(*id),
                     },
                 );
             }
@@ -130,12 +133,17 @@ impl Images {
     }
 
     fn add_v1(&mut self, id: V1Id, form: V1Form) {
+        fn content(form: &V1Form) -> (&[u8], Option<V1Id>, Option<Digest>) {
+            (&form.json, form.parent, form.layer)
+        }
         let other = self.v1.entry(id).or_insert_with(|| form.clone());
-        if *other != form {
+        if content(other) == content(&form) {
+            other.checksum = other.checksum.or(form.checksum);
+        } else {
             self.notes.insert(NoteKind::Choice.note(format!(
                 "v1 image {id}: two sources have different content; one of them is kept"
             )));
-            if form < *other {
+            if content(&form) < content(other) {
                 *other = form;
             }
         }

@@ -45,15 +45,28 @@ pub struct Unfit {
     /// The layers below, base first.
     pub below: Vec<Digest>,
     pub layer: Digest,
+    /// The JSON of the image, for its checksum.
+    pub json: Vec<u8>,
+}
+
+/// A layer that was made for v1 clients.
+#[derive(Debug)]
+pub struct Made {
+    pub stored: Stored,
+    /// The checksum of the image; see [`v1::checksum`].
+    pub checksum: Option<Digest>,
 }
 
 /// Makes layers that v1 clients can use, in the same order.
-pub type Encode<'a> = dyn Fn(&Images, &[Unfit]) -> anyhow::Result<Vec<Stored>> + 'a;
+pub type Encode<'a> = dyn Fn(&Images, &[Unfit]) -> anyhow::Result<Vec<Made>> + 'a;
 
 /// Leaves layers as they are, for a site that is only read: it has those that were made.
-pub fn leave(images: &Images, unfit: &[Unfit]) -> anyhow::Result<Vec<Stored>> {
-    let layers = unfit.iter().map(|unfit| &unfit.layer);
-    Ok(layers.map(|layer| images.blobs[layer].clone()).collect())
+pub fn leave(images: &Images, unfit: &[Unfit]) -> anyhow::Result<Vec<Made>> {
+    let left = |unfit: &Unfit| Made {
+        stored: images.blobs[&unfit.layer].clone(),
+        checksum: None,
+    };
+    Ok(unfit.iter().map(left).collect())
 }
 
 pub(super) type Claims = BTreeMap<V1Id, Claim>;
@@ -86,6 +99,7 @@ pub(super) fn stored_claim(
         json,
         parent,
         layer,
+        ..
     }) = images.v1.get(&id)
     {
         let layers = layer.iter().map(|layer| (false, *layer)).collect();
@@ -119,6 +133,17 @@ impl Claim {
     /// Whether `layer` is one of the claim's layers, or `None`.
     pub(super) fn has_layer(&self, layer: Option<Digest>) -> bool {
         layer.is_none_or(|layer| self.layers.iter().any(|(_, digest)| *digest == layer))
+    }
+
+    /// The checksum that came with the image from its source, if its layer is that of the source too.
+    pub(super) fn checksum(&self, images: &Images, id: V1Id, layer: LayerSource) -> Option<Digest> {
+        let form = images.v1.get(&id)?;
+        let is_stored = matches!(&self.form, JsonSource::Stored(json) if *json == form.json);
+        let (LayerSource::Blob(digest) | LayerSource::Own(digest)) = layer else {
+            return None;
+        };
+        form.checksum
+            .filter(|_| is_stored && form.layer == Some(digest))
     }
 
     /// See [`v1::has_text_command`]; `false` for an image of the site.
@@ -221,7 +246,8 @@ impl Claim {
             Some((false, digest)) => return Ok(LayerSource::Own(*digest)),
             Some((true, digest)) => {
                 let layer = *digest;
-                return Err(Unfit { below, layer });
+                let json = Vec::new();
+                return Err(Unfit { below, layer, json });
             }
             None if matches!(self.form, JsonSource::Stored(_)) => return Ok(LayerSource::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.

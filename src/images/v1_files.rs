@@ -23,7 +23,7 @@ impl V1Image {
             form: JsonSource::InSite,
             layer: LayerSource::InSite,
             candidates: Vec::new(),
-            vouched: None,
+            checksum: None,
         }
     }
 }
@@ -43,8 +43,8 @@ impl V1Images {
     /// The checksum of an image; see [`v1::checksum`].
     pub fn checksum(&self, images: &Images, id: V1Id) -> anyhow::Result<Digest> {
         let image = &self.images[&id];
-        if let Some(vouched) = image.vouched {
-            return Ok(vouched);
+        if let Some(checksum) = image.checksum {
+            return Ok(checksum);
         }
         site_files::checksum(&self.json(images, id)?, &layer(images, image)?)
     }

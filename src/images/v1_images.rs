@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use crate::bail_invalid;
 use crate::images::Images;
 use crate::images::v1_claims::{
-    Claim, Claims, Encode, JsonSource, LayerSource, SiteLayer, derived_claims, stored_claim, top_of,
+    Claim, Claims, Encode, JsonSource, LayerSource, Made, SiteLayer, Unfit, derived_claims,
+    stored_claim, top_of,
 };
 use crate::note::{Note, NoteKind};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
@@ -39,8 +40,9 @@ pub struct V1Image {
     pub layer: LayerSource,
     /// All blobs that could be its layer, best first.
     pub candidates: Vec<Digest>,
-    /// The checksum, if the layer in the site is no longer equal to any blob.
-    pub vouched: Option<Digest>,
+    /// The checksum, if it is known: of a layer that was made, came with a checksum, or is in the site and no longer
+    /// equal to any blob.
+    pub checksum: Option<Digest>,
 }
 
 /// The most layers of an image that Docker 1.10 to 25 pull (classic store; observed with 1.12.6). Docker up to 1.9
@@ -113,17 +115,21 @@ impl V1Images {
                         form,
                         layer,
                         candidates,
-                        vouched: None,
+                        checksum: claim.checksum(images, *id, layer),
                     },
                 );
             }
         }
-        let (ids, unfit): (Vec<V1Id>, Vec<_>) = unfit.into_iter().unzip();
-        for (id, made) in ids.into_iter().zip(encode(images, &unfit)?) {
+        let (ids, mut unfit): (Vec<V1Id>, Vec<Unfit>) = unfit.into_iter().unzip();
+        for (id, unfit) in ids.iter().zip(&mut unfit) {
+            unfit.json = found.json(images, *id)?;
+        }
+        for (id, Made { stored, checksum }) in ids.into_iter().zip(encode(images, &unfit)?) {
             if let Some(image) = found.images.get_mut(&id) {
-                image.layer = LayerSource::Own(made.digest);
+                image.layer = LayerSource::Own(stored.digest);
+                image.checksum = checksum;
             }
-            images.blobs.entry(made.digest).or_insert(made);
+            images.blobs.entry(stored.digest).or_insert(stored);
         }
         found.add_below(site)?;
         found.note_limits();
@@ -195,7 +201,7 @@ impl V1Images {
         else {
             return Ok(false);
         };
-        let vouched = match claim.kept_layer(images, site, id, &json)? {
+        let checksum = match claim.kept_layer(images, site, id, &json)? {
             SiteLayer::Candidate => None,
             SiteLayer::Older(checksum) => Some(checksum),
             SiteLayer::Damaged => return Ok(false),
@@ -219,7 +225,7 @@ impl V1Images {
             id,
             V1Image {
                 candidates,
-                vouched,
+                checksum,
                 ..V1Image::in_site(parent)
             },
         );

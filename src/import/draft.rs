@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::content::{Content, Identity, Packing};
+use crate::import::check::Check;
 use crate::import::ingest::{Job, Work};
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
@@ -211,6 +212,18 @@ impl Draft {
         let id = self.add_job(content, Work::Compress { claimed, packing });
         self.tar_jobs.insert((diff_id, packing), id);
         id
+    }
+
+    /// The checksum of a v1 image, if the source gives exactly one, which is compared when the layer is read.
+    pub fn checksum(&self, id: V1Id) -> Option<Digest> {
+        let checks = &self.jobs[self.v1.get(&id)?.layer].checks;
+        checks.iter().find_map(|check| match check {
+            Check::Checksum { id: of, any_of, .. } if *of == id => match any_of.as_slice() {
+                [checksum] => Some(*checksum),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// Adds a blob to keep, once per digest. `size` is in bytes; `diff_id` says whether to measure its tar.

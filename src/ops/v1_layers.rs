@@ -1,16 +1,18 @@
 //! Makes layers for v1 clients: as gzip, with the entries added that old clients need.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::content::{Content, Packing};
 use crate::images::Images;
-use crate::images::v1_claims::Unfit;
+use crate::images::v1_claims::{Made, Unfit};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
 use crate::layer::{self, Completion, Place};
 use crate::progress::Progress;
-use crate::spec::digest::Digest;
+use crate::spec::digest::{Digest, Hasher};
+use crate::spec::v1;
 
 /// Makes a layer from each that v1 clients cannot use, in this order. `progress` counts the bytes that are read.
 ///
@@ -21,7 +23,7 @@ pub(super) fn make(
     unfit: &[Unfit],
     staging: &Staging,
     progress: &Arc<Progress>,
-) -> anyhow::Result<Vec<Stored>> {
+) -> anyhow::Result<Vec<Made>> {
     let stored = |unfit: &Unfit| {
         let stored = images.blobs[&unfit.layer].clone();
         let content = stored.content.counted(progress);
@@ -47,35 +49,68 @@ pub(super) fn make(
     };
     let places: Vec<Place<'_>> = lacking.iter().map(place).collect();
     let complete = |number: usize, completion: Option<Completion>| {
-        encode(&layers[lacking[number]], completion.as_ref(), staging)
+        let index = lacking[number];
+        encode(
+            &layers[index],
+            &unfit[index].json,
+            completion.as_ref(),
+            staging,
+        )
     };
     let completed = layer::complete(&places, &layer_of, &complete)?;
-    let mut made: BTreeMap<usize, Stored> = lacking.iter().copied().zip(completed).collect();
+    let mut made: BTreeMap<usize, Made> = lacking.iter().copied().zip(completed).collect();
     // One after the other: a large one uses all cores.
     for index in others {
-        made.insert(index, encode(&layers[index], None, staging)?);
+        let encoded = encode(&layers[index], &unfit[index].json, None, staging)?;
+        made.insert(index, encoded);
     }
     Ok(made.into_values().collect())
 }
 
 fn encode(
     layer: &Stored,
+    json: &[u8],
     completion: Option<&Completion>,
     staging: &Staging,
-) -> anyhow::Result<Stored> {
-    let mut sink = staging.sink()?;
+) -> anyhow::Result<Made> {
+    let mut sink = Hashing {
+        sink: staging.sink()?,
+        hasher: v1::checksum(json),
+    };
     let measured = match completion {
         Some(completion) => completion.compress(&mut sink),
         None => layer::compress(&layer.content, Packing::Gzip, &mut sink),
     }?;
     layer.content.done();
-    Ok(Stored {
+    let stored = Stored {
         digest: measured.digest,
         size: measured.size,
         tar: None,
         outline: None,
         compression: layer::Compression::Gzip,
         compressed_here: false,
-        content: sink.content(&layer.content, measured.size),
+        content: sink.sink.content(&layer.content, measured.size),
+    };
+    Ok(Made {
+        stored,
+        checksum: Some(sink.hasher.finish().0),
     })
+}
+
+/// Hashes what is written.
+struct Hashing<W> {
+    sink: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
 }

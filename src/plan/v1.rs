@@ -40,7 +40,8 @@ pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Resul
         }
         _ => {}
     }
-    if image.vouched.is_some() || (is_new && !image.is_derived()) {
+    let is_kept = !is_new && image.checksum.is_some();
+    if is_kept || (is_new && !image.is_derived()) {
         let checksum = File::V1(id, Derived::Checksum);
         tree.insert(path("checksum"), Stage::Manifest, checksum)?;
     }

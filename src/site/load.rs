@@ -200,6 +200,7 @@ impl Loading<'_> {
                         json: image.json,
                         parent: image.parent,
                         layer: None,
+                        checksum: None,
                     };
                     self.images.v1.insert(id, form);
                 }

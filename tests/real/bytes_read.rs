@@ -18,7 +18,8 @@ use crate::support::temp::TempDir;
 /// The length of the shared base, in bytes.
 const BASE: usize = 2 << 20;
 
-/// The bytes that a command reads from files below `v1/images`, and from blobs and archives as long as a layer.
+/// The bytes that a command reads from files below `v1/images`, from blobs and archives of more than 64 KiB, and from
+/// what is staged.
 fn layer_bytes(command: &mut Command, folder: &Path) -> u64 {
     // A log for each thread: their lines would be cut in one.
     let logs = TempDir::new("reads");
@@ -43,7 +44,11 @@ fn layer_bytes(command: &mut Command, folder: &Path) -> u64 {
     let of = |line: &str| -> Option<u64> {
         let (path, rest) = line.split_once('<')?.1.split_once('>')?;
         let name = path.rsplit('/').next()?;
-        let is_layer = name == "layer" || fs::metadata(path).is_ok_and(|meta| meta.len() > 1 << 20);
+        // What was staged has another name by now.
+        let is_layer = match fs::metadata(path) {
+            Ok(meta) => name == "layer" || meta.len() > 1 << 16,
+            Err(_) => path.contains("/.stillage/"),
+        };
         let count = rest.rsplit_once(" = ")?.1;
         (is_layer && path.starts_with(folder.to_str()?)).then(|| count.trim().parse().ok())?
     };
@@ -205,6 +210,32 @@ fn a_site_is_read_once() {
     build(&[archive(folder.path())], &site);
     let layers = all_layers(&site.join("v1"));
     is_read_once(site.to_str().unwrap(), folder.path(), layers);
+}
+
+/// Each layer implies a folder, so v1 clients get it with an entry for that.
+#[test]
+fn layers_are_completed_from_one_more_reading() {
+    let folder = TempDir::new("bytes");
+    let text = incompressible(40 * 200_000);
+    let image = text.as_bytes().chunks(200_000).enumerate();
+    let image = image.fold(Image::new(&["o/app:1"]), |image, (number, text)| {
+        image.layer(
+            &format!("d{number}/text"),
+            std::str::from_utf8(text).unwrap(),
+        )
+    });
+    let tar = Archive::docker_20(&[image]).tar();
+    let (source, site) = (folder.path().join("app.tar"), folder.path().join("site"));
+    fs::write(&source, &tar).unwrap();
+    settle();
+    let mut build = stillage(["build", "-q", source.to_str().unwrap(), "-o"]);
+    let bytes = layer_bytes(build.arg(&site), folder.path());
+    assert!(all_layers(&site.join("v1")) > 4_000_000);
+    let archive = tar.len() as u64;
+    assert!(
+        bytes > archive * 5 / 4 && bytes < 2 * archive,
+        "{bytes} of {archive}"
+    );
 }
 
 #[test]
