@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Benchmarks, side by side in one run; prints a table of ratios for each part. About 15 minutes on two cores.
+# Benchmarks, side by side in one run; prints a table of ratios for each part. About 20 minutes on two cores.
 #
 #   tests/bench.sh [PART...]     all parts, or some:
 #     build      a docker-archive of 590 MB in plain layers, against skopeo
+#     zstd       the same archive with zstd, against skopeo
+#     lacking    layers that lack folders, against the same with them
+#     folder     a folder of docker-archives on one base, against skopeo; unchanged
+#     registry   a storage folder of the old registry, against inflating and hashing it; unchanged
 #     copy       an OCI layout of 710 MB in gzip layers, against skopeo, and against inflating and hashing it
 #     again      nothing new; the same layers in a new archive, against hashing it
 #     large      memory for a layer of 10 GiB
@@ -92,7 +96,7 @@ peak() {
 bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(build copy again large verify nginx serve many publish)
+((${#parts[@]})) || parts=(build zstd lacking folder registry copy again large verify nginx serve many publish)
 need time time
 cargo build --release --locked --quiet
 stillage=$(realpath "${CARGO_TARGET_DIR:-target}")/release/stillage

@@ -82,8 +82,8 @@ pub(super) struct BuildArgs {
     /// docker.io/library/alpine; the site remembers it
     #[arg(long)]
     full_names: bool,
-    /// Compress plain layers with this. zstd is smaller and faster; Docker since 23.0, containerd since 1.5, podman,
-    /// skopeo and crane read it, and v1 clients get gzip
+    /// How plain layers are compressed. zstd is smaller and faster, and read by Docker since 23.0, containerd since
+    /// 1.5, podman, skopeo and crane; v1 clients still get gzip
     #[arg(long, value_name = "FORMAT", default_value = "gzip")]
     compress: Compress,
     /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged

@@ -37,7 +37,7 @@ type Finished = BTreeMap<ManifestId, Arc<Manifest>>;
 pub struct Images {
     pub repositories: BTreeMap<Repository, Repo>,
     pub manifests: BTreeMap<Digest, Arc<Manifest>>,
-    /// The blobs, and v1 layers that no manifest lists.
+    /// The blobs, and v1 layers that no manifest lists, by [`Stored::digest`].
     pub blobs: BTreeMap<Digest, Stored>,
     /// v1 images whose JSON and layer came with a source.
     pub v1: BTreeMap<V1Id, V1Form>,

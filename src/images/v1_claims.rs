@@ -33,7 +33,7 @@ pub enum JsonSource {
 pub enum LayerSource {
     /// A blob that manifests list too.
     Blob(Digest),
-    /// A separate file.
+    /// A separate file, by [`Stored::digest`].
     Own(Digest),
     /// In the site, which keeps it.
     InSite,

@@ -51,7 +51,8 @@ pub struct Job {
 /// Imported content.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Of the bytes that the site serves.
+    /// Of the bytes that the site serves. A layer that is made for v1 alone has the checksum of a v1 image instead, so
+    /// that it need not be hashed twice.
     pub digest: Digest,
     /// In bytes.
     pub size: u64,

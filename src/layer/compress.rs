@@ -49,18 +49,25 @@ pub fn compress_stream(
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, CopyError> {
     let mut output = Output::new(sink);
+    output.hasher = Some(Hasher::default());
     let (tar, outline) = output.compress(plain, large, packing)?;
-    Ok(output.measured(Some(tar), outline))
+    Ok(Measured {
+        digest: output.hasher.unwrap_or_default().finish().0,
+        size: output.size,
+        tar: Some(tar),
+        outline,
+    })
 }
 
 /// Writes a layer of `len` bytes as gzip, behind members with a prefix for its tar. A gzip layer keeps its bytes.
+/// Returns the length of what was written, in bytes.
 pub(super) fn prepend(
     prefix: &[u8],
     compression: Compression,
     mut packed: impl Read + Send,
     len: u64,
     sink: &mut (dyn Write + Send),
-) -> Result<Measured, CopyError> {
+) -> Result<u64, CopyError> {
     let mut output = Output::new(sink);
     let mut prefix = io::Cursor::new(prefix);
     let mut chunk = Chunk::new(Packing::Gzip);
@@ -84,7 +91,7 @@ pub(super) fn prepend(
         let plain = compression.decoder(packed, len);
         output.compress(plain.map_err(CopyError::Read)?, false, Packing::Gzip)?;
     }
-    Ok(output.measured(None, None))
+    Ok(output.size)
 }
 
 /// Reads the next chunks while others are being compressed, and writes finished ones in order.
@@ -150,17 +157,25 @@ impl<R: Read> Input<R> {
 
 struct Output<'a> {
     sink: &'a mut (dyn Write + Send),
-    hasher: Hasher,
+    /// `None` where the digest is not needed.
+    hasher: Option<Hasher>,
+    size: u64,
 }
 
 impl<'a> Output<'a> {
     fn new(sink: &'a mut (dyn Write + Send)) -> Self {
-        let hasher = Hasher::default();
-        Self { sink, hasher }
+        Self {
+            sink,
+            hasher: None,
+            size: 0,
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.size += bytes.len() as u64;
         self.sink.write_all(bytes)
     }
 
@@ -192,16 +207,6 @@ impl<'a> Output<'a> {
             }
         }
         Ok(Tar::of(input.hasher, input.scanner))
-    }
-
-    fn measured(self, tar: Option<Tar>, outline: Option<Outline>) -> Measured {
-        let (digest, size) = self.hasher.finish();
-        Measured {
-            digest,
-            size,
-            tar,
-            outline,
-        }
     }
 }
 

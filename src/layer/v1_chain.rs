@@ -14,6 +14,9 @@ use crate::layer::v1_outline::Outline;
 use crate::layer::v1_view::View;
 use crate::spec::digest::Digest;
 
+/// The most bytes to add to layers that are kept until all threads write them.
+const MAX_FOUND: usize = 16 << 20;
+
 /// Docker 1.x cannot mount more layers, so those above need no completion.
 const MAX_BELOW: usize = 127;
 
@@ -28,6 +31,9 @@ pub struct Place<'a> {
 /// The content of a layer, and its outline.
 type LayerOf<'a> = dyn Fn(&Digest) -> (Content, Option<Arc<Outline>>) + Sync + 'a;
 
+/// Makes one for each place of a layer, by their numbers.
+type Make<'a, T> = dyn Fn(&[usize], Option<Completion>) -> anyhow::Result<Vec<T>> + Sync + 'a;
+
 /// Gives what `make` makes of each layer and its completion. `layer_of` gives the content of a layer, and its outline if
 /// it is known already. There is no completion if a chain is too long, or if a
 /// layer is not a valid tar or has too many paths: then the layer is served as it is.
@@ -37,7 +43,7 @@ type LayerOf<'a> = dyn Fn(&Digest) -> (Content, Option<Arc<Outline>>) + Sync + '
 pub fn complete<T: Send + Sync>(
     places: &[Place<'_>],
     layer_of: &LayerOf<'_>,
-    make: &(dyn Fn(usize, Option<Completion>) -> anyhow::Result<T> + Sync),
+    make: &Make<'_, T>,
 ) -> anyhow::Result<Vec<T>> {
     let mut tree = Tree {
         nodes: Vec::new(),
@@ -68,7 +74,7 @@ struct Node {
 struct Tree<'a, T> {
     nodes: Vec<Node>,
     layer_of: &'a LayerOf<'a>,
-    make: &'a (dyn Fn(usize, Option<Completion>) -> anyhow::Result<T> + Sync),
+    make: &'a Make<'a, T>,
     made: Vec<OnceLock<T>>,
 }
 
@@ -117,7 +123,7 @@ impl<T: Send + Sync> Tree<'_, T> {
     fn climb(&self, root: usize, below: usize, view: Option<View>) -> anyhow::Result<()> {
         let (mut index, mut below, mut view) = (root, below, view);
         // What is found out here one after the other is written by all threads.
-        let mut found = Vec::new();
+        let mut found: Vec<(usize, Option<Completion>)> = Vec::new();
         loop {
             let outline = self.find(index, below, view.as_ref(), &mut found)?;
             let node = &self.nodes[index];
@@ -125,7 +131,11 @@ impl<T: Send + Sync> Tree<'_, T> {
                 .above
                 .iter()
                 .max_by_key(|above| self.nodes[**above].size);
-            if largest.is_none() || found.len() >= 2 * rayon::current_num_threads() {
+            let completions = found
+                .iter()
+                .filter_map(|(_, completion)| completion.as_ref());
+            let bytes: usize = completions.map(Completion::added).sum();
+            if largest.is_none() || bytes > MAX_FOUND {
                 self.make_all(&mut found)?;
             }
             let Some(largest) = largest.copied() else {
@@ -155,8 +165,13 @@ impl<T: Send + Sync> Tree<'_, T> {
     }
 
     fn make_all(&self, found: &mut Vec<(usize, Option<Completion>)>) -> anyhow::Result<()> {
-        found.par_drain(..).try_for_each(|(place, completion)| {
-            let _ = self.made[place].set((self.make)(place, completion)?);
+        // One by one: halves of the list would give the long ones to one thread.
+        let found = found.par_drain(..).with_max_len(1);
+        found.try_for_each(|(node, completion)| {
+            let places = &self.nodes[node].places;
+            for (place, made) in places.iter().zip((self.make)(places, completion)?) {
+                let _ = self.made[*place].set(made);
+            }
             Ok(())
         })
     }
@@ -179,12 +194,12 @@ impl<T: Send + Sync> Tree<'_, T> {
                 outline => outline.ok().flatten().map(Arc::new),
             },
         };
-        for place in &node.places {
+        if !node.places.is_empty() {
             let completion = view.zip(outline.as_ref()).and_then(|(view, outline)| {
                 let completion = Completion::above(view, outline, &content);
                 completion.ok()
             });
-            found.push((*place, completion));
+            found.push((index, completion));
         }
         Ok(outline)
     }

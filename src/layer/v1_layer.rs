@@ -21,7 +21,7 @@ use crate::layer::v1_outline::{Metadata, Node, Outline, Room};
 use crate::layer::v1_paths::{Above, joined, parent, split};
 use crate::layer::v1_places::{Places, Way};
 use crate::layer::v1_view::View;
-use crate::layer::{Compression, CopyError, Measured, compress_stream};
+use crate::layer::{Compression, CopyError, compress_stream};
 
 /// A layer, and what is added to it and left out of it.
 #[derive(Debug)]
@@ -47,9 +47,14 @@ impl Completion {
         })
     }
 
+    /// The bytes that are added to the layer.
+    pub(super) fn added(&self) -> usize {
+        self.prefix.len()
+    }
+
     /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with
-    /// what is added: all clients read members as one file.
-    pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<Measured> {
+    /// what is added: all clients read members as one file. Returns its length in bytes.
+    pub fn compress(&self, sink: &mut (dyn Write + Send)) -> anyhow::Result<u64> {
         let (compression, len) = (Compression::of(&self.layer)?, self.layer.len());
         let packed = self.layer.open()?;
         let is_whole = self.left_out.is_empty() && !self.is_unpadded;
@@ -62,7 +67,7 @@ impl Completion {
             let members = Filtered::new(plain, &self.left_out);
             // By this thread alone: others may be doing the same.
             let plain = io::Cursor::new(&self.prefix).chain(members);
-            compress_stream(plain, false, Packing::Gzip, sink)
+            compress_stream(plain, false, Packing::Gzip, sink).map(|measured| measured.size)
         };
         compressed.map_err(|failure| match failure {
             CopyError::Read(error) => self.layer.failed(error),

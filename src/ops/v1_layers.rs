@@ -48,65 +48,72 @@ pub(super) fn make(
         layer: unfit[*index].layer,
     };
     let places: Vec<Place<'_>> = lacking.iter().map(place).collect();
-    let complete = |number: usize, completion: Option<Completion>| {
-        let index = lacking[number];
-        encode(
-            &layers[index],
-            &unfit[index].json,
-            completion.as_ref(),
-            staging,
-        )
+    let complete = |numbers: &[usize], completion: Option<Completion>| {
+        let json = |number: &usize| unfit[lacking[*number]].json.as_slice();
+        let json: Vec<&[u8]> = numbers.iter().map(json).collect();
+        let layer = &layers[lacking[numbers[0]]];
+        let made = encode(layer, &json, completion.as_ref(), staging);
+        let all = numbers.iter().map(|number| &layers[lacking[*number]]);
+        all.for_each(|layer| layer.content.done());
+        made
     };
     let completed = layer::complete(&places, &layer_of, &complete)?;
     let mut made: BTreeMap<usize, Made> = lacking.iter().copied().zip(completed).collect();
     // One after the other: a large one uses all cores.
     for index in others {
-        let encoded = encode(&layers[index], &unfit[index].json, None, staging)?;
-        made.insert(index, encoded);
+        let json = unfit[index].json.as_slice();
+        let encoded = encode(&layers[index], &[json], None, staging)?;
+        layers[index].content.done();
+        made.extend(encoded.into_iter().map(|encoded| (index, encoded)));
     }
     Ok(made.into_values().collect())
 }
 
+/// Makes a layer, once for all v1 images that have it. `json` is that of each image.
 fn encode(
     layer: &Stored,
-    json: &[u8],
+    json: &[&[u8]],
     completion: Option<&Completion>,
     staging: &Staging,
-) -> anyhow::Result<Made> {
+) -> anyhow::Result<Vec<Made>> {
     let mut sink = Hashing {
         sink: staging.sink()?,
-        hasher: v1::checksum(json),
+        hashers: json.iter().map(|json| v1::checksum(json)).collect(),
     };
-    let measured = match completion {
-        Some(completion) => completion.compress(&mut sink),
-        None => layer::compress(&layer.content, Packing::Gzip, &mut sink),
-    }?;
-    layer.content.done();
+    let size = match completion {
+        Some(completion) => completion.compress(&mut sink)?,
+        None => layer::compress(&layer.content, Packing::Gzip, &mut sink)?.size,
+    };
+    let checksums = sink.hashers.into_iter().map(|hasher| hasher.finish().0);
+    let checksums: Vec<Digest> = checksums.collect();
     let stored = Stored {
-        digest: measured.digest,
-        size: measured.size,
+        digest: checksums[0],
+        size,
         tar: None,
         outline: None,
         compression: layer::Compression::Gzip,
         compressed_here: false,
-        content: sink.sink.content(&layer.content, measured.size),
+        content: sink.sink.content(&layer.content, size),
     };
-    Ok(Made {
-        stored,
-        checksum: Some(sink.hasher.finish().0),
-    })
+    let made = |checksum: Digest| Made {
+        stored: stored.clone(),
+        checksum: Some(checksum),
+    };
+    Ok(checksums.into_iter().map(made).collect())
 }
 
 /// Hashes what is written.
 struct Hashing<W> {
     sink: W,
-    hasher: Hasher,
+    hashers: Vec<Hasher>,
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.sink.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
+        for hasher in &mut self.hashers {
+            hasher.update(&bytes[..count]);
+        }
         Ok(count)
     }
 

@@ -1,8 +1,9 @@
 //! Records which layers came from which source files, so that later runs do not read unchanged files again.
 //!
 //! `.stillage/sources` has a line `<key> <blob>` for each file or member of an archive, and `<key> -` for each archive
-//! that holds no image. The key is the digest of the name and the range of the content, and of the device, inode, length, mtime and ctime of its file. A
-//! file that changed in the last two seconds is not recorded: another change might leave the same times.
+//! that holds no image. The key is the digest of the name and the range of the content, and of the device, inode,
+//! length, mtime and ctime of its file. A file that changed in the last two seconds is not recorded: another change
+//! might leave the same times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,7 +44,7 @@ impl Site {
 
     /// Whether an earlier run found that this archive holds no image.
     pub(crate) fn holds_no_image(&self, archive: &Identity) -> bool {
-        self.sources.get(&archive.key) == Some(&None)
+        self.sources.get(&no_image_key(archive)) == Some(&None)
     }
 
     /// Records which layers were made from which content, and which archives hold no image, if the file is still as it
@@ -70,7 +71,7 @@ impl Site {
         });
         let others = no_images
             .iter()
-            .map(|(content, identity)| (content, identity, identity.key, None));
+            .map(|(content, identity)| (content, identity, no_image_key(identity), None));
         let mut new = Vec::new();
         for (content, identity, key, blob) in layers.chain(others) {
             let is_new = self.sources.get(&key) != Some(&blob);
@@ -90,6 +91,11 @@ impl Site {
         let text: String = self.sources.iter().map(line).collect();
         self.replace_private(FILE, text.as_bytes())
     }
+}
+
+/// Another version may know more formats.
+fn no_image_key(archive: &Identity) -> Digest {
+    Digest::of(format!("{} {}", archive.key, env!("CARGO_PKG_VERSION")).as_bytes())
 }
 
 pub(super) fn parse(line: &str) -> Option<(Digest, Option<Digest>)> {

@@ -1,9 +1,9 @@
 """Writes a docker-archive of files of this machine, in plain layers.
 
-    archive.py OUT LAYERS MEBIBYTES [SALT]
+    archive.py OUT LAYERS MEBIBYTES [SALT [implied]]
 
 The first layer holds half of the bytes, the others share the rest. Another SALT is another image on the same
-layers, as a CI job saves it.
+layers, as a CI job saves it. With `implied` the layers have files alone, without the folders that they lie in.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ def files():
                     yield path
 
 
-def layer(out, paths, size):
+def layer(out, paths, size, implied):
     """Writes one tar of about so many bytes to a file; returns its digest."""
     folders = set()
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
         while tar.offset < size:
             path = next(paths)
             for folder in reversed(pathlib.PurePath(path).parents[:-1]):
-                if folder not in folders:
+                if folder not in folders and not implied:
                     folders.add(folder)
                     tar.add(folder, recursive=False)
             with open(path, "rb") as file:
@@ -44,7 +44,7 @@ def layer(out, paths, size):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def main(out, layers, size, salt="1"):
+def main(out, layers, size, salt="1", implied=None):
     layers, size = int(layers), int(size) << 20
     paths = files()
     diff_ids = []
@@ -56,7 +56,7 @@ def main(out, layers, size, salt="1"):
 
         for number in range(layers):
             share = size if layers == 1 else size // 2 if number == 0 else size // 2 // (layers - 1)
-            diff_ids.append(layer(out + ".layer", paths, share))
+            diff_ids.append(layer(out + ".layer", paths, share, implied))
             tar.add(out + ".layer", f"{diff_ids[-1]}.tar")
             os.remove(out + ".layer")
         config = {
@@ -70,7 +70,7 @@ def main(out, layers, size, salt="1"):
         member(name, config)
         manifest = {
             "Config": name,
-            "RepoTags": ["bench/files:1"],
+            "RepoTags": [f"bench/{pathlib.Path(out).stem}:1"],
             "Layers": [f"{diff_id}.tar" for diff_id in diff_ids],
         }
         member("manifest.json", json.dumps([manifest]).encode())

@@ -1,6 +1,6 @@
 # What takes long for one image: its layers.
 
-# A docker-archive, once for all parts: archive NAME LAYERS MEBIBYTES [SALT]
+# A docker-archive, once for all parts: archive NAME LAYERS MEBIBYTES [SALT [implied]]
 archive() {
     [[ -e $work/$1 ]] || python3 tests/bench/archive.py "$work/$1" "${@:2}"
 }
@@ -26,6 +26,95 @@ bench_build() {
     local made peers
     made=$(bytes "$work/site/blobs") peers=$(bytes "$work/layout/blobs")
     echo "| its blobs | $(ratio "$made" "$peers") | $((made / 1000000)) MB | $((peers / 1000000)) MB |"
+}
+
+bench_zstd() {
+    need skopeo skopeo
+    archive one.tar 4 420
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q --no-v1 --compress zstd "$work/one.tar" -o "$work/site"; }
+    theirs_before() { rm -rf "$work/layout"; }
+    theirs() { skopeo copy -q --dest-compress-format zstd "docker-archive:$work/one.tar" "oci:$work/layout:1"; }
+    table "skopeo to \`oci:\` with \`--dest-compress-format zstd\`"
+    pair "docker-archive of $(($(stat -c %s "$work/one.tar") / 1000000)) MB, \`--compress zstd --no-v1\`" ours theirs
+    local made peers
+    made=$(bytes "$work/site/blobs") peers=$(bytes "$work/layout/blobs")
+    echo "| its blobs | $(ratio "$made" "$peers") | $((made / 1000000)) MB | $((peers / 1000000)) MB |"
+    rm -rf "$work/site" "$work/layout"
+}
+
+# Layers that v1 clients get with the folders that they imply, against the same with all folders.
+bench_lacking() {
+    need skopeo skopeo
+    local layers size what
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q "$work/implied$what" -o "$work/site"; }
+    theirs_before() { rm -rf "$work/site"; }
+    theirs() { "$stillage" build -q "$work/whole$what" -o "$work/site"; }
+    table "the same with all folders"
+    for layers in 2 40; do
+        archive whole.tar "$layers" 260
+        archive implied.tar "$layers" 260 1 implied
+        size=$(($(stat -c %s "$work/whole.tar") / 1000000))
+        what=.tar
+        pair "docker-archive of $size MB, $layers layers that imply folders" ours theirs
+        what=.oci
+        skopeo copy -q "docker-archive:$work/whole.tar" "oci:$work/whole.oci:bench/files:1"
+        skopeo copy -q "docker-archive:$work/implied.tar" "oci:$work/implied.oci:bench/files:1"
+        pair "as OCI layout of $(($(bytes "$work/whole.oci") / 1000000)) MB" ours theirs
+        rm -rf "$work"/{whole,implied}.{tar,oci}
+    done
+    rm -rf "$work/site"
+}
+
+# Archives on one base, as a CI job saves them side by side.
+bench_folder() {
+    need skopeo skopeo
+    mkdir "$work/folder"
+    local layers
+    for layers in 2 3 4 5; do
+        archive "folder/app$layers.tar" "$layers" 230
+    done
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q "$work/folder" -o "$work/site"; }
+    theirs_before() { rm -rf "$work/layout"; }
+    theirs() {
+        local layers
+        for layers in 2 3 4 5; do
+            skopeo copy -q "docker-archive:$work/folder/app$layers.tar" "oci:$work/layout:app$layers"
+        done
+    }
+    table "skopeo to one \`oci:\`, one after the other"
+    pair "4 docker-archives of $(($(bytes "$work/folder") / 1000000)) MB on one base" ours theirs
+    # What changed within the last two seconds is not trusted.
+    sleep 3
+    "$stillage" build -q "$work/folder" -o "$work/site"
+    unchanged() { "$stillage" build -q "$work/folder" -o "$work/site"; }
+    first_before() { rm -rf "$work/first"; }
+    first() { "$stillage" build -q "$work/folder" -o "$work/first"; }
+    table "its first build"
+    pair "the unchanged folder" unchanged first
+    rm -rf "$work"/{folder,site,layout,first}
+}
+
+# The storage folder of the old registry.
+bench_registry() {
+    cargo build --release --locked --quiet --example inflate
+    archive one.tar 4 420
+    python3 tests/bench/registry_v1.py "$work/one.tar" "$work/storage"
+    ours_before() { rm -rf "$work/site"; }
+    ours() { "$stillage" build -q "$work/storage" -o "$work/site"; }
+    inflate() { "${CARGO_TARGET_DIR:-target}"/release/examples/inflate "$work"/storage/images/*/layer; }
+    table "inflating and hashing on all cores"
+    pair "\`registry-v1:\` of $(($(bytes "$work/storage") / 1000000)) MB" ours inflate
+    sleep 3
+    "$stillage" build -q "$work/storage" -o "$work/site"
+    unchanged() { "$stillage" build -q "$work/storage" -o "$work/site"; }
+    first_before() { rm -rf "$work/first"; }
+    first() { "$stillage" build -q "$work/storage" -o "$work/first"; }
+    table "its first build"
+    pair "the unchanged storage" unchanged first
+    rm -rf "$work"/{storage,site,first}
 }
 
 bench_copy() {

@@ -140,7 +140,7 @@ fn what_moved_and_what_was_dropped_is_said() {
     for (args, done) in [(&args[..], false), (&args[..2], true)] {
         let output = run(args, &site);
         for line in [
-            "moved sample/child:2.0 from sha256:2831d8e5",
+            "moved sample/child:2.0 from sha256:e3c8727b",
             "dropped sample/hello:1.0",
             "dropped tiny:1",
         ] {
