@@ -2,12 +2,12 @@
 # Benchmarks, side by side in one run; prints a table of ratios for each part. About 20 minutes on two cores.
 #
 #   tests/bench.sh [PART...]     all parts, or some:
-#     build      a docker-archive of 590 MB in plain layers, against skopeo
+#     build      a docker-archive of 550 MB in plain layers, against skopeo
 #     zstd       the same archive with zstd, against skopeo
 #     lacking    layers that lack folders, against the same with them
 #     folder     a folder of docker-archives on one base, against skopeo; unchanged
 #     registry   a storage folder of the old registry, against inflating and hashing it; unchanged
-#     copy       an OCI layout of 710 MB in gzip layers, against skopeo, and against inflating and hashing it
+#     copy       an OCI layout of 590 MB in gzip layers, against skopeo, and against inflating and hashing it
 #     again      nothing new; the same layers in a new archive, against hashing it
 #     large      memory for a layer of 10 GiB
 #     verify     `verify`, against hashing the same files on all cores

@@ -102,7 +102,8 @@ pub(super) fn stored_claim(
         ..
     }) = images.v1.get(&id)
     {
-        let layers = layer.iter().map(|layer| (false, *layer)).collect();
+        let is_zstd = |layer| images.blobs[layer].compression == Compression::Zstd;
+        let layers = layer.iter().map(|layer| (is_zstd(layer), *layer)).collect();
         return Ok(Claim {
             parent: *parent,
             form: JsonSource::Stored(json.clone()),
@@ -226,13 +227,14 @@ impl Claim {
         })
     }
 
-    /// Chooses the layer. If v1 clients cannot use any of the blobs, one has to be made.
+    /// Chooses the layer. If v1 clients cannot use any of the blobs, one has to be made from this one above those below,
+    /// base first.
     pub(super) fn layer(
         &self,
         images: &mut Images,
         blobs: &BTreeSet<Digest>,
         claims: &Claims,
-    ) -> Result<LayerSource, Unfit> {
+    ) -> Result<LayerSource, (Vec<Digest>, Digest)> {
         let is_left = |layer: &&(bool, Digest)| !images.damage.has(&layer.1);
         let below = self.below(claims);
         let own = match self.layers.iter().find(is_left) {
@@ -245,9 +247,7 @@ impl Claim {
             }
             Some((false, digest)) => return Ok(LayerSource::Own(*digest)),
             Some((true, digest)) => {
-                let layer = *digest;
-                let json = Vec::new();
-                return Err(Unfit { below, layer, json });
+                return Err((below, *digest));
             }
             None if matches!(self.form, JsonSource::Stored(_)) => return Ok(LayerSource::InSite),
             // Docker pushes an image without layers as one v1 image with an empty tar.

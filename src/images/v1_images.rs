@@ -120,10 +120,12 @@ impl V1Images {
                 );
             }
         }
-        let (ids, mut unfit): (Vec<V1Id>, Vec<Unfit>) = unfit.into_iter().unzip();
-        for (id, unfit) in ids.iter().zip(&mut unfit) {
-            unfit.json = found.json(images, *id)?;
-        }
+        let (ids, unfit): (Vec<V1Id>, Vec<_>) = unfit.into_iter().unzip();
+        let unfit = ids.iter().zip(unfit).map(|(id, (below, layer))| {
+            let json = found.json(images, *id)?;
+            Ok(Unfit { below, layer, json })
+        });
+        let unfit: Vec<Unfit> = unfit.collect::<anyhow::Result<_>>()?;
         for (id, Made { stored, checksum }) in ids.into_iter().zip(encode(images, &unfit)?) {
             if let Some(image) = found.images.get_mut(&id) {
                 image.layer = LayerSource::Own(stored.digest);

@@ -1,4 +1,4 @@
-//! Checks of content that is kept, made while it is read.
+//! Checks on content, made while it is read.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -203,7 +203,7 @@ impl Draft {
         self.jobs.len() - 1
     }
 
-    /// Adds a plain layer to compress, once per diff ID.
+    /// Adds a plain layer to compress, once per diff ID and packing.
     pub fn add_tar(&mut self, content: Content, diff_id: Digest, packing: Packing) -> JobId {
         if let Some(id) = self.tar_jobs.get(&(diff_id, packing)) {
             return *id;

@@ -1,5 +1,6 @@
 //! Imports content: reads every blob once, checks it, and puts it into staging. Layers are read in parallel.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub struct Job {
     pub digest: Option<Digest>,
     /// The length in bytes that the content must have, if known.
     pub size: Option<u64>,
-    /// What else must hold for content that is kept.
+    /// What else must hold for the content.
     pub checks: Vec<Check>,
     /// The identity of the content before it is read, if it has one.
     pub identity: Option<Identity>,
@@ -86,8 +87,6 @@ impl Job {
         {
             *diff_id |= wanted;
         }
-        self.digest = self.digest.or(other.digest);
-        self.size = self.size.or(other.size);
         self.checks.extend(other.checks.iter().cloned());
     }
 
@@ -96,13 +95,17 @@ impl Job {
         self.checks.iter().map(Check::id)
     }
 
-    /// Identifies the content and the checks that it has passed once it has been read.
+    /// Identifies the content, what becomes of it, and the checks that it has passed once it has been read.
     pub fn key(&self) -> Option<Digest> {
         let identity = self.identity.as_ref()?;
-        let keys = self.checks.iter().map(Check::key);
-        Some(keys.fold(identity.key, |key, check| {
-            Digest::of(format!("{key} {check}").as_bytes())
-        }))
+        let mut text = identity.key.to_string();
+        if let Work::Compress { packing, .. } = self.work {
+            let _ = write!(text, " {packing:?}");
+        }
+        for check in &self.checks {
+            let _ = write!(text, " {}", check.key());
+        }
+        Some(Digest::of(text.as_bytes()))
     }
 
     /// Refuses content of another size than its descriptor says, before it is read.
@@ -288,6 +291,11 @@ fn compress(
     staging: &Staging,
     cache: &dyn BlobCache,
 ) -> anyhow::Result<Stored> {
+    if !job.checks.is_empty() {
+        let mut checking = Checking::new(&job.checks, io::sink());
+        let digest = layer::keep(&job.content, &mut checking, false)?.digest;
+        checking.finish(&digest)?;
+    }
     let made_before =
         claimed.and_then(|claimed| Some((claimed, cache.compressed(&claimed, packing)?)));
     if let Some((claimed, (digest, content))) = made_before {

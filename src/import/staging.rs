@@ -17,8 +17,8 @@ use crate::layer::Outline;
 #[derive(Debug)]
 pub struct Staging {
     folder: Option<Folder>,
-    /// The memory that outlines take, in bytes.
-    outlines: AtomicUsize,
+    /// The memory left for outlines, in bytes.
+    room: AtomicUsize,
 }
 
 /// The most memory for outlines, in bytes: enough for 200,000 files.
@@ -68,7 +68,7 @@ impl Staging {
     fn of(folder: Option<Folder>) -> Self {
         Self {
             folder,
-            outlines: AtomicUsize::new(0),
+            room: AtomicUsize::new(MAX_OUTLINES),
         }
     }
 
@@ -128,12 +128,17 @@ impl Staging {
         Ok(copy.is_some())
     }
 
+    /// Keeps no outlines, for a build that completes no layers.
+    pub fn forget_outlines(&self) {
+        self.room.store(0, Relaxed);
+    }
+
     /// Keeps the outline of a layer for completing it or those above it, as long as there is memory for it. Otherwise
     /// the layer is read again.
     pub fn keep(&self, outline: Option<Outline>) -> Option<Arc<Outline>> {
         let outline = outline?;
-        let more = |used: usize| Some(used + outline.bytes()).filter(|sum| *sum <= MAX_OUTLINES);
-        let fits = self.outlines.fetch_update(Relaxed, Relaxed, more);
+        let less = |left: usize| left.checked_sub(outline.bytes());
+        let fits = self.room.fetch_update(Relaxed, Relaxed, less);
         fits.is_ok().then(|| Arc::new(outline))
     }
 

@@ -13,6 +13,7 @@ use crate::spec::digest::Hasher;
 /// Layers of this many bytes or more are compressed by all cores, one at a time. Smaller ones take one core
 /// each.
 pub const LARGE: u64 = 4 << 20;
+
 /// Compresses the tar of a layer, which may be compressed in another format. One pass yields the diff ID, the
 /// compressed bytes and their digest. Layers of [`LARGE`] bytes or more use all threads of the current pool. Memory
 /// use is a fixed number of buffers per thread.

@@ -35,8 +35,8 @@ type LayerOf<'a> = dyn Fn(&Digest) -> (Content, Option<Arc<Outline>>) + Sync + '
 type Make<'a, T> = dyn Fn(&[usize], Option<Completion>) -> anyhow::Result<Vec<T>> + Sync + 'a;
 
 /// Gives what `make` makes of each layer and its completion. `layer_of` gives the content of a layer, and its outline if
-/// it is known already. There is no completion if a chain is too long, or if a
-/// layer is not a valid tar or has too many paths: then the layer is served as it is.
+/// it is known already. There is no completion if a chain is too long, or if a layer is not a valid tar or has too many
+/// paths: then the layer is served as it is.
 ///
 /// # Errors
 /// When a layer cannot be read, or the first error of `make`.
@@ -134,7 +134,11 @@ impl<T: Send + Sync> Tree<'_, T> {
             let completions = found
                 .iter()
                 .filter_map(|(_, completion)| completion.as_ref());
-            let bytes: usize = completions.map(Completion::added).sum();
+            let bytes: usize = completions.map(Completion::bytes).sum();
+            if largest.is_none() {
+                // While this thread waits for others it may begin another chain.
+                view = None;
+            }
             if largest.is_none() || bytes > MAX_FOUND {
                 self.make_all(&mut found)?;
             }

@@ -38,18 +38,18 @@ impl Completion {
     ///
     /// # Errors
     /// When it has too many paths.
-    pub(super) fn above(view: &View, entries: &Outline, layer: &Content) -> io::Result<Self> {
+    pub(super) fn above(view: &View, outline: &Outline, layer: &Content) -> io::Result<Self> {
         Ok(Self {
             layer: layer.clone(),
-            prefix: Upper::new(view, entries).and_then(Upper::prefix)?,
-            left_out: entries.left_out.clone(),
-            is_unpadded: entries.unpadded > 0,
+            prefix: Upper::new(view, outline).and_then(Upper::prefix)?,
+            left_out: outline.left_out.clone(),
+            is_unpadded: outline.unpadded > 0,
         })
     }
 
-    /// The bytes that are added to the layer.
-    pub(super) fn added(&self) -> usize {
-        self.prefix.len()
+    /// The memory that it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.prefix.len() + 16 * self.left_out.len()
     }
 
     /// Compresses the completed layer. Where nothing is left out of it, a gzip layer keeps its bytes behind a member with

@@ -107,6 +107,7 @@ fn measure(images: &Images, manifest: &Manifest, size: u64) -> anyhow::Result<Me
         ..Measured::default()
     };
     let mut seen = BTreeSet::from([manifest.digest]);
+    let mut platforms = BTreeSet::new();
     let mut next = vec![manifest];
     while let Some(manifest) = next.pop() {
         for blob in manifest.blobs() {
@@ -120,7 +121,7 @@ fn measure(images: &Images, manifest: &Manifest, size: u64) -> anyhow::Result<Me
             && !images.damage.has(&config.digest)
         {
             let platform = images.config(&config.digest)?.1.platform.to_string();
-            if !measured.platforms.contains(&platform) {
+            if platforms.insert(platform.clone()) {
                 measured.platforms.push(platform);
             }
         }

@@ -53,18 +53,29 @@ pub(super) fn make(
         let json: Vec<&[u8]> = numbers.iter().map(json).collect();
         let layer = &layers[lacking[numbers[0]]];
         let made = encode(layer, &json, completion.as_ref(), staging);
-        let all = numbers.iter().map(|number| &layers[lacking[*number]]);
-        all.for_each(|layer| layer.content.done());
+        for number in numbers {
+            layers[lacking[*number]].content.done();
+        }
         made
     };
     let completed = layer::complete(&places, &layer_of, &complete)?;
     let mut made: BTreeMap<usize, Made> = lacking.iter().copied().zip(completed).collect();
     // One after the other: a large one uses all cores.
+    let mut by_layer: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
     for index in others {
-        let json = unfit[index].json.as_slice();
-        let encoded = encode(&layers[index], &[json], None, staging)?;
-        layers[index].content.done();
-        made.extend(encoded.into_iter().map(|encoded| (index, encoded)));
+        by_layer
+            .entry(layers[index].digest)
+            .or_default()
+            .push(index);
+    }
+    for indexes in by_layer.into_values() {
+        let json = indexes.iter().map(|index| unfit[*index].json.as_slice());
+        let json: Vec<&[u8]> = json.collect();
+        let encoded = encode(&layers[indexes[0]], &json, None, staging)?;
+        for index in &indexes {
+            layers[*index].content.done();
+        }
+        made.extend(indexes.into_iter().zip(encoded));
     }
     Ok(made.into_values().collect())
 }

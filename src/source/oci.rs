@@ -149,7 +149,7 @@ impl Index {
                 left.extend(attached_nameless(blobs, descriptor)?);
             }
         }
-        draft.add_attached(left, 0, &skipped, |draft, (descriptor, root)| {
+        draft.add_attached(left, &skipped, |draft, (descriptor, root)| {
             if let Some(root) = root {
                 return add(draft, blobs, descriptor, root, request);
             }

@@ -54,6 +54,7 @@ fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let store = Store {
         images: root.join("images"),
         packing: request.rules.packing,
+        v1: request.rules.v1,
         finished: RefCell::default(),
     };
     let mut chains = V1Chains::new(
@@ -158,6 +159,7 @@ fn tag_of(path: &Path) -> anyhow::Result<Option<V1Id>> {
 struct Store {
     images: PathBuf,
     packing: Packing,
+    v1: bool,
     /// Images that were uploaded completely, as were all their ancestors.
     finished: RefCell<BTreeSet<V1Id>>,
 }
@@ -243,7 +245,6 @@ impl V1Store for Store {
         }
         let compression = Compression::of(&content)?;
         let kept = draft.add_job(content.clone(), Work::Verbatim { diff_id: true });
-        draft.jobs[kept].checks.extend(check);
         let blob = match compression {
             Compression::Gzip => kept,
             _ => draft.add_job(
@@ -254,6 +255,9 @@ impl V1Store for Store {
                 },
             ),
         };
+        // Without v1, nothing but the blob is needed.
+        let checked = if self.v1 { kept } else { blob };
+        draft.jobs[checked].checks.extend(check);
         Ok((blob, kept))
     }
 }

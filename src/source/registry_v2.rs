@@ -203,7 +203,7 @@ impl Loading<'_> {
                 image: One::Referrer(to, digest),
             }));
         }
-        draft.add_attached(left, draft.roots.len(), &skipped, |draft, one| match one {
+        draft.add_attached(left, &skipped, |draft, one| match one {
             One::Tag(tag) => self.tag(draft, &repository, &tag),
             One::Referrer(subject, digest) => {
                 left_out -= 1;

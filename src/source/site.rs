@@ -94,7 +94,6 @@ impl Loading<'_> {
         repo: &Repo,
     ) -> anyhow::Result<()> {
         let (request, blobs) = (self.request, &self.blobs);
-        let before = draft.roots.len();
         let takes = |tag: Option<&Tag>, digest: &Digest| {
             let called = called(repository, tag, digest);
             request.takes(Some(&called), Some(repository), tag, Some(*digest))
@@ -137,7 +136,7 @@ impl Loading<'_> {
                 None => {}
             }
         }
-        draft.add_attached(left, before, &skipped, |draft, (tag, digest)| {
+        draft.add_attached(left, &skipped, |draft, (tag, digest)| {
             self.add(draft, repository, repo, tag.as_ref(), &digest)
         })
     }

@@ -4,7 +4,7 @@
 //! SITE/.stillage/     never served; may be deleted while no run is active
 //!   lock              locked with flock by the writer; the file stays
 //!   staging/          new files before they get their names; left behind only by a killed run
-//!   layers            <blob> <bytes> <diff ID> <made|kept> <whole|lacking>, what is known of layers
+//!   layers            <blob> <bytes> <diff ID> <made|kept> <fit|unfit>, what is known of layers
 //!   sources           <key> <blob>, what each file was found to hold: see source_cache.rs
 //!   pending           the repositories whose tags and lists a run was about to change
 //!   catalogue         inode, length and time of index.json after the last run: see Site::is_own
@@ -46,7 +46,7 @@ pub(crate) struct Site {
     /// Repositories that an earlier run may have left partly changed.
     pub pending: BTreeSet<Repository>,
     layers: BTreeMap<Digest, Layer>,
-    /// Layer digests by the key of the content that they came from.
+    /// Layer digests by the key of the content that they came from; `None` for an archive that holds no image.
     sources: BTreeMap<Digest, Option<Digest>>,
     /// Layers compressed here, by diff ID.
     compressed_here: BTreeMap<Digest, Vec<Digest>>,

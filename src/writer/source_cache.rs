@@ -1,8 +1,8 @@
-//! Records which layers came from which source files, so that later runs do not read unchanged files again.
+//! Records what source files were found to hold, so that later runs do not read unchanged files again.
 //!
 //! `.stillage/sources` has a line `<key> <blob>` for each file or member of an archive, and `<key> -` for each archive
-//! that holds no image. The key is the digest of the name and the range of the content, and of the device, inode,
-//! length, mtime and ctime of its file. A file that changed in the last two seconds is not recorded: another change
+//! that holds no image. The key is the digest of the name and the range of the content, of the device, inode, length,
+//! mtime and ctime of its file, and of what was done with it. A file that changed in the last two seconds is not recorded: another change
 //! might leave the same times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,8 +18,8 @@ pub(super) const FILE: &str = "sources";
 const SETTLED: i128 = 2_000_000_000;
 
 impl Site {
-    /// The layer that an earlier run made from this content, if the site still has it: as a blob, or as the layer of
-    /// a v1 image.
+    /// The layer that an earlier run made from this content, if the site still has it: as a blob or, where no blob has
+    /// that compression, as the layer of a v1 image. One that might be a link to a lost blob may be as damaged.
     pub(crate) fn recall(&self, job: &Job) -> Option<Stored> {
         let digest = self.sources.get(&job.key()?)?.as_ref()?;
         let layer = self.layers.get(digest)?;
@@ -29,7 +29,7 @@ impl Site {
             let mut layers = job
                 .v1_ids()
                 .map(|id| self.files.v1_layer(id).ok().flatten());
-            layers.find_map(|layer| layer.filter(is_whole))
+            layers.find_map(|layer| layer.filter(is_whole).filter(is_for_v1_alone))
         })?;
         Some(Stored {
             digest: *digest,
@@ -91,6 +91,14 @@ impl Site {
         let text: String = self.sources.iter().map(line).collect();
         self.replace_private(FILE, text.as_bytes())
     }
+}
+
+fn is_for_v1_alone(layer: &Content) -> bool {
+    let compression = Compression::of(layer).ok();
+    matches!(
+        compression,
+        Some(Compression::Plain | Compression::Xz | Compression::Bzip2)
+    )
 }
 
 /// Another version may know more formats.

@@ -180,20 +180,37 @@ fn v1_storage_has_traps() {
 
     let broken = folder.path().join("broken");
     odd_storage(&broken, true);
-    let refused = stillage([
-        "build",
-        broken.to_str().unwrap(),
-        "-o",
-        site.to_str().unwrap(),
-    ])
-    .output()
-    .unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("checksum"),
-        "{}",
-        stderr(&refused)
-    );
+    for option in ["--quiet", "--no-v1"] {
+        let fresh = folder.path().join("fresh");
+        let refused = stillage(["build", option, broken.to_str().unwrap(), "-o"])
+            .arg(fresh)
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            stderr(&refused).contains("has the checksum"),
+            "{}",
+            stderr(&refused)
+        );
+    }
+}
+
+/// The layer of a v1 image is a link to the blob, so it is as damaged.
+#[test]
+fn a_lost_blob_comes_from_the_source() {
+    let site = TempDir::new("lost");
+    build(&[V1], site.path());
+    build(&[V1], site.path());
+    let manifest = read(site.path().join("v2/sample/hello/manifests/1.0"));
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+    let blob = site.path().join("blobs/sha256").join(&layer[7..]);
+    let mut bytes = fs::read(&blob).unwrap();
+    let right = bytes.clone();
+    bytes[20] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    fs::remove_file(&blob).unwrap();
+    build(&[V1], site.path());
+    assert!(fs::read(&blob).unwrap() == right, "the right bytes");
 }
 
 #[test]

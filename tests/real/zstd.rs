@@ -133,6 +133,7 @@ fn every_source_of_plain_layers_gives_the_same() {
         ),
         &old,
     );
+    check(&old, "app:1", &image);
     assert_eq!(blobs(&old), blobs(&first));
 
     // Their manifests are kept but for the plain layers.

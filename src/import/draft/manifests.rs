@@ -233,18 +233,20 @@ pub struct Attached<T> {
 
 impl Draft {
     /// Adds the images that are attached to those in the draft, then those attached to them, and so on. Last
-    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`. All
-    /// roots of their repositories come after the first `before` ones.
+    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`.
     pub fn add_attached<T>(
         &mut self,
         mut left: Vec<Attached<T>>,
-        before: usize,
         skipped: &BTreeSet<Digest>,
         mut add: impl FnMut(&mut Self, T) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         while !left.is_empty() {
-            let has_name = left.iter().any(|image| image.repository.is_some());
-            let roots = self.roots[before..].iter().filter(|_| has_name);
+            let names = left.iter().filter_map(|image| image.repository.as_ref());
+            let names: BTreeSet<&Repository> = names.collect();
+            let roots = self.roots.iter().filter(|root| {
+                let name = root.repository.as_ref();
+                name.is_some_and(|name| names.contains(name))
+            });
             let brought: BTreeSet<(Option<Repository>, Digest)> = roots
                 .flat_map(|root| self.members(root).into_iter().map(move |id| (root, id)))
                 .filter_map(|(root, id)| {

@@ -47,6 +47,9 @@ pub fn build(
         hosts: merged_hosts(&catalogue, options)?,
         ..options.rules.clone()
     };
+    if !rules.v1 {
+        site.disk.staging.forget_outlines();
+    }
     let drafts = load_sources(options, &site, &rules, progress)?;
     if options.strict {
         check_faults(&drafts)?;
