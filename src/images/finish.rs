@@ -87,11 +87,6 @@ impl Images {
         imported: &Imported,
     ) -> anyhow::Result<Manifest> {
         self.keep_blobs(layers, imported);
-        let made = |stored: &Stored| MadeBlob {
-            digest: stored.digest,
-            size: stored.size,
-            zstd: stored.compression == Compression::Zstd,
-        };
         let config = match config {
             ConfigSource::Kept(job, diff_ids) => {
                 for (layer, claimed) in layers.iter().zip(diff_ids) {
@@ -149,6 +144,14 @@ fn check_diff_id(layer: &Stored, claimed: &Digest) -> anyhow::Result<()> {
     }
 }
 
+fn made(stored: &Stored) -> MadeBlob {
+    MadeBlob {
+        digest: stored.digest,
+        size: stored.size,
+        zstd: stored.compression == Compression::Zstd,
+    }
+}
+
 fn remake_image(
     manifest: &Manifest,
     blobs: &[JobId],
@@ -160,16 +163,7 @@ fn remake_image(
         .zip(blobs)
         .map(|(old, job)| (old.digest, &imported[job]))
         .filter(|(old, stored)| *old != stored.digest)
-        .map(|(old, stored)| {
-            (
-                old,
-                MadeBlob {
-                    digest: stored.digest,
-                    size: stored.size,
-                    zstd: stored.compression == Compression::Zstd,
-                },
-            )
-        })
+        .map(|(old, stored)| (old, made(stored)))
         .collect();
     parse_made(
         remake::with_layers(&manifest.bytes, &replaced)?,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::bail_invalid;
 use crate::content::{Content, Identity, Packing};
-use crate::import::check::{Check, Checking};
+use crate::import::check::{self, Check};
 use crate::import::duplicates::Groups;
 use crate::import::staging::Staging;
 use crate::layer::{self, Compression, Measured, Outline, Tar};
@@ -65,6 +65,26 @@ pub struct Stored {
     /// Whether Stillage compressed it, so that its bytes follow from its diff ID.
     pub compressed_here: bool,
     pub content: Content,
+}
+
+impl Stored {
+    /// Content that was measured while it was brought into staging.
+    pub fn new(
+        measured: Measured,
+        compression: Compression,
+        content: Content,
+        staging: &Staging,
+    ) -> Self {
+        Self {
+            digest: measured.digest,
+            size: measured.size,
+            tar: measured.tar,
+            outline: staging.keep(measured.outline),
+            compression,
+            compressed_here: false,
+            content,
+        }
+    }
 }
 
 impl Job {
@@ -242,12 +262,7 @@ fn keep(
     };
     if let Some((digest, content)) = job.digest.and_then(|digest| Some((digest, whole(digest)?))) {
         check_size(job, content.len())?;
-        if !job.checks.is_empty() {
-            let mut checking = Checking::new(&job.checks, io::sink());
-            let measured = layer::keep(&job.content, &mut checking, false)?;
-            check_digest(job, measured.digest)?;
-            checking.finish(&digest)?;
-        }
+        check_content(job)?;
         let tar = match want_tar.then(|| cache.tar(&digest)) {
             None => None,
             Some(Some(remembered)) => Some(remembered),
@@ -264,24 +279,16 @@ fn keep(
         });
     }
     let (measured, content) = staged(&job.content, staging, |content, sink| {
-        let mut checking = Checking::new(&job.checks, sink);
+        let mut checking = check::checking(&job.checks, sink);
         let measured = layer::keep(content, &mut checking, want_tar)?;
-        checking.finish(&measured.digest)?;
+        check::finish(&job.checks, checking, &measured.digest)?;
         Ok(measured)
     })?;
     // Read from the copy, since the source may have changed.
     let compression = Compression::of(&content)?;
     check_digest(job, measured.digest)?;
     check_size(job, measured.size)?;
-    Ok(Stored {
-        digest: measured.digest,
-        size: measured.size,
-        tar: measured.tar,
-        outline: staging.keep(measured.outline),
-        compression,
-        compressed_here: false,
-        content,
-    })
+    Ok(Stored::new(measured, compression, content, staging))
 }
 
 fn compress(
@@ -291,11 +298,7 @@ fn compress(
     staging: &Staging,
     cache: &dyn BlobCache,
 ) -> anyhow::Result<Stored> {
-    if !job.checks.is_empty() {
-        let mut checking = Checking::new(&job.checks, io::sink());
-        let digest = layer::keep(&job.content, &mut checking, false)?.digest;
-        checking.finish(&digest)?;
-    }
+    check_content(job)?;
     let made_before =
         claimed.and_then(|claimed| Some((claimed, cache.compressed(&claimed, packing)?)));
     if let Some((claimed, (digest, content))) = made_before {
@@ -319,14 +322,20 @@ fn compress(
     }
     let content = sink.content(&job.content, measured.size);
     Ok(Stored {
-        digest: measured.digest,
-        size: measured.size,
-        tar: measured.tar,
-        outline: staging.keep(measured.outline),
-        compression: packing.into(),
         compressed_here: true,
-        content,
+        ..Stored::new(measured, packing.into(), content, staging)
     })
+}
+
+/// Reads content whose checks are not made otherwise.
+fn check_content(job: &Job) -> anyhow::Result<()> {
+    if job.checks.is_empty() {
+        return Ok(());
+    }
+    let mut checking = check::checking(&job.checks, io::sink());
+    let digest = layer::keep(&job.content, &mut checking, false)?.digest;
+    check_digest(job, digest)?;
+    check::finish(&job.checks, checking, &digest)
 }
 
 fn check_digest(job: &Job, digest: Digest) -> anyhow::Result<()> {

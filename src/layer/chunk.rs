@@ -62,8 +62,8 @@ impl Chunk {
         }
     }
 
-    pub(super) fn plain(&self) -> &[u8] {
-        &self.plain[..self.plain_len]
+    pub(super) fn is_empty(&self) -> bool {
+        self.plain_len == 0
     }
 
     pub(super) fn packed(&self) -> &[u8] {

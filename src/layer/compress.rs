@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use crate::content::{Content, Packing};
 use crate::layer::chunk::Chunk;
-use crate::layer::v1_scan::Scanner;
-use crate::layer::{BUFFER, Compression, Measured, Outline, Tar};
+use crate::layer::{BUFFER, Compression, Hashing, Measured, Measuring};
 use crate::spec::digest::Hasher;
 
 /// Layers of this many bytes or more are compressed by all cores, one at a time. Smaller ones take one core
@@ -22,17 +21,34 @@ pub fn compress(
     packing: Packing,
     sink: &mut (dyn Write + Send),
 ) -> anyhow::Result<Measured> {
-    let compression = Compression::of(content)?;
-    let plain = compression
+    let compressed = compress_stream(plain_of(content)?, content.len() >= LARGE, packing, sink);
+    compressed.map_err(|failure| blamed(content, failure))
+}
+
+/// Like [`compress`], without measuring anything. Returns the length of what was written, in bytes.
+pub fn recompress(
+    content: &Content,
+    packing: Packing,
+    sink: &mut (dyn Write + Send),
+) -> anyhow::Result<u64> {
+    let compressed = pack(plain_of(content)?, content.len() >= LARGE, packing, sink);
+    compressed.map_err(|failure| blamed(content, failure))
+}
+
+fn plain_of(content: &Content) -> anyhow::Result<Box<dyn Read + Send>> {
+    Compression::of(content)?
         .decoder(content.open()?, content.len())
-        .map_err(|error| content.failed(error))?;
-    compress_stream(plain, content.len() >= LARGE, packing, sink).map_err(|failure| match failure {
+        .map_err(|error| content.failed(error))
+}
+
+fn blamed(content: &Content, failure: CopyError) -> anyhow::Error {
+    match failure {
         CopyError::Read(error) => content.failed(error),
         CopyError::Write(error) => anyhow::Error::new(error).context(format!(
             "cannot write a compressed copy of {}",
             content.origin()
         )),
-    })
+    }
 }
 
 /// Which side of a copy failed.
@@ -49,12 +65,16 @@ pub fn compress_stream(
     packing: Packing,
     sink: &mut (dyn Write + Send),
 ) -> Result<Measured, CopyError> {
-    let mut output = Output::new(sink);
-    output.hasher = Some(Hasher::default());
-    let (tar, outline) = output.compress(plain, large, packing)?;
+    let mut plain = Measuring::new(plain);
+    let mut sink = Hashing {
+        inner: sink,
+        hashers: vec![Hasher::default()],
+    };
+    let size = pack(&mut plain, large, packing, &mut sink)?;
+    let (tar, outline) = plain.finish();
     Ok(Measured {
-        digest: output.hasher.unwrap_or_default().finish().0,
-        size: output.size,
+        digest: sink.finish().1[0],
+        size,
         tar: Some(tar),
         outline,
     })
@@ -69,43 +89,62 @@ pub(super) fn prepend(
     len: u64,
     sink: &mut (dyn Write + Send),
 ) -> Result<u64, CopyError> {
-    let mut output = Output::new(sink);
-    let mut prefix = io::Cursor::new(prefix);
-    let mut chunk = Chunk::new(Packing::Gzip);
+    let mut size = 0;
+    if !prefix.is_empty() {
+        size += pack(prefix, false, Packing::Gzip, sink)?;
+    }
+    if compression != Compression::Gzip {
+        let plain = compression.decoder(packed, len).map_err(CopyError::Read)?;
+        return Ok(size + pack(plain, false, Packing::Gzip, sink)?);
+    }
+    let mut buffer = vec![0; BUFFER];
     loop {
-        chunk.fill(&mut prefix).map_err(CopyError::Read)?;
-        if chunk.plain().is_empty() {
-            break;
+        let count = packed.read(&mut buffer).map_err(CopyError::Read)?;
+        if count == 0 {
+            return Ok(size);
         }
+        size += write(&buffer[..count], sink)?;
+    }
+}
+
+/// Compresses bytes to at least one stream. Returns the length of what was written, in bytes.
+pub(super) fn pack(
+    mut plain: impl Read,
+    large: bool,
+    packing: Packing,
+    sink: &mut (dyn Write + Send),
+) -> Result<u64, CopyError> {
+    if large {
+        return pack_parallel(&mut plain, packing, sink);
+    }
+    // Many small layers are compressed at once. Waiting for other threads here would let this thread start further
+    // layers meanwhile, each with its own buffers.
+    let mut size = 0;
+    let mut chunk = Chunk::new(packing);
+    chunk.fill(&mut plain).map_err(CopyError::Read)?;
+    loop {
         chunk.compress();
-        output.take(chunk.packed()).map_err(CopyError::Write)?;
-    }
-    if compression == Compression::Gzip {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match packed.read(&mut buffer).map_err(CopyError::Read)? {
-                0 => break,
-                count => output.take(&buffer[..count]).map_err(CopyError::Write)?,
-            }
+        size += write(chunk.packed(), sink)?;
+        chunk.fill(&mut plain).map_err(CopyError::Read)?;
+        if chunk.is_empty() {
+            return Ok(size);
         }
-    } else {
-        let plain = compression.decoder(packed, len);
-        output.compress(plain.map_err(CopyError::Read)?, false, Packing::Gzip)?;
     }
-    Ok(output.size)
 }
 
 /// Reads the next chunks while others are being compressed, and writes finished ones in order.
-fn compress_parallel(
-    input: &mut Input<impl Read>,
+fn pack_parallel(
+    plain: &mut impl Read,
     packing: Packing,
-    output: &mut Output<'_>,
-) -> Result<(), CopyError> {
+    sink: &mut (dyn Write + Send),
+) -> Result<u64, CopyError> {
     let ahead = packing.chunks_per_core() * rayon::current_num_threads();
     rayon::in_place_scope_fifo(|scope| {
+        let mut size = 0;
         let mut under_way = VecDeque::new();
         let mut free = Vec::new();
-        let mut next = input.next(Chunk::new(packing)).map_err(CopyError::Read)?;
+        let mut next = Chunk::new(packing);
+        next.fill(plain).map_err(CopyError::Read)?;
         loop {
             let (done, result) = sync_channel(1);
             under_way.push_back(result);
@@ -114,18 +153,23 @@ fn compress_parallel(
                 // The receiver is gone if reading or writing has failed meanwhile.
                 drop(done.send(next));
             });
-            let chunk = free.pop().unwrap_or_else(|| Chunk::new(packing));
-            next = input.next(chunk).map_err(CopyError::Read)?;
-            while under_way.len() >= ahead || next.plain().is_empty() {
+            next = free.pop().unwrap_or_else(|| Chunk::new(packing));
+            next.fill(plain).map_err(CopyError::Read)?;
+            while under_way.len() >= ahead || next.is_empty() {
                 let Some(first) = under_way.pop_front() else {
-                    return Ok(());
+                    return Ok(size);
                 };
                 let chunk = wait(&first);
-                output.take(chunk.packed()).map_err(CopyError::Write)?;
+                size += write(chunk.packed(), sink)?;
                 free.push(chunk);
             }
         }
     })
+}
+
+fn write(bytes: &[u8], sink: &mut (dyn Write + Send)) -> Result<u64, CopyError> {
+    sink.write_all(bytes).map_err(CopyError::Write)?;
+    Ok(bytes.len() as u64)
 }
 
 /// Waits for a compressed chunk. Meanwhile this thread runs other jobs of the pool.
@@ -137,77 +181,6 @@ fn wait(result: &Receiver<Chunk>) -> Chunk {
         if rayon::yield_now() != Some(rayon::Yield::Executed) {
             return result.recv().expect("every job sends its chunk");
         }
-    }
-}
-
-struct Input<R> {
-    plain: R,
-    hasher: Hasher,
-    scanner: Scanner,
-}
-
-impl<R: Read> Input<R> {
-    /// Reads the next chunk into the buffers of `chunk`.
-    fn next(&mut self, mut chunk: Chunk) -> io::Result<Chunk> {
-        chunk.fill(&mut self.plain)?;
-        self.hasher.update(chunk.plain());
-        self.scanner.feed(chunk.plain());
-        Ok(chunk)
-    }
-}
-
-struct Output<'a> {
-    sink: &'a mut (dyn Write + Send),
-    /// `None` where the digest is not needed.
-    hasher: Option<Hasher>,
-    size: u64,
-}
-
-impl<'a> Output<'a> {
-    fn new(sink: &'a mut (dyn Write + Send)) -> Self {
-        Self {
-            sink,
-            hasher: None,
-            size: 0,
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
-        }
-        self.size += bytes.len() as u64;
-        self.sink.write_all(bytes)
-    }
-
-    /// Compresses a tar; `large` makes all threads work on it.
-    fn compress(
-        &mut self,
-        plain: impl Read,
-        large: bool,
-        packing: Packing,
-    ) -> Result<(Tar, Option<Outline>), CopyError> {
-        let mut input = Input {
-            plain,
-            hasher: Hasher::default(),
-            scanner: Scanner::default(),
-        };
-        if large {
-            compress_parallel(&mut input, packing, self)?;
-        } else {
-            // Many small layers are compressed at once. Waiting for other threads here would let this thread
-            // start further layers meanwhile, each with its own buffers.
-            let mut chunk = input.next(Chunk::new(packing)).map_err(CopyError::Read)?;
-            loop {
-                chunk.compress();
-                self.take(chunk.packed()).map_err(CopyError::Write)?;
-                chunk = input.next(chunk).map_err(CopyError::Read)?;
-                if chunk.plain().is_empty() {
-                    break;
-                }
-            }
-        }
-        Ok(Tar::of(input.hasher, input.scanner))
     }
 }
 

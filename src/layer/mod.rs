@@ -9,6 +9,7 @@ use crate::spec::digest::{Digest, Hasher};
 mod chunk;
 mod compress;
 mod decompression_limit;
+mod hashing;
 mod raw_tar;
 mod tar_limits;
 mod v1_chain;
@@ -19,8 +20,9 @@ mod v1_places;
 mod v1_scan;
 mod v1_view;
 
-pub use compress::{CopyError, LARGE, compress, compress_stream};
+pub use compress::{CopyError, LARGE, compress, compress_stream, recompress};
 pub use decompression_limit::Expansion;
+pub use hashing::Hashing;
 pub use tar_limits::{LimitedTar, TarLimit};
 pub use v1_chain::{Place, complete};
 pub use v1_layer::Completion;
@@ -129,17 +131,6 @@ pub struct Tar {
     pub incomplete_for_v1: bool,
 }
 
-impl Tar {
-    fn of(hasher: Hasher, scanner: Scanner) -> (Self, Option<Outline>) {
-        let outline = scanner.finish();
-        let tar = Self {
-            diff_id: hasher.finish().0,
-            incomplete_for_v1: outline.as_ref().is_some_and(Outline::is_lacking),
-        };
-        (tar, outline)
-    }
-}
-
 /// Memory for unpacking xz, in bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 /// The bytes of a buffer.
@@ -193,18 +184,47 @@ pub fn tar(content: &Content) -> anyhow::Result<Tar> {
         .map_err(|error| content.failed(error))
 }
 
-fn measure(mut reader: impl Read) -> io::Result<(Tar, Option<Outline>)> {
-    let mut hasher = Hasher::default();
-    let mut scanner = Scanner::default();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(Tar::of(hasher, scanner)),
-            got => {
-                hasher.update(&buffer[..got]);
-                scanner.feed(&buffer[..got]);
-            }
+fn measure(plain: impl Read) -> io::Result<(Tar, Option<Outline>)> {
+    let mut measuring = Measuring::new(plain);
+    io::copy(
+        &mut BufReader::with_capacity(BUFFER, &mut measuring),
+        &mut io::sink(),
+    )?;
+    Ok(measuring.finish())
+}
+
+/// Measures the tar that is read through it.
+struct Measuring<R> {
+    plain: R,
+    hasher: Hasher,
+    scanner: Scanner,
+}
+
+impl<R> Measuring<R> {
+    fn new(plain: R) -> Self {
+        Self {
+            plain,
+            hasher: Hasher::default(),
+            scanner: Scanner::default(),
         }
+    }
+
+    fn finish(self) -> (Tar, Option<Outline>) {
+        let outline = self.scanner.finish();
+        let tar = Tar {
+            diff_id: self.hasher.finish().0,
+            incomplete_for_v1: outline.as_ref().is_some_and(Outline::is_lacking),
+        };
+        (tar, outline)
+    }
+}
+
+impl<R: Read> Read for Measuring<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.plain.read(buffer)?;
+        self.hasher.update(&buffer[..got]);
+        self.scanner.feed(&buffer[..got]);
+        Ok(got)
     }
 }
 

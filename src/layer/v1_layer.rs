@@ -15,13 +15,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::content::{Content, Packing};
-use crate::layer::compress::prepend;
+use crate::layer::compress::{pack, prepend};
 use crate::layer::raw_tar::{Ending, Member, RawTar, Visit};
 use crate::layer::v1_outline::{Metadata, Node, Outline, Room};
 use crate::layer::v1_paths::{Above, joined, parent, split};
 use crate::layer::v1_places::{Places, Way};
 use crate::layer::v1_view::View;
-use crate::layer::{Compression, CopyError, compress_stream};
+use crate::layer::{Compression, CopyError};
 
 /// A layer, and what is added to it and left out of it.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Completion {
             let members = Filtered::new(plain, &self.left_out);
             // By this thread alone: others may be doing the same.
             let plain = io::Cursor::new(&self.prefix).chain(members);
-            compress_stream(plain, false, Packing::Gzip, sink).map(|measured| measured.size)
+            pack(plain, false, Packing::Gzip, sink)
         };
         compressed.map_err(|failure| match failure {
             CopyError::Read(error) => self.layer.failed(error),

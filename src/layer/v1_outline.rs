@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader};
 
 use tar::{EntryType, Header};
 
@@ -145,19 +145,11 @@ impl Outline {
     pub(super) fn of(content: &Content) -> anyhow::Result<Self> {
         let mut scanner = Scanner::default();
         let compression = Compression::of(content)?;
-        let mut plain = compression
+        let plain = compression
             .decoder(content.open()?, content.len())
             .map_err(|error| content.failed(error))?;
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match plain
-                .read(&mut buffer)
-                .map_err(|error| content.failed(error))?
-            {
-                0 => break,
-                count => scanner.feed(&buffer[..count]),
-            }
-        }
+        io::copy(&mut BufReader::with_capacity(BUFFER, plain), &mut scanner)
+            .map_err(|error| content.failed(error))?;
         let error = || io::Error::other("it is not a whole tar, or has too many paths");
         scanner.finish().ok_or_else(|| content.failed(error()))
     }

@@ -11,6 +11,7 @@
 //! Such a layer gets a v1 form of its own ([`Completion`](super::Completion)).
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
 
 use crate::layer::raw_tar::{Ending, RawTar};
 use crate::layer::v1_outline::Outline;
@@ -47,6 +48,18 @@ impl Scanner {
             Ending::Broken => return None,
         };
         (!self.is_stopped).then_some(self.tar.visit)
+    }
+}
+
+/// Feeds it; never fails.
+impl Write for Scanner {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.feed(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Makes layers for v1 clients: as gzip, with the entries added that old clients need.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::content::{Content, Packing};
@@ -9,9 +8,9 @@ use crate::images::Images;
 use crate::images::v1_claims::{Made, Unfit};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
-use crate::layer::{self, Completion, Place};
+use crate::layer::{self, Completion, Hashing, Place};
 use crate::progress::Progress;
-use crate::spec::digest::{Digest, Hasher};
+use crate::spec::digest::Digest;
 use crate::spec::v1;
 
 /// Makes a layer from each that v1 clients cannot use, in this order. `progress` counts the bytes that are read.
@@ -48,55 +47,50 @@ pub(super) fn make(
         layer: unfit[*index].layer,
     };
     let places: Vec<Place<'_>> = lacking.iter().map(place).collect();
-    let complete = |numbers: &[usize], completion: Option<Completion>| {
-        let json = |number: &usize| unfit[lacking[*number]].json.as_slice();
-        let json: Vec<&[u8]> = numbers.iter().map(json).collect();
-        let layer = &layers[lacking[numbers[0]]];
-        let made = encode(layer, &json, completion.as_ref(), staging);
-        for number in numbers {
-            layers[lacking[*number]].content.done();
+    // One layer for all images that have it, by their numbers in `unfit`.
+    let encode = |indexes: &[usize], completion: Option<&Completion>| {
+        let json = indexes.iter().map(|index| unfit[*index].json.as_slice());
+        let encoded = encode(&layers[indexes[0]], json, completion, staging);
+        for index in indexes {
+            layers[*index].content.done();
         }
-        made
+        encoded
+    };
+    let complete = |numbers: &[usize], completion: Option<Completion>| {
+        let indexes: Vec<usize> = numbers.iter().map(|number| lacking[*number]).collect();
+        encode(&indexes, completion.as_ref())
     };
     let completed = layer::complete(&places, &layer_of, &complete)?;
     let mut made: BTreeMap<usize, Made> = lacking.iter().copied().zip(completed).collect();
     // One after the other: a large one uses all cores.
     let mut by_layer: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
     for index in others {
-        by_layer
-            .entry(layers[index].digest)
-            .or_default()
-            .push(index);
+        let same = by_layer.entry(layers[index].digest).or_default();
+        same.push(index);
     }
     for indexes in by_layer.into_values() {
-        let json = indexes.iter().map(|index| unfit[*index].json.as_slice());
-        let json: Vec<&[u8]> = json.collect();
-        let encoded = encode(&layers[indexes[0]], &json, None, staging)?;
-        for index in &indexes {
-            layers[*index].content.done();
-        }
+        let encoded = encode(&indexes, None)?;
         made.extend(indexes.into_iter().zip(encoded));
     }
     Ok(made.into_values().collect())
 }
 
 /// Makes a layer, once for all v1 images that have it. `json` is that of each image.
-fn encode(
+fn encode<'a>(
     layer: &Stored,
-    json: &[&[u8]],
+    json: impl Iterator<Item = &'a [u8]>,
     completion: Option<&Completion>,
     staging: &Staging,
 ) -> anyhow::Result<Vec<Made>> {
     let mut sink = Hashing {
-        sink: staging.sink()?,
-        hashers: json.iter().map(|json| v1::checksum(json)).collect(),
+        inner: staging.sink()?,
+        hashers: json.map(v1::checksum).collect(),
     };
     let size = match completion {
         Some(completion) => completion.compress(&mut sink)?,
-        None => layer::compress(&layer.content, Packing::Gzip, &mut sink)?.size,
+        None => layer::recompress(&layer.content, Packing::Gzip, &mut sink)?,
     };
-    let checksums = sink.hashers.into_iter().map(|hasher| hasher.finish().0);
-    let checksums: Vec<Digest> = checksums.collect();
+    let (sink, checksums) = sink.finish();
     let stored = Stored {
         digest: checksums[0],
         size,
@@ -104,31 +98,11 @@ fn encode(
         outline: None,
         compression: layer::Compression::Gzip,
         compressed_here: false,
-        content: sink.sink.content(&layer.content, size),
+        content: sink.content(&layer.content, size),
     };
     let made = |checksum: Digest| Made {
         stored: stored.clone(),
         checksum: Some(checksum),
     };
     Ok(checksums.into_iter().map(made).collect())
-}
-
-/// Hashes what is written.
-struct Hashing<W> {
-    sink: W,
-    hashers: Vec<Hasher>,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.sink.write(bytes)?;
-        for hasher in &mut self.hashers {
-            hasher.update(&bytes[..count]);
-        }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
-    }
 }

@@ -40,8 +40,12 @@ pub(super) fn image(tree: &mut Tree, plan: &Plan<'_>, id: V1Id) -> anyhow::Resul
         }
         _ => {}
     }
-    let is_kept = !is_new && image.checksum.is_some();
-    if is_kept || (is_new && !image.is_derived()) {
+    let has_checksum = if is_new {
+        !image.is_derived()
+    } else {
+        image.checksum.is_some()
+    };
+    if has_checksum {
         let checksum = File::V1(id, Derived::Checksum);
         tree.insert(path("checksum"), Stage::Manifest, checksum)?;
     }

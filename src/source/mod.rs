@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::content::{Identity, Packing};
+use crate::content::Identity;
 use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
@@ -75,6 +75,7 @@ pub struct Run<'a> {
     /// The folder of the site, which is no source.
     pub output: &'a Path,
     pub progress: &'a Progress,
+    pub rules: &'a ImportOptions,
     /// Whether an archive is known to hold no image.
     pub holds_no_image: &'a dyn Fn(&Identity) -> bool,
 }
@@ -173,13 +174,8 @@ impl Source {
     ///
     /// # Errors
     /// If the source is damaged or in no known format, or if images have no name.
-    pub fn load(
-        &self,
-        run: &Run<'_>,
-        rules: &ImportOptions,
-        selection: &Selection,
-    ) -> anyhow::Result<Vec<Draft>> {
-        let (staging, progress) = (run.staging, run.progress);
+    pub fn load(&self, run: &Run<'_>, selection: &Selection) -> anyhow::Result<Vec<Draft>> {
+        let rules = run.rules;
         let origin = if self.is_stdin() {
             "standard input".into()
         } else {
@@ -187,13 +183,13 @@ impl Source {
         };
         let opened = if self.is_stdin() {
             Opened::Archive(Archive::read(
-                progress.counting(std::io::stdin(), false),
-                staging,
+                run.progress.counting(std::io::stdin(), false),
+                run.staging,
                 rules.packing,
                 origin.clone(),
             )?)
         } else {
-            Opened::new(&self.path, run, rules.packing)?
+            Opened::new(&self.path, run)?
         };
         let (name, prefix) = match &self.name {
             Some(name) => name.in_site(rules.hosts)?,
@@ -355,10 +351,12 @@ enum Opened {
 }
 
 impl Opened {
-    fn new(path: &Path, run: &Run<'_>, packing: Packing) -> anyhow::Result<Self> {
+    fn new(path: &Path, run: &Run<'_>) -> anyhow::Result<Self> {
         match fsx::meta(path)? {
             Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
-            _ => Archive::open(path, run.staging, packing, run.progress).map(Self::Archive),
+            _ => {
+                Archive::open(path, run.staging, run.rules.packing, run.progress).map(Self::Archive)
+            }
         }
     }
 

@@ -112,15 +112,9 @@ fn stage(
             })?;
         check_whole(name, reader.bytes, size)?;
         let content = Content::file_of_len(path.clone(), measured.size);
-        let compression = packing.into();
         let stored = Stored {
-            digest: measured.digest,
-            size: measured.size,
-            tar: measured.tar,
-            outline: staging.keep(measured.outline),
-            compression,
             compressed_here: true,
-            content,
+            ..Stored::new(measured, packing.into(), content, staging)
         };
         return Ok(Member::File(
             Content::packed(path, packing, size, origin),

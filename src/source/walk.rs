@@ -106,7 +106,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if !is_known {
-            let opened = match Opened::new(path, self.run, self.request.rules.packing) {
+            let opened = match Opened::new(path, self.run) {
                 Err(error) if is_bad(&error) => {
                     let called = Called::Nameless(origin);
                     return self.left_out.leave_out(self.request, called, error);

@@ -14,6 +14,20 @@ packed_layout() {
     rm "$work/big.tar"
 }
 
+# The site in $work/site, built once more from a source that has not changed: unchanged WHAT SOURCE
+unchanged() {
+    local source=$2
+    # What changed within the last two seconds is not trusted.
+    sleep 3
+    "$stillage" build -q "$source" -o "$work/site"
+    again() { "$stillage" build -q "$source" -o "$work/site"; }
+    first_before() { rm -rf "$work/first"; }
+    first() { "$stillage" build -q "$source" -o "$work/first"; }
+    table "its first build"
+    pair "$1" again first
+    rm -rf "$work/first"
+}
+
 bench_build() {
     need skopeo skopeo
     archive one.tar 4 420
@@ -86,15 +100,8 @@ bench_folder() {
     }
     table "skopeo to one \`oci:\`, one after the other"
     pair "4 docker-archives of $(($(bytes "$work/folder") / 1000000)) MB on one base" ours theirs
-    # What changed within the last two seconds is not trusted.
-    sleep 3
-    "$stillage" build -q "$work/folder" -o "$work/site"
-    unchanged() { "$stillage" build -q "$work/folder" -o "$work/site"; }
-    first_before() { rm -rf "$work/first"; }
-    first() { "$stillage" build -q "$work/folder" -o "$work/first"; }
-    table "its first build"
-    pair "the unchanged folder" unchanged first
-    rm -rf "$work"/{folder,site,layout,first}
+    unchanged "the unchanged folder" "$work/folder"
+    rm -rf "$work"/{folder,site,layout}
 }
 
 # The storage folder of the old registry.
@@ -107,14 +114,8 @@ bench_registry() {
     inflate() { "${CARGO_TARGET_DIR:-target}"/release/examples/inflate "$work"/storage/images/*/layer; }
     table "inflating and hashing on all cores"
     pair "\`registry-v1:\` of $(($(bytes "$work/storage") / 1000000)) MB" ours inflate
-    sleep 3
-    "$stillage" build -q "$work/storage" -o "$work/site"
-    unchanged() { "$stillage" build -q "$work/storage" -o "$work/site"; }
-    first_before() { rm -rf "$work/first"; }
-    first() { "$stillage" build -q "$work/storage" -o "$work/first"; }
-    table "its first build"
-    pair "the unchanged storage" unchanged first
-    rm -rf "$work"/{storage,site,first}
+    unchanged "the unchanged storage" "$work/storage"
+    rm -rf "$work"/{storage,site}
 }
 
 bench_copy() {
@@ -140,21 +141,14 @@ bench_again() {
     archive one.tar 4 420
     rm -rf "$work/site"
     "$stillage" build -q "$work/one.tar" -o "$work/site"
-    # What changed within the last two seconds is not trusted.
-    sleep 3
-    "$stillage" build -q "$work/one.tar" -o "$work/site"
-    unchanged() { "$stillage" build -q "$work/one.tar" -o "$work/site"; }
-    first_before() { rm -rf "$work/first"; }
-    first() { "$stillage" build -q "$work/one.tar" -o "$work/first"; }
     # Another image on the same layers, as a CI job saves it; each run gets one of its own.
     anew_before() { rm -f "$work/new.tar"; archive new.tar 4 420 "$RANDOM$RANDOM"; }
     anew() { "$stillage" build -q "$work/new.tar" -o "$work/site"; }
     hash() { openssl dgst -sha256 "$work/new.tar"; }
-    table "its first build"
-    pair "unchanged docker-archive" unchanged first
+    unchanged "unchanged docker-archive" "$work/one.tar"
     table "\`openssl dgst -sha256\` of it"
     pair "another docker-archive with the same layers" anew hash
-    rm -rf "$work/first" "$work/site" "$work/new.tar"
+    rm -rf "$work/site" "$work/new.tar"
 }
 
 bench_large() {

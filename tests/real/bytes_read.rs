@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::crash::scenarios::incompressible;
 use crate::support::archive::{Archive, Image, gzip, one_file_tar};
 use crate::support::files::digest;
 use crate::support::process::tool;
-use crate::support::site::{build, json, stderr, stillage, succeed};
+use crate::support::site::{build, stderr, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// The length of the shared base, in bytes.
@@ -259,9 +259,6 @@ fn a_tar_that_is_no_image_is_unpacked_once() {
     run();
 }
 
-fn json_of(args: &[&str]) -> serde_json::Value {
-    let output = succeed(&mut stillage(args));
-    let file = TempDir::new("json");
-    fs::write(file.path().join("json"), output.stdout).unwrap();
-    json(file.path().join("json"))
+fn json_of(args: &[&str]) -> Value {
+    serde_json::from_slice(&succeed(&mut stillage(args)).stdout).unwrap()
 }

@@ -129,9 +129,10 @@ fn load_sources(
         staging: &site.disk.staging,
         output: &options.output,
         progress,
+        rules,
         holds_no_image: &|archive| options.cache && site.holds_no_image(archive),
     };
-    let load = |source: &Source| source.load(&run, rules, &options.selection);
+    let load = |source: &Source| source.load(&run, &options.selection);
     let drafts: Vec<Vec<Draft>> = options
         .sources
         .iter()

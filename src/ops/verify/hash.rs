@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::content::Content;
 use crate::fsx::{self, Meta};
 use crate::ops::verify::Verifier;
-use crate::site_files::blob_path;
+use crate::site_files::{self, blob_path};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::v1::{self, V1Id};
 
@@ -130,6 +130,6 @@ impl Verifier<'_> {
             let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&id).copied()
         };
-        known.map_or_else(|| layer.hash(v1::checksum(json)), Ok)
+        known.map_or_else(|| site_files::checksum(json, layer), Ok)
     }
 }
