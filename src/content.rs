@@ -13,6 +13,10 @@ use crate::progress::{Meter, Progress};
 use crate::spec::digest::{Digest, Hasher};
 use crate::{bail_invalid, fsx};
 
+pub use sparse::Sparse;
+
+mod sparse;
+
 /// Bytes of a known length, with a name for messages: the file, and the member if it is an archive.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -27,6 +31,7 @@ enum Location {
     Memory(Arc<[u8]>),
     File(Arc<Path>),
     Range(Arc<File>, u64),
+    Sparse(Arc<File>, u64, Sparse),
     Packed(Arc<Path>, Packing),
 }
 
@@ -95,6 +100,20 @@ impl Content {
         }
     }
 
+    /// A sparse file whose stored bytes are in `file`, from an offset on.
+    pub fn sparse(
+        file: Arc<File>,
+        offset: u64,
+        sparse: Sparse,
+        origin: impl Into<Arc<str>>,
+    ) -> Self {
+        let len = sparse.whole();
+        Self {
+            place: Location::Sparse(file.clone(), offset, sparse),
+            ..Self::range(file, offset, len, origin)
+        }
+    }
+
     /// The unpacked content of a compressed file; `len` is the unpacked length.
     pub fn packed(path: PathBuf, packing: Packing, len: u64, origin: impl Into<Arc<str>>) -> Self {
         Self {
@@ -133,7 +152,7 @@ impl Content {
         let (meta, offset) = match &self.place {
             Location::Memory(_) => return Ok(None),
             Location::File(path) | Location::Packed(path, _) => (fsx::meta(path)?, 0),
-            Location::Range(file, offset) => {
+            Location::Range(file, offset) | Location::Sparse(file, offset, _) => {
                 let path = Path::new(&*self.origin);
                 (Some(fsx::meta_of(file, path)?), *offset)
             }
@@ -155,11 +174,15 @@ impl Content {
     pub fn open(&self) -> anyhow::Result<Reader> {
         let source = match &self.place {
             Location::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
-            Location::File(path) => Source::Range(Arc::new(fsx::open(path)?), 0),
-            Location::Range(file, offset) => Source::Range(file.clone(), *offset),
+            Location::File(path) => Source::Range(At(Arc::new(fsx::open(path)?), 0)),
+            Location::Range(file, offset) => Source::Range(At(file.clone(), *offset)),
+            Location::Sparse(file, offset, sparse) => {
+                let stored = At(file.clone(), *offset);
+                Source::Made(Box::new(sparse.over(stored)))
+            }
             Location::Packed(path, packing) => {
                 let file = BufReader::new(fsx::open(path)?);
-                Source::Packed(match packing {
+                Source::Made(match packing {
                     Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
                     Packing::Zstd => Box::new(
                         zstd::Decoder::with_buffer(file).map_err(|error| self.failed(error))?,
@@ -233,8 +256,20 @@ pub struct Reader {
 
 enum Source {
     Memory(Cursor<Arc<[u8]>>),
-    Range(Arc<File>, u64),
-    Packed(Box<dyn Read + Send>),
+    Range(At),
+    /// Unpacked, or filled up.
+    Made(Box<dyn Read + Send>),
+}
+
+/// A place in a file.
+struct At(Arc<File>, u64);
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read_at(buffer, self.1)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
 }
 
 impl Read for Reader {
@@ -247,12 +282,8 @@ impl Read for Reader {
         }
         let got = match &mut self.source {
             Source::Memory(cursor) => cursor.read(&mut buffer[..wanted])?,
-            Source::Packed(decoder) => decoder.read(&mut buffer[..wanted])?,
-            Source::Range(file, offset) => {
-                let got = file.read_at(&mut buffer[..wanted], *offset)?;
-                *offset += got as u64;
-                got
-            }
+            Source::Range(place) => place.read(&mut buffer[..wanted])?,
+            Source::Made(reader) => reader.read(&mut buffer[..wanted])?,
         };
         if got == 0 {
             return Err(io::Error::new(

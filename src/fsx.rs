@@ -166,17 +166,28 @@ pub(crate) fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
 
 /// The names in a folder, sorted; empty if the folder does not exist.
 pub(crate) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+    names_of(folder, |_| true)
+}
+
+/// The names of the folders and links in a folder, sorted. Files, such as `.DS_Store`, and `lost+found` are no
+/// part of any layout of folders.
+pub(crate) fn folders(folder: &Path) -> anyhow::Result<Vec<String>> {
+    names_of(folder, |entry| {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        !is_file && entry.file_name() != "lost+found"
+    })
+}
+
+fn names_of(folder: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> anyhow::Result<Vec<String>> {
     let Some(entries) = with_path("list", folder, found(fs::read_dir(folder)))? else {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.push(
-            with_path("list", folder, entry)?
-                .file_name()
-                .to_string_lossy()
-                .into_owned(),
-        );
+        let entry = with_path("list", folder, entry)?;
+        if wanted(&entry) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
     }
     names.sort();
     Ok(names)

@@ -168,7 +168,10 @@ impl Images {
             );
         }
         for id in draft.members(root) {
-            let v1 = root.v1.filter(|_| id == root.manifest);
+            // v1 serves tags alone.
+            let v1 = root
+                .v1
+                .filter(|_| id == root.manifest && root.tag.is_some());
             self.add_manifest(&repository, finished[&id].clone(), v1);
         }
         Ok(())

@@ -52,6 +52,11 @@ impl fmt::Display for Expansion {
 
 impl std::error::Error for Expansion {}
 
+/// Fails if content of this length would be far more than the bytes that are stored for it.
+pub fn check_expansion(len: u64, stored: u64) -> io::Result<()> {
+    Bound::new(io::empty(), stored, LIMITS).1.check(len)
+}
+
 /// Counts the bytes that go into a decoder.
 pub(super) struct Packed<R> {
     reader: R,

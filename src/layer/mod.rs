@@ -11,7 +11,6 @@ mod compress;
 mod decompression_limit;
 mod hashing;
 mod raw_tar;
-mod tar_limits;
 mod v1_chain;
 mod v1_layer;
 mod v1_outline;
@@ -21,9 +20,8 @@ mod v1_scan;
 mod v1_view;
 
 pub use compress::{CopyError, LARGE, compress, compress_stream, recompress};
-pub use decompression_limit::Expansion;
+pub use decompression_limit::{Expansion, check_expansion};
 pub use hashing::Hashing;
-pub use tar_limits::{LimitedTar, TarLimit};
 pub use v1_chain::{Place, complete};
 pub use v1_layer::Completion;
 pub use v1_outline::Outline;

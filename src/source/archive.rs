@@ -1,33 +1,37 @@
 //! A tar archive, indexed once so that any member can be read at any time.
 //!
-//! A leading `./` in member names is dropped; symbolic and hard links are followed inside the archive.
-//! Nothing is ever written under a name from an archive.
+//! `.` and empty parts of names are dropped, in members and where JSON names them; symbolic and hard links are
+//! followed inside the archive. Nothing is ever written under a name from an archive.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use walkdir::WalkDir;
 
 use crate::content::{Content, Packing};
-use crate::error::{escaped, invalid_input};
+use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
-use crate::layer::{Compression, LimitedTar, TarLimit};
+use crate::layer::Compression;
 use crate::progress::Progress;
-use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
+use crate::source::member_name::{named, shown};
+use crate::source::members::{
+    Member, Members, about_tar, check_header, is_tar_header, member_origin,
+};
 use crate::source::stream;
+use crate::source::tar_reader::{FileAt, TarReader};
+use crate::spec::go_json;
 use crate::spec::manifest::MAX_JSON;
 use crate::{bail_invalid, fsx};
 
 #[derive(Debug)]
 pub struct Archive {
     origin: String,
-    members: BTreeMap<String, Member>,
-    is_cut: bool,
+    members: Members,
 }
 
 /// The longest chain of links that is followed.
@@ -38,7 +42,7 @@ impl Archive {
     /// staged; a dry run has no staging folder and unpacks the archive to a temporary file instead.
     ///
     /// # Errors
-    /// If it is not a tar, is truncated, or has a duplicate member or a name or link that leads outside.
+    /// If it is not a tar, is truncated, has a member twice with different content, or a name that leads outside.
     pub fn open(
         path: &Path,
         staging: &Staging,
@@ -97,22 +101,40 @@ impl Archive {
             return Self::indexed(&Arc::new(file), len, origin);
         }
         let members = stream::members(reader, staging, packing, &origin)?;
-        Self::of_members(members, origin)
+        Ok(Self { origin, members })
+    }
+
+    /// The files in a folder, as members of an archive that was unpacked there.
+    pub fn unpacked(folder: &Path) -> anyhow::Result<Self> {
+        let origin = format!("`{}`", fsx::escaped_path(folder));
+        let mut members = Members::default();
+        for entry in WalkDir::new(folder).min_depth(1) {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type());
+            let name = path.strip_prefix(folder)?.as_os_str().as_bytes();
+            let member = if kind.is_dir() {
+                continue;
+            } else if kind.is_symlink() {
+                let target = fsx::link_target(path)?.unwrap_or_default();
+                Member::link(name, target.as_os_str().as_bytes(), true)
+            } else if kind.is_file() {
+                match Content::file(path.to_owned())? {
+                    Some(content) => Member::File(content, None),
+                    None => continue,
+                }
+            } else {
+                Member::Unreadable("it is not a file".into())
+            };
+            members
+                .add(name.to_vec(), member)
+                .with_context(|| format!("cannot read {origin}"))?;
+        }
+        Ok(Self { origin, members })
     }
 
     fn indexed(file: &Arc<File>, len: u64, origin: String) -> anyhow::Result<Self> {
         let members = index(file, len, &origin).map_err(|error| about_tar(error, &origin))?;
-        Self::of_members(members, origin)
-    }
-
-    fn of_members(members: Members, origin: String) -> anyhow::Result<Self> {
-        let archive = Self {
-            origin,
-            is_cut: members.is_cut,
-            members: members.by_name(),
-        };
-        archive.check_links()?;
-        Ok(archive)
+        Ok(Self { origin, members })
     }
 
     /// Whether a file starts like a tar, possibly compressed. Reads only its start.
@@ -129,8 +151,11 @@ impl Archive {
     /// Fails if the blocks that end a tar are missing. An archive that was cut between two members looks
     /// complete otherwise, so this is called before images are read from it.
     pub fn check_end(&self) -> anyhow::Result<()> {
-        if self.is_cut {
-            bail_invalid!("it is truncated: the end-of-archive blocks are missing");
+        if self.members.is_cut {
+            return Err(invalid_input(
+                "it is truncated: the end-of-archive blocks are missing",
+            ))
+            .hint("if you know that it is complete, end it with `head -c 1024 /dev/zero >> FILE`");
         }
         Ok(())
     }
@@ -140,12 +165,30 @@ impl Archive {
         &self.origin
     }
 
+    /// The names of all members that are text, as those in JSON are.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.keys().map(String::as_str)
+        let names = self.members.by_name.keys();
+        names.filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
+    /// The folder at the top that has such a member, if exactly one has it.
+    pub fn below(&self, name: &str) -> Option<&str> {
+        let mut folders = self.names().filter_map(|member| {
+            let (folder, rest) = member.split_once('/')?;
+            (rest == name).then_some(folder)
+        });
+        folders.next().filter(|_| folders.next().is_none())
+    }
+
+    /// Whether a member has a name that begins so.
+    pub fn has_folder(&self, prefix: &str) -> bool {
+        let names = &self.members.by_name;
+        let first = names.range(prefix.as_bytes().to_vec()..).next();
+        first.is_some_and(|(name, _)| name.starts_with(prefix.as_bytes()))
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        self.members.by_name.contains_key(name.as_bytes())
     }
 
     /// The content of a member, following links; `None` if there is no such member.
@@ -158,36 +201,31 @@ impl Archive {
 
     /// The compressed form of a member, if one was made while the archive was read.
     pub fn ready(&self, name: &str) -> anyhow::Result<Option<Stored>> {
-        Ok(self.find(name)?.and_then(|(_, ready)| ready.clone()))
+        Ok(self.find(name)?.and_then(|(_, ready)| ready.cloned()))
     }
 
-    fn find(&self, name: &str) -> anyhow::Result<Option<(&Content, &Option<Stored>)>> {
-        let mut at = name;
+    fn find(&self, name: &str) -> anyhow::Result<Option<(&Content, Option<&Stored>)>> {
+        let Some(named) = named(name) else {
+            return Ok(None);
+        };
+        let about = |at: &[u8]| format!("the member `{}` of {}", shown(at), self.origin);
+        let mut at = &named;
         for _ in 0..MAX_LINKS {
-            match self.members.get(at) {
-                None if at == name => return Ok(None),
+            match self.members.by_name.get(at) {
+                None if *at == named => return Ok(None),
                 None => bail_invalid!(
-                    "the member `{}` of {} is a link to `{}`, which is missing",
-                    escaped(name),
-                    self.origin,
-                    escaped(at)
+                    "{} is a link to `{}`, which is missing",
+                    about(&named),
+                    shown(at)
                 ),
-                Some(Member::Other) => {
-                    bail_invalid!(
-                        "the member `{}` of {} is not a file",
-                        escaped(at),
-                        self.origin
-                    )
+                Some(Member::Unreadable(reason)) => {
+                    bail_invalid!("{} cannot be read: {reason}", about(at))
                 }
                 Some(Member::Link(target)) => at = target,
-                Some(Member::File(content, ready)) => return Ok(Some((content, ready))),
+                Some(Member::File(content, ready)) => return Ok(Some((content, ready.as_deref()))),
             }
         }
-        bail_invalid!(
-            "the member `{}` of {} is a link that leads back to itself",
-            escaped(name),
-            self.origin
-        )
+        bail_invalid!("{} is a link that leads back to itself", about(&named))
     }
 
     /// Like [`Archive::member`], but a missing member is an error.
@@ -207,74 +245,33 @@ impl Archive {
             return Ok(None);
         };
         let bytes = content.read(2 * MAX_JSON)?;
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(invalid_input(error.to_string()))
-                .with_context(|| format!("cannot read {}", content.origin())),
-        }
-    }
-
-    fn check_links(&self) -> anyhow::Result<()> {
-        for (name, member) in &self.members {
-            let mut next = member;
-            let mut followed = 0;
-            while let Member::Link(target) = next {
-                followed += 1;
-                if followed > MAX_LINKS {
-                    bail_invalid!(
-                        "the member `{}` of {} is a link that leads back to itself",
-                        escaped(name),
-                        self.origin
-                    );
-                }
-                match self.members.get(target) {
-                    Some(member) => next = member,
-                    None => break,
-                }
-            }
-        }
-        Ok(())
+        go_json::parse(&bytes)
+            .map(Some)
+            .with_context(|| format!("cannot read {}", content.origin()))
     }
 }
 
 /// Indexes a tar in a file. I/O errors are returned as they are, for [`about_tar`].
 fn index(file: &Arc<File>, len: u64, origin: &str) -> anyhow::Result<Members> {
-    if !begins_as_tar(file)? {
-        bail_invalid!("it is not a tar archive");
-    }
-    let mut reader: &File = file;
-    reader.seek(SeekFrom::Start(0))?;
-    let budget = TarLimit::default();
-    let mut archive = tar::Archive::new(LimitedTar::new(reader, &budget));
+    let mut start = Vec::new();
+    FileAt(file.clone(), 0).take(512).read_to_end(&mut start)?;
+    check_header(&start)?;
+    let mut tar = TarReader::new(FileAt(file.clone(), 0));
     let mut members = Members::default();
-    for entry in archive.entries_with_seek()? {
-        let entry = entry?;
-        budget.pass(&entry)?;
-        let (offset, size) = (entry.raw_file_position(), entry.size());
-        if offset.checked_add(size).is_none_or(|end| end > len) {
-            bail_invalid!(
-                "it is truncated in the member `{}`",
-                escaped(String::from_utf8_lossy(&entry.path_bytes()))
-            );
+    while let Some(head) = tar.next()? {
+        let (offset, stored) = (head.offset, head.stored);
+        if offset.checked_add(stored).is_none_or(|end| end > len) {
+            bail_invalid!("it is truncated in the member `{}`", shown(&head.name));
         }
-        if let Some((name, kind)) = kind_of(&entry)? {
-            members.insert(name, kind, |name| {
-                Ok(Member::File(
-                    Content::range(file.clone(), offset, size, member_origin(name, origin)),
-                    None,
-                ))
-            })?;
-        }
+        members.insert(head, |name, sparse| {
+            let (file, origin) = (file.clone(), member_origin(name, origin));
+            let content = match sparse {
+                Some(sparse) => Content::sparse(file, offset, sparse, origin),
+                None => Content::range(file, offset, stored, origin),
+            };
+            Ok(Member::File(content, None))
+        })?;
     }
-    members.is_cut = !archive.into_inner().has_end();
+    members.is_cut = tar.is_cut();
     Ok(members)
-}
-
-/// Whether a file starts with a tar header, or with the zero blocks that end a tar.
-fn begins_as_tar(file: &File) -> io::Result<bool> {
-    let mut start = [0; 512];
-    match file.read_exact_at(&mut start, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        result => result.map(|()| is_tar_header(&start)),
-    }
 }

@@ -16,7 +16,7 @@ use crate::error::invalid_input;
 use crate::fsx;
 use crate::import::draft::{Blobs, Called, Draft, RootManifest};
 use crate::import::request::Request;
-use crate::source::{Format, Input};
+use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 
@@ -25,18 +25,20 @@ const VERSION: &[u8] = b"Directory Transport Version:";
 pub const FORMAT: Format = Format {
     prefix: "dir",
     about: "a folder as `skopeo copy` writes it",
-    reads: Input::Folder { detect, load },
+    reads: Input::Folder { fit, load },
     has_folders: true,
 };
 
-fn detect(folder: &Path) -> anyhow::Result<bool> {
-    let Some((file, _)) = fsx::open_regular(&folder.join("version"))? else {
-        return Ok(false);
-    };
+fn fit(folder: &Path) -> anyhow::Result<Fit> {
     let mut start = Vec::new();
-    let read = file.take(VERSION.len() as u64).read_to_end(&mut start);
-    Ok(read.is_ok() && start == VERSION)
+    if let Some((file, _)) = fsx::open_regular(&folder.join("version"))? {
+        let _ = file.take(VERSION.len() as u64).read_to_end(&mut start);
+    }
+    let has_manifest = fsx::meta(&folder.join(MANIFEST))?.is_some();
+    Ok(Fit::by(start == VERSION, MANIFEST, has_manifest))
 }
+
+const MANIFEST: &str = "manifest.json";
 
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let mut draft = Draft::new(format!("`{}`", fsx::escaped_path(folder)));
@@ -51,7 +53,7 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
 
 fn add(draft: &mut Draft, folder: &Path, request: &Request<'_>) -> anyhow::Result<()> {
     let missing = || invalid_input(format!("`manifest.json` is missing in {}", draft.origin));
-    let content = Content::file(folder.join("manifest.json"))?.ok_or_else(missing)?;
+    let content = Content::file(folder.join(MANIFEST))?.ok_or_else(missing)?;
     let manifest = Manifest::parse(content.read(MAX_JSON)?, None)
         .with_context(|| format!("cannot read {}", content.origin()))?;
     let id = draft.add_manifest(
@@ -76,7 +78,7 @@ struct Folder<'a>(&'a Path, Digest);
 impl Blobs for Folder<'_> {
     fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
         if *digest == self.1 {
-            return Content::file(self.0.join("manifest.json"));
+            return Content::file(self.0.join(MANIFEST));
         }
         match Content::file(self.0.join(digest.hex()))? {
             Some(content) => Ok(Some(content)),

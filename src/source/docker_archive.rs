@@ -9,44 +9,68 @@
 //! Plain layers are compressed and a schema 2 manifest is made. If an archive of Docker 25 or later holds
 //! compressed layers or several platforms, the manifests of its `index.json` are kept byte for byte instead.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
+use crate::fsx;
 use crate::import::draft::{
-    Blobs as _, Called, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource,
-    RootManifest, parse_config,
+    Called, ConfigSource, Draft, ImportOptions, JobId, ManifestId, ManifestSource, RootManifest,
+    parse_config,
 };
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::layer::Compression;
+use crate::note::NoteKind;
 use crate::source::archive::Archive;
-use crate::source::oci::Index;
-use crate::source::oci_names::{self, NO_NAME, RENAME};
-use crate::source::{Format, Input};
-use crate::spec::descriptor::Descriptor;
+use crate::source::docker_index::{Imported, add_by_index};
+use crate::source::oci_names::{NO_NAME, RENAME};
+use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{MAX_LAYERS, Manifest, ManifestKind};
-use crate::spec::media_type::{self, LayerKind};
+use crate::spec::manifest::MAX_LAYERS;
 use crate::spec::name::{Reference, Tag};
 
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "an archive of `docker save` (any version), podman, buildah, crane or skopeo",
-    reads: Input::Archive { detect, load },
+    reads: Input::Archive { fit, load },
     has_folders: false,
 };
 
-fn detect(archive: &Archive) -> bool {
-    archive.has("manifest.json")
+pub const UNPACKED: Format = Format {
+    reads: Input::Folder {
+        fit: fit_unpacked,
+        load: |folder, request| load(&Archive::unpacked(folder)?, request),
+    },
+    ..FORMAT
+};
+
+const MANIFEST: &str = "manifest.json";
+
+fn fit(archive: &Archive) -> Fit {
+    let has_manifest = archive.has(MANIFEST);
+    Fit::by(has_manifest, MANIFEST, has_manifest)
+}
+
+/// Unlike that of a `dir:` folder, its `manifest.json` is a list.
+fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
+    let Some((file, _)) = fsx::open_regular(&folder.join(MANIFEST))? else {
+        return Ok(Fit::by(false, MANIFEST, false));
+    };
+    let mut start = Vec::new();
+    let _ = file.take(512).read_to_end(&mut start);
+    let is_list = start.trim_ascii_start().starts_with(b"[");
+    Ok(Fit::by(is_list, MANIFEST, true))
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let entries: Vec<Entry> = archive
-        .json("manifest.json")?
+        .json(MANIFEST)?
         .context("`manifest.json` is missing")?;
     let mut draft = Draft::new(archive.origin());
     let named = entries.iter().flat_map(Entry::names);
@@ -78,7 +102,7 @@ impl Entry {
         self.repo_tags
             .iter()
             .flatten()
-            .filter(|name| *name != NO_NAME)
+            .filter(|name| *name != NO_NAME && !name.is_empty())
     }
 
     /// What messages call the image: its requested names, if it has any.
@@ -150,7 +174,8 @@ impl Entry {
             return Ok(());
         }
         let config = archive.required(&self.config)?;
-        let diff_ids = parse_config(&draft.read_json(&config)?)
+        let json = draft.read_json(&config)?;
+        let diff_ids = parse_config(&json)
             .and_then(|config| config.diff_ids.ok_or_else(no_rootfs))
             .map_err(|error| error.context(format!("cannot read {}", config.origin())))?;
         let members = self.layers.as_deref().unwrap_or_default();
@@ -166,20 +191,21 @@ impl Entry {
         if members.len() > MAX_LAYERS {
             bail_invalid!("{} has more than {MAX_LAYERS} layers", config.origin());
         }
-        let mut jobs = Vec::new();
-        for (member, diff_id) in members.iter().zip(&diff_ids) {
-            let key = (member.clone(), *diff_id);
-            let job = match layers.get(&key) {
-                Some(job) => *job,
-                None => add_layer(draft, archive, member, Some(*diff_id), request.rules)?,
-            };
-            layers.insert(key, job);
-            jobs.push(job);
-        }
-        let config = match digest {
-            Some(digest) => draft.add_blob(config, digest, None, false),
-            None => draft.add_job(config, Work::Verbatim { diff_id: false }),
+        let jobs = self.add_layers(draft, archive, &diff_ids, layers, request.rules)?;
+        let actual = Digest::of(&json);
+        let digest = match digest {
+            Some(claimed) if self.config.contains("blobs/sha256/") => claimed,
+            // A name of a file says less than an address of content.
+            Some(claimed) if claimed != actual => {
+                draft.notes.push(NoteKind::Choice.note(format!(
+                    "{} is not named after its digest {actual}",
+                    config.origin()
+                )));
+                actual
+            }
+            _ => actual,
         };
+        let config = draft.add_blob(config, digest, None, false);
         draft.manifests.push(ManifestSource::Made {
             config: ConfigSource::Kept(config, diff_ids),
             layers: jobs,
@@ -202,6 +228,27 @@ impl Entry {
             );
         }
         Ok(())
+    }
+
+    fn add_layers(
+        &self,
+        draft: &mut Draft,
+        archive: &Archive,
+        diff_ids: &[Digest],
+        known: &mut Layers,
+        rules: &ImportOptions,
+    ) -> anyhow::Result<Vec<JobId>> {
+        let mut jobs = Vec::new();
+        for (member, diff_id) in self.layers.iter().flatten().zip(diff_ids) {
+            let key = (member.clone(), *diff_id);
+            let job = match known.get(&key) {
+                Some(job) => *job,
+                None => add_layer(draft, archive, member, Some(*diff_id), rules)?,
+            };
+            known.insert(key, job);
+            jobs.push(job);
+        }
+        Ok(jobs)
     }
 }
 
@@ -261,94 +308,4 @@ fn digest_in(name: &str) -> Option<Digest> {
 fn key(reference: &Reference) -> String {
     let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
     format!("{}:{tag}", reference.repository)
-}
-
-/// The images that were added from `index.json`.
-#[derive(Default)]
-struct Imported {
-    names: BTreeSet<String>,
-    configs: BTreeSet<Digest>,
-}
-
-fn add_by_index(
-    draft: &mut Draft,
-    archive: &Archive,
-    by_digest: &BTreeSet<Digest>,
-    request: &Request<'_>,
-) -> anyhow::Result<Imported> {
-    let rules = request.rules;
-    let mut taken = Imported::default();
-    if !archive.has("index.json") || !archive.has("oci-layout") {
-        return Ok(taken);
-    }
-    let mut index = Index::parse(&archive.required("index.json")?)?;
-    let mut kept = Vec::new();
-    for descriptor in std::mem::take(&mut index.entries.manifests) {
-        let is_wanted = match oci_names::root(&descriptor, 0, request) {
-            Ok(Some(root)) => {
-                let attached = root.tag.as_ref().map(|tag| tag.attached_to().is_some());
-                attached.unwrap_or(true) || oci_names::takes(request, &descriptor, &root)
-            }
-            Ok(None) => false,
-            // `Index::add_to` decides.
-            Err(_) => true,
-        };
-        // What is named by its digest has to keep it.
-        let is_named_by_digest = by_digest.contains(&descriptor.digest);
-        if is_wanted
-            && (rules.keep_manifests
-                || is_named_by_digest
-                || is_better_by_index(draft, archive, &descriptor)?)
-        {
-            kept.push(descriptor);
-        }
-    }
-    index.entries.manifests = kept;
-    let rules = ImportOptions {
-        compress: !rules.keep_manifests,
-        ..rules.clone()
-    };
-    let request = Request {
-        rules: &rules,
-        ..request.clone()
-    };
-    index.add_to(draft, archive, &request)?;
-    for descriptor in &index.entries.manifests {
-        if let Ok(Some(root)) = oci_names::root(descriptor, 0, &request)
-            && let (Some(repository), Some(tag)) = (root.repository, root.tag)
-        {
-            taken.names.insert(format!("{repository}:{tag}"));
-        }
-    }
-    for planned in &draft.manifests {
-        if let ManifestSource::Kept { manifest, .. } = planned
-            && let ManifestKind::Image { config, .. } = &manifest.kind
-        {
-            taken.configs.insert(config.digest);
-        }
-    }
-    Ok(taken)
-}
-
-/// Whether an entry of `index.json` holds more than `manifest.json` can say: an index, an artifact, or
-/// compressed layers.
-fn is_better_by_index(
-    draft: &mut Draft,
-    archive: &Archive,
-    descriptor: &Descriptor,
-) -> anyhow::Result<bool> {
-    let Some(content) = archive.blob(&descriptor.digest)? else {
-        return Ok(false);
-    };
-    let manifest = Manifest::parse(draft.read_json(&content)?, Some(&descriptor.media_type))
-        .with_context(|| format!("cannot read {}", content.origin()))?;
-    Ok(match &manifest.kind {
-        ManifestKind::Image { layers, .. } => {
-            let plain = |layer: &Descriptor| {
-                media_type::layer_kind(&layer.media_type) == LayerKind::PlainTar
-            };
-            !manifest.is_image() || !layers.iter().all(plain)
-        }
-        _ => true,
-    })
 }

@@ -5,19 +5,23 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::Context as _;
 
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{WithHint as _, escaped};
+use crate::fsx;
 use crate::import::draft::{Called, Draft, ImportOptions, JobId};
 use crate::import::request::Request;
+use crate::note::NoteKind;
 use crate::source::archive::Archive;
 use crate::source::docker_archive::add_layer;
 use crate::source::oci_names::RENAME;
 use crate::source::v1_chain::{V1Chains, V1Store};
-use crate::source::{Format, Input};
+use crate::source::{Fit, Format, Input};
+use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Reference, Tag};
 use crate::spec::v1::{ChainLink, V1Id};
@@ -25,12 +29,32 @@ use crate::spec::v1::{ChainLink, V1Id};
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
     about: "an archive of `docker save` before Docker 1.10",
-    reads: Input::Archive { detect, load },
+    reads: Input::Archive { fit, load },
     has_folders: false,
 };
 
-fn detect(archive: &Archive) -> bool {
-    !archive.has("manifest.json") && !archive.has("index.json") && ids(archive).next().is_some()
+pub const UNPACKED: Format = Format {
+    reads: Input::Folder {
+        fit: fit_unpacked,
+        load: |folder, request| load(&Archive::unpacked(folder)?, request),
+    },
+    ..FORMAT
+};
+
+fn fit(archive: &Archive) -> Fit {
+    let has_ids = ids(archive).next().is_some();
+    let is_other = archive.has("manifest.json") || archive.has("index.json");
+    Fit::by(has_ids && !is_other, "<id>/json", has_ids)
+}
+
+fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
+    for name in fsx::folders(folder)? {
+        let id: Result<V1Id, _> = name.parse();
+        if id.is_ok() && fsx::meta(&folder.join(name).join("layer.tar"))?.is_some() {
+            return Ok(Fit::Detected);
+        }
+    }
+    Ok(Fit::by(false, "<id>/layer.tar", false))
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
@@ -63,7 +87,8 @@ fn add_named(
         .iter()
         .flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (name, tag, id)));
     for (name, tag, id) in entries {
-        let called = format!("{name}:{tag}");
+        let separator = if tag.contains(':') { '@' } else { ':' };
+        let called = format!("{name}{separator}{tag}");
         if let Err(error) = add_tag(chains, (name, tag, id), &called, request) {
             let draft = &mut chains.draft;
             draft.leave_out(request, Called::name(request.called(&called)), error)?;
@@ -89,8 +114,11 @@ fn add_tag(
 ) -> anyhow::Result<()> {
     let about = || format!("`repositories` of {}", chains.draft.origin);
     let id: V1Id = id.parse().with_context(about)?;
+    // The digest is that of a manifest, which the archive does not have.
+    let is_digest = tag.parse::<Digest>().is_ok();
     let parsed = request.reference(name).and_then(|found| match found {
-        Some(reference) => Ok(Some((reference, tag.parse::<Tag>()?))),
+        Some(reference) if is_digest => Ok(Some((reference, None))),
+        Some(reference) => Ok(Some((reference, Some(tag.parse::<Tag>()?)))),
         None => Ok(None),
     });
     let (reference, tag) = match parsed {
@@ -108,10 +136,17 @@ fn add_tag(
     else {
         bail_invalid!("{}: `{}` is not a repository name", about(), escaped(name));
     };
-    if !request.takes(Some(called), Some(&repository), Some(&tag), None) {
+    if !request.takes(Some(called), Some(&repository), tag.as_ref(), None) {
         return Ok(());
     }
-    chains.add_root(id, Some(repository), Some(tag), called)
+    if tag.is_none() && request.name.is_none() {
+        let note = NoteKind::Choice.note(format!(
+            "`{}` has no tag: the digest in its name is not that of the manifest that is made",
+            escaped(called)
+        ));
+        chains.draft.notes.push(note.about(repository.to_string()));
+    }
+    chains.add_root(id, Some(repository), tag, called)
 }
 
 /// The images that are not the parent of another.

@@ -3,47 +3,48 @@
 use crate::error::{escaped, invalid_input};
 
 /// The normalized name of a member: relative, without `.` and `..`.
-pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<String> {
-    let path = String::from_utf8_lossy(path);
-    resolve(&[], &path)
-        .filter(|parts| {
-            !path.starts_with('/') && !path.split('/').any(|part| part == "..") && !parts.is_empty()
-        })
-        .map(|parts| parts.join("/"))
+pub(super) fn safe_name(path: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let is_up = |part: &[u8]| part == b"..";
+    resolve(&[], path)
+        .filter(|_| !path.starts_with(b"/") && !path.split(|c| *c == b'/').any(is_up))
+        .filter(|parts| !parts.is_empty())
+        .map(|parts| parts.join(&b'/'))
         .ok_or_else(|| {
             invalid_input(format!(
                 "the name of its member `{}` leads outside the archive",
-                escaped(&path)
+                shown(path)
             ))
         })
+}
+
+/// The member that JSON of the archive names. `None` if the name leads outside.
+pub(super) fn named(name: &str) -> Option<Vec<u8>> {
+    resolve(&[], name.as_bytes()).map(|parts| parts.join(&b'/'))
+}
+
+/// A name for messages.
+pub(super) fn shown(name: &[u8]) -> String {
+    escaped(String::from_utf8_lossy(name))
 }
 
 /// The member that a link points to. A symbolic link is relative to its own folder, a hard link to the
-/// root of the archive.
-pub(super) fn link_target(name: &str, target: &[u8], symbolic: bool) -> anyhow::Result<String> {
-    let target = String::from_utf8_lossy(target);
-    let mut folder: Vec<&str> = name.split('/').collect();
+/// root of the archive. `None` if it leads outside.
+pub(super) fn link_target(name: &[u8], target: &[u8], symbolic: bool) -> Option<Vec<u8>> {
+    let mut folder: Vec<&[u8]> = name.split(|c| *c == b'/').collect();
     folder.pop();
-    let from: &[&str] = if symbolic { &folder } else { &[] };
-    resolve(from, &target)
-        .filter(|_| !target.starts_with('/'))
-        .map(|parts| parts.join("/"))
-        .ok_or_else(|| {
-            invalid_input(format!(
-                "its member `{}` links to `{}`, outside the archive",
-                escaped(name),
-                escaped(&target)
-            ))
-        })
+    let from: &[&[u8]] = if symbolic { &folder } else { &[] };
+    resolve(from, target)
+        .filter(|_| !target.starts_with(b"/"))
+        .map(|parts| parts.join(&b'/'))
 }
 
 /// Resolves a relative path; `None` if it leaves the root.
-fn resolve<'a>(from: &[&'a str], path: &'a str) -> Option<Vec<&'a str>> {
+fn resolve<'a>(from: &[&'a [u8]], path: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     let mut parts = from.to_vec();
-    for part in path.split('/') {
+    for part in path.split(|c| *c == b'/') {
         match part {
-            "" | "." => {}
-            ".." => {
+            b"" | b"." => {}
+            b".." => {
                 parts.pop()?;
             }
             part => parts.push(part),
@@ -58,8 +59,11 @@ mod tests {
 
     #[test]
     fn names_stay_inside() {
-        assert_eq!(safe_name(b"./a/b").unwrap(), "a/b");
-        assert_eq!(safe_name(b"a//b/.").unwrap(), "a/b");
+        assert_eq!(safe_name(b"./a/b").unwrap(), b"a/b");
+        assert_eq!(safe_name(b"a//b/.").unwrap(), b"a/b");
+        assert_eq!(safe_name(b"\xff/b").unwrap(), b"\xff/b");
+        assert_eq!(named("./a//../b").unwrap(), b"b");
+        assert_eq!(named("../a"), None);
         for name in ["/a", "..", "a/../b", "../a", "", "./"] {
             assert!(safe_name(name.as_bytes()).is_err(), "{name}");
         }
@@ -68,17 +72,15 @@ mod tests {
     #[test]
     fn links_stay_inside() {
         assert_eq!(
-            link_target("a/layer.tar", b"../b/layer.tar", true).unwrap(),
-            "b/layer.tar"
+            link_target(b"a/layer.tar", b"../b/layer.tar", true).unwrap(),
+            b"b/layer.tar"
         );
-        assert_eq!(link_target("a/b", b"c/d", false).unwrap(), "c/d");
-        assert_eq!(link_target("a/b", b"c/d", true).unwrap(), "a/c/d");
+        assert_eq!(link_target(b"a/b", b"c/d", false).unwrap(), b"c/d");
+        assert_eq!(link_target(b"a/b", b"c/d", true).unwrap(), b"a/c/d");
         for target in ["../../x", "/etc/passwd", "../../../etc/passwd"] {
-            assert!(
-                link_target("a/layer.tar", target.as_bytes(), true).is_err(),
-                "{target}"
-            );
+            let found = link_target(b"a/layer.tar", target.as_bytes(), true);
+            assert_eq!(found, None, "{target}");
         }
-        assert!(link_target("a/b", b"../x", false).is_err());
+        assert_eq!(link_target(b"a/b", b"../x", false), None);
     }
 }

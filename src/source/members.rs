@@ -1,23 +1,27 @@
-//! The members of a tar, for both ways to read one: by an index of a file, or as a stream.
+//! The members of an archive, for all ways to read one: by an index of a file, as a stream, or unpacked in a folder.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, btree_map};
+use std::io;
 
 use crate::bail_invalid;
-use crate::content::Content;
-use crate::error::{Hint, escaped};
+use crate::content::{Content, Sparse};
+use crate::error::Hint;
 use crate::import::ingest::Stored;
 use crate::layer::Expansion;
-use crate::source::member_name::{link_target, safe_name};
+use crate::source::member_name::{link_target, safe_name, shown};
+use crate::source::not_a_tar;
+use crate::source::tar_reader::{Head, Kind};
+use crate::spec::digest::Hasher;
 
 #[derive(Debug)]
 pub(super) enum Member {
     /// A file, and its compressed form if one was made while the archive was read.
-    File(Content, Option<Stored>),
+    File(Content, Option<Box<Stored>>),
     /// A symbolic or hard link, with the name of its target.
-    Link(String),
-    /// Anything else, such as a device.
-    Other,
+    Link(Vec<u8>),
+    /// One that has no content, such as a device or a link that leads outside: the reason. It matters only if the
+    /// member is asked for.
+    Unreadable(String),
 }
 
 /// More members than this are refused.
@@ -25,81 +29,93 @@ const MAX_MEMBERS: usize = 1 << 18;
 /// The limit for all names and link targets together, in bytes.
 const MAX_NAMES: usize = 64 << 20;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Members {
-    by_name: BTreeMap<String, Member>,
+    pub(super) by_name: BTreeMap<Vec<u8>, Member>,
     name_bytes: usize,
     /// Whether the blocks that end a tar are missing.
     pub(super) is_cut: bool,
 }
 
 /// The name of a member for messages.
-pub(super) fn member_origin(name: &str, origin: &str) -> String {
-    format!("`{}` in {origin}", escaped(name))
-}
-
-pub(super) enum MemberKind {
-    File,
-    Link(String),
-    Other,
-}
-
-/// The name and kind of a member; `None` for folders and global pax headers, which have no content.
-pub(super) fn kind_of(
-    entry: &tar::Entry<'_, impl Read>,
-) -> anyhow::Result<Option<(String, MemberKind)>> {
-    let kind = entry.header().entry_type();
-    if kind.is_dir() || kind.is_pax_global_extensions() {
-        return Ok(None);
-    }
-    let name = safe_name(&entry.path_bytes())?;
-    if kind.is_symlink() || kind.is_hard_link() {
-        let target = entry.link_name_bytes().unwrap_or_default();
-        let target = link_target(&name, &target, kind.is_symlink())?;
-        return Ok(Some((name, MemberKind::Link(target))));
-    }
-    Ok(Some((
-        name,
-        if kind.is_file() {
-            MemberKind::File
-        } else {
-            MemberKind::Other
-        },
-    )))
+pub(super) fn member_origin(name: &[u8], origin: &str) -> String {
+    format!("`{}` in {origin}", shown(name))
 }
 
 impl Members {
-    /// Adds a member. `file` is called for a regular file only, with its name.
+    /// Adds a member of a tar. `file` is called for a file only, with its name.
     pub(super) fn insert(
         &mut self,
-        name: String,
-        kind: MemberKind,
-        file: impl FnOnce(&str) -> anyhow::Result<Member>,
+        head: Head,
+        file: impl FnOnce(&[u8], Option<Sparse>) -> anyhow::Result<Member>,
     ) -> anyhow::Result<()> {
-        if self.by_name.contains_key(&name) {
-            bail_invalid!("it has the member `{}` twice", escaped(&name));
+        if matches!(head.kind, Kind::Folder) {
+            return Ok(());
         }
+        let name = safe_name(&head.name)?;
+        let member = match head.kind {
+            Kind::File => file(&name, None)?,
+            Kind::Sparse(Ok(sparse)) => file(&name, Some(sparse))?,
+            Kind::Sparse(Err(error)) => Member::Unreadable(format!("{error:#}")),
+            Kind::Symlink(target) => Member::link(&name, &target, true),
+            Kind::HardLink(target) => Member::link(&name, &target, false),
+            Kind::Folder | Kind::Other => Member::Unreadable("it is not a file".into()),
+        };
+        self.add(name, member)
+    }
+
+    pub(super) fn add(&mut self, name: Vec<u8>, member: Member) -> anyhow::Result<()> {
         if self.by_name.len() >= MAX_MEMBERS {
             bail_invalid!("it has more than {MAX_MEMBERS} members");
         }
         self.name_bytes += name.len();
-        if let MemberKind::Link(target) = &kind {
+        if let Member::Link(target) = &member {
             self.name_bytes += target.len();
         }
         if self.name_bytes > MAX_NAMES {
             bail_invalid!("its member names have more than {MAX_NAMES} bytes in total");
         }
-        let member = match kind {
-            MemberKind::File => file(&name)?,
-            MemberKind::Link(target) => Member::Link(target),
-            MemberKind::Other => Member::Other,
-        };
-        self.by_name.insert(name, member);
+        match self.by_name.entry(name) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(member);
+            }
+            // Tools write a layer that images share once for each.
+            btree_map::Entry::Occupied(known) if !known.get().is_same(&member)? => {
+                bail_invalid!(
+                    "it has the member `{}` twice, with different content",
+                    shown(known.key())
+                )
+            }
+            btree_map::Entry::Occupied(_) => {}
+        }
         Ok(())
     }
+}
 
-    pub(super) fn by_name(self) -> BTreeMap<String, Member> {
-        self.by_name
+impl Member {
+    pub(super) fn link(name: &[u8], target: &[u8], is_symbolic: bool) -> Self {
+        let inside = link_target(name, target, is_symbolic);
+        inside.map_or_else(
+            || {
+                Self::Unreadable(format!(
+                    "it links to `{}`, outside the archive",
+                    shown(target)
+                ))
+            },
+            Self::Link,
+        )
+    }
+
+    fn is_same(&self, other: &Self) -> anyhow::Result<bool> {
+        Ok(match (self, other) {
+            (Self::File(one, _), Self::File(other, _)) => {
+                one.len() == other.len()
+                    && one.hash(Hasher::default())? == other.hash(Hasher::default())?
+            }
+            (Self::Link(one), Self::Link(other)) => one == other,
+            (Self::Unreadable(one), Self::Unreadable(other)) => one == other,
+            _ => false,
+        })
     }
 }
 
@@ -120,18 +136,22 @@ pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     }
 }
 
+/// Fails if the first 512 bytes, or fewer, are not those of a tar, and says what they are otherwise.
+pub(super) fn check_header(start: &[u8]) -> anyhow::Result<()> {
+    if is_tar_header(start) {
+        return Ok(());
+    }
+    Err(not_a_tar::error(start))
+}
+
 /// Whether the first 512 bytes are a tar header with a valid checksum, or zeros (an empty tar).
 pub(super) fn is_tar_header(start: &[u8]) -> bool {
-    let mut header = tar::Header::new_old();
-    if start.len() < 512 {
-        return false;
-    }
-    header.as_mut_bytes().copy_from_slice(start);
-    let counted = |at: usize, byte: u8| if (148..156).contains(&at) { b' ' } else { byte };
-    let sum: u32 = start
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| u32::from(counted(at, *byte)))
-        .sum();
-    start.iter().all(|byte| *byte == 0) || header.cksum().is_ok_and(|claimed| claimed == sum)
+    start.first_chunk().is_some_and(|block: &[u8; 512]| {
+        let is_header = || {
+            tar_core::Header::from_bytes(block)
+                .verify_checksum()
+                .is_ok()
+        };
+        block.iter().all(|byte| *byte == 0) || is_header()
+    })
 }

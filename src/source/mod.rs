@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Identity;
-use crate::error::{Hint, WithHint as _, escaped, invalid_input};
+use crate::error::{Hint, escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
@@ -14,22 +14,30 @@ use crate::import::staging::Staging;
 use crate::note::Note;
 use crate::progress::Progress;
 use crate::source::archive::Archive;
+use crate::source::given::prefixes;
+pub use crate::source::given::{Source, prefixes_with_about};
 pub use crate::source::new_name::NewName;
 
 pub mod archive;
 pub mod dir;
 pub mod docker_archive;
+mod docker_index;
+mod given;
 pub mod legacy;
 mod member_name;
 mod members;
 mod new_name;
+mod not_a_tar;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;
 pub mod registry_v1;
 pub mod registry_v2;
 pub mod site;
+pub mod static_v2;
+mod stored_repository;
 mod stream;
+mod tar_reader;
 pub mod v1_chain;
 mod walk;
 
@@ -47,14 +55,35 @@ pub struct Format {
 /// the source is damaged or violates its format.
 pub enum Input {
     Folder {
-        detect: fn(&Path) -> anyhow::Result<bool>,
+        fit: fn(&Path) -> anyhow::Result<Fit>,
         load: fn(&Path, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
     },
     /// A tar, possibly compressed.
     Archive {
-        detect: fn(&Archive) -> bool,
+        fit: fn(&Archive) -> Fit,
         load: fn(&Archive, &Request<'_>) -> anyhow::Result<Vec<Draft>>,
     },
+}
+
+/// Whether a source is in a format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    Detected,
+    /// It can be read if the user gives the prefix of the format.
+    WithPrefix,
+    /// Why it cannot be read.
+    No(String),
+}
+
+impl Fit {
+    /// For a format that is detected by one thing, and read if it has another.
+    fn by(is_detected: bool, needed: &str, has_needed: bool) -> Self {
+        match (is_detected, has_needed) {
+            (true, _) => Self::Detected,
+            (false, true) => Self::WithPrefix,
+            (false, false) => Self::No(format!("`{needed}` is missing")),
+        }
+    }
 }
 
 /// All formats, in the order of detection.
@@ -64,8 +93,11 @@ pub const FORMATS: &[Format] = &[
     dir::FORMAT,
     registry_v1::FORMAT,
     registry_v2::FORMAT,
+    static_v2::FORMAT,
     docker_archive::FORMAT,
+    docker_archive::UNPACKED,
     legacy::FORMAT,
+    legacy::UNPACKED,
     oci_archive::FORMAT,
 ];
 
@@ -80,95 +112,7 @@ pub struct Run<'a> {
     pub holds_no_image: &'a dyn Fn(&Identity) -> bool,
 }
 
-/// A source, as given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    pub prefix: Option<&'static str>,
-    pub path: PathBuf,
-    /// The one image to read: `REF` in `oci:PATH:REF`.
-    pub selected: Option<String>,
-    /// What its images are to be called.
-    pub name: Option<NewName>,
-}
-
 impl Source {
-    /// Parses `[FORMAT:]PATH[:REF][=NAME[:TAG]]` or `[FORMAT:]PATH[:REF][=PREFIX/]`. An existing path takes
-    /// precedence over every other reading.
-    ///
-    /// # Errors
-    /// If nothing exists at the path, or the name is invalid.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        if exists(text)? {
-            return Ok(Self::plain(text));
-        }
-        if let Some((located, name)) = text.rsplit_once('=')
-            && let Some(source) = Self::located(located)?
-        {
-            return Ok(Self {
-                name: Some(NewName::parse(name)?),
-                ..source
-            });
-        }
-        if let Some(source) = Self::located(text)? {
-            return Ok(source);
-        }
-        let mut hint = format!(
-            "a source is a path, optionally with its format before it: {}",
-            prefixes()
-        );
-        for (colon, _) in text.match_indices(':') {
-            if exists(&text[..colon])? {
-                hint = format!(
-                    "to read one image, use `FORMAT:PATH:REF` with one of the formats {}",
-                    prefixes()
-                );
-            }
-        }
-        if text.starts_with("docker://") {
-            hint =
-                "sources are local; fetch the image with `skopeo copy docker://.. oci:FOLDER:NAME`"
-                    .into();
-        }
-        Err(anyhow::anyhow!("there is nothing at `{}`", escaped(text))).hint(hint)
-    }
-
-    fn plain(path: &str) -> Self {
-        Self {
-            prefix: None,
-            path: path.into(),
-            selected: None,
-            name: None,
-        }
-    }
-
-    fn located(text: &str) -> anyhow::Result<Option<Self>> {
-        if exists(text)? || text == STDIN {
-            return Ok(Some(Self::plain(text)));
-        }
-        let Some((prefix, rest)) = text.split_once(':') else {
-            return Ok(None);
-        };
-        let Some(format) = FORMATS.iter().find(|format| format.prefix == prefix) else {
-            return Ok(None);
-        };
-        let prefixed = |path: &str, selected: Option<&str>| {
-            Some(Self {
-                prefix: Some(format.prefix),
-                selected: selected.map(Into::into),
-                ..Self::plain(path)
-            })
-        };
-        if exists(rest)? || rest == STDIN {
-            return Ok(prefixed(rest, None));
-        }
-        for (colon, _) in rest.match_indices(':') {
-            if exists(&rest[..colon])? {
-                return Ok(prefixed(&rest[..colon], Some(&rest[colon + 1..])));
-            }
-        }
-        Ok(None)
-    }
-
     /// Reads the selected images except for their layers. A folder in no known format is searched for
     /// sources.
     ///
@@ -201,12 +145,14 @@ impl Source {
             prefix,
             ..Request::new(rules, selection)
         };
-        let mut drafts = match (opened.format(self.prefix)?, &opened) {
+        let format = match self.prefix {
+            Some(prefix) => Some(opened.named_format(prefix, &origin)?),
+            None => opened.format()?,
+        };
+        let mut drafts = match (format, &opened) {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
-            (None, Opened::Folder(folder)) if self.prefix.is_none() => {
-                walk::load(folder, run, &request)?
-            }
-            _ => return Err(self.unknown(&origin)),
+            (None, Opened::Folder(folder)) => walk::load(folder, run, &request)?,
+            (None, Opened::Archive(archive)) => return Err(unknown(archive, &origin)),
         };
         let is_empty = drafts.iter().all(|draft| draft.roots.is_empty());
         if is_empty {
@@ -246,28 +192,27 @@ impl Source {
         }
         error.context(Hint(some_of(&notes)))
     }
+}
 
-    pub fn is_stdin(&self) -> bool {
-        self.path.as_os_str() == STDIN
-    }
-
-    fn unknown(&self, origin: &str) -> anyhow::Error {
-        let what = self
-            .prefix
-            .map_or("an image in a known format".into(), |prefix| {
-                format!("a source for `{prefix}:`")
-            });
-        let error = invalid_input(format!("{origin} is not {what}"));
-        error.context(Hint(format!("known formats: {}", prefixes())))
-    }
+fn unknown(archive: &Archive, origin: &str) -> anyhow::Error {
+    let error = invalid_input(format!("{origin} is not an image in a known format"));
+    let hint = match archive.below("manifest.json") {
+        Some(folder) => format!(
+            "its images are in the folder `{}`; pack what is in the folder, with `tar -C FOLDER -cf FILE .`",
+            escaped(folder)
+        ),
+        None => format!("known formats: {}", prefixes()),
+    };
+    error.context(Hint(hint))
 }
 
 impl Format {
-    fn detect(&self, opened: &Opened) -> anyhow::Result<bool> {
+    /// `None` if it reads files and this is a folder, or the other way round.
+    fn fit(&self, opened: &Opened) -> anyhow::Result<Option<Fit>> {
         match (&self.reads, opened) {
-            (Input::Folder { detect, .. }, Opened::Folder(folder)) => detect(folder),
-            (Input::Archive { detect, .. }, Opened::Archive(archive)) => Ok(detect(archive)),
-            _ => Ok(false),
+            (Input::Folder { fit, .. }, Opened::Folder(folder)) => fit(folder).map(Some),
+            (Input::Archive { fit, .. }, Opened::Archive(archive)) => Ok(Some(fit(archive))),
+            _ => Ok(None),
         }
     }
 
@@ -318,32 +263,6 @@ fn some_of(notes: &[&str]) -> String {
     }
 }
 
-/// Each prefix once, with the description of its first format.
-pub fn prefixes_with_about() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let first = |index: &usize| {
-        FORMATS[..*index]
-            .iter()
-            .all(|format| format.prefix != FORMATS[*index].prefix)
-    };
-    (0..FORMATS.len())
-        .filter(first)
-        .map(|index| (FORMATS[index].prefix, FORMATS[index].about))
-}
-
-fn prefixes() -> String {
-    let prefixes: Vec<String> = prefixes_with_about()
-        .map(|(prefix, _)| format!("`{prefix}:`"))
-        .collect();
-    prefixes.join(", ")
-}
-
-/// The path that stands for a tar on standard input.
-const STDIN: &str = "-";
-
-fn exists(path: &str) -> anyhow::Result<bool> {
-    Ok(!path.is_empty() && fsx::meta(Path::new(path))?.is_some())
-}
-
 #[derive(Debug)]
 enum Opened {
     Folder(PathBuf),
@@ -360,13 +279,44 @@ impl Opened {
         }
     }
 
-    /// The first format that is detected; with a prefix, only formats with that prefix are tried.
-    fn format(&self, prefix: Option<&str>) -> anyhow::Result<Option<&'static Format>> {
+    /// The first format that is detected.
+    fn format(&self) -> anyhow::Result<Option<&'static Format>> {
         for format in FORMATS {
-            if prefix.is_none_or(|prefix| prefix == format.prefix) && format.detect(self)? {
+            if format.fit(self)? == Some(Fit::Detected) {
                 return Ok(Some(format));
             }
         }
         Ok(None)
+    }
+
+    /// The format with this prefix.
+    ///
+    /// # Errors
+    /// If the source does not fit: why not.
+    fn named_format(&self, prefix: &str, origin: &str) -> anyhow::Result<&'static Format> {
+        let (mut with_prefix, mut reason) = (None, None);
+        for format in FORMATS.iter().filter(|format| format.prefix == prefix) {
+            match format.fit(self)? {
+                Some(Fit::Detected) => return Ok(format),
+                Some(Fit::WithPrefix) => with_prefix = with_prefix.or(Some(format)),
+                Some(Fit::No(why)) => reason = reason.or(Some(why)),
+                None => {}
+            }
+        }
+        if let Some(format) = with_prefix {
+            return Ok(format);
+        }
+        let reason = reason.unwrap_or_else(|| match self {
+            Self::Folder(_) => "it is a folder".into(),
+            Self::Archive(_) => "it is a file".into(),
+        });
+        let hint = match self.format()? {
+            Some(format) => format!("it is a source for `{}:`", format.prefix),
+            None => format!("known formats: {}", prefixes()),
+        };
+        let error = invalid_input(format!(
+            "{origin} is not a source for `{prefix}:`: {reason}"
+        ));
+        Err(error.context(Hint(hint)))
     }
 }

@@ -19,34 +19,46 @@ use crate::import::draft::{
 };
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
-use crate::source::oci_names::{called, cosign_kind, name_of, nameless, root, takes};
-use crate::source::{Format, Input};
+use crate::site_files::catalogue::REF_NAME;
+use crate::source::oci_names::{
+    BASE_NAME, called, cosign_kind, is_of_same_name, name_of, nameless, root, takes,
+};
+use crate::source::{Fit, Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
+use crate::spec::go_json;
 use crate::spec::manifest::{Children, MAX_JSON};
 use crate::spec::name::Tag;
 
 pub const FORMAT: Format = Format {
     prefix: "oci",
     about: "an OCI image layout in a folder",
-    reads: Input::Folder { detect, load },
+    reads: Input::Folder { fit, load },
     has_folders: true,
 };
 
-fn detect(folder: &Path) -> anyhow::Result<bool> {
+fn fit(folder: &Path) -> anyhow::Result<Fit> {
     let has = |name| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some());
-    Ok(has("oci-layout")? && has("index.json")?)
+    let has_index = has(INDEX)?;
+    Ok(Fit::by(has_index && has("oci-layout")?, INDEX, has_index))
 }
 
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
-    let index = folder.join("index.json");
+    let index = folder.join(INDEX);
     let content = Content::file(index.clone())?
         .with_context(|| format!("`{}` is missing", fsx::escaped_path(&index)))?;
-    let index = Index::parse(&content)?;
+    let mut index = Index::parse(&content)?;
+    if fsx::meta(&folder.join("..").join(ZARF))?.is_some() {
+        index.name_by_base();
+    }
     let mut draft = Draft::new(format!("`{}`", fsx::escaped_path(folder)));
     index.add_to(&mut draft, &Folder(folder), request)?;
     Ok(vec![draft])
 }
+
+pub(super) const INDEX: &str = "index.json";
+/// Beside the folder of a layout in a package of Zarf.
+pub(super) const ZARF: &str = "zarf.yaml";
 
 /// The blobs of the layout in this folder.
 #[derive(Debug)]
@@ -61,7 +73,7 @@ impl Blobs for Folder<'_> {
 /// The `index.json` of a layout.
 #[derive(Debug, Deserialize)]
 pub struct Index {
-    #[serde(rename = "manifests")]
+    #[serde(default, rename = "manifests")]
     pub entries: Children,
 }
 
@@ -70,9 +82,20 @@ const MAX_INDEX: u64 = 16 * MAX_JSON;
 
 impl Index {
     pub fn parse(content: &Content) -> anyhow::Result<Self> {
-        serde_json::from_slice(&content.read(MAX_INDEX)?).map_err(|error| {
-            invalid_input(error.to_string()).context(format!("cannot read {}", content.origin()))
-        })
+        go_json::parse(&content.read(MAX_INDEX)?)
+            .with_context(|| format!("cannot read {}", content.origin()))
+    }
+
+    /// Names the entries without a name as Zarf up to 0.50 does. In other layouts, this annotation names the image
+    /// that an image is based on.
+    pub fn name_by_base(&mut self) {
+        for entry in &mut self.entries.manifests {
+            let base = entry.annotation(BASE_NAME).map(str::to_owned);
+            if let (None, Some(base)) = (name_of(entry), base) {
+                let annotations = entry.annotations.get_or_insert_default();
+                annotations.insert(REF_NAME.into(), base);
+            }
+        }
     }
 
     /// Adds the requested images. An entry without a name is added with what it belongs to: the index that
@@ -188,12 +211,12 @@ impl Index {
         kind: &str,
         request: &Request<'_>,
     ) -> anyhow::Result<()> {
-        let image = self
-            .entries
-            .manifests
-            .iter()
-            .find(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
-        let Some(image) = image else {
+        let entries = self.entries.manifests.iter();
+        let mut images =
+            entries.filter(|other| cosign_kind(other).is_none() && draft.has(&other.digest));
+        let mut named = images.clone();
+        let named = named.find(|other| is_of_same_name(other, descriptor));
+        let Some(image) = named.or_else(|| images.next()) else {
             if request.is_selective() {
                 return Ok(());
             }
@@ -203,7 +226,12 @@ impl Index {
             )));
             return Ok(());
         };
-        let repository = draft.roots.first().and_then(|root| root.repository.clone());
+        let mut roots = draft.roots.iter();
+        let root = roots
+            .clone()
+            .find(|root| draft.manifests[root.manifest].digest() == Some(image.digest));
+        let repository = root.or_else(|| roots.next());
+        let repository = repository.and_then(|root| root.repository.clone());
         let tag = Some(Tag::attaching(&image.digest, kind));
         if !request.takes_along(repository.as_ref(), tag.as_ref()) {
             return Ok(());

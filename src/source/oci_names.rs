@@ -10,6 +10,9 @@ use crate::spec::name::Tag;
 /// The annotation with the full name of an image (containerd `images/annotations.go`).
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
+/// The annotation with the name of the image that an image is based on (image-spec `annotations.md`).
+pub(super) const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
 pub(super) const RENAME: &str = "name it with `SOURCE=NAME:TAG`";
 
 /// Whether an entry is requested, by any of its names.
@@ -24,10 +27,7 @@ pub(super) fn takes(request: &Request<'_>, descriptor: &Descriptor, root: &RootM
 
 /// The tag suffix for an entry that cosign saved beside an image (cosign `pkg/oci/layout/write.go`).
 pub(super) fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
-    match descriptor
-        .annotation("kind")?
-        .strip_prefix("dev.cosignproject.cosign/")?
-    {
+    match kind_of(descriptor)? {
         "sigs" => Some("sig"),
         "atts" => Some("att"),
         "sboms" => Some("sbom"),
@@ -35,11 +35,24 @@ pub(super) fn cosign_kind(descriptor: &Descriptor) -> Option<&'static str> {
     }
 }
 
+/// What an entry of cosign or hauler is (hauler `pkg/consts`).
+fn kind_of(descriptor: &Descriptor) -> Option<&str> {
+    let kind = descriptor.annotation("kind")?;
+    let by_cosign = kind.strip_prefix("dev.cosignproject.cosign/");
+    by_cosign.or_else(|| kind.strip_prefix("dev.hauler/"))
+}
+
+/// Whether both have a name, and the same: hauler gives what is attached to an image the name of the image.
+pub(super) fn is_of_same_name(one: &Descriptor, other: &Descriptor) -> bool {
+    name_of(one).is_some() && name_of(one) == name_of(other)
+}
+
 /// The name of an entry: containerd's full name, otherwise the reference name of the layout.
 pub(super) fn name_of(descriptor: &Descriptor) -> Option<&str> {
+    let is_referrer = kind_of(descriptor).is_some_and(|kind| kind.starts_with("referrers"));
     let full = descriptor.annotation(CONTAINERD_NAME);
     full.or_else(|| descriptor.annotation(REF_NAME))
-        .filter(|name| *name != NO_NAME)
+        .filter(|name| *name != NO_NAME && !name.is_empty() && !is_referrer)
 }
 
 /// What Docker and containerd call an image without a name.

@@ -24,7 +24,7 @@ use crate::layer::Compression;
 use crate::note::NoteKind;
 use crate::site_files;
 use crate::source::v1_chain::{V1Chains, V1Store};
-use crate::source::{Format, Input};
+use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::name::Tag;
 use crate::spec::v1::V1Id;
@@ -32,22 +32,19 @@ use crate::spec::v1::V1Id;
 pub const FORMAT: Format = Format {
     prefix: "registry-v1",
     about: "the storage folder of the Python docker-registry",
-    reads: Input::Folder { detect, load },
+    reads: Input::Folder { fit, load },
     has_folders: false,
 };
 
-fn detect(folder: &Path) -> anyhow::Result<bool> {
-    let is_folder = |name: &str| {
-        Ok::<_, anyhow::Error>(fsx::meta(&folder.join(name))?.is_some_and(|meta| meta.is_dir))
-    };
-    let v1_images = || {
-        Ok::<_, anyhow::Error>(
-            fsx::names(&folder.join("images"))?
-                .iter()
-                .all(|name| name.parse::<V1Id>().is_ok()),
-        )
-    };
-    Ok(is_folder("images")? && is_folder("repositories")? && v1_images()?)
+fn fit(folder: &Path) -> anyhow::Result<Fit> {
+    for name in ["images", "repositories"] {
+        if !fsx::meta(&folder.join(name))?.is_some_and(|meta| meta.is_dir) {
+            return Ok(Fit::No(format!("it has no folder `{name}`")));
+        }
+    }
+    let images = fsx::folders(&folder.join("images"))?;
+    let are_ids = images.iter().all(|name| name.parse::<V1Id>().is_ok());
+    Ok(Fit::by(are_ids, "images", true))
 }
 
 fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
@@ -63,8 +60,8 @@ fn load(root: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
         Draft::new(format!("`{}`", fsx::escaped_path(root))),
     );
     let repositories = root.join("repositories");
-    for namespace in fsx::names(&repositories)? {
-        for repository in fsx::names(&repositories.join(&namespace))? {
+    for namespace in fsx::folders(&repositories)? {
+        for repository in fsx::folders(&repositories.join(&namespace))? {
             let folder = repositories.join(&namespace).join(&repository);
             let name = format!(
                 "{}/{}",

@@ -19,7 +19,7 @@ use crate::import::request::Request;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{SiteFiles, V1File};
-use crate::source::{Format, Input};
+use crate::source::{Fit, Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::MAX_JSON;
@@ -29,13 +29,16 @@ use crate::spec::v1::{self, V1Id};
 pub const FORMAT: Format = Format {
     prefix: "site",
     about: "a site that stillage built",
-    reads: Input::Folder { detect, load },
+    reads: Input::Folder { fit, load },
     has_folders: false,
 };
 
-fn detect(folder: &Path) -> anyhow::Result<bool> {
-    let index = SiteFiles::new(folder).index()?;
-    Ok(index.is_some_and(|bytes| Catalogue::is_one(&bytes)))
+fn fit(folder: &Path) -> anyhow::Result<Fit> {
+    Ok(match SiteFiles::new(folder).index()? {
+        Some(bytes) if Catalogue::is_one(&bytes) => Fit::Detected,
+        Some(_) => Fit::No("its `index.json` is not that of a site".into()),
+        None => Fit::No("`index.json` is missing".into()),
+    })
 }
 
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

@@ -8,12 +8,13 @@ use std::io::{self, Read, Write};
 
 use crate::bail_invalid;
 use crate::content::{Content, Packing};
-use crate::error::escaped;
 use crate::fsx;
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
-use crate::layer::{self, Compression, CopyError, LimitedTar, TarLimit};
-use crate::source::members::{Member, Members, about_tar, is_tar_header, kind_of, member_origin};
+use crate::layer::{self, Compression, CopyError};
+use crate::source::member_name::shown;
+use crate::source::members::{Member, Members, about_tar, check_header, member_origin};
+use crate::source::tar_reader::{Stream, TarReader};
 
 /// Members up to this many bytes stay in memory.
 const SMALL: u64 = 64 << 10;
@@ -37,46 +38,39 @@ fn read_all(
 ) -> anyhow::Result<Members> {
     let mut start = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut start)?;
-    if !is_tar_header(&start) {
-        bail_invalid!("it is not a tar archive");
-    }
-    let budget = TarLimit::default();
-    let reader = LimitedTar::new(io::Cursor::new(start).chain(reader), &budget);
-    let mut archive = tar::Archive::new(reader);
+    check_header(&start)?;
+    let mut tar = TarReader::new(Stream(io::Cursor::new(start).chain(reader)));
     let mut members = Members::default();
     let mut in_memory = 0;
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        budget.pass(&entry)?;
-        if let Some((name, kind)) = kind_of(&entry)? {
-            members.insert(name, kind, |name| {
-                let size = entry.size();
-                if size <= SMALL && in_memory + size <= SMALL_SUM {
-                    in_memory += size;
-                    let mut bytes = Vec::new();
-                    entry.read_to_end(&mut bytes)?;
-                    check_whole(name, bytes.len() as u64, size)?;
-                    return Ok(Member::File(
-                        Content::memory(bytes, member_origin(name, origin)),
-                        None,
-                    ));
-                }
-                stage(&mut entry, name, size, staging, packing, origin)
-            })?;
-        }
+    while let Some(head) = tar.next()? {
+        let stored = head.stored;
+        members.insert(head, |name, sparse| {
+            let (len, mut bytes): (_, Box<dyn Read>) = match sparse {
+                Some(sparse) => (sparse.whole(), Box::new(sparse.over(&mut tar))),
+                None => (stored, Box::new(&mut tar)),
+            };
+            if len <= SMALL && in_memory + len <= SMALL_SUM {
+                in_memory += len;
+                let mut read = Vec::new();
+                bytes.read_to_end(&mut read)?;
+                check_whole(name, read.len() as u64, len)?;
+                return Ok(Member::File(
+                    Content::memory(read, member_origin(name, origin)),
+                    None,
+                ));
+            }
+            stage(&mut bytes, name, len, staging, packing, origin)
+        })?;
     }
-    // Only padding follows the end of a tar, but reading it also checks the checksum of a compressed archive.
-    budget.lift();
-    let mut rest = archive.into_inner();
-    members.is_cut = !rest.has_end();
-    io::copy(&mut rest, &mut io::sink())?;
+    members.is_cut = tar.is_cut();
+    tar.finish()?;
     Ok(members)
 }
 
 /// Checks the length of a member: reading one reports no error if the stream ends early.
-fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
+fn check_whole(name: &[u8], got: u64, size: u64) -> anyhow::Result<()> {
     if got != size {
-        bail_invalid!("it is truncated in the member `{}`", escaped(name));
+        bail_invalid!("it is truncated in the member `{}`", shown(name));
     }
     Ok(())
 }
@@ -84,7 +78,7 @@ fn check_whole(name: &str, got: u64, size: u64) -> anyhow::Result<()> {
 /// Compresses a large member into the staging folder, or copies it if it is compressed already.
 fn stage(
     entry: &mut impl Read,
-    name: &str,
+    name: &[u8],
     size: u64,
     staging: &Staging,
     packing: Packing,
@@ -118,7 +112,7 @@ fn stage(
         };
         return Ok(Member::File(
             Content::packed(path, packing, size, origin),
-            Some(stored),
+            Some(Box::new(stored)),
         ));
     }
     copy(&mut reader, &mut file).map_err(|failure| match failure {

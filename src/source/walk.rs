@@ -82,7 +82,7 @@ impl Walk<'_> {
         let origin = format!("`{}`", fsx::escaped_path(path));
         if is_folder {
             let opened = Opened::Folder(path.to_path_buf());
-            return match opened.format(None)? {
+            return match opened.format()? {
                 Some(format) => self.read(path, &opened, format, origin),
                 None => Ok(Visited::Part),
             };
@@ -113,7 +113,7 @@ impl Walk<'_> {
                 }
                 opened => opened?,
             };
-            if let Some(format) = opened.format(None)? {
+            if let Some(format) = opened.format()? {
                 return self.read(path, &opened, format, origin).map(drop);
             }
         }

@@ -15,6 +15,7 @@ use crate::bail_invalid;
 use crate::error::{escaped, invalid_input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
+use crate::spec::go_json;
 use crate::spec::media_type::{
     self, DOCKER_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_INDEX, OCI_MANIFEST,
 };
@@ -95,9 +96,9 @@ impl<'de> Deserialize<'de> for Children {
         }
         let mut children = Self::default();
         for raw in Vec::<Box<RawValue>>::deserialize(deserializer)? {
-            match serde_json::from_str(raw.get()) {
+            match go_json::of_raw(&raw) {
                 Ok(child) => children.manifests.push(child),
-                Err(error) => match serde_json::from_str::<Other>(raw.get()) {
+                Err(error) => match go_json::of_raw::<Other>(&raw) {
                     Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
                         children.unsupported.push(digest);
                     }
@@ -129,8 +130,8 @@ impl Manifest {
     /// # Errors
     /// If it is not a manifest, does not match its media type, or is of an unsupported type.
     pub fn parse(bytes: Arc<[u8]>, described: Option<&str>) -> anyhow::Result<Self> {
-        let fields: Fields = serde_json::from_slice(&bytes)
-            .map_err(|error| invalid_input(format!("not a manifest: {error}")))?;
+        let fields: Fields =
+            go_json::parse(&bytes).map_err(|error| error.context("not a manifest"))?;
         let media_type = fields.media_type(described)?;
         let digest = fields.digest(&bytes)?;
         let mut unsupported = Vec::new();

@@ -2,6 +2,7 @@
 
 pub mod descriptor;
 pub mod digest;
+pub mod go_json;
 pub mod go_v1_image;
 pub mod json;
 pub mod legacy;

@@ -14,9 +14,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::bail_invalid;
-use crate::error::{escaped, invalid_input};
+use crate::error::escaped;
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::{Digest, Hasher};
+use crate::spec::go_json;
 use crate::spec::json::{RawObject, go_map};
 use crate::spec::manifest::{Manifest, ManifestKind};
 
@@ -66,24 +67,28 @@ pub struct Config {
 impl Config {
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
-        struct RootFs {
-            diff_ids: Option<Vec<Digest>>,
+        struct Fields {
+            rootfs: Option<RootFs>,
+            #[serde(default)]
+            architecture: String,
+            #[serde(default)]
+            os: String,
+            variant: Option<String>,
         }
-        let object = RawObject::parse(bytes)
-            .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
-        let rootfs: Option<RootFs> = object
-            .get("rootfs")
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|error| invalid_input(format!("not an image config: {error}")))?;
-        let platform = Platform {
-            architecture: object.string("architecture")?.unwrap_or_default(),
-            os: object.string("os")?.unwrap_or_default(),
-            variant: object.string("variant")?,
-        };
+        #[derive(Deserialize)]
+        struct RootFs {
+            #[serde(default)]
+            diff_ids: Vec<Digest>,
+        }
+        let fields: Fields =
+            go_json::parse(bytes).map_err(|error| error.context("not an image config"))?;
         Ok(Self {
-            diff_ids: rootfs.map(|rootfs| rootfs.diff_ids.unwrap_or_default()),
-            platform,
+            diff_ids: fields.rootfs.map(|rootfs| rootfs.diff_ids),
+            platform: Platform {
+                architecture: fields.architecture,
+                os: fields.os,
+                variant: fields.variant,
+            },
         })
     }
 
@@ -192,11 +197,14 @@ pub struct ChainLink {
 impl ChainLink {
     /// Reads the JSON of a v1 image. An empty `parent` counts as none.
     pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
-        let object = RawObject::parse(json)?;
-        let id = object
-            .string("id")?
-            .ok_or_else(|| invalid_input("`id` is missing"))?;
-        let parent = object.string("parent")?.filter(|parent| !parent.is_empty());
+        #[derive(Deserialize)]
+        struct Fields {
+            id: String,
+            #[serde(default)]
+            parent: String,
+        }
+        let Fields { id, parent } = go_json::parse(json)?;
+        let parent = Some(parent).filter(|parent| !parent.is_empty());
         Ok(Self {
             id: id.parse()?,
             parent: parent.map(|parent| parent.parse()).transpose()?,

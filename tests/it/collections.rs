@@ -2,14 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::support::collections::{Row, Want, bytes, members, names};
+use crate::support::collections::{Row, Want, archives, bytes, folders, members, names};
 use crate::support::files::digest;
 use crate::support::place::{Place, image};
 use crate::support::site::{stderr, stillage, verify};
 
 #[test]
 fn what_is_right_is_taken_and_what_is_wrong_is_named() {
-    let rows = [members::ROWS, names::ROWS, bytes::ROWS].concat();
+    let rows = [
+        archives::ROWS,
+        folders::ROWS,
+        members::ROWS,
+        names::ROWS,
+        bytes::ROWS,
+    ]
+    .concat();
     let wrong: Vec<String> = rows.iter().filter_map(problem).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -79,6 +86,7 @@ fn is_wanted(place: &Place, found: &str, want: &Want) -> bool {
         Want::Entry(number) | Want::Artifact(number) => {
             Row::entry(place, *number)["digest"] == found
         }
+        Want::Kept(image, _) => image().manifest_digest() == found,
         Want::Image(text) => image("", text).manifest_digest() == found,
         Want::Made(text) | Want::Legacy(text) => {
             let manifest = place.read(&format!("blobs/{}", found.replace(':', "/")));

@@ -33,6 +33,7 @@ impl Expected {
                 let child = multi().children[0].manifest_digest();
                 (vec![entry(number), child], Some("amd64"))
             }
+            Want::Kept(image, text) => (vec![image().manifest_digest()], Some(text)),
             Want::Image(text) => (vec![image("", text).manifest_digest()], Some(text)),
             Want::Made(text) | Want::Legacy(text) => (Vec::new(), Some(text)),
         };

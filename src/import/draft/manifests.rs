@@ -8,6 +8,7 @@ use crate::error::{escaped, invalid_input};
 use crate::import::draft::{
     Called, Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource, Part,
 };
+use crate::layer::Compression;
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
@@ -186,7 +187,13 @@ impl Draft {
             if wanted.kind.is_none() && manifest.is_image() {
                 self.check_config(manifest, &blob)?;
             }
-            if rules.compress && wanted.kind == Some(LayerKind::PlainTar) && manifest.is_image() {
+            // Some tools call a compressed layer plain.
+            let is_plain = || Ok::<_, anyhow::Error>(Compression::of(&blob)? == Compression::Plain);
+            if rules.compress
+                && wanted.kind == Some(LayerKind::PlainTar)
+                && manifest.is_image()
+                && is_plain()?
+            {
                 remade = true;
                 // The digest of a plain layer is its diff ID.
                 // Docker's manifests have no zstd.

@@ -45,7 +45,10 @@ fn parents_and_ids() {
         }),
         tar(
             "a parent of the wrong type",
-            &["/json", "`parent` is not a string"],
+            &[
+                "/json",
+                "`parent`: invalid type: sequence, expected a string",
+            ],
             || image(1, |json| json["parent"] = json!([id(0)])),
         ),
         tar(
@@ -56,15 +59,15 @@ fn parents_and_ids() {
         tar("an id of another image", &["/json", "has the id"], || {
             image(1, |json| json["id"] = "0".repeat(64).into())
         }),
-        tar("no id", &["/json", "`id` is missing"], || {
+        tar("no id", &["/json", "missing field `id`"], || {
             image(1, |json| drop(json.as_object_mut().unwrap().remove("id")))
         }),
         tar(
             "JSON that is a list",
-            &["/json", "not a JSON object"],
+            &["/json", "not an image config"],
             || image(1, |json| *json = json!([])),
         ),
-        tar("JSON that is cut", &["/json", "not a JSON object"], || {
+        tar("JSON that is cut", &["/json", "EOF while parsing"], || {
             save().edit(&format!("{}/json", id(1)), |bytes| bytes.truncate(30))
         }),
         tar("no JSON", &["/json", "is missing"], || {

@@ -17,7 +17,7 @@ pub(crate) const ROWS: &[Row] = &[
             vec![layout(place, &[odd], |_, _| ()), "--no-v1".into()]
         },
         references: &[("good:1", Image("good"))],
-        notes: &[("fault", "odd:1", "`architecture` is not a string")],
+        notes: &[("fault", "odd:1", "`architecture`: invalid type")],
         code: 0,
     },
     Row {

@@ -114,7 +114,7 @@ pub(crate) const ROWS: &[Row] = &[
             vec![place.path("walk").to_str().unwrap().to_owned()]
         },
         references: &[("a:1", Image("a")), ("a/b:2", Image("b"))],
-        notes: &[("fault", "", "/rootfs.tar"), ("fault", "", "/cut.tar")],
+        notes: &[("leftover", "", "/rootfs.tar"), ("fault", "", "/cut.tar")],
         code: 0,
     },
     Row {

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::archive::{Archive, Image, OCI_INDEX};
 use super::place::{Place, image};
 
+pub(crate) mod archives;
 pub(crate) mod bytes;
+pub(crate) mod folders;
 pub(crate) mod members;
 pub(crate) mod names;
 
@@ -31,6 +33,8 @@ pub(crate) enum Want {
     Artifact(usize),
     /// That of the image with this text.
     Image(&'static str),
+    /// That of this image, which has this text for linux/amd64.
+    Kept(fn() -> Image, &'static str),
     /// One that is made, with the config of the image with this text.
     Made(&'static str),
     /// One that is made of an image from before Docker 1.10 with this text.

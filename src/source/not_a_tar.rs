@@ -1,0 +1,88 @@
+//! What a file is that should be a tar, and what its user can do about it.
+
+use crate::error::{Hint, invalid_input};
+
+/// What files begin with, what they are then, and the hint.
+const OTHERS: &[(&[u8], &str, &str)] = &[
+    (
+        b"\xff\xfe",
+        "text in UTF-16",
+        "`>` in PowerShell changes what it writes; use `docker save -o FILE`",
+    ),
+    (
+        b"\xfe\xff",
+        "text in UTF-16",
+        "`>` in PowerShell changes what it writes; use `docker save -o FILE`",
+    ),
+    (
+        b"\xef\xbb\xbf",
+        "text with a byte order mark",
+        "a program wrote it as text; write it again, with `docker save -o FILE`",
+    ),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer",
+        "fetch the file that it stands for with `git lfs pull`",
+    ),
+    (b"<!doctype", "an HTML page", PAGE),
+    (b"<html", "an HTML page", PAGE),
+    (b"<?xml", "an XML document", PAGE),
+    (
+        b"\x04\x22\x4d\x18",
+        "compressed with lz4",
+        "unpack it with `lz4 -d`",
+    ),
+    (
+        b"\x02\x21\x4c\x18",
+        "compressed with lz4",
+        "unpack it with `lz4 -d`",
+    ),
+    (b"LZIP", "compressed with lzip", "unpack it with `lzip -d`"),
+    (
+        b"\x89LZO",
+        "compressed with lzop",
+        "unpack it with `lzop -d`",
+    ),
+    (
+        b"\x1f\x9d",
+        "compressed with compress",
+        "unpack it with `gzip -d`",
+    ),
+    (
+        b"\x5d\0\0",
+        "compressed with lzma",
+        "unpack it with `xz -d`",
+    ),
+    (b"PK\x03\x04", "a zip archive", "unpack it with `unzip`"),
+    (
+        b"7z\xbc\xaf\x27\x1c",
+        "a 7z archive",
+        "unpack it with `7z x`",
+    ),
+];
+
+const PAGE: &str = "a server answered with a page, such as an error or a login, instead of the archive; \
+                    download it again";
+
+/// The error for something that begins with these bytes and is no tar.
+pub(super) fn error(start: &[u8]) -> anyhow::Error {
+    if start.is_empty() {
+        return invalid_input("it is empty, which is not a tar archive").context(Hint(
+            "did the command that should have written it fail?".into(),
+        ));
+    }
+    let text = start.trim_ascii_start();
+    let begins = |with: &[u8]| {
+        let same = |bytes: &[u8]| {
+            let first = bytes.get(..with.len());
+            first.is_some_and(|first| first.eq_ignore_ascii_case(with))
+        };
+        start.starts_with(with) || (with.starts_with(b"<") && same(text))
+    };
+    match OTHERS.iter().find(|(with, ..)| begins(with)) {
+        Some((_, what, hint)) => {
+            invalid_input(format!("it is {what}, not a tar archive")).context(Hint((*hint).into()))
+        }
+        None => invalid_input("it is not a tar archive"),
+    }
+}

@@ -1,0 +1,265 @@
+//! Reads the members of a tar one after the other, from a file or a stream, with GNU and pax extensions. Sparse
+//! members of every kind are read: old GNU, pax 0.0, 0.1 and 1.0 (GNU tar manual, "Sparse Formats").
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use tar_core::parse::{Limits, ParseError, ParseEvent, ParsedEntry, Parser};
+use tar_core::{EntryType, PaxExtensions, SparseEntry};
+
+use crate::bail_invalid;
+use crate::content::Sparse;
+use crate::error::{escaped, invalid_input};
+use crate::layer;
+
+const BLOCK: usize = 512;
+/// The most pieces of a sparse member.
+const MAX_PIECES: usize = 1 << 18;
+
+pub(super) struct TarReader<R> {
+    reader: R,
+    parser: Parser,
+    /// Bytes that were read, and do not belong to the headers so far.
+    ahead: Vec<u8>,
+    /// The offset of `ahead` in the tar.
+    at: u64,
+    /// The stored bytes of the current member that are left, and the padding behind them.
+    data: u64,
+    padding: u64,
+    is_cut: bool,
+}
+
+/// A member, without its bytes.
+pub(super) struct Head {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: Kind,
+    /// Where the stored bytes begin in the tar.
+    pub(super) offset: u64,
+    /// The number of stored bytes.
+    pub(super) stored: u64,
+}
+
+pub(super) enum Kind {
+    File,
+    /// A sparse file, or why it cannot be read.
+    Sparse(anyhow::Result<Sparse>),
+    Folder,
+    Symlink(Vec<u8>),
+    HardLink(Vec<u8>),
+    /// Anything else, such as a device.
+    Other,
+}
+
+/// Something to read that can pass over bytes.
+pub(super) trait Skip: Read {
+    fn skip(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// A file, from an offset on.
+pub(super) struct FileAt(pub(super) Arc<File>, pub(super) u64);
+
+impl Read for FileAt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read_at(buffer, self.1)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
+}
+
+impl Skip for FileAt {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.1 = self.1.saturating_add(bytes);
+        Ok(())
+    }
+}
+
+pub(super) struct Stream<R>(pub(super) R);
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Skip for Stream<R> {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        io::copy(&mut self.0.by_ref().take(bytes), &mut io::sink()).map(drop)
+    }
+}
+
+impl<R: Skip> TarReader<R> {
+    /// `reader` is at the start of the tar.
+    pub(super) fn new(reader: R) -> Self {
+        let mut parser = Parser::new(Limits {
+            max_sparse_entries: MAX_PIECES,
+            ..Limits::default()
+        });
+        parser.set_allow_empty_path(true);
+        parser.set_ignore_pax_errors(true);
+        Self {
+            reader,
+            parser,
+            ahead: Vec::new(),
+            at: 0,
+            data: 0,
+            padding: 0,
+            is_cut: false,
+        }
+    }
+
+    /// The next member; `None` at the end. What is left of the current one is passed over.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Head>> {
+        self.pass(self.data + self.padding)?;
+        (self.data, self.padding) = (0, 0);
+        let (mut needed, mut wanted) = (BLOCK, BLOCK);
+        loop {
+            let missing = wanted.saturating_sub(self.ahead.len()) as u64;
+            self.reader
+                .by_ref()
+                .take(missing)
+                .read_to_end(&mut self.ahead)?;
+            if self.ahead.len() < needed {
+                if self.ahead.iter().any(|byte| *byte != 0) {
+                    bail_invalid!("it is truncated in a block of a header");
+                }
+                self.is_cut = self.ahead.len() < BLOCK;
+                return Ok(None);
+            }
+            let (consumed, mut head) = match self.parser.parse(&self.ahead) {
+                // Each try begins anew: more than is needed, so that a long map is not read again for each block.
+                Ok(ParseEvent::NeedData { min_bytes }) => {
+                    (needed, wanted) = (min_bytes, min_bytes.max(2 * self.ahead.len()));
+                    continue;
+                }
+                Ok(ParseEvent::End { .. }) => return Ok(None),
+                Ok(ParseEvent::GlobalExtensions { consumed, .. }) => {
+                    (needed, wanted) = (BLOCK, BLOCK);
+                    self.ahead.drain(..consumed);
+                    self.at += consumed as u64;
+                    continue;
+                }
+                Ok(ParseEvent::Entry { consumed, entry }) => (consumed, head(&entry, None)?),
+                Ok(ParseEvent::SparseEntry {
+                    consumed,
+                    entry,
+                    sparse_map,
+                    real_size,
+                }) => (consumed, head(&entry, Some((sparse_map, real_size)))?),
+                Err(ParseError::MetadataTooLarge { .. }) => {
+                    bail_invalid!("it has a header of more than 1 MiB")
+                }
+                Err(error) => bail_invalid!("{}", escaped(error.to_string())),
+            };
+            self.ahead.drain(..consumed);
+            self.at += consumed as u64;
+            head.offset = self.at;
+            self.data = head.stored;
+            let Some(padded) = head.stored.checked_next_multiple_of(BLOCK as u64) else {
+                bail_invalid!("its member `{}` is too large", lossy(&head.name));
+            };
+            self.padding = padded - head.stored;
+            return Ok(Some(head));
+        }
+    }
+
+    /// Reads what follows the end of the tar. Only padding does, but this also checks the checksum of a compressed
+    /// archive.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        io::copy(&mut self.reader, &mut io::sink()).map(drop)
+    }
+
+    /// Whether no block of zeros followed the last member.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+        let ahead = self
+            .ahead
+            .len()
+            .min(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.ahead.drain(..ahead);
+        self.at = self.at.saturating_add(bytes);
+        self.reader.skip(bytes - ahead as u64)
+    }
+}
+
+/// The stored bytes of the current member.
+impl<R: Skip> Read for TarReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.data).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let got = if self.ahead.is_empty() {
+            self.reader.read(&mut buffer[..wanted])?
+        } else {
+            let got = wanted.min(self.ahead.len());
+            buffer[..got].copy_from_slice(&self.ahead[..got]);
+            self.ahead.drain(..got);
+            got
+        };
+        self.data -= got as u64;
+        self.at += got as u64;
+        Ok(got)
+    }
+}
+
+fn head(entry: &ParsedEntry<'_>, map: Option<(Vec<SparseEntry>, u64)>) -> anyhow::Result<Head> {
+    let name = entry.path.to_vec();
+    let target = || entry.link_target.as_deref().unwrap_or_default().to_vec();
+    let is_v7_folder = entry.header.as_bytes()[156] == 0 && name.ends_with(b"/");
+    let kind = match entry.entry_type {
+        EntryType::Directory => Kind::Folder,
+        EntryType::Regular if is_v7_folder => Kind::Folder,
+        EntryType::Symlink => Kind::Symlink(target()),
+        EntryType::Link => Kind::HardLink(target()),
+        EntryType::Regular | EntryType::Continuous | EntryType::GnuSparse => {
+            file(entry, map, &name)?
+        }
+        _ => Kind::Other,
+    };
+    let has_bytes = !matches!(kind, Kind::Folder | Kind::Symlink(_) | Kind::HardLink(_));
+    Ok(Head {
+        name,
+        kind,
+        offset: 0,
+        stored: if has_bytes { entry.size } else { 0 },
+    })
+}
+
+fn file(
+    entry: &ParsedEntry<'_>,
+    map: Option<(Vec<SparseEntry>, u64)>,
+    name: &[u8],
+) -> anyhow::Result<Kind> {
+    let has = |prefix: &[u8]| {
+        let records = PaxExtensions::new(entry.pax.unwrap_or_default()).flatten();
+        records
+            .map(|record| record.key_bytes())
+            .any(|key| key.starts_with(prefix))
+    };
+    let Some((pieces, len)) = map else {
+        if entry.entry_type == EntryType::GnuSparse || has(b"GNU.sparse.") {
+            let unknown = || bail_invalid!("it is a sparse file without a map of its pieces");
+            return Ok(Kind::Sparse(unknown()));
+        }
+        return Ok(Kind::File);
+    };
+    // The parser takes this size for that of the pieces alone, and would read on at a wrong place.
+    if has(b"GNU.sparse.major") && has(b"size") {
+        bail_invalid!(
+            "its member `{}` is a sparse file of 8 GiB or more, which is not supported",
+            lossy(name)
+        );
+    }
+    let pieces = pieces.into_iter().map(|piece| (piece.offset, piece.length));
+    let sparse = layer::check_expansion(len, entry.size)
+        .map_err(|error| invalid_input(format!("it is a sparse file: {error}")))
+        .and_then(|()| Sparse::new(pieces.collect(), len, entry.size));
+    Ok(Kind::Sparse(sparse))
+}
+
+fn lossy(name: &[u8]) -> String {
+    escaped(String::from_utf8_lossy(name))
+}
