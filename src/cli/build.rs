@@ -92,6 +92,10 @@ pub(super) struct BuildArgs {
     /// Include repositories that an old registry marks as private
     #[arg(long)]
     include_private: bool,
+    /// Serve foreign layers, such as those of Windows base images, that a source has although they have URLs: for
+    /// networks that do not reach these
+    #[arg(long)]
+    include_foreign: bool,
     /// Hard-link source files into the site instead of copying them
     #[arg(long)]
     link: bool,
@@ -168,6 +172,7 @@ impl BuildArgs {
             hosts,
             keep_manifests: self.keep_manifests,
             private: self.include_private,
+            foreign: self.include_foreign,
             platforms: self.platform,
         };
         let options = build::BuildOptions {

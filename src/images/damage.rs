@@ -83,7 +83,7 @@ pub fn lost_manifest(digest: Digest, entry: &Entry) -> Manifest {
         unsupported: Vec::new(),
         subject: None,
         artifact_type: None,
-        annotations: None,
+        foreign: entry.foreign.clone(),
     }
 }
 
@@ -125,7 +125,10 @@ impl Images {
     pub fn hides_v1(&self, digest: &Digest) -> bool {
         let is_lost = |manifest: &Manifest| match &manifest.kind {
             ManifestKind::Lost => true,
-            ManifestKind::Image { config, .. } => self.damage.has(&config.digest),
+            ManifestKind::Image { config, .. } => {
+                let config = config.as_ref();
+                config.is_some_and(|config| self.damage.has(&config.digest))
+            }
             ManifestKind::Index(_) | ManifestKind::Schema1(_) => false,
         };
         !self.damage.content.is_empty() && self.with_children(digest).into_iter().any(is_lost)

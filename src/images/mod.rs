@@ -232,6 +232,7 @@ impl Images {
             media_type: manifest.media_type.into(),
             size: manifest.bytes.len() as u64,
             v1,
+            foreign: manifest.foreign.clone(),
         };
         let known = repo.manifests.entry(manifest.digest).or_insert(entry);
         // Independent of the order of the sources.
@@ -252,9 +253,12 @@ impl Images {
                         manifest.bytes.clone(),
                     )
                 };
-                if rank(&manifest) < rank(place.get()) {
-                    place.insert(manifest);
-                }
+                let other = if rank(&manifest) < rank(place.get()) {
+                    place.insert(manifest)
+                } else {
+                    manifest
+                };
+                serve_foreign(place.get_mut(), &other.foreign);
             }
         }
     }
@@ -312,6 +316,13 @@ impl Images {
     }
 }
 
+/// Adds foreign layers to those that are served with a manifest.
+pub fn serve_foreign(manifest: &mut Arc<Manifest>, foreign: &BTreeSet<Digest>) {
+    if !foreign.is_subset(&manifest.foreign) {
+        Arc::make_mut(manifest).foreign.extend(foreign);
+    }
+}
+
 pub fn memory_blob(bytes: Vec<u8>) -> Stored {
     let digest = Digest::of(&bytes);
     let content = Content::memory(bytes, format!("{digest}"));
@@ -340,6 +351,7 @@ impl Images {
             }
             entry.media_type = manifest.media_type.into();
             entry.size = manifest.bytes.len() as u64;
+            entry.foreign.clone_from(&manifest.foreign);
         }
     }
 
@@ -361,7 +373,8 @@ impl Images {
             }
         }
         for (digest, manifest) in newer.manifests {
-            self.manifests.entry(digest).or_insert(manifest);
+            let foreign = manifest.foreign.clone();
+            serve_foreign(self.manifests.entry(digest).or_insert(manifest), &foreign);
         }
         self.settle_entries();
         for stored in newer.blobs.into_values() {

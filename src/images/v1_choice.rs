@@ -24,7 +24,10 @@ pub(super) fn choose(
     };
     for wanted in wanted.into_iter().chain([&usual]) {
         for manifest in leaves.iter().filter(|_| leaves.len() > 1) {
-            if let ManifestKind::Image { config, .. } = &manifest.kind
+            if let ManifestKind::Image {
+                config: Some(config),
+                ..
+            } = &manifest.kind
                 && !images.damage.has(&config.digest)
                 && wanted.covers(&images.config(&config.digest)?.1.platform)
             {

@@ -319,10 +319,13 @@ pub(super) fn derived_claims(images: &Images) -> anyhow::Result<Claims> {
 /// The config of a manifest that has a v1 form, or why it has none.
 fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
     let (config, layers) = match &manifest.kind {
-        ManifestKind::Image { config, layers } => (config, layers),
+        ManifestKind::Image {
+            config: Some(config),
+            layers,
+        } => (config, layers),
         ManifestKind::Schema1(_) => return Err("it has a schema 1 manifest"),
         ManifestKind::Lost => return Err("its manifest is lost"),
-        ManifestKind::Index(_) => return Err("it is not an image"),
+        ManifestKind::Index(_) | ManifestKind::Image { .. } => return Err("it is not an image"),
     };
     if !manifest.is_image() {
         return Err("it is not an image");
@@ -367,7 +370,12 @@ pub(super) fn top_of(
         return Ok(Err("part of it is lost"));
     }
     let Some(manifest) = choose(images, digest, platform)? else {
-        return Ok(Err("it is not an image"));
+        let has_config = images.manifests[digest].has_image_config();
+        return Ok(Err(if has_config {
+            "its layers are not all tars"
+        } else {
+            "it is not an image"
+        }));
     };
     Ok(v1_chain(images, &manifest)?
         .and_then(|(_, ids)| ids.last().copied().ok_or("it is not an image")))

@@ -17,12 +17,14 @@ use crate::spec::source_name::Hosts;
 use crate::spec::v1::V1Id;
 use crate::{bail_invalid, error};
 
+mod attached;
 mod fault;
 mod manifests;
 pub mod naming;
 
+pub use attached::{Attached, peek, with_children};
 pub use fault::{Called, Fault, Part};
-pub use manifests::{Attached, Blobs, parse_config, peek, with_children};
+pub use manifests::{Blobs, parse_config};
 
 /// The index of a job in its draft.
 pub type JobId = usize;
@@ -168,6 +170,8 @@ pub struct ImportOptions {
     pub keep_manifests: bool,
     /// Whether to import repositories that a v1 registry marks as private.
     pub private: bool,
+    /// Whether to serve foreign layers that have URLs.
+    pub foreign: bool,
     /// The platforms to import from an index; all if empty.
     pub platforms: Vec<Platform>,
 }

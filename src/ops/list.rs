@@ -116,7 +116,10 @@ fn measure(images: &Images, manifest: &Manifest, size: u64) -> anyhow::Result<Me
                 measured.size += stored.size;
             }
         }
-        if let ManifestKind::Image { config, .. } = &manifest.kind
+        if let ManifestKind::Image {
+            config: Some(config),
+            ..
+        } = &manifest.kind
             && manifest.is_image()
             && !images.damage.has(&config.digest)
         {

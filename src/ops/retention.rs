@@ -138,7 +138,10 @@ fn created(images: &Images, manifest: &Manifest) -> anyhow::Result<Option<Timest
     struct Config {
         created: Option<String>,
     }
-    if let ManifestKind::Image { config, .. } = &manifest.kind
+    if let ManifestKind::Image {
+        config: Some(config),
+        ..
+    } = &manifest.kind
         && manifest.is_image()
         && !images.damage.has(&config.digest)
     {

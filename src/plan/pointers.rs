@@ -102,6 +102,7 @@ fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
             media_type: manifest.media_type.to_owned(),
             size: 0,
             v1: None,
+            foreign: BTreeSet::new(),
         };
         repo.tags.insert(Tag::latest(), digest);
         repo.manifests.insert(digest, entry);

@@ -5,7 +5,8 @@
 //!  "manifests":[
 //!   {"mediaType":..,"digest":..,"size":..,"annotations":{
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
-//!     "org.stillage.v1.id":"<64 hex>"}}],                   if the v1 form came with the source
+//!     "org.stillage.v1.id":"<64 hex>",                      if the v1 form came with the source
+//!     "org.stillage.foreign":"sha256:.. sha256:.."}}],      foreign layers that are served
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2",
 //!   "org.stillage.names":"full",                           if names without a host are completed
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
@@ -31,6 +32,7 @@ use crate::spec::v1::V1Id;
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation with the top v1 image of an image that came with a v1 form.
 pub const V1_ID: &str = "org.stillage.v1.id";
+const FOREIGN: &str = "org.stillage.foreign";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
 const NAMES: &str = "org.stillage.names";
@@ -106,6 +108,8 @@ pub struct Entry {
     pub size: u64,
     /// The top v1 image, if the v1 form came with the source.
     pub v1: Option<V1Id>,
+    /// The foreign layers that are served although they have URLs.
+    pub foreign: BTreeSet<Digest>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,11 +173,14 @@ impl Entries {
             .ok_or_else(|| invalid_input("an entry of the catalogue has no name"))?;
         let reference: Reference = name.parse()?;
         let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
+        let foreign = descriptor.annotation(FOREIGN).unwrap_or_default();
+        let foreign = foreign.split(' ').filter(|text| !text.is_empty());
         let repo = self.0.entry(reference.repository).or_default();
         let entry = Entry {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             v1,
+            foreign: foreign.map(str::parse).collect::<anyhow::Result<_>>()?,
         };
         repo.manifests.insert(descriptor.digest, entry);
         if let Some(tag) = reference.tag {
@@ -309,13 +316,13 @@ impl Repo {
         if let Some(id) = entry.v1 {
             annotations.insert(V1_ID.into(), id.to_string());
         }
+        if !entry.foreign.is_empty() {
+            let digests: Vec<String> = entry.foreign.iter().map(ToString::to_string).collect();
+            annotations.insert(FOREIGN.into(), digests.join(" "));
+        }
         Descriptor {
-            media_type: entry.media_type.clone(),
-            digest,
-            size: entry.size,
-            artifact_type: None,
             annotations: Some(annotations),
-            platform: None,
+            ..Descriptor::new(&*entry.media_type, digest, entry.size)
         }
     }
 }
@@ -332,6 +339,7 @@ mod tests {
             media_type: "x/y".into(),
             size: 3,
             v1,
+            foreign: v1.map(|_| digest).into_iter().collect(),
         };
         let id: V1Id = "1".repeat(64).parse().unwrap();
         let mut catalogue = Catalogue::empty(Apis {

@@ -79,7 +79,10 @@ pub(super) fn add_by_index(
     }
     for planned in &draft.manifests {
         if let ManifestSource::Kept { manifest, .. } = planned
-            && let ManifestKind::Image { config, .. } = &manifest.kind
+            && let ManifestKind::Image {
+                config: Some(config),
+                ..
+            } = &manifest.kind
         {
             taken.configs.insert(config.digest);
         }

@@ -24,10 +24,10 @@ use crate::source::oci_names::{
     BASE_NAME, called, cosign_kind, is_of_same_name, name_of, nameless, root, takes,
 };
 use crate::source::{Fit, Format, Input};
-use crate::spec::descriptor::Descriptor;
+use crate::spec::descriptor::{Children, Descriptor};
 use crate::spec::digest::Digest;
 use crate::spec::go_json;
-use crate::spec::manifest::{Children, MAX_JSON};
+use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Tag;
 
 pub const FORMAT: Format = Format {

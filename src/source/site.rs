@@ -81,6 +81,11 @@ impl Blobs for Places<'_> {
         let lost = || invalid_input(format!("the manifest {digest} is missing in the site"));
         found.map_or_else(|| Err(lost()), |content| Ok(Some(content)))
     }
+
+    fn serves_foreign(&self, manifest: &Digest, layer: &Digest) -> bool {
+        let entry = self.repo.manifests.get(manifest);
+        entry.is_some_and(|entry| entry.foreign.contains(layer))
+    }
 }
 
 struct Loading<'a> {
@@ -153,14 +158,7 @@ impl Loading<'_> {
         digest: &Digest,
     ) -> anyhow::Result<()> {
         let entry = &repo.manifests[digest];
-        let descriptor = Descriptor {
-            media_type: entry.media_type.clone(),
-            digest: *digest,
-            size: entry.size,
-            artifact_type: None,
-            annotations: None,
-            platform: None,
-        };
+        let descriptor = Descriptor::new(&*entry.media_type, *digest, entry.size);
         let (request, rules) = (self.request, self.request.rules);
         let name = called(repository, tag, digest);
         let v1 = entry.v1.filter(|_| rules.v1);

@@ -207,14 +207,7 @@ impl Loading<'_> {
         let Some(content) = self.store.blob(digest)? else {
             return Ok(None);
         };
-        let descriptor = Descriptor {
-            media_type: String::new(),
-            digest: *digest,
-            size: content.len(),
-            artifact_type: None,
-            annotations: None,
-            platform: None,
-        };
+        let descriptor = Descriptor::new("", *digest, content.len());
         draft.add_manifest(self.store, &descriptor, self.request.rules)
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::error::escaped;
 use crate::spec::digest::Digest;
+use crate::spec::go_json;
 
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -24,12 +26,65 @@ pub struct Descriptor {
     /// Only set on the children of an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// Where clients can get the content instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
 }
 
 impl Descriptor {
+    pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.into(),
+            digest,
+            size,
+            artifact_type: None,
+            annotations: None,
+            platform: None,
+            urls: Vec::new(),
+        }
+    }
+
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
+}
+
+/// The children of an index. Those with a digest of another algorithm (image-spec `descriptor.md`, "Digests")
+/// are set apart: no site can serve them.
+#[derive(Debug, Default)]
+pub struct Children {
+    pub manifests: Vec<Descriptor>,
+    /// The digests of the others.
+    pub unsupported: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Children {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Other {
+            digest: String,
+        }
+        let mut children = Self::default();
+        for raw in Vec::<Box<RawValue>>::deserialize(deserializer)? {
+            match go_json::of_raw(&raw) {
+                Ok(child) => children.manifests.push(child),
+                Err(error) => match go_json::of_raw::<Other>(&raw) {
+                    Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
+                        children.unsupported.push(digest);
+                    }
+                    _ => return Err(serde::de::Error::custom(error)),
+                },
+            }
+        }
+        Ok(children)
+    }
+}
+
+/// Whether it is a digest by a registered algorithm other than sha256.
+fn is_of_other_algorithm(digest: &str) -> bool {
+    digest.split_once(':').is_some_and(|(algorithm, hex)| {
+        matches!(algorithm, "sha512" | "blake3") && hex.bytes().all(|c| c.is_ascii_hexdigit())
+    })
 }
 
 /// The platform that an image runs on.

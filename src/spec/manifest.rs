@@ -3,22 +3,21 @@
 //! Sources: OCI image-spec `manifest.md`, `image-index.md`, `descriptor.md`; distribution
 //! `docs/spec/manifest-v2-2.md` and `manifest-v2-1.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use crate::bail_invalid;
 use crate::error::{escaped, invalid_input};
-use crate::spec::descriptor::Descriptor;
+use crate::spec::descriptor::{Children, Descriptor};
 use crate::spec::digest::Digest;
 use crate::spec::go_json;
 use crate::spec::media_type::{
-    self, DOCKER_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_INDEX, OCI_MANIFEST,
+    self, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind,
+    OCI_INDEX, OCI_MANIFEST,
 };
+use crate::spec::schema1::{self, Signature};
 
 /// The size limit for a manifest, config or v1 JSON, in bytes. Registries accept manifests up to 4 MiB
 /// (distribution `registry/handlers`).
@@ -32,7 +31,8 @@ pub const MAX_LAYERS: usize = 1024;
 pub enum ManifestKind {
     /// An image or artifact.
     Image {
-        config: Descriptor,
+        /// Only an artifact may have none.
+        config: Option<Box<Descriptor>>,
         /// Base first.
         layers: Vec<Descriptor>,
     },
@@ -59,8 +59,8 @@ pub struct Manifest {
     /// The artifact type in a list of referrers: its `artifactType`, or the media type of its config if it
     /// has none (OCI distribution-spec, "Listing Referrers").
     pub artifact_type: Option<String>,
-    /// The annotations for a list of referrers. Not kept for images without a subject.
-    pub annotations: Option<BTreeMap<String, String>>,
+    /// The foreign layers that are served although clients could get them from their URLs.
+    pub foreign: BTreeSet<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -70,51 +70,12 @@ struct Fields {
     schema_version: u64,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Descriptor>,
+    config: Option<Box<Descriptor>>,
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Children>,
     subject: Option<Descriptor>,
-    annotations: Option<BTreeMap<String, String>>,
     fs_layers: Option<Vec<FsLayer>>,
     signatures: Option<Vec<Signature>>,
-}
-
-/// The children of an index. Those with a digest of another algorithm (image-spec `descriptor.md`, "Digests")
-/// are set apart: no site can serve them.
-#[derive(Debug, Default)]
-pub struct Children {
-    pub manifests: Vec<Descriptor>,
-    /// The digests of the others.
-    pub unsupported: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Children {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Other {
-            digest: String,
-        }
-        let mut children = Self::default();
-        for raw in Vec::<Box<RawValue>>::deserialize(deserializer)? {
-            match go_json::of_raw(&raw) {
-                Ok(child) => children.manifests.push(child),
-                Err(error) => match go_json::of_raw::<Other>(&raw) {
-                    Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
-                        children.unsupported.push(digest);
-                    }
-                    _ => return Err(serde::de::Error::custom(error)),
-                },
-            }
-        }
-        Ok(children)
-    }
-}
-
-/// Whether it is a digest by a registered algorithm other than sha256.
-fn is_of_other_algorithm(digest: &str) -> bool {
-    digest.split_once(':').is_some_and(|(algorithm, hex)| {
-        matches!(algorithm, "sha512" | "blake3") && hex.bytes().all(|c| c.is_ascii_hexdigit())
-    })
 }
 
 #[derive(Deserialize)]
@@ -133,7 +94,13 @@ impl Manifest {
         let fields: Fields =
             go_json::parse(&bytes).map_err(|error| error.context("not a manifest"))?;
         let media_type = fields.media_type(described)?;
-        let digest = fields.digest(&bytes)?;
+        // Clients know signed schema 1 by the digest of what is signed.
+        let digest = match &fields.signatures {
+            Some(signatures) if fields.fs_layers.is_some() => {
+                Digest::of(&schema1::payload(&bytes, signatures)?)
+            }
+            _ => Digest::of(&bytes),
+        };
         let mut unsupported = Vec::new();
         let kind = match (
             fields.config,
@@ -151,47 +118,49 @@ impl Manifest {
             (_, Some(layers), _, _) if layers.len() > MAX_LAYERS => {
                 bail_invalid!("it has more than {MAX_LAYERS} layers")
             }
-            (Some(config), layers, None, None) => ManifestKind::Image {
-                config,
-                layers: layers.unwrap_or_default(),
-            },
+            (config, layers, None, None) if config.is_some() || layers.is_some() => {
+                ManifestKind::Image {
+                    config,
+                    layers: layers.unwrap_or_default(),
+                }
+            }
             _ => bail_invalid!("not a manifest: neither an image nor an index"),
         };
-        let artifact_type = fields.artifact_type.or_else(|| match &kind {
-            ManifestKind::Image { config, .. } => Some(config.media_type.clone()),
+        let said = fields.artifact_type.filter(|text| !text.is_empty());
+        let artifact_type = said.or_else(|| match &kind {
+            ManifestKind::Image { config, .. } => {
+                config.as_ref().map(|config| config.media_type.clone())
+            }
             _ => None,
         });
-        let is_image = matches!(&kind, ManifestKind::Image { config, .. } if media_type::is_image_config(&config.media_type));
-        let is_attachment = fields.subject.is_some() || !is_image;
         Ok(Self {
             digest,
             bytes,
             media_type,
             kind,
             unsupported,
-            annotations: fields.annotations.filter(|_| is_attachment),
             subject: fields.subject.map(|subject| subject.digest),
             artifact_type,
+            foreign: BTreeSet::new(),
         })
     }
 
     /// The descriptor of the manifest itself, without annotations.
     pub fn descriptor(&self) -> Descriptor {
-        Descriptor {
-            media_type: self.media_type.into(),
-            digest: self.digest,
-            size: self.bytes.len() as u64,
-            artifact_type: None,
-            annotations: None,
-            platform: None,
-        }
+        Descriptor::new(self.media_type, self.digest, self.bytes.len() as u64)
     }
 
     /// The descriptor for a list of referrers (OCI distribution-spec, "Listing Referrers").
     pub fn referrer(&self) -> Descriptor {
+        #[derive(Default, Deserialize)]
+        struct Annotated {
+            annotations: Option<BTreeMap<String, String>>,
+        }
+        // Few manifests are referrers, so they are not kept.
+        let Annotated { annotations } = go_json::parse(&self.bytes).unwrap_or_default();
         Descriptor {
             artifact_type: self.artifact_type.clone(),
-            annotations: self.annotations.clone(),
+            annotations,
             ..self.descriptor()
         }
     }
@@ -209,18 +178,32 @@ impl Manifest {
     /// (cosign, in-toto), but their layers are not file systems.
     pub fn is_image(&self) -> bool {
         match &self.kind {
-            ManifestKind::Image { config, layers } => {
+            ManifestKind::Image { layers, .. } => {
                 let is_tar = |layer: &Descriptor| {
                     media_type::layer_kind(&layer.media_type) != LayerKind::Other
                 };
-                media_type::is_image_config(&config.media_type) && layers.iter().all(is_tar)
+                self.has_image_config() && layers.iter().all(is_tar)
             }
             _ => false,
         }
     }
 
-    /// The blobs that a registry must serve with it, config first, without the layers that must not be
-    /// distributed.
+    /// Whether its config is that of an image rather than an artifact.
+    pub fn has_image_config(&self) -> bool {
+        has_image_config(&self.kind, self.media_type)
+    }
+
+    /// The foreign layers that clients get from their URLs, unless the registry serves them too. Without URLs nobody
+    /// else has them.
+    pub fn optional(&self) -> impl Iterator<Item = &Descriptor> {
+        let layers: &[Descriptor] = match &self.kind {
+            ManifestKind::Image { layers, .. } => layers,
+            _ => &[],
+        };
+        layers.iter().filter(|layer| is_optional(layer))
+    }
+
+    /// The blobs that a registry must serve with it, config first.
     pub fn blobs(&self) -> Vec<Blob> {
         match &self.kind {
             ManifestKind::Index(_) | ManifestKind::Lost => Vec::new(),
@@ -241,13 +224,40 @@ impl Manifest {
                 let kind = |layer: &Descriptor| media_type::layer_kind(&layer.media_type);
                 let served = layers
                     .iter()
-                    .filter(|layer| kind(layer) != LayerKind::Foreign);
-                std::iter::once(blob(config, None))
+                    .filter(|layer| !is_optional(layer) || self.foreign.contains(&layer.digest));
+                let config = config.as_ref().map(|config| blob(config, None));
+                config
+                    .into_iter()
                     .chain(served.map(|layer| blob(layer, Some(kind(layer)))))
                     .collect()
             }
         }
     }
+}
+
+fn is_optional(layer: &Descriptor) -> bool {
+    media_type::layer_kind(&layer.media_type) == LayerKind::Foreign && !layer.urls.is_empty()
+}
+
+/// Docker 1.10 and 1.11 pushed images whose configs have these types (moby `distribution/registry.go`,
+/// `defaultImageTypes`).
+const DOCKER_1_10_CONFIGS: [&str; 4] = [
+    "application/octet-stream",
+    "application/json",
+    "text/html",
+    "",
+];
+
+fn has_image_config(kind: &ManifestKind, media_type: &str) -> bool {
+    let ManifestKind::Image {
+        config: Some(config),
+        ..
+    } = kind
+    else {
+        return false;
+    };
+    media_type::is_image_config(&config.media_type)
+        || media_type == DOCKER_MANIFEST && DOCKER_1_10_CONFIGS.contains(&&*config.media_type)
 }
 
 /// A blob that a manifest points to.
@@ -292,6 +302,7 @@ impl Fields {
             DOCKER_SCHEMA1 | DOCKER_SCHEMA1_UNSIGNED => {
                 self.schema_version == 1 && self.fs_layers.is_some()
             }
+            OCI_MANIFEST => self.config.is_some() || self.layers.is_some(),
             _ => self.config.is_some(),
         };
         if !fits {
@@ -299,48 +310,11 @@ impl Fields {
         }
         Ok(media_type)
     }
-
-    /// The digest that clients know the manifest by. For signed schema 1 it is the digest of the payload,
-    /// which excludes the signatures: the first `formatLength` bytes, followed by `formatTail`, both from the
-    /// first signature (libtrust `jsonsign.go`, `ParsePrettySignature`).
-    fn digest(&self, bytes: &[u8]) -> anyhow::Result<Digest> {
-        let Some(signature) = self
-            .signatures
-            .as_ref()
-            .filter(|_| self.fs_layers.is_some())
-        else {
-            return Ok(Digest::of(bytes));
-        };
-        let broken = || invalid_input("the signature of the schema 1 manifest is broken");
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
-        let protected =
-            decode(&signature.first().ok_or_else(broken)?.protected).map_err(|_| broken())?;
-        let format: Format = serde_json::from_slice(&protected).map_err(|_| broken())?;
-        let mut payload = bytes
-            .get(..format.format_length)
-            .ok_or_else(broken)?
-            .to_vec();
-        payload.extend(decode(&format.format_tail).map_err(|_| broken())?);
-        Ok(Digest::of(&payload))
-    }
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    protected: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Format {
-    format_length: usize,
-    format_tail: String,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::media_type::DOCKER_MANIFEST;
 
     const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -375,7 +349,6 @@ mod tests {
             "{}",
             r#"{"config":"x"}"#,
             r#"{"manifests":{}}"#,
-            r#"{"layers":[]}"#,
             r#"{"config":{"digest":"DIGEST","size":-1}}"#,
             r#"{"config":{"digest":"sha512:00","size":1}}"#,
             r#"{"config":{"digest":"DIGEST","size":1},"manifests":[]}"#,

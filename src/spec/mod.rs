@@ -10,5 +10,6 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 pub mod remake;
+pub mod schema1;
 pub mod source_name;
 pub mod v1;

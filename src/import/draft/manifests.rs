@@ -9,13 +9,13 @@ use crate::import::draft::{
     Called, Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource, Part,
 };
 use crate::layer::Compression;
+use crate::note::NoteKind;
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
+use crate::spec::manifest::{Manifest, ManifestKind};
 use crate::spec::media_type::{
     self, DOCKER_SCHEMA1, DOCKER_SCHEMA1_UNSIGNED, LayerKind, OCI_MANIFEST,
 };
-use crate::spec::name::Repository;
 use crate::spec::remake::REFERENCE;
 use crate::spec::{json, v1};
 use crate::{bail_invalid, error};
@@ -24,6 +24,11 @@ use crate::{bail_invalid, error};
 pub trait Blobs {
     /// `None` if the source does not have it.
     fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>>;
+
+    /// Whether the source is a site that serves a foreign layer of a manifest.
+    fn serves_foreign(&self, _manifest: &Digest, _layer: &Digest) -> bool {
+        false
+    }
 }
 
 /// The type of the last child of a build cache, whose other children are layers (`BuildKit`
@@ -76,7 +81,9 @@ impl Draft {
             );
         }
         let bytes = self.read_json(&content)?;
-        let manifest = Arc::new(read_manifest(bytes, &content, descriptor)?);
+        let mut manifest = read_manifest(bytes, &content, descriptor)?;
+        manifest.foreign = self.foreign(blobs, &manifest, rules)?;
+        let manifest = Arc::new(manifest);
         let planned = match &manifest.kind {
             ManifestKind::Index(children) => {
                 self.index(blobs, children, &manifest, rules, depth)?
@@ -87,6 +94,33 @@ impl Draft {
         let id = self.manifests.len() - 1;
         self.kept_manifests.insert(descriptor.digest, id);
         Ok(Some(id))
+    }
+
+    /// The foreign layers to serve although they have URLs.
+    fn foreign(
+        &mut self,
+        blobs: &dyn Blobs,
+        manifest: &Manifest,
+        rules: &ImportOptions,
+    ) -> anyhow::Result<BTreeSet<Digest>> {
+        let mut served = BTreeSet::new();
+        for layer in manifest.optional() {
+            let digest = layer.digest;
+            if blobs.serves_foreign(&manifest.digest, &digest) {
+                served.insert(digest);
+            } else if blobs.blob(&digest)?.is_some() {
+                if rules.foreign {
+                    served.insert(digest);
+                } else {
+                    self.notes.push(NoteKind::Choice.note(format!(
+                        "the foreign layer {digest} in {} is left out: clients get it from its URLs; serve it too \
+                         with `--include-foreign`",
+                        self.origin
+                    )));
+                }
+            }
+        }
+        Ok(served)
     }
 
     fn index(
@@ -225,90 +259,6 @@ fn about_child(child: &Descriptor) -> String {
     let platform = child.platform.as_ref();
     let platform = platform.map_or(String::new(), |platform| format!(" ({platform})"));
     format!("the manifest {}{platform}", child.digest)
-}
-
-/// An image that is attached to another, such as a signature.
-pub struct Attached<T> {
-    /// The repository of both, if the source gives one.
-    pub repository: Option<Repository>,
-    /// The digest of the image it is attached to.
-    pub to: Digest,
-    /// Whether the user asks for it by name.
-    pub is_wanted: bool,
-    pub image: T,
-}
-
-impl Draft {
-    /// Adds the images that are attached to those in the draft, then those attached to them, and so on. Last
-    /// come those that the user asks for by name, unless they are attached to an image that was `skipped`.
-    pub fn add_attached<T>(
-        &mut self,
-        mut left: Vec<Attached<T>>,
-        skipped: &BTreeSet<Digest>,
-        mut add: impl FnMut(&mut Self, T) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        while !left.is_empty() {
-            let names = left.iter().filter_map(|image| image.repository.as_ref());
-            let names: BTreeSet<&Repository> = names.collect();
-            let roots = self.roots.iter().filter(|root| {
-                let name = root.repository.as_ref();
-                name.is_some_and(|name| names.contains(name))
-            });
-            let brought: BTreeSet<(Option<Repository>, Digest)> = roots
-                .flat_map(|root| self.members(root).into_iter().map(move |id| (root, id)))
-                .filter_map(|(root, id)| {
-                    Some((root.repository.clone(), self.manifests[id].digest()?))
-                })
-                .collect();
-            let is_attached = |image: &Attached<T>| match &image.repository {
-                None => self.has(&image.to),
-                repository => brought.contains(&(repository.clone(), image.to)),
-            };
-            let (mut taken, mut others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_attached);
-            if taken.is_empty() {
-                let is_alone =
-                    |image: &Attached<T>| image.is_wanted && !skipped.contains(&image.to);
-                (taken, others) = others.into_iter().partition(is_alone);
-            }
-            if taken.is_empty() {
-                break;
-            }
-            for attached in taken {
-                add(self, attached.image)?;
-            }
-            left = others;
-        }
-        Ok(())
-    }
-}
-
-/// A manifest that need not be imported, to find out what belongs to it. `None` if it is missing or invalid.
-pub fn peek(blobs: &dyn Blobs, digest: &Digest) -> anyhow::Result<Option<Manifest>> {
-    let content = match blobs.blob(digest) {
-        Err(error) if error::is_bad(&error) => None,
-        found => found?,
-    };
-    let Some(content) = content.filter(|content| content.len() <= MAX_JSON) else {
-        return Ok(None);
-    };
-    Ok(Manifest::parse(content.read(MAX_JSON)?, None).ok())
-}
-
-/// The manifests, and all children of the indexes among them.
-pub fn with_children(
-    blobs: &dyn Blobs,
-    digests: impl IntoIterator<Item = Digest>,
-) -> anyhow::Result<BTreeSet<Digest>> {
-    let mut all = BTreeSet::new();
-    let mut next: Vec<Digest> = digests.into_iter().collect();
-    while let Some(digest) = next.pop() {
-        if all.insert(digest)
-            && let Some(manifest) = peek(blobs, &digest)?
-        {
-            next.extend(manifest.children().iter().map(|child| child.digest));
-        }
-    }
-    Ok(all)
 }
 
 /// The keys of a manifest below which keys are those of image-spec, in lower case.
