@@ -4,6 +4,7 @@
 //! /  /index.html  /index.json  /oci-layout  /blobs/sha256/<hex>
 //! /v1/_ping  /v1/search  /v1/images/<id>/{json,ancestry,checksum,layer}
 //! /v1/repositories/<name>/{images,tags,tags/<tag>}
+//! /lookaside/<name>@sha256=<hex>/signature-<N>
 //! /v2/  /v2/_catalog  /v2/<name>/{tags/list,manifests/<tag|digest>,blobs/<digest>,referrers/<digest>}
 //! ```
 //! A name has any number of components, which may be `tags` or `blobs` too, so the last two components of a
@@ -26,6 +27,8 @@ pub enum Route<'a> {
     Layout(&'a str),
     /// `blobs/sha256/<hex>`.
     Content(Digest),
+    /// A simple-signing signature: its path without `/lookaside/`, and the digest that it signs.
+    Signature(&'a str, Digest),
     Ping,
     Search,
     /// The v1 image ids of a repository.
@@ -103,6 +106,8 @@ impl<'a> Route<'a> {
                     Self::of_v1_image(rest)
                 } else if let Some(rest) = rest.strip_prefix("v1/repositories/") {
                     Self::of_v1_repository(rest)
+                } else if let Some(rest) = rest.strip_prefix("lookaside/") {
+                    Self::of_signature(rest)
                 } else {
                     let hex = rest.strip_prefix("blobs/sha256/")?;
                     Digest::from_hex(hex).ok().map(Self::Content)
@@ -127,6 +132,14 @@ impl<'a> Route<'a> {
             "referrers" => is_digest(last).then_some(Self::Referrers(name, last)),
             _ => None,
         }
+    }
+
+    fn of_signature(rest: &'a str) -> Option<Self> {
+        let (signed, number) = rest.rsplit_once("/signature-")?;
+        let (name, hex) = signed.rsplit_once("@sha256=")?;
+        let is_number = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+        let digest = Digest::from_hex(hex).ok()?;
+        (is_number && is_safe(name)).then_some(Self::Signature(rest, digest))
     }
 
     fn of_v1_image(rest: &'a str) -> Option<Self> {
@@ -172,6 +185,7 @@ impl<'a> Route<'a> {
             Self::Page => vec!["index.html".into()],
             Self::Layout(file) => vec![file.into()],
             Self::Content(digest) => vec![format!("blobs/sha256/{}", digest.hex())],
+            Self::Signature(path, _) => vec![format!("lookaside/{path}")],
             Self::Ping => vec!["v1/_ping".into()],
             Self::Search => vec!["v1/search".into()],
             Self::V1Images(name) => vec![repository(name) + "/images"],
@@ -201,7 +215,10 @@ impl<'a> Route<'a> {
     pub fn media_type(&self, file: &str) -> &'static str {
         match self {
             Self::Page => "text/html",
-            Self::Content(_) | Self::Blob(..) | Self::V1Image(_, V1File::Layer) => BYTES,
+            Self::Content(_)
+            | Self::Signature(..)
+            | Self::Blob(..)
+            | Self::V1Image(_, V1File::Layer) => BYTES,
             Self::Referrers(..) => OCI_INDEX,
             Self::Tagged(..) | Self::Manifest(..) => MANIFEST_TYPES
                 .iter()

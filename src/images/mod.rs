@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::{WithHint as _, invalid_input};
-use crate::images::damage::{Damage, is_lost};
+use crate::images::damage::Damage;
 use crate::import::draft::{Draft, JobId, ManifestId, RootManifest};
 use crate::import::ingest::Stored;
 use crate::layer::{Compression, Tar};
@@ -22,10 +22,13 @@ use crate::spec::v1::{self, V1Id};
 
 pub mod damage;
 mod finish;
+mod overlay;
 mod v1_choice;
 pub mod v1_claims;
 mod v1_files;
 pub mod v1_images;
+
+pub use overlay::serve_foreign;
 
 /// The imported content of a draft, by job.
 pub type Imported = BTreeMap<JobId, Stored>;
@@ -109,7 +112,7 @@ impl Images {
             }
         }
         for root in &draft.roots {
-            self.add_root(draft, root, &finished)?;
+            self.add_root(draft, root, &finished, imported)?;
         }
         self.notes.extend(draft.notes.iter().cloned());
         Ok(())
@@ -154,6 +157,7 @@ impl Images {
         draft: &Draft,
         root: &RootManifest,
         finished: &Finished,
+        imported: &Imported,
     ) -> anyhow::Result<()> {
         let repository = root
             .repository
@@ -173,6 +177,16 @@ impl Images {
                 .v1
                 .filter(|_| id == root.manifest && root.tag.is_some());
             self.add_manifest(&repository, finished[&id].clone(), v1);
+        }
+        for (signed, job) in &root.signatures {
+            let stored = &imported[job];
+            self.add_blob(stored.clone());
+            let repo = self.repositories.get_mut(&repository);
+            // Not of a manifest that is made anew.
+            if let Some(entry) = repo.and_then(|repo| repo.manifests.get_mut(signed)) {
+                entry.add_signatures([stored.digest]);
+                entry.signatures.sort();
+            }
         }
         Ok(())
     }
@@ -233,6 +247,7 @@ impl Images {
             size: manifest.bytes.len() as u64,
             v1,
             foreign: manifest.foreign.clone(),
+            signatures: Vec::new(),
         };
         let known = repo.manifests.entry(manifest.digest).or_insert(entry);
         // Independent of the order of the sources.
@@ -263,13 +278,14 @@ impl Images {
         }
     }
 
-    /// The blobs that manifests list.
+    /// The blobs that manifests list, and signatures.
     pub fn registry_blobs(&self) -> BTreeSet<Digest> {
-        self.manifests
-            .values()
-            .flat_map(|manifest| manifest.blobs())
-            .map(|blob| blob.digest)
-            .collect()
+        let manifests = self.manifests.values();
+        let blobs = manifests.flat_map(|manifest| manifest.blobs());
+        let repositories = self.repositories.values();
+        let entries = repositories.flat_map(|repo| repo.manifests.values());
+        let signatures = entries.flat_map(|entry| &entry.signatures).copied();
+        blobs.map(|blob| blob.digest).chain(signatures).collect()
     }
 
     /// The manifests of a repository that neither a tag nor an index leads to.
@@ -316,13 +332,6 @@ impl Images {
     }
 }
 
-/// Adds foreign layers to those that are served with a manifest.
-pub fn serve_foreign(manifest: &mut Arc<Manifest>, foreign: &BTreeSet<Digest>) {
-    if !foreign.is_subset(&manifest.foreign) {
-        Arc::make_mut(manifest).foreign.extend(foreign);
-    }
-}
-
 pub fn memory_blob(bytes: Vec<u8>) -> Stored {
     let digest = Digest::of(&bytes);
     let content = Content::memory(bytes, format!("{digest}"));
@@ -334,55 +343,5 @@ pub fn memory_blob(bytes: Vec<u8>) -> Stored {
         compression: Compression::Plain,
         compressed_here: false,
         content,
-    }
-}
-
-impl Images {
-    /// Updates the media type and size of every entry from its manifest.
-    pub fn settle_entries(&mut self) {
-        for (digest, entry) in self
-            .repositories
-            .values_mut()
-            .flat_map(|repo| &mut repo.manifests)
-        {
-            let manifest = &self.manifests[digest];
-            if is_lost(manifest) {
-                continue;
-            }
-            entry.media_type = manifest.media_type.into();
-            entry.size = manifest.bytes.len() as u64;
-            entry.foreign.clone_from(&manifest.foreign);
-        }
-    }
-
-    /// Adds newer images. A tag that both have moves to the newer manifest; the older manifest stays, without
-    /// that tag.
-    pub fn overlay(&mut self, newer: Self) {
-        for (repository, newer) in newer.repositories {
-            let repo = self.repositories.entry(repository).or_default();
-            repo.tags.extend(newer.tags);
-            for (digest, entry) in newer.manifests {
-                let v1 = repo.manifests.get(&digest).and_then(|known| known.v1);
-                repo.manifests.insert(
-                    digest,
-                    Entry {
-                        v1: v1.or(entry.v1),
-                        ..entry
-                    },
-                );
-            }
-        }
-        for (digest, manifest) in newer.manifests {
-            let foreign = manifest.foreign.clone();
-            serve_foreign(self.manifests.entry(digest).or_insert(manifest), &foreign);
-        }
-        self.settle_entries();
-        for stored in newer.blobs.into_values() {
-            self.add_blob(stored);
-        }
-        newer.v1.into_iter().for_each(|(id, form)| {
-            self.v1.entry(id).or_insert(form);
-        });
-        self.notes.extend(newer.notes);
     }
 }

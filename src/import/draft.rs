@@ -72,6 +72,22 @@ pub struct RootManifest {
     pub v1: Option<V1Id>,
     /// The name in the source, for messages, in backticks.
     pub called: String,
+    /// Simple-signing signatures: the manifest that each signs, and its content.
+    pub signatures: Vec<(Digest, JobId)>,
+}
+
+impl RootManifest {
+    /// A manifest without a name.
+    pub fn nameless(manifest: ManifestId, called: String) -> Self {
+        Self {
+            repository: None,
+            tag: None,
+            manifest,
+            v1: None,
+            called,
+            signatures: Vec::new(),
+        }
+    }
 }
 
 /// A v1 image that a source has.
@@ -359,6 +375,8 @@ impl Draft {
             .iter()
             .flat_map(|id| self.manifests[*id].jobs())
             .collect();
+        let signatures = self.roots.iter().flat_map(|root| &root.signatures);
+        jobs.extend(signatures.map(|(_, job)| job));
         for mut next in self.roots.iter().map(|root| root.v1) {
             while let Some(image) = next.and_then(|id| self.v1.get(&id)) {
                 jobs.insert(image.layer);

@@ -6,6 +6,7 @@
 //! index.json, oci-layout, blobs/   layout.rs
 //! v1/                              v1.rs
 //! v2/                              v2.rs
+//! lookaside/                       lookaside.rs
 //! index.html                       pages.rs
 //! .htaccess, _answers/             htaccess.rs, if the site is for Apache
 //! ```
@@ -22,6 +23,7 @@ use crate::spec::v1::V1Id;
 
 pub mod htaccess;
 mod layout;
+mod lookaside;
 pub mod objects;
 mod pages;
 pub mod pointers;
@@ -74,6 +76,7 @@ const AREAS: &[Area] = &[
     layout::AREA,
     v1::AREA,
     v2::AREA,
+    lookaside::AREA,
     pages::AREA,
     htaccess::AREA,
 ];

@@ -103,6 +103,7 @@ fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
             size: 0,
             v1: None,
             foreign: BTreeSet::new(),
+            signatures: Vec::new(),
         };
         repo.tags.insert(Tag::latest(), digest);
         repo.manifests.insert(digest, entry);

@@ -18,6 +18,8 @@ pub enum Stage {
     Manifest,
     /// The JSON of a v1 image, whose existence means that the image is complete.
     V1Json,
+    /// Signatures: clients look for them once they know an image by its tag.
+    Signature,
     /// Tags, referrers, and responses that are the same in every site.
     Pointer,
     /// Lists of the tags of a repository.
@@ -30,10 +32,11 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in order. Each group is durable before the next begins.
-    pub const GROUPS: [&[Self]; 4] = [
+    pub const GROUPS: [&[Self]; 5] = [
         &[Self::Content],
         &[Self::Manifest],
         &[Self::V1Json],
+        &[Self::Signature],
         &[Self::Pointer, Self::TagList, Self::List, Self::Catalogue],
     ];
 }

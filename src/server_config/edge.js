@@ -10,7 +10,7 @@ const CONTENT = anyOf([
     'v2/' + NAME + '/(?:blobs|manifests)/sha256:(' + HEX + ')',
 ]);
 const POINTERS = anyOf([
-    'index\\.html', 'index\\.json', 'oci-layout',
+    'index\\.html', 'index\\.json', 'oci-layout', 'lookaside/' + NAME + '@sha256=' + HEX + '/signature-\\d+',
     'v1/_ping', 'v1/search', 'v1/repositories/' + NAME + '/(?:images|tags|tags/' + TAG + ')',
     'v2/_catalog', 'v2/' + NAME + '/tags/list', 'v2/' + NAME + '/manifests/' + TAG,
     'v2/' + NAME + '/referrers/(?:(?:sha256|blake3):' + HEX + '|sha512:[0-9a-f]{128})',

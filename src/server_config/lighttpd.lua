@@ -124,6 +124,9 @@ local function endpoint()
     if path == "/v2" or path == "/v2/" then return pointer(JSON, "/v2/index.html") end
     local blob = path:match("^/blobs/sha256/(.*)$")
     if blob then return is_sha256(blob) and immutable(BYTES, path) or nil end
+    -- Simple-signing signatures, for clients whose registries.d says `lookaside: URL/lookaside`.
+    local signed = path:match("^/lookaside/.+@sha256=(%x+)/signature%-%d+$")
+    if signed then return is_sha256(signed) and pointer(BYTES, path) or nil end
     local api, rest = path:match("^/(v[12])/(.+)$")
     if api == "v1" then return v1_endpoint(rest) end
     if api == "v2" then return v2_endpoint(rest) end

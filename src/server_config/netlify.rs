@@ -50,7 +50,7 @@ fn headers(plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
                 format!("{content_type}{digest}  Cache-Control: {control}\n")
             }
             Some(Route::Blob(..)) => format!("{digest}  Cache-Control: {control}\n"),
-            Some(Route::Referrers(..)) => content_type,
+            Some(Route::Referrers(..) | Route::Signature(..)) => content_type,
             _ => return Ok(()),
         };
         Ok(write!(out, "{path}\n{headers}")?)

@@ -16,6 +16,7 @@ use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{MAX_CHAIN, SiteFiles, blob_path};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Blob, MAX_JSON, Manifest};
+use crate::spec::media_type::LayerKind;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
@@ -56,6 +57,14 @@ impl Loading<'_> {
         let places = Places::new(self.files, repository, repo);
         for (digest, entry) in &repo.manifests {
             self.manifest(&places, *digest, entry);
+            for digest in &entry.signatures {
+                let blob = Blob {
+                    digest: *digest,
+                    size: None,
+                    kind: Some(LayerKind::Other),
+                };
+                self.blob(&places, &blob, false);
+            }
             if let Some(top) = entry.v1.filter(|_| v1)
                 // A chain in `fresh` is complete.
                 && self.fresh.is_none_or(|fresh| !fresh.v1.contains_key(&top))

@@ -6,7 +6,8 @@
 //!   {"mediaType":..,"digest":..,"size":..,"annotations":{
 //!     "org.opencontainers.image.ref.name":"repo:tag"        or "repo@sha256:.." without a tag
 //!     "org.stillage.v1.id":"<64 hex>",                      if the v1 form came with the source
-//!     "org.stillage.foreign":"sha256:.. sha256:.."}}],      foreign layers that are served
+//!     "org.stillage.foreign":"sha256:.. sha256:..",         foreign layers that are served
+//!     "org.stillage.signatures":"sha256:.."}}],             simple-signing signatures, in the order of their numbers
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2",
 //!   "org.stillage.names":"full",                           if names without a host are completed
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
@@ -22,17 +23,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
+pub use crate::site_files::entry::{Entry, REF_NAME, Repo, V1_ID};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::OCI_INDEX;
-use crate::spec::name::{Reference, Repository, Tag};
-use crate::spec::v1::V1Id;
+use crate::spec::name::{Reference, Repository};
 
-/// The annotation with the reference of an entry (OCI image-spec `annotations.md`).
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// The annotation with the top v1 image of an image that came with a v1 form.
-pub const V1_ID: &str = "org.stillage.v1.id";
-const FOREIGN: &str = "org.stillage.foreign";
 const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
 const NAMES: &str = "org.stillage.names";
@@ -99,26 +95,6 @@ impl FromStr for ServedBy {
     }
 }
 
-/// A manifest as a repository serves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The `Content-Type` it is served with.
-    pub media_type: String,
-    /// In bytes.
-    pub size: u64,
-    /// The top v1 image, if the v1 form came with the source.
-    pub v1: Option<V1Id>,
-    /// The foreign layers that are served although they have URLs.
-    pub foreign: BTreeSet<Digest>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repo {
-    pub tags: BTreeMap<Tag, Digest>,
-    /// All manifests, with and without a tag.
-    pub manifests: BTreeMap<Digest, Entry>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     pub format: Format,
@@ -172,16 +148,8 @@ impl Entries {
             .annotation(REF_NAME)
             .ok_or_else(|| invalid_input("an entry of the catalogue has no name"))?;
         let reference: Reference = name.parse()?;
-        let v1 = descriptor.annotation(V1_ID).map(str::parse).transpose()?;
-        let foreign = descriptor.annotation(FOREIGN).unwrap_or_default();
-        let foreign = foreign.split(' ').filter(|text| !text.is_empty());
         let repo = self.0.entry(reference.repository).or_default();
-        let entry = Entry {
-            media_type: descriptor.media_type.clone(),
-            size: descriptor.size,
-            v1,
-            foreign: foreign.map(str::parse).collect::<anyhow::Result<_>>()?,
-        };
+        let entry = Entry::of(descriptor)?;
         repo.manifests.insert(descriptor.digest, entry);
         if let Some(tag) = reference.tag {
             let other = *repo.tags.entry(tag).or_insert(descriptor.digest);
@@ -309,27 +277,10 @@ impl Catalogue {
     }
 }
 
-impl Repo {
-    fn descriptor(&self, name: String, digest: Digest) -> Descriptor {
-        let entry = &self.manifests[&digest];
-        let mut annotations = BTreeMap::from([(REF_NAME.to_owned(), name)]);
-        if let Some(id) = entry.v1 {
-            annotations.insert(V1_ID.into(), id.to_string());
-        }
-        if !entry.foreign.is_empty() {
-            let digests: Vec<String> = entry.foreign.iter().map(ToString::to_string).collect();
-            annotations.insert(FOREIGN.into(), digests.join(" "));
-        }
-        Descriptor {
-            annotations: Some(annotations),
-            ..Descriptor::new(&*entry.media_type, digest, entry.size)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::v1::V1Id;
 
     #[test]
     fn a_catalogue_reads_what_it_wrote() {
@@ -340,6 +291,7 @@ mod tests {
             size: 3,
             v1,
             foreign: v1.map(|_| digest).into_iter().collect(),
+            signatures: v1.map_or(Vec::new(), |_| vec![other, digest]),
         };
         let id: V1Id = "1".repeat(64).parse().unwrap();
         let mut catalogue = Catalogue::empty(Apis {

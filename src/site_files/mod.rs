@@ -15,6 +15,7 @@ use crate::spec::v1::{self, ChainLink, V1Id};
 use crate::{bail_invalid, fsx};
 
 pub mod catalogue;
+mod entry;
 pub mod places;
 
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ const MAX_CATALOGUE: u64 = 512 << 20;
 
 /// Files with fewer bytes are copied instead of linked, since a link would save nothing.
 pub const LINK_FROM: u64 = 4096;
+/// The folders of a site.
+pub const FOLDERS: [&str; 4] = ["blobs", "lookaside", "v1", "v2"];
 /// The longest chain of v1 images that is read. Docker makes at most 127.
 pub const MAX_CHAIN: usize = 1024;
 

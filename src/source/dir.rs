@@ -4,6 +4,7 @@
 //! manifest.json             the manifest or index
 //! <hex>.manifest.json       the children of an index
 //! <hex>                     configs and layers
+//! signature-<N>             signatures, from 1 on; of a child <hex>.signature-<N>
 //! ```
 
 use std::io::Read as _;
@@ -16,9 +17,12 @@ use crate::error::invalid_input;
 use crate::fsx;
 use crate::import::draft::{Blobs, Called, Draft, RootManifest};
 use crate::import::request::Request;
+use crate::note::NoteKind;
 use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::name::Tag;
+use crate::spec::signature::{Attachment, MAX_SIGNATURE, Signature};
 
 const VERSION: &[u8] = b"Directory Transport Version:";
 
@@ -61,15 +65,77 @@ fn add(draft: &mut Draft, folder: &Path, request: &Request<'_>) -> anyhow::Resul
         &manifest.descriptor(),
         request.rules,
     )?;
-    let manifest = id.context("the manifest was just read")?;
+    let id = id.context("the manifest was just read")?;
+    let mut root = RootManifest::nameless(id, "the image".into());
+    for id in draft.members(&root) {
+        let Some(signed) = draft.manifests[id].digest() else {
+            continue;
+        };
+        let prefix = if signed == manifest.digest {
+            String::new()
+        } else {
+            format!("{}.", signed.hex())
+        };
+        add_signatures(draft, folder, &prefix, signed, &mut root, request)?;
+    }
+    draft.roots.push(root);
+    Ok(())
+}
+
+/// Adds the signatures of a manifest. Those of sigstore become a manifest with the tag by which it is found.
+fn add_signatures(
+    draft: &mut Draft,
+    folder: &Path,
+    prefix: &str,
+    signed: Digest,
+    root: &mut RootManifest,
+    request: &Request<'_>,
+) -> anyhow::Result<()> {
+    let mut sigstore = Vec::new();
+    for number in 1.. {
+        let path = folder.join(format!("{prefix}signature-{number}"));
+        let Some(content) = Content::file(path)? else {
+            break;
+        };
+        let bytes = content.read(MAX_SIGNATURE)?;
+        match Signature::parse(&bytes) {
+            Ok(Signature::Simple) => {
+                let job = draft.add_blob(content, Digest::of(&bytes), None, false);
+                root.signatures.push((signed, job));
+            }
+            Ok(Signature::Sigstore(signature)) => sigstore.push(signature),
+            Err(error) => draft
+                .notes
+                .push(NoteKind::Fault.note(format!("{} is left out: {error:#}", content.origin()))),
+        }
+    }
+    if sigstore.is_empty() {
+        return Ok(());
+    }
+    let made = Attachment::new(&sigstore);
+    let id = draft.add_manifest(
+        &Made(&made, &draft.origin.clone()),
+        &made.manifest,
+        request.rules,
+    )?;
     draft.roots.push(RootManifest {
-        repository: None,
-        tag: None,
-        manifest,
-        v1: None,
-        called: "the image".into(),
+        tag: Some(Tag::attaching(&signed, "sig")),
+        ..RootManifest::nameless(
+            id.context("the manifest was just made")?,
+            format!("the signatures of {signed}"),
+        )
     });
     Ok(())
+}
+
+/// Content that was made, and the source that it is made of.
+struct Made<'a>(&'a Attachment, &'a str);
+
+impl Blobs for Made<'_> {
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        let bytes = self.0.content.get(digest).cloned();
+        Ok(bytes.map(|bytes| Content::memory(bytes, format!("{digest}, made from {}", self.1))))
+    }
 }
 
 /// The folder, and the digest of its `manifest.json`.

@@ -211,13 +211,7 @@ impl Entry {
             layers: jobs,
         });
         let manifest = draft.manifests.len() - 1;
-        let nameless = RootManifest {
-            repository: None,
-            tag: None,
-            manifest,
-            v1: None,
-            called: self.about(),
-        };
+        let nameless = RootManifest::nameless(manifest, self.about());
         if names.is_empty() {
             draft.roots.push(nameless);
         } else {
@@ -268,9 +262,7 @@ fn named(reference: &Reference, name: &str, manifest: ManifestId) -> RootManifes
     RootManifest {
         repository: Some(reference.repository.clone()),
         tag: Some(tag),
-        manifest,
-        v1: None,
-        called,
+        ..RootManifest::nameless(manifest, called)
     }
 }
 

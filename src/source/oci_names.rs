@@ -68,13 +68,7 @@ fn about(descriptor: &Descriptor) -> String {
 }
 
 pub(super) fn nameless(descriptor: &Descriptor, manifest: ManifestId) -> RootManifest {
-    RootManifest {
-        repository: None,
-        tag: None,
-        manifest,
-        v1: None,
-        called: about(descriptor),
-    }
+    RootManifest::nameless(manifest, about(descriptor))
 }
 
 /// The root manifest of an entry. A bare word as name is a tag (image-spec `annotations.md`). `None` if the

@@ -169,18 +169,49 @@ impl Loading<'_> {
             if let Some(top) = v1 {
                 self.add_chain(draft, top)?;
             }
-            draft.roots.push(RootManifest {
+            let mut root = RootManifest {
                 repository: Some(repository.clone()),
                 tag: tag.cloned(),
-                manifest,
                 v1,
-                called: format!("`{name}`"),
-            });
+                ..RootManifest::nameless(manifest, format!("`{name}`"))
+            };
+            self.add_signatures(draft, repo, &mut root)?;
+            draft.roots.push(root);
             Ok(())
         })?;
         // What an index lacks was said when it came into the site.
         let said = |fault: &Fault| matches!(fault.part, Part::Absent(_) | Part::Unsupported(_));
         draft.faults.retain(|fault| !said(fault));
+        Ok(())
+    }
+
+    /// Adds the signatures of a manifest and of what belongs to it.
+    fn add_signatures(
+        &self,
+        draft: &mut Draft,
+        repo: &Repo,
+        root: &mut RootManifest,
+    ) -> anyhow::Result<()> {
+        for id in draft.members(root) {
+            let Some(digest) = draft.manifests[id].digest() else {
+                continue;
+            };
+            for signature in repo
+                .manifests
+                .get(&digest)
+                .map_or(&[][..], |it| &it.signatures)
+            {
+                let content = self.blobs.find(signature, |content| Ok(content.clone()))?;
+                let content = content.with_context(|| {
+                    format!(
+                        "the signature {signature} is missing in {}",
+                        self.files.origin()
+                    )
+                })?;
+                let job = draft.add_blob(content, *signature, None, false);
+                root.signatures.push((digest, job));
+            }
+        }
         Ok(())
     }
 

@@ -169,9 +169,7 @@ impl Loading<'_> {
                 draft.roots.push(RootManifest {
                     repository: Some(repository.clone()),
                     tag: Some(tag.clone()),
-                    manifest,
-                    v1: None,
-                    called: format!("`{}:{tag}`", escaped(&self.name)),
+                    ..RootManifest::nameless(manifest, format!("`{}:{tag}`", escaped(&self.name)))
                 });
             }
             Ok(())

@@ -64,9 +64,8 @@ impl<'a> V1Chains<'a> {
         self.draft.roots.push(RootManifest {
             repository,
             tag,
-            manifest,
             v1,
-            called: format!("`{}`", escaped(called)),
+            ..RootManifest::nameless(manifest, format!("`{}`", escaped(called)))
         });
         Ok(())
     }

@@ -193,6 +193,7 @@ fn name_by_path(drafts: &mut [Draft], reference: Option<&Reference>, path: &str)
         let nameless = |root: &&mut RootManifest| root.repository.is_none();
         for root in draft.roots.iter_mut().filter(nameless) {
             let (tag, is_ambiguous) = match (root.tag.take(), of_path) {
+                (Some(tag), _) if tag.attached_to().is_some() => (tag, false),
                 (Some(tag), Some(other)) => (tag.clone(), tag != *other),
                 (Some(tag), None) => (tag, false),
                 (None, Some(tag)) => (tag.clone(), false),

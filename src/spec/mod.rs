@@ -11,5 +11,6 @@ pub mod media_type;
 pub mod name;
 pub mod remake;
 pub mod schema1;
+pub mod signature;
 pub mod source_name;
 pub mod v1;

@@ -22,8 +22,8 @@ use crate::fsx;
 use crate::import::ingest::{BlobCache, Stored};
 use crate::layer::Compression;
 use crate::layer::Tar;
-use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::{Apis, Catalogue};
+use crate::site_files::{FOLDERS, SiteFiles};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::writer::disk::Disk;
@@ -97,11 +97,7 @@ impl Site {
             ),
         };
         let known = read_lines(&private.join(CATALOGUE), |line| Some(line.to_owned()))?;
-        let is_empty = || {
-            ["blobs", "v1", "v2"]
-                .iter()
-                .all(|name| !files.path(name).exists())
-        };
+        let is_empty = || FOLDERS.iter().all(|name| !files.path(name).exists());
         let is_own = mark(&files)?.map_or_else(is_empty, |mark| known == [mark]);
         let pending = pending(&files)?;
         let layers = read_layers(&private.join("layers"))?;

@@ -8,6 +8,7 @@ use crate::fsx;
 use crate::plan::Part;
 use crate::plan::pointers::Pointers;
 use crate::plan::tree::{File, Stage, Tree};
+use crate::site_files::FOLDERS;
 use crate::spec::name::Repository;
 use crate::writer::Site;
 use crate::writer::unreferenced::{self, Unreferenced};
@@ -117,7 +118,7 @@ impl Site {
             self.disk.sync_all()?;
         }
         // An interrupted run may have left empty folders too.
-        for folder in ["blobs", "v1", "v2"] {
+        for folder in FOLDERS {
             self.disk.remove_empty_below(&self.files.path(folder))?;
         }
         Ok(())

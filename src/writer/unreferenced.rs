@@ -14,7 +14,7 @@ use crate::fsx;
 use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
-use crate::site_files::{SiteFiles, v1_files};
+use crate::site_files::{FOLDERS, SiteFiles, v1_files};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::MANIFEST_TYPES;
 use crate::spec::name::{Repository, Tag};
@@ -36,7 +36,7 @@ pub(crate) enum FileKind {
     List,
     /// A tag, or a list of referrers.
     Pointer,
-    /// A manifest by digest, in a repository.
+    /// A manifest by digest, in a repository, or a signature of it.
     Manifest(Digest),
     /// The JSON of a v1 image, whose presence means that the image is complete.
     V1Json(V1Id),
@@ -111,7 +111,9 @@ impl FileKind {
             Route::Referrers(name, digest) => {
                 named(name, Self::Pointer).filter(|_| digest.parse::<Digest>().is_ok())
             }
-            Route::Manifest(_, digest) => Some(Self::Manifest(digest)),
+            Route::Manifest(_, digest) | Route::Signature(_, digest) => {
+                Some(Self::Manifest(digest))
+            }
             Route::Blob(_, digest) => Some(Self::Blob(digest)),
             Route::Content(digest) => Some(Self::Content(digest)),
             Route::V1Image(id, _) if path.ends_with("/json") => Some(Self::V1Json(id)),
@@ -172,7 +174,7 @@ pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unr
     }
     let root = fsx::canonical(files.root());
     let (mut found, mut linked) = (Vec::new(), Vec::new());
-    for folder in ["blobs", "v1", "v2"] {
+    for folder in FOLDERS {
         let folder = files.path(folder);
         if !folder.exists() {
             continue;

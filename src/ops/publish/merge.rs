@@ -59,6 +59,8 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
                 .entry(*digest)
                 .or_insert_with(|| entry.clone());
             known.v1 = known.v1.or(entry.v1);
+            known.foreign.extend(&entry.foreign);
+            known.add_signatures(entry.signatures.iter().copied());
         }
     }
     name::check_shadowing(catalogue.repositories.keys(), |repository| {

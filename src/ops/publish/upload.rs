@@ -30,6 +30,7 @@ enum Rank {
     Manifest,
     Index,
     V1Json,
+    Signature,
     Referrers,
     Pointer,
     TagList,
@@ -45,9 +46,10 @@ const CONTENT: [(usize, RangeInclusive<Rank>); 4] = [
     (1, Rank::Index..=Rank::Index),
     (2, Rank::V1Json..=Rank::V1Json),
 ];
-const POINTERS: [(usize, RangeInclusive<Rank>); 2] = [
-    (3, Rank::Referrers..=Rank::Referrers),
-    (3, Rank::Pointer..=Rank::Catalogue),
+const POINTERS: [(usize, RangeInclusive<Rank>); 3] = [
+    (3, Rank::Signature..=Rank::Signature),
+    (4, Rank::Referrers..=Rank::Referrers),
+    (4, Rank::Pointer..=Rank::Catalogue),
 ];
 
 impl Rank {
@@ -59,6 +61,7 @@ impl Rank {
             Stage::Manifest if is_index => Self::Index,
             Stage::Manifest => Self::Manifest,
             Stage::V1Json => Self::V1Json,
+            Stage::Signature => Self::Signature,
             Stage::Pointer if object.path.contains("/referrers/") => Self::Referrers,
             Stage::Pointer => Self::Pointer,
             Stage::TagList => Self::TagList,
@@ -187,6 +190,8 @@ impl<'a> Upload<'a> {
             match &object.bytes {
                 Some(bytes) if object.cache == Cache::Pointer => self.pointer(object, bytes),
                 Some(bytes) => self.made(object, bytes),
+                // In the bucket alone.
+                None if object.stage == Stage::Signature => Ok(()),
                 None => self.file(object),
             }
         };

@@ -1,0 +1,87 @@
+//! The entries of the catalogue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::spec::descriptor::Descriptor;
+use crate::spec::digest::Digest;
+use crate::spec::name::Tag;
+use crate::spec::v1::V1Id;
+
+/// The annotation with the reference of an entry (OCI image-spec `annotations.md`).
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation with the top v1 image of an image that came with a v1 form.
+pub const V1_ID: &str = "org.stillage.v1.id";
+const FOREIGN: &str = "org.stillage.foreign";
+const SIGNATURES: &str = "org.stillage.signatures";
+
+/// A manifest as a repository serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The `Content-Type` it is served with.
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
+    /// The top v1 image, if the v1 form came with the source.
+    pub v1: Option<V1Id>,
+    /// The foreign layers that are served although they have URLs.
+    pub foreign: BTreeSet<Digest>,
+    /// The simple-signing signatures of the manifest, from number 1 on.
+    pub signatures: Vec<Digest>,
+}
+
+impl Entry {
+    pub(super) fn of(descriptor: &Descriptor) -> anyhow::Result<Self> {
+        Ok(Self {
+            media_type: descriptor.media_type.clone(),
+            size: descriptor.size,
+            v1: descriptor.annotation(V1_ID).map(str::parse).transpose()?,
+            foreign: digests(descriptor, FOREIGN)?.into_iter().collect(),
+            signatures: digests(descriptor, SIGNATURES)?,
+        })
+    }
+
+    /// Adds signatures behind those that are known.
+    pub fn add_signatures(&mut self, more: impl IntoIterator<Item = Digest>) {
+        for signature in more {
+            if !self.signatures.contains(&signature) {
+                self.signatures.push(signature);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repo {
+    pub tags: BTreeMap<Tag, Digest>,
+    /// All manifests, with and without a tag.
+    pub manifests: BTreeMap<Digest, Entry>,
+}
+
+impl Repo {
+    pub(super) fn descriptor(&self, name: String, digest: Digest) -> Descriptor {
+        let entry = &self.manifests[&digest];
+        let mut annotations = BTreeMap::from([(REF_NAME.to_owned(), name)]);
+        if let Some(id) = entry.v1 {
+            annotations.insert(V1_ID.into(), id.to_string());
+        }
+        let foreign = entry.foreign.iter().map(ToString::to_string).collect();
+        let signatures = entry.signatures.iter().map(ToString::to_string).collect();
+        let lists: [(_, Vec<String>); 2] = [(FOREIGN, foreign), (SIGNATURES, signatures)];
+        for (key, digests) in lists {
+            if !digests.is_empty() {
+                annotations.insert(key.into(), digests.join(" "));
+            }
+        }
+        Descriptor {
+            annotations: Some(annotations),
+            ..Descriptor::new(&*entry.media_type, digest, entry.size)
+        }
+    }
+}
+
+/// The digests in an annotation.
+fn digests(descriptor: &Descriptor, key: &str) -> anyhow::Result<Vec<Digest>> {
+    let text = descriptor.annotation(key).unwrap_or_default();
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    words.map(str::parse).collect()
+}
