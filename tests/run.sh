@@ -58,6 +58,7 @@ need openssl openssl
 need gcc gcc cc
 need util-linux unshare setpriv
 need rsync rsync
+need gnupg gpg gpg-agent
 need openssh-server sshd
 need openssh-client ssh ssh-keygen
 need xz-utils xz

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod collections;
+mod content;
 mod credentials;
 mod damage;
 mod edit;

@@ -19,6 +19,7 @@ const UNKNOWN_NAME: [&str; 2] = ["NAME_UNKNOWN", "repository name not known to r
 /// All rows that hold for every site with this tag, on a server that can do this.
 pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     let mut rows = layout_rows(of);
+    rows.extend(signature_rows(of));
     rows.extend(v1_rows(of, skills));
     rows.extend(v1_errors(of));
     rows.extend(v2_rows(of));
@@ -60,6 +61,24 @@ fn layout_rows(of: &Sample) -> Vec<Row> {
         get("/favicon.ico").v1_error(404, "Not found"),
         get("/index.html/").v1_error(404, "Not found"),
     ]
+}
+
+fn signature_rows(of: &Sample) -> Vec<Row> {
+    let (path, is_there) = of.signature();
+    let missing = |path: String| get(path).v1_error(404, "Not found");
+    let folder = path.trim_end_matches("/signature-1");
+    let mut rows = vec![
+        missing(format!("/{folder}/signature-2")),
+        missing(format!("/{folder}/")),
+        missing("/lookaside/".into()),
+    ];
+    let first = get(format!("/{path}"));
+    rows.push(if is_there {
+        first.pointer(BYTES).body(of.file(&path))
+    } else {
+        first.v1_error(404, "Not found")
+    });
+    rows
 }
 
 fn v1_rows(of: &Sample, skills: Skills) -> Vec<Row> {

@@ -37,6 +37,7 @@ mod registries;
 mod rsync;
 mod serve;
 mod servers;
+mod signatures;
 mod sources;
 mod stores;
 #[path = "../support/mod.rs"]

@@ -19,6 +19,16 @@ fn every_server_answers_every_row() {
     let site = TempDir::new("site");
     hand_made_site(site.path());
     let built = build_site();
+    let signed = TempDir::new("signed");
+    Archive::dir(&Image::new(&[]).layer("etc/text", "signed"))
+        .file("signature-1", b"\x88\x01signed")
+        .folder(signed.path());
+    build(
+        &[format!("dir:{}=tiny:signed", signed.path().display())],
+        built.path(),
+    );
+    let (_, is_signed) = Sample::read(built.path(), "tiny", "signed").signature();
+    assert!(is_signed);
     for server in SERVERS {
         let mut wrong = Vec::new();
         if !server.skills.by_catalogue {
@@ -35,6 +45,7 @@ fn every_server_answers_every_row() {
             ("sample/hello", "1.0"),
             ("tiny", "1"),
             ("library/tiny", "1"),
+            ("tiny", "signed"),
         ] {
             let all = rows(&Sample::read(built.path(), name, tag), server.skills);
             assert!(all.len() > 60);

@@ -48,6 +48,14 @@ impl Sample {
         Some(checksum.trim_end().replace("sha256:", ""))
     }
 
+    /// The path of the first signature of the manifest, and whether the site has it.
+    pub(crate) fn signature(&self) -> (String, bool) {
+        let hex = self.digest.replace("sha256:", "");
+        let path = format!("lookaside/{}@sha256={hex}/signature-1", self.name);
+        let is_there = self.site.join(&path).exists();
+        (path, is_there)
+    }
+
     /// The bytes of a file of the site, by its path.
     pub(crate) fn file(&self, path: &str) -> Vec<u8> {
         let path = self.site.join(path);
