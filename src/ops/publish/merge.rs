@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 
 use crate::error::WithHint as _;
-use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
+use crate::images::{Images, serve_foreign};
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
 use crate::plan::Plan;
@@ -130,8 +130,14 @@ fn load(
             )
         })
         .collect::<anyhow::Result<_>>()?;
-    for ((repository, _, entry), manifest) in entries.iter().zip(manifests) {
+    for ((repository, _, entry), mut manifest) in entries.iter().zip(manifests) {
+        serve_foreign(&mut manifest, &entry.foreign);
         images.add_manifest(repository, manifest, entry.v1);
+        let ours = local.map(|(local, _)| &local.images.blobs);
+        let signatures = entry.signatures.iter();
+        for stored in signatures.filter_map(|signature| ours?.get(signature)) {
+            images.add_blob(stored.clone());
+        }
     }
     for repository in wanted {
         let repo = of(repository).clone();

@@ -54,10 +54,14 @@ fn cut_and_packed_badly() {
             let end = save().tar().len() - 1024 - 2 * 1024;
             cut(save().tar(), end)
         }),
-        bytes("a tar without its end", &["truncated", "end"], || {
-            let end = save().tar().len() - 1024;
-            cut(save().tar(), end)
-        }),
+        bytes(
+            "a tar without its end",
+            &["truncated", "end", "hint: ", "/dev/zero"],
+            || {
+                let end = save().tar().len() - 1024;
+                cut(save().tar(), end)
+            },
+        ),
         bytes("a gzip of one", &["truncated", "end"], || {
             let end = save().tar().len() - 1024;
             gzip(&cut(save().tar(), end))
@@ -127,6 +131,55 @@ fn cut_and_packed_badly() {
         bytes("an xz with a window of 4 GiB", &["cannot read"], || {
             XZ_OF_4_GIB
         }),
+        bytes(
+            "text that PowerShell wrote",
+            &["UTF-16", "hint: ", "docker save -o"],
+            || [b"\xff\xfe".to_vec(), b"m\0a\0".repeat(300)].concat(),
+        ),
+        bytes(
+            "text with a byte order mark",
+            &["byte order mark", "hint: "],
+            || [b"\xef\xbb\xbf".to_vec(), save().tar()].concat(),
+        ),
+        bytes(
+            "a pointer of Git LFS",
+            &["Git LFS", "git lfs pull"],
+            || "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+        ),
+        bytes(
+            "a page",
+            &["an HTML page", "download it again"],
+            || "\r\n<!DOCTYPE html><html><body>Sign in</body></html>",
+        ),
+        bytes(
+            "an error of a bucket",
+            &["an XML document", "download it again"],
+            || "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+        ),
+        bytes("an archive packed with lz4", &["lz4", "lz4 -d"], || {
+            [b"\x04\x22\x4d\x18".to_vec(), vec![7; 600]].concat()
+        }),
+        bytes("a zip archive", &["zip", "unzip"], || {
+            [b"PK\x03\x04".to_vec(), vec![7; 600]].concat()
+        }),
+        bytes("a gzip of a page", &["an HTML page"], || {
+            gzip(b"<html></html>")
+        }),
+        tar(
+            "a folder packed with its name",
+            &["in the folder `save`", "tar -C"],
+            || {
+                let mut inside = Archive::default();
+                for name in save()
+                    .names("")
+                    .into_iter()
+                    .filter(|name| !name.ends_with('/'))
+                {
+                    inside = inside.file(format!("save/{name}"), save().bytes(&name));
+                }
+                inside
+            },
+        ),
         tar("a header with a wrong checksum", &["is not a tar"], || {
             let mut head = header(b"x", EntryType::Regular, 0);
             head[0] = b'y';
@@ -344,10 +397,75 @@ fn odd_members() {
             &["without a following"],
             || save().raw(header(&[b'x'; 300], EntryType::Link, 0)[..1024].to_vec()),
         ),
-        tar("a sparse layer", &["layer.tar"], || {
-            let name = layer();
-            save().drop(&name).raw(sparse(name.as_bytes()))
+        tar(
+            "a sparse layer of 1 TiB",
+            &["layer.tar", "sparse", "unpacks to more than"],
+            || {
+                let name = layer();
+                save().drop(&name).raw(sparse(name.as_bytes()))
+            },
+        ),
+        tar(
+            "a sparse layer without its map",
+            &["layer.tar", "sparse"],
+            || {
+                let name = layer();
+                let records = [("GNU.sparse.size", "1024"), ("GNU.sparse.numblocks", "0")];
+                save().drop(&name).raw(pax(&records)).file(name, "")
+            },
+        ),
+        tar(
+            "a sparse layer whose pieces overlap",
+            &["layer.tar", "sparse"],
+            || {
+                let name = layer();
+                let records = [
+                    ("GNU.sparse.size", "1024"),
+                    ("GNU.sparse.map", "0,512,256,512"),
+                ];
+                save()
+                    .drop(&name)
+                    .raw(pax(&records))
+                    .file(name, vec![7; 1024])
+            },
+        ),
+        tar(
+            "a sparse layer with less than its pieces",
+            &["layer.tar", "sparse"],
+            || {
+                let name = layer();
+                let records = [("GNU.sparse.size", "1024"), ("GNU.sparse.map", "0,512")];
+                save()
+                    .drop(&name)
+                    .raw(pax(&records))
+                    .file(name, vec![7; 100])
+            },
+        ),
+        tar("a sparse file of 8 GiB that is stored", &["sparse"], || {
+            let records = [
+                ("GNU.sparse.major", "1"),
+                ("GNU.sparse.minor", "0"),
+                ("GNU.sparse.realsize", "9000000000"),
+                ("size", "8999999999"),
+            ];
+            save().raw(pax(&records)).file("big", "1\n0\n8999999487\n")
         }),
+        tar("a sparse file with a million pieces", &["sparse"], || {
+            let records = [
+                ("GNU.sparse.major", "1"),
+                ("GNU.sparse.minor", "0"),
+                ("GNU.sparse.realsize", "1000000"),
+            ];
+            let map = format!("1000000\n{}", "0\n0\n".repeat(1_000_000));
+            save().raw(pax(&records)).file("big", map)
+        })
+        .within(10),
+        tar("an odd sparse file that nobody asks for", &[], || {
+            save()
+                .raw(pax(&[("GNU.sparse.map", "9,9,1,1")]))
+                .file("x", "y")
+        })
+        .taken(),
     ]);
 }
 

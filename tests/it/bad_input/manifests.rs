@@ -77,10 +77,16 @@ fn manifests() {
             &["blobs/sha256/", "not a manifest"],
             || manifest(|m| m["config"] = json!("x")),
         ),
+        folder("no config", &[], || manifest(|m| m["config"] = Value::Null)).taken(),
         folder(
-            "no config",
+            "neither a config nor layers",
             &["blobs/sha256/", "required fields of a manifest"],
-            || manifest(|m| m["config"] = Value::Null),
+            || {
+                manifest(|m| {
+                    m["config"] = Value::Null;
+                    m["layers"] = Value::Null;
+                })
+            },
         ),
         folder(
             "an image and an index",

@@ -50,6 +50,26 @@ fn sources_and_outputs() {
             &["there is nothing at `oci:`", "hint:"],
             "oci:",
         ),
+        source(
+            "an image in a registry",
+            &["is an image in a registry", "skopeo copy"],
+            "docker://alpine",
+        ),
+        source(
+            "an image of a daemon",
+            &["of a Docker daemon", "docker save"],
+            "docker-daemon:alpine:3",
+        ),
+        source(
+            "an image of podman",
+            &["in the storage of podman", "podman save"],
+            "containers-storage:alpine",
+        ),
+        source(
+            "a URL",
+            &["is a URL", "download the file"],
+            "https://example.org/app.tar",
+        ),
         source("a source with a line break", &["`\\u{a}x`"], "\nx"),
         case(
             "one source of two that is not there",

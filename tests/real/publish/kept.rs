@@ -2,8 +2,10 @@
 
 use super::{listed, noise, site};
 use crate::json::conforming;
+use crate::support::archive::Archive;
+use crate::support::place::image;
 use crate::support::servers::bucket::Store;
-use crate::support::site::stderr;
+use crate::support::site::{build, stderr};
 use crate::support::temp::TempDir;
 
 /// A copy by another tool resets headers. Sizes and names do not show it.
@@ -108,4 +110,44 @@ fn headers_of_a_moved_tag_are_left_alone() {
     let moved = store.object("v2/o/app/manifests/1").unwrap();
     assert_eq!(moved.body, other);
     assert_eq!(moved.header("x-amz-meta-docker-content-digest"), None);
+}
+
+/// Each publisher knows one signature of the image.
+#[test]
+fn signatures_of_several_sites_are_numbered_in_the_bucket() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let signatures = [b"\x88\x01one", b"\x88\x01two"];
+    let image = image("", "signed");
+    for (number, signature) in signatures.iter().enumerate() {
+        let source = folder.path().join(format!("source{number}"));
+        let archive = Archive::dir(&image).file("signature-1", *signature);
+        archive.folder(&source);
+        let site = folder.path().join(format!("site{number}"));
+        build(&[format!("dir:{}=app:1", source.display())], &site);
+        store.published(&site, &[]);
+        assert_eq!(stderr(&store.published(&site, &[])), "nothing to do\n");
+    }
+    let hex = image.manifest_digest().replace("sha256:", "");
+    let stored = |number: usize| {
+        let object = store.object(&format!("lookaside/app@sha256={hex}/signature-{number}"));
+        object.map(|object| object.body)
+    };
+    let expected = || {
+        let all = [1, 2, 3].map(stored);
+        assert_eq!(
+            all,
+            [
+                Some(signatures[0].to_vec()),
+                Some(signatures[1].to_vec()),
+                None
+            ]
+        );
+    };
+    expected();
+    let site = folder.path().join("site1");
+    store.published(&site, &["--prune", "--grace", "0s"]);
+    expected();
+    // The first publisher comes back, and moves nothing.
+    store.published(&folder.path().join("site0"), &[]);
+    expected();
 }

@@ -137,6 +137,35 @@ pub(crate) const ROWS: &[Row] = &[
         code: 0,
     },
     Row {
+        name: "a storage folder with what a file manager and a file system leave",
+        make: |place| {
+            let storage = "docker/registry/v2";
+            let mut tree = Archive::default();
+            let layout = Archive::oci(&[image("good:1", "good")]);
+            for name in layout.names("blobs/sha256/") {
+                let hex = &name["blobs/sha256/".len()..];
+                let path = format!("{storage}/blobs/sha256/{}/{hex}/data", &hex[..2]);
+                tree = tree.file(path, layout.bytes(&name));
+            }
+            let digest = image("", "good").manifest_digest();
+            let hex = digest.replace("sha256:", "");
+            let repository = format!("{storage}/repositories/good/_manifests");
+            let tree = tree
+                .file(format!("{repository}/tags/1/current/link"), digest.clone())
+                .file(format!("{repository}/revisions/sha256/{hex}/link"), digest)
+                .file(format!("{repository}/tags/.DS_Store"), "x")
+                .file(format!("{storage}/repositories/.DS_Store"), "x")
+                .folder_member("lost+found")
+                .folder_member(format!("{storage}/repositories/lost+found"))
+                .file(".DS_Store", "x");
+            tree.folder(&place.path("storage"));
+            vec![place.path("storage").to_str().unwrap().to_owned()]
+        },
+        references: &[("good:1", Image("good"))],
+        notes: &[],
+        code: 0,
+    },
+    Row {
         name: "a layout without oci-layout, by its prefix",
         make: |place| {
             let archive = Archive::oci(&[image("good:1", "good")]).drop("oci-layout");
