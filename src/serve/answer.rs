@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::error::escaped;
@@ -201,6 +201,11 @@ fn respond<T>(
                 .filter(|_| !response.status().is_client_error())
             {
                 set_digest(&mut response, &digest);
+                // ollama asks for parts of a blob where this says.
+                if let Route::Blob(..) = route {
+                    let location = HeaderValue::try_from(format!("./{digest}"))?;
+                    response.headers_mut().insert(LOCATION, location);
+                }
             }
             Ok(response)
         }

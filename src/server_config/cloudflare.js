@@ -102,6 +102,8 @@ async function immutable(request, site, path, hex) {
     const headers = new Headers({ 'Content-Type': type(found), 'Cache-Control': IMMUTABLE,
         'Accept-Ranges': 'bytes', ETag: etag, 'Last-Modified': modified });
     if (inV2) headers.set('Docker-Content-Digest', 'sha256:' + hex);
+    // ollama asks for parts of a blob where this says.
+    if (/^\/v2\/.+\/blobs\//.test(path)) headers.set('Location', './sha256:' + hex);
     if (path.endsWith('/layer')) headers.set('X-Docker-Size', size);
     if (path.endsWith('/json')) await describe(site, path.slice(0, -4), headers);
     const known = ask('If-None-Match'), since = Date.parse(ask('If-Modified-Since'));

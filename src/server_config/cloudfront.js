@@ -75,6 +75,8 @@ function finish(response, path) {
         headers.location = { value: '/blobs/sha256/' + stored.value.slice(7) };
     } else if (digest) {
         headers['docker-content-digest'] = { value: 'sha256:' + digest };
+        // ollama asks for parts of a blob where this says. The path may be that of the request or of the object.
+        if (content[1] || /^\/v2\/.+\/blobs\/[^\/]+$/.test(path)) headers.location = { value: '/blobs/sha256/' + digest };
     } else if (stored) {
         headers['docker-content-digest'] = stored;
     }

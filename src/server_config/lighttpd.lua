@@ -303,6 +303,8 @@ end
 r.resp_header["Content-Type"] = content_type
 r.resp_header["Cache-Control"] = "public, max-age=31536000, immutable"
 if found.digest then r.resp_header["Docker-Content-Digest"] = found.digest end
+-- ollama asks for parts of a blob where this says.
+if path:find("^/v2/.+/blobs/[^/]+$") then r.resp_header["Location"] = "./" .. found.digest end
 local layer = found.layer and lighty.c.stat(root .. found.layer)
 if layer then r.resp_header["X-Docker-Size"] = layer.st_size end
 local checksum = found.checksum and io.open(root .. found.checksum, "rb")

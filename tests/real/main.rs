@@ -10,6 +10,7 @@
 
 mod answers;
 mod apache;
+mod artifacts;
 mod bad_input;
 mod bytes_read;
 mod client_lists;
