@@ -51,6 +51,7 @@ need lighttpd lighttpd
 need skopeo skopeo
 need podman podman
 need buildah buildah
+need umoci umoci
 need docker.io docker dockerd
 need containerd containerd ctr
 need docker-registry docker-registry

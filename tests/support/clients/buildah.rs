@@ -23,7 +23,8 @@ impl Buildah {
         }
     }
 
-    fn command(&self) -> Command {
+    /// A `buildah` command with this store.
+    pub(crate) fn command(&self) -> Command {
         with_store("buildah", self.scratch.path())
     }
 

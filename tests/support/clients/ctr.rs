@@ -41,7 +41,8 @@ impl Ctr {
         }
     }
 
-    fn command(&self) -> Command {
+    /// A `ctr` command with this store.
+    pub(crate) fn command(&self) -> Command {
         command(self.scratch.path())
     }
 
