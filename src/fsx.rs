@@ -178,6 +178,13 @@ pub(crate) fn folders(folder: &Path) -> anyhow::Result<Vec<String>> {
     })
 }
 
+/// The names of the files and links in a folder, sorted.
+pub(crate) fn files(folder: &Path) -> anyhow::Result<Vec<String>> {
+    names_of(folder, |entry| {
+        !entry.file_type().is_ok_and(|kind| kind.is_dir())
+    })
+}
+
 fn names_of(folder: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> anyhow::Result<Vec<String>> {
     let Some(entries) = with_path("list", folder, found(fs::read_dir(folder)))? else {
         return Ok(Vec::new());

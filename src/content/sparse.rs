@@ -19,20 +19,30 @@ impl Sparse {
     ///
     /// # Errors
     /// If the pieces overlap, lie behind the end, or are not `stored` bytes together.
-    pub fn new(pieces: Vec<(u64, u64)>, len: u64, stored: u64) -> anyhow::Result<Self> {
+    pub fn new(
+        pieces: impl IntoIterator<Item = (u64, u64)>,
+        len: u64,
+        stored: u64,
+    ) -> anyhow::Result<Self> {
+        let mut kept: Vec<(u64, u64)> = Vec::new();
         let (mut end, mut sum) = (0, 0);
-        for (offset, length) in &pieces {
-            let next = offset.checked_add(*length).filter(|next| *next <= len);
-            let Some(next) = next.filter(|_| *offset >= end) else {
+        for (offset, length) in pieces {
+            let next = offset.checked_add(length).filter(|next| *next <= len);
+            let Some(next) = next.filter(|_| offset >= end) else {
                 bail_invalid!("the pieces of the sparse file overlap, or lie behind its end");
             };
+            match kept.last_mut().filter(|_| offset == end) {
+                Some(last) => last.1 += length,
+                None if length > 0 => kept.push((offset, length)),
+                None => {}
+            }
             (end, sum) = (next, sum + length);
         }
         if sum != stored {
             bail_invalid!("the pieces of the sparse file are {sum} bytes, not {stored}");
         }
         Ok(Self {
-            pieces: pieces.into(),
+            pieces: kept.into(),
             len,
         })
     }

@@ -83,7 +83,6 @@ pub fn lost_manifest(digest: Digest, entry: &Entry) -> Manifest {
         unsupported: Vec::new(),
         subject: None,
         artifact_type: None,
-        foreign: entry.foreign.clone(),
     }
 }
 
@@ -94,15 +93,15 @@ impl Images {
             return Vec::new();
         }
         let mut lost = Vec::new();
+        let repo = self.repositories.get(repository);
         for manifest in self.with_children(digest) {
             let blobs = manifest.blobs();
-            let digests = blobs
-                .iter()
-                .map(|blob| &blob.digest)
-                .chain([&manifest.digest]);
+            let entry = repo.and_then(|repo| repo.manifests.get(&manifest.digest));
+            let foreign = entry.into_iter().flat_map(|entry| &entry.foreign);
+            let digests = blobs.iter().map(|blob| &blob.digest).chain(foreign);
+            let digests = digests.chain([&manifest.digest]);
             lost.extend(digests.filter_map(|digest| self.damage.content.get(digest)));
         }
-        let repo = self.repositories.get(repository);
         let entry = repo.and_then(|repo| repo.manifests.get(digest));
         lost.extend(entry.and_then(|entry| self.damage.chains.get(&entry.v1?)));
         lost

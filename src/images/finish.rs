@@ -33,6 +33,7 @@ impl Images {
                 blobs,
                 children,
                 remade,
+                ..
             } => {
                 self.keep_blobs(blobs, imported);
                 if manifest.is_image() && (diff_ids || *remade) {

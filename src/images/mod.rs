@@ -28,8 +28,6 @@ pub mod v1_claims;
 mod v1_files;
 pub mod v1_images;
 
-pub use overlay::serve_foreign;
-
 /// The imported content of a draft, by job.
 pub type Imported = BTreeMap<JobId, Stored>;
 /// The manifests of a draft as the site serves them.
@@ -176,7 +174,14 @@ impl Images {
             let v1 = root
                 .v1
                 .filter(|_| id == root.manifest && root.tag.is_some());
+            let digest = finished[&id].digest;
             self.add_manifest(&repository, finished[&id].clone(), v1);
+            for (layer, job) in draft.manifests[id].foreign() {
+                self.add_blob(imported[job].clone());
+                let repo = self.repositories.get_mut(&repository);
+                let entry = repo.and_then(|repo| repo.manifests.get_mut(&digest));
+                entry.map(|entry| entry.foreign.insert(*layer));
+            }
         }
         for (signed, job) in &root.signatures {
             let stored = &imported[job];
@@ -246,7 +251,7 @@ impl Images {
             media_type: manifest.media_type.into(),
             size: manifest.bytes.len() as u64,
             v1,
-            foreign: manifest.foreign.clone(),
+            foreign: BTreeSet::new(),
             signatures: Vec::new(),
         };
         let known = repo.manifests.entry(manifest.digest).or_insert(entry);
@@ -268,24 +273,21 @@ impl Images {
                         manifest.bytes.clone(),
                     )
                 };
-                let other = if rank(&manifest) < rank(place.get()) {
-                    place.insert(manifest)
-                } else {
-                    manifest
-                };
-                serve_foreign(place.get_mut(), &other.foreign);
+                if rank(&manifest) < rank(place.get()) {
+                    place.insert(manifest);
+                }
             }
         }
     }
 
-    /// The blobs that manifests list, and signatures.
+    /// The blobs that manifests list, the foreign layers that are served, and signatures.
     pub fn registry_blobs(&self) -> BTreeSet<Digest> {
         let manifests = self.manifests.values();
         let blobs = manifests.flat_map(|manifest| manifest.blobs());
         let repositories = self.repositories.values();
         let entries = repositories.flat_map(|repo| repo.manifests.values());
-        let signatures = entries.flat_map(|entry| &entry.signatures).copied();
-        blobs.map(|blob| blob.digest).chain(signatures).collect()
+        let more = entries.flat_map(|entry| entry.foreign.iter().chain(&entry.signatures));
+        blobs.map(|blob| blob.digest).chain(more.copied()).collect()
     }
 
     /// The manifests of a repository that neither a tag nor an index leads to.

@@ -1,20 +1,9 @@
 //! Newer images over those of a site.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::btree_map::Entry as Place;
 
 use crate::images::Images;
 use crate::images::damage::is_lost;
-use crate::site_files::catalogue::Entry;
-use crate::spec::digest::Digest;
-use crate::spec::manifest::Manifest;
-
-/// Adds foreign layers to those that are served with a manifest.
-pub fn serve_foreign(manifest: &mut Arc<Manifest>, foreign: &BTreeSet<Digest>) {
-    if !foreign.is_subset(&manifest.foreign) {
-        Arc::make_mut(manifest).foreign.extend(foreign);
-    }
-}
 
 impl Images {
     /// Updates the media type and size of every entry from its manifest.
@@ -30,7 +19,6 @@ impl Images {
             }
             entry.media_type = manifest.media_type.into();
             entry.size = manifest.bytes.len() as u64;
-            entry.foreign.clone_from(&manifest.foreign);
         }
     }
 
@@ -40,25 +28,17 @@ impl Images {
         for (repository, newer) in newer.repositories {
             let repo = self.repositories.entry(repository).or_default();
             repo.tags.extend(newer.tags);
-            for (digest, mut entry) in newer.manifests {
-                let more = std::mem::take(&mut entry.signatures);
-                let known = repo.manifests.get(&digest);
-                let (v1, known) = known.map_or((None, Vec::new()), |known| {
-                    (known.v1, known.signatures.clone())
-                });
-                // Those that the site has keep their numbers.
-                let mut entry = Entry {
-                    v1: v1.or(entry.v1),
-                    signatures: known,
-                    ..entry
-                };
-                entry.add_signatures(more);
-                repo.manifests.insert(digest, entry);
+            for (digest, entry) in newer.manifests {
+                match repo.manifests.entry(digest) {
+                    Place::Vacant(place) => {
+                        place.insert(entry);
+                    }
+                    Place::Occupied(mut known) => known.get_mut().update(entry),
+                }
             }
         }
         for (digest, manifest) in newer.manifests {
-            let foreign = manifest.foreign.clone();
-            serve_foreign(self.manifests.entry(digest).or_insert(manifest), &foreign);
+            self.manifests.entry(digest).or_insert(manifest);
         }
         self.settle_entries();
         for stored in newer.blobs.into_values() {

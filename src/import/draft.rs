@@ -12,7 +12,6 @@ use crate::note::{Note, NoteKind};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
-use crate::spec::name::{Repository, Tag};
 use crate::spec::source_name::Hosts;
 use crate::spec::v1::V1Id;
 use crate::{bail_invalid, error};
@@ -25,6 +24,7 @@ pub mod naming;
 pub use attached::{Attached, peek, with_children};
 pub use fault::{Called, Fault, Part};
 pub use manifests::{Blobs, parse_config};
+pub use naming::RootManifest;
 
 /// The index of a job in its draft.
 pub type JobId = usize;
@@ -61,35 +61,6 @@ const SHORT_JSON: u64 = 64 << 10;
 /// The most bytes that all longer JSON of a source may have together, since its manifests are kept in memory.
 const MAX_LONG_JSON: u64 = 64 << 20;
 
-/// A manifest that the source names, or that belongs to one it names.
-#[derive(Debug)]
-pub struct RootManifest {
-    /// `None` if the source gives no name.
-    pub repository: Option<Repository>,
-    pub tag: Option<Tag>,
-    pub manifest: ManifestId,
-    /// The top v1 image, if the source has the v1 form.
-    pub v1: Option<V1Id>,
-    /// The name in the source, for messages, in backticks.
-    pub called: String,
-    /// Simple-signing signatures: the manifest that each signs, and its content.
-    pub signatures: Vec<(Digest, JobId)>,
-}
-
-impl RootManifest {
-    /// A manifest without a name.
-    pub fn nameless(manifest: ManifestId, called: String) -> Self {
-        Self {
-            repository: None,
-            tag: None,
-            manifest,
-            v1: None,
-            called,
-            signatures: Vec::new(),
-        }
-    }
-}
-
 /// A v1 image that a source has.
 #[derive(Clone, Debug)]
 pub struct StoredV1 {
@@ -106,6 +77,8 @@ pub enum ManifestSource {
         manifest: Arc<Manifest>,
         /// Config and layers; empty for an index.
         blobs: Vec<JobId>,
+        /// Foreign layers to serve although they have URLs.
+        foreign: Vec<(Digest, JobId)>,
         /// The children of an index, those that the source has.
         children: Vec<ManifestId>,
         /// Whether plain layers are compressed, or a child is remade. Nothing else changes then.
@@ -136,6 +109,15 @@ impl ManifestSource {
         }
     }
 
+    /// The foreign layers to serve with it.
+    pub fn foreign(&self) -> &[(Digest, JobId)] {
+        if let Self::Kept { foreign, .. } = self {
+            foreign
+        } else {
+            &[]
+        }
+    }
+
     /// The digest in the source; `None` for a manifest to be made.
     pub fn digest(&self) -> Option<Digest> {
         if let Self::Kept { manifest, .. } = self {
@@ -147,7 +129,10 @@ impl ManifestSource {
 
     pub fn jobs(&self) -> Vec<JobId> {
         match self {
-            Self::Kept { blobs, .. } => blobs.clone(),
+            Self::Kept { blobs, foreign, .. } => {
+                let foreign = foreign.iter().map(|(_, job)| *job);
+                blobs.iter().copied().chain(foreign).collect()
+            }
             Self::Made {
                 config: ConfigSource::Kept(config, _),
                 layers,

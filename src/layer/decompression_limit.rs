@@ -52,9 +52,15 @@ impl fmt::Display for Expansion {
 
 impl std::error::Error for Expansion {}
 
-/// Fails if content of this length would be far more than the bytes that are stored for it.
-pub fn check_expansion(len: u64, stored: u64) -> io::Result<()> {
-    Bound::new(io::empty(), stored, LIMITS).1.check(len)
+/// Those of a sparse file, which needs no bytes at all.
+const SPARSE: Limits = Limits {
+    free: 1 << 30,
+    ..LIMITS
+};
+
+/// Fails if a sparse file is far longer than the bytes that are stored of it.
+pub fn check_sparse(len: u64, stored: u64) -> io::Result<()> {
+    Bound::new(io::empty(), stored, SPARSE).1.check(len)
 }
 
 /// Counts the bytes that go into a decoder.

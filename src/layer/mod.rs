@@ -20,7 +20,7 @@ mod v1_scan;
 mod v1_view;
 
 pub use compress::{CopyError, LARGE, compress, compress_stream, recompress};
-pub use decompression_limit::{Expansion, check_expansion};
+pub use decompression_limit::{Expansion, check_sparse};
 pub use hashing::Hashing;
 pub use v1_chain::{Place, complete};
 pub use v1_layer::Completion;

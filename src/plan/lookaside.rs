@@ -5,6 +5,7 @@
 
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
+use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 use crate::spec::signature::MAX_SIGNATURE;
 
@@ -13,6 +14,14 @@ pub(super) const AREA: Area = Area {
     repository,
     lists: |_, _| Ok(()),
 };
+
+/// The path of a signature of a manifest.
+pub(crate) fn path(name: &str, signed: &Digest, number: usize) -> String {
+    format!(
+        "lookaside/{name}@sha256={}/signature-{number}",
+        signed.hex()
+    )
+}
 
 fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let images = plan.images;
@@ -26,8 +35,7 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
                 None => File::Kept(*signature),
             };
             for name in repository.aliases() {
-                let folder = format!("lookaside/{name}@sha256={}", digest.hex());
-                let path = format!("{folder}/signature-{number}");
+                let path = path(&name, digest, number);
                 tree.insert(path, Stage::Signature, file.clone())?;
             }
         }

@@ -23,7 +23,7 @@ use crate::spec::v1::V1Id;
 
 pub mod htaccess;
 mod layout;
-mod lookaside;
+pub(crate) mod lookaside;
 pub mod objects;
 mod pages;
 pub mod pointers;

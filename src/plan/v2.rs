@@ -49,12 +49,12 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
 }
 
 fn blobs(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow::Result<()> {
-    let digests: BTreeSet<Digest> = repo
-        .manifests
-        .keys()
-        .flat_map(|digest| images.manifests[digest].blobs())
-        .map(|blob| blob.digest)
-        .collect();
+    let mut digests: BTreeSet<Digest> = BTreeSet::new();
+    for (digest, entry) in &repo.manifests {
+        let blobs = images.manifests[digest].blobs();
+        digests.extend(blobs.iter().map(|blob| blob.digest));
+        digests.extend(&entry.foreign);
+    }
     digests.into_iter().try_for_each(|digest| {
         let path = format!("v2/{name}/blobs/{digest}");
         tree.insert(path, Stage::Content, File::content(images, &digest))

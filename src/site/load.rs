@@ -8,7 +8,7 @@ use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{invalid_input, is_bad};
 use crate::images::damage::{KeptV1, Lost, is_lost, lost_manifest};
-use crate::images::{Images, V1Form, serve_foreign};
+use crate::images::{Images, V1Form};
 use crate::import::ingest::Stored;
 use crate::layer::Compression;
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
@@ -57,7 +57,7 @@ impl Loading<'_> {
         let places = Places::new(self.files, repository, repo);
         for (digest, entry) in &repo.manifests {
             self.manifest(&places, *digest, entry);
-            for digest in &entry.signatures {
+            for digest in entry.foreign.iter().chain(&entry.signatures) {
                 let blob = Blob {
                     digest: *digest,
                     size: None,
@@ -97,7 +97,7 @@ impl Loading<'_> {
         let known = self.images.manifests.get(&digest);
         let known = known.filter(|_| !self.images.damage.has(&digest));
         let known = known.or_else(|| self.fresh?.manifests.get(&digest));
-        let mut manifest = match known {
+        let manifest = match known {
             Some(known) => {
                 let known = known.clone();
                 self.images.damage.content.remove(&digest);
@@ -116,7 +116,6 @@ impl Loading<'_> {
                 },
             ),
         };
-        serve_foreign(&mut manifest, &entry.foreign);
         let is_image = manifest.is_image();
         for blob in manifest.blobs() {
             self.blob(places, &blob, is_image);
@@ -177,10 +176,7 @@ impl Loading<'_> {
                 .read(MAX_JSON)
                 .and_then(|bytes| Manifest::parse(bytes, None));
             match found {
-                Ok(mut found) if found.digest == *digest => {
-                    found.foreign.clone_from(&manifest.foreign);
-                    *manifest = Arc::new(found);
-                }
+                Ok(found) if found.digest == *digest => *manifest = Arc::new(found),
                 _ => return,
             }
         }

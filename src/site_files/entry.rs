@@ -23,7 +23,7 @@ pub struct Entry {
     pub size: u64,
     /// The top v1 image, if the v1 form came with the source.
     pub v1: Option<V1Id>,
-    /// The foreign layers that are served although they have URLs.
+    /// The foreign layers that the repository serves although they have URLs.
     pub foreign: BTreeSet<Digest>,
     /// The simple-signing signatures of the manifest, from number 1 on.
     pub signatures: Vec<Digest>,
@@ -40,7 +40,16 @@ impl Entry {
         })
     }
 
-    /// Adds signatures behind those that are known.
+    /// Adds what a newer entry of the same manifest has.
+    pub fn update(&mut self, newer: Self) {
+        self.media_type = newer.media_type;
+        self.size = newer.size;
+        self.v1 = self.v1.or(newer.v1);
+        self.foreign.extend(newer.foreign);
+        self.add_signatures(newer.signatures);
+    }
+
+    /// Adds signatures behind those that are known, which keep their numbers.
     pub fn add_signatures(&mut self, more: impl IntoIterator<Item = Digest>) {
         for signature in more {
             if !self.signatures.contains(&signature) {

@@ -72,7 +72,7 @@ pub fn read_manifest(
     digest: &Digest,
     entry: &Entry,
 ) -> anyhow::Result<Manifest> {
-    let mut manifest = Manifest::parse(content.read(MAX_JSON)?, Some(&entry.media_type))
+    let manifest = Manifest::parse(content.read(MAX_JSON)?, Some(&entry.media_type))
         .map_err(|error| error.context(format!("cannot read {}", content.origin())))?;
     if manifest.digest != *digest {
         bail_invalid!(
@@ -81,6 +81,5 @@ pub fn read_manifest(
             manifest.digest
         );
     }
-    manifest.foreign.clone_from(&entry.foreign);
     Ok(manifest)
 }

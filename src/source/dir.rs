@@ -12,8 +12,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::invalid_input;
+use crate::error::{invalid_input, is_bad};
 use crate::fsx;
 use crate::import::draft::{Blobs, Called, Draft, RootManifest};
 use crate::import::request::Request;
@@ -22,7 +23,7 @@ use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Tag;
-use crate::spec::signature::{Attachment, MAX_SIGNATURE, Signature};
+use crate::spec::signature::{Attachment, MAX_SIGNATURE, MAX_SIGNATURES, Signature};
 
 const VERSION: &[u8] = b"Directory Transport Version:";
 
@@ -92,24 +93,30 @@ fn add_signatures(
     request: &Request<'_>,
 ) -> anyhow::Result<()> {
     let mut sigstore = Vec::new();
-    for number in 1.. {
+    for number in 1..=MAX_SIGNATURES {
         let path = folder.join(format!("{prefix}signature-{number}"));
-        let Some(content) = Content::file(path)? else {
-            break;
-        };
-        let bytes = content.read(MAX_SIGNATURE)?;
-        match Signature::parse(&bytes) {
-            Ok(Signature::Simple) => {
-                let job = draft.add_blob(content, Digest::of(&bytes), None, false);
+        match signature(&path) {
+            Ok(None) => break,
+            Ok(Some((content, digest, Signature::Simple))) => {
+                let job = draft.add_blob(content, digest, None, false);
                 root.signatures.push((signed, job));
             }
-            Ok(Signature::Sigstore(signature)) => sigstore.push(signature),
-            Err(error) => draft
-                .notes
-                .push(NoteKind::Fault.note(format!("{} is left out: {error:#}", content.origin()))),
+            Ok(Some((.., Signature::Sigstore(signature)))) => sigstore.push(signature),
+            Err(error) if is_bad(&error) => {
+                let path = fsx::escaped_path(&path);
+                let note = NoteKind::Fault.note(format!("`{path}` is left out: {error:#}"));
+                draft.notes.push(match request.reference_of(None, None) {
+                    Some(image) => note.about(image),
+                    None => note,
+                });
+            }
+            Err(error) => return Err(error),
         }
     }
-    if sigstore.is_empty() {
+    let tag = Tag::attaching(&signed, "sig");
+    let name = request.name.or(request.path_name);
+    let repository = name.map(|name| &name.repository);
+    if sigstore.is_empty() || !request.takes_along(repository, Some(&tag)) {
         return Ok(());
     }
     let made = Attachment::new(&sigstore);
@@ -119,13 +126,27 @@ fn add_signatures(
         request.rules,
     )?;
     draft.roots.push(RootManifest {
-        tag: Some(Tag::attaching(&signed, "sig")),
+        tag: Some(tag),
         ..RootManifest::nameless(
             id.context("the manifest was just made")?,
             format!("the signatures of {signed}"),
         )
     });
     Ok(())
+}
+
+/// A signature with its digest; `None` if there is no file. Nothing but the name of the folder says that it is meant,
+/// so a link to some other file is none.
+fn signature(path: &Path) -> anyhow::Result<Option<(Content, Digest, Signature)>> {
+    if fsx::is_link(path)? {
+        bail_invalid!("it is a link");
+    }
+    let Some(content) = Content::file(path.to_owned())? else {
+        return Ok(None);
+    };
+    let bytes = content.read(MAX_SIGNATURE)?;
+    let signature = Signature::parse(&bytes)?;
+    Ok(Some((content, Digest::of(&bytes), signature)))
 }
 
 /// Content that was made, and the source that it is made of.

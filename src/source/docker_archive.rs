@@ -32,7 +32,8 @@ use crate::source::docker_index::{Imported, add_by_index};
 use crate::source::oci_names::{NO_NAME, RENAME};
 use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
-use crate::spec::manifest::MAX_LAYERS;
+use crate::spec::go_json;
+use crate::spec::manifest::{MAX_JSON, MAX_LAYERS};
 use crate::spec::name::{Reference, Tag};
 
 pub const FORMAT: Format = Format {
@@ -51,6 +52,8 @@ pub const UNPACKED: Format = Format {
 };
 
 const MANIFEST: &str = "manifest.json";
+/// In bytes.
+const MAX_MANIFEST: u64 = 2 * MAX_JSON;
 
 fn fit(archive: &Archive) -> Fit {
     let has_manifest = archive.has(MANIFEST);
@@ -62,10 +65,12 @@ fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     let Some((file, _)) = fsx::open_regular(&folder.join(MANIFEST))? else {
         return Ok(Fit::by(false, MANIFEST, false));
     };
-    let mut start = Vec::new();
-    let _ = file.take(512).read_to_end(&mut start);
-    let is_list = start.trim_ascii_start().starts_with(b"[");
-    Ok(Fit::by(is_list, MANIFEST, true))
+    let mut json = Vec::new();
+    let _ = file.take(MAX_MANIFEST).read_to_end(&mut json);
+    // Other programs have lists of this name too.
+    let entries: anyhow::Result<Vec<Entry>> = go_json::parse(&json);
+    let has_images = entries.is_ok_and(|entries| !entries.is_empty());
+    Ok(Fit::by(has_images, MANIFEST, true))
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

@@ -50,7 +50,9 @@ fn fit(archive: &Archive) -> Fit {
 fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     for name in fsx::folders(folder)? {
         let id: Result<V1Id, _> = name.parse();
-        if id.is_ok() && fsx::meta(&folder.join(name).join("layer.tar"))?.is_some() {
+        let has =
+            |file| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(&name).join(file))?.is_some());
+        if id.is_ok() && has("json")? && has("layer.tar")? {
             return Ok(Fit::Detected);
         }
     }

@@ -8,7 +8,7 @@ use crate::content::Content;
 use crate::import::draft::{Blobs, Draft};
 use crate::import::request::Request;
 use crate::source::archive::Archive;
-use crate::source::oci::{INDEX, Index};
+use crate::source::oci::{INDEX, Index, ZARF};
 use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 
@@ -27,7 +27,7 @@ fn fit(archive: &Archive) -> Fit {
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let layout = Layout::in_archive(archive).unwrap_or_else(|| Layout::at_root(archive));
     let mut index = layout.index()?;
-    if !layout.prefix.is_empty() {
+    if !layout.prefix.is_empty() && archive.has(ZARF) {
         index.name_by_base();
     }
     let mut draft = Draft::new(archive.origin());

@@ -16,14 +16,17 @@ use crate::import::draft::{
 };
 use crate::import::ingest::Work;
 use crate::import::request::Request;
+use crate::note::NoteKind;
+use crate::plan::lookaside;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::places::{Places, read_manifest};
-use crate::site_files::{SiteFiles, V1File};
+use crate::site_files::{SiteFiles, V1File, blob_path};
 use crate::source::{Fit, Format, Input};
 use crate::spec::descriptor::Descriptor;
-use crate::spec::digest::Digest;
+use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::{Repository, Tag};
+use crate::spec::signature::MAX_SIGNATURE;
 use crate::spec::v1::{self, V1Id};
 
 pub const FORMAT: Format = Format {
@@ -196,23 +199,44 @@ impl Loading<'_> {
             let Some(digest) = draft.manifests[id].digest() else {
                 continue;
             };
-            for signature in repo
-                .manifests
-                .get(&digest)
-                .map_or(&[][..], |it| &it.signatures)
-            {
-                let content = self.blobs.find(signature, |content| Ok(content.clone()))?;
-                let content = content.with_context(|| {
-                    format!(
-                        "the signature {signature} is missing in {}",
-                        self.files.origin()
-                    )
-                })?;
-                let job = draft.add_blob(content, *signature, None, false);
-                root.signatures.push((digest, job));
+            let entry = repo.manifests.get(&digest);
+            let signatures = entry.map_or(&[][..], |entry| &entry.signatures);
+            for (number, signature) in (1..).zip(signatures) {
+                if let Some(content) = self.signature(&digest, number, signature)? {
+                    let job = draft.add_blob(content, *signature, None, false);
+                    root.signatures.push((digest, job));
+                    continue;
+                }
+                let note = NoteKind::Fault.note(format!(
+                    "the signature {signature} of {} is left out: it is missing in {}",
+                    root.called,
+                    self.files.origin()
+                ));
+                draft.notes.push(note.about(root.called.trim_matches('`')));
             }
         }
         Ok(())
+    }
+
+    /// A signature, by either of its names.
+    fn signature(
+        &self,
+        signed: &Digest,
+        number: usize,
+        signature: &Digest,
+    ) -> anyhow::Result<Option<Content>> {
+        let names = self.blobs.names.iter();
+        let beside = names.map(|name| lookaside::path(name, signed, number));
+        for path in std::iter::once(blob_path(signature)).chain(beside) {
+            let content = Content::file(self.files.path(&path))?;
+            let Some(content) = content.filter(|content| content.len() <= MAX_SIGNATURE) else {
+                continue;
+            };
+            if content.hash(Hasher::default())? == *signature {
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds a chain of v1 images that came with a source.

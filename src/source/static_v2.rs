@@ -4,7 +4,7 @@
 //!           manifests/sha256:<hex>      or sha256%3A<hex>
 //!           blobs/sha256:<hex>
 //! ```
-//! A manifest may be there by its tag alone. Other files belong to the server and are passed over.
+//! A manifest may be there by its tag alone. Hidden files belong to the server and are passed over.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -129,7 +129,7 @@ impl Blobs for Repository {
 
 impl StoredRepository for Repository {
     fn tags(&self) -> anyhow::Result<Vec<String>> {
-        let mut names = fsx::names(&self.path.join("manifests"))?;
+        let mut names = fsx::files(&self.path.join("manifests"))?;
         names.retain(|name| name.parse::<Tag>().is_ok());
         Ok(names)
     }

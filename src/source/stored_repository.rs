@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{escaped, invalid_input};
+use crate::error::{escaped, invalid_input, is_bad};
 use crate::import::draft::{
     Attached, Blobs, Called, Draft, ManifestId, RootManifest, peek, with_children,
 };
@@ -95,7 +95,7 @@ impl Loading<'_> {
                     }
                 }
                 _ if is_wanted => self.tag(draft, &repository, &tag)?,
-                _ => skipped.extend(self.store.digest(&tag)?),
+                _ => skipped.extend(self.digest(&tag)?),
             }
         }
         let untagged = self.untagged(draft)?;
@@ -143,7 +143,7 @@ impl Loading<'_> {
     /// Whether a tag is requested. Its link is read only if the request has a digest.
     fn takes(&self, repository: &Repository, tag: &Tag, called: &str) -> anyhow::Result<bool> {
         let digest = match self.request.one {
-            Some(one) if one.contains('@') => self.store.digest(tag)?,
+            Some(one) if one.contains('@') => self.digest(tag)?,
             _ => None,
         };
         Ok(self
@@ -155,7 +155,10 @@ impl Loading<'_> {
         let (store, request) = (self.store, self.request);
         let name = request.reference_of(Some(repository), Some(tag));
         let called = Called::Names(name.into_iter().collect());
-        let named = store.digest(tag)?;
+        let named = match store.digest(tag) {
+            Err(error) => return draft.leave_out(request, called, error),
+            Ok(named) => named,
+        };
         let digest = match named {
             Some(digest) if store.serves(&digest)? && store.blob(&digest)?.is_some() => digest,
             _ => {
@@ -199,6 +202,14 @@ impl Loading<'_> {
             draft.referrers.entry(subject).or_default().extend(id);
             Ok(())
         })
+    }
+
+    /// The manifest of a tag that need not be read.
+    fn digest(&self, tag: &Tag) -> anyhow::Result<Option<Digest>> {
+        match self.store.digest(tag) {
+            Err(error) if is_bad(&error) => Ok(None),
+            found => found,
+        }
     }
 
     fn manifest(&self, draft: &mut Draft, digest: &Digest) -> anyhow::Result<Option<ManifestId>> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use tar_core::parse::{Limits, ParseError, ParseEvent, ParsedEntry, Parser};
-use tar_core::{EntryType, PaxExtensions, SparseEntry};
+use tar_core::{EntryType, Header, PaxExtensions, SparseEntry};
 
 use crate::bail_invalid;
 use crate::content::Sparse;
@@ -15,8 +15,10 @@ use crate::error::{escaped, invalid_input};
 use crate::layer;
 
 const BLOCK: usize = 512;
-/// The most pieces of a sparse member.
+/// The most pieces of all sparse members together.
 const MAX_PIECES: usize = 1 << 18;
+/// The most bytes of the headers of a member, a sparse map included.
+const MAX_HEADERS: usize = 16 << 20;
 
 pub(super) struct TarReader<R> {
     reader: R,
@@ -29,6 +31,15 @@ pub(super) struct TarReader<R> {
     data: u64,
     padding: u64,
     is_cut: bool,
+    sparse: SparseSum,
+}
+
+/// All sparse members so far: their lengths, their stored bytes, and their pieces.
+#[derive(Default)]
+struct SparseSum {
+    whole: u64,
+    stored: u64,
+    pieces: usize,
 }
 
 /// A member, without its bytes.
@@ -106,6 +117,7 @@ impl<R: Skip> TarReader<R> {
             data: 0,
             padding: 0,
             is_cut: false,
+            sparse: SparseSum::default(),
         }
     }
 
@@ -120,6 +132,9 @@ impl<R: Skip> TarReader<R> {
                 .by_ref()
                 .take(missing)
                 .read_to_end(&mut self.ahead)?;
+            if self.ahead.len() > MAX_HEADERS {
+                bail_invalid!("it has a sparse map of more than {} MiB", MAX_HEADERS >> 20);
+            }
             if self.ahead.len() < needed {
                 if self.ahead.iter().any(|byte| *byte != 0) {
                     bail_invalid!("it is truncated in a block of a header");
@@ -127,10 +142,12 @@ impl<R: Skip> TarReader<R> {
                 self.is_cut = self.ahead.len() < BLOCK;
                 return Ok(None);
             }
+            blank_unused(&mut self.ahead);
             let (consumed, mut head) = match self.parser.parse(&self.ahead) {
                 // Each try begins anew: more than is needed, so that a long map is not read again for each block.
                 Ok(ParseEvent::NeedData { min_bytes }) => {
-                    (needed, wanted) = (min_bytes, min_bytes.max(2 * self.ahead.len()));
+                    needed = min_bytes.max(self.ahead.len() + 1);
+                    wanted = needed.max(2 * self.ahead.len());
                     continue;
                 }
                 Ok(ParseEvent::End { .. }) => return Ok(None),
@@ -140,13 +157,18 @@ impl<R: Skip> TarReader<R> {
                     self.at += consumed as u64;
                     continue;
                 }
-                Ok(ParseEvent::Entry { consumed, entry }) => (consumed, head(&entry, None)?),
+                Ok(ParseEvent::Entry { consumed, entry }) => {
+                    (consumed, head(&entry, None, &mut self.sparse)?)
+                }
                 Ok(ParseEvent::SparseEntry {
                     consumed,
                     entry,
                     sparse_map,
                     real_size,
-                }) => (consumed, head(&entry, Some((sparse_map, real_size)))?),
+                }) => {
+                    let map = Some((sparse_map, real_size));
+                    (consumed, head(&entry, map, &mut self.sparse)?)
+                }
                 Err(ParseError::MetadataTooLarge { .. }) => {
                     bail_invalid!("it has a header of more than 1 MiB")
                 }
@@ -205,7 +227,43 @@ impl<R: Skip> Read for TarReader<R> {
     }
 }
 
-fn head(entry: &ParsedEntry<'_>, map: Option<(Vec<SparseEntry>, u64)>) -> anyhow::Result<Head> {
+/// Blanks mode, owner, time and device numbers, which nobody needs here: the parser would refuse the archive for odd
+/// ones.
+fn blank_unused(headers: &mut [u8]) {
+    let mut at = 0;
+    while let Some(block) = headers
+        .get_mut(at..)
+        .and_then(<[u8]>::first_chunk_mut::<BLOCK>)
+    {
+        let header = Header::from_bytes(block);
+        let (kind, size) = (header.entry_type(), header.entry_size());
+        if header.verify_checksum().is_err() {
+            return;
+        }
+        for unused in [100..124, 136..148, 329..345] {
+            block[unused].fill(0);
+        }
+        let sum = Header::from_bytes(block).compute_checksum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let is_extension = matches!(
+            kind,
+            EntryType::GnuLongName | EntryType::GnuLongLink | EntryType::XHeader
+        );
+        let length = size.ok().filter(|_| is_extension);
+        let padded = length.and_then(|length| length.checked_next_multiple_of(BLOCK as u64));
+        let next = padded.and_then(|padded| usize::try_from(padded).ok());
+        match next.and_then(|padded| at.checked_add(BLOCK + padded)) {
+            Some(next) => at = next,
+            None => return,
+        }
+    }
+}
+
+fn head(
+    entry: &ParsedEntry<'_>,
+    map: Option<(Vec<SparseEntry>, u64)>,
+    sum: &mut SparseSum,
+) -> anyhow::Result<Head> {
     let name = entry.path.to_vec();
     let target = || entry.link_target.as_deref().unwrap_or_default().to_vec();
     let is_v7_folder = entry.header.as_bytes()[156] == 0 && name.ends_with(b"/");
@@ -215,7 +273,7 @@ fn head(entry: &ParsedEntry<'_>, map: Option<(Vec<SparseEntry>, u64)>) -> anyhow
         EntryType::Symlink => Kind::Symlink(target()),
         EntryType::Link => Kind::HardLink(target()),
         EntryType::Regular | EntryType::Continuous | EntryType::GnuSparse => {
-            file(entry, map, &name)?
+            file(entry, map, &name, sum)?
         }
         _ => Kind::Other,
     };
@@ -232,6 +290,7 @@ fn file(
     entry: &ParsedEntry<'_>,
     map: Option<(Vec<SparseEntry>, u64)>,
     name: &[u8],
+    sum: &mut SparseSum,
 ) -> anyhow::Result<Kind> {
     let has = |prefix: &[u8]| {
         let records = PaxExtensions::new(entry.pax.unwrap_or_default()).flatten();
@@ -253,11 +312,21 @@ fn file(
             lossy(name)
         );
     }
+    sum.pieces += pieces.len();
+    if sum.pieces > MAX_PIECES {
+        bail_invalid!("its sparse files have more than {MAX_PIECES} pieces");
+    }
+    let (whole, stored) = (
+        sum.whole.saturating_add(len),
+        sum.stored.saturating_add(entry.size),
+    );
+    if let Err(error) = layer::check_sparse(whole, stored) {
+        let error = invalid_input(format!("it is a sparse file: {error}"));
+        return Ok(Kind::Sparse(Err(error)));
+    }
+    (sum.whole, sum.stored) = (whole, stored);
     let pieces = pieces.into_iter().map(|piece| (piece.offset, piece.length));
-    let sparse = layer::check_expansion(len, entry.size)
-        .map_err(|error| invalid_input(format!("it is a sparse file: {error}")))
-        .and_then(|()| Sparse::new(pieces.collect(), len, entry.size));
-    Ok(Kind::Sparse(sparse))
+    Ok(Kind::Sparse(Sparse::new(pieces, len, entry.size)))
 }
 
 fn lossy(name: &[u8]) -> String {

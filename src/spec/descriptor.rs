@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -60,23 +61,40 @@ pub struct Children {
 
 impl<'de> Deserialize<'de> for Children {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Children;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Children, A::Error> {
+                let mut children = Children::default();
+                while let Some(raw) = seq.next_element::<Box<RawValue>>()? {
+                    children.add(&raw).map_err(A::Error::custom)?;
+                }
+                Ok(children)
+            }
+        }
+        deserializer.deserialize_seq(Each)
+    }
+}
+
+impl Children {
+    fn add(&mut self, raw: &RawValue) -> Result<(), serde_json::Error> {
         #[derive(Deserialize)]
         struct Other {
             digest: String,
         }
-        let mut children = Self::default();
-        for raw in Vec::<Box<RawValue>>::deserialize(deserializer)? {
-            match go_json::of_raw(&raw) {
-                Ok(child) => children.manifests.push(child),
-                Err(error) => match go_json::of_raw::<Other>(&raw) {
-                    Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
-                        children.unsupported.push(digest);
-                    }
-                    _ => return Err(serde::de::Error::custom(error)),
-                },
-            }
+        match go_json::of_raw(raw) {
+            Ok(child) => self.manifests.push(child),
+            Err(error) => match go_json::of_raw::<Other>(raw) {
+                Ok(Other { digest }) if is_of_other_algorithm(&digest) => {
+                    self.unsupported.push(digest);
+                }
+                _ => return Err(error),
+            },
         }
-        Ok(children)
+        Ok(())
     }
 }
 

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 use serde_json::{Error, Value};
 
 use crate::error::invalid_input;
-use crate::spec::json::RawObject;
+use crate::spec::json::{Key, RawObject, folded};
 
 /// Parses JSON. Errors in values name the keys that lead to them.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
@@ -41,6 +43,9 @@ impl<'de> Go<'de> {
     /// A string, number or boolean. Unlike errors of a parser, those of a value tell no line, which would be that
     /// in the value alone.
     fn scalar(self) -> Result<Value, Error> {
+        if self.0.get().starts_with('"') {
+            return serde_json::from_str(self.0.get()).map(|Key(text)| Value::String(text));
+        }
         serde_json::from_str(self.0.get())
     }
 
@@ -138,10 +143,13 @@ impl<'de> Deserializer<'de> for Go<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let items: Option<Vec<&RawValue>> =
-            serde_json::from_str(self.0.get()).map_err(|_| self.not("a sequence"))?;
-        let items = items.unwrap_or_default().into_iter().map(Go);
-        visitor.visit_seq(SeqDeserializer::new(items))
+        if self.is_null() {
+            return visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<Self>()));
+        }
+        if !self.0.get().starts_with('[') {
+            return Err(self.not("a sequence"));
+        }
+        serde_json::Deserializer::from_str(self.0.get()).deserialize_seq(Items(visitor))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
@@ -172,12 +180,18 @@ impl<'de> Deserializer<'de> for Go<'de> {
     ) -> Result<V::Value, Error> {
         let mut values = BTreeMap::new();
         for (key, value) in self.entries()? {
-            let folded = key.to_lowercase();
-            let field = fields.iter().find(|field| field.to_lowercase() == folded);
-            if let Some(field) = field
-                && !Go(value).is_null()
-            {
+            let key = folded(&key);
+            let Some(field) = fields.iter().find(|field| folded(field) == key) else {
+                continue;
+            };
+            if !Go(value).is_null() {
                 values.insert(*field, Go(value));
+            } else if values
+                .get(field)
+                .is_some_and(|known| known.0.get().starts_with('['))
+            {
+                // `null` makes a list nil, and leaves other values as they are.
+                values.remove(field);
             }
         }
         visitor.visit_map(Fields {
@@ -195,6 +209,35 @@ impl<'de> serde::de::IntoDeserializer<'de, Error> for Go<'de> {
     }
 }
 
+/// Visits the items of a list one by one: there may be very many.
+struct Items<T>(T);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Items<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(Items(seq))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, A::Error> {
+        let raw: Option<&'de RawValue> = self.0.next_element()?;
+        raw.map(|raw| seed.deserialize(Go(raw)))
+            .transpose()
+            .map_err(A::Error::custom)
+    }
+}
+
 /// The fields of a struct.
 struct Fields<'de> {
     values: std::collections::btree_map::IntoIter<&'static str, Go<'de>>,
@@ -204,7 +247,7 @@ struct Fields<'de> {
 impl<'de> MapAccess<'de> for Fields<'de> {
     type Error = Error;
 
-    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+    fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
@@ -214,10 +257,7 @@ impl<'de> MapAccess<'de> for Fields<'de> {
             .transpose()
     }
 
-    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Error> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let (key, value) = self
             .next
             .take()
@@ -260,6 +300,8 @@ mod tests {
             r#"{"SOMETEXT":"a","other":[{}]}"#,
             r#"{"someText":"b","sometext":"a"}"#,
             r#"{"someText":"a","someText":null}"#,
+            r#"{"someText":"a","list":["b"],"list":null}"#,
+            r#"{"ſomeText":"a"}"#,
             r#"{"someText":"a","number":null,"list":null,"inner":null,"map":null}"#,
         ] {
             let expected = Outer {
@@ -273,6 +315,7 @@ mod tests {
 
     #[test]
     fn lists_and_maps_keep_their_keys() {
+        assert_eq!(outer(r#"{"someText":"\ud800"}"#).some_text, "\u{fffd}");
         let read = outer(r#"{"list":["a",null],"map":{"K":"1","k":null},"INNER":{"Needed":"x"}}"#);
         assert_eq!(read.list, ["a", ""]);
         let map = [("K", "1"), ("k", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));

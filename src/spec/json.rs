@@ -35,7 +35,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
 }
 
 /// A key as Go reads it: a lone surrogate becomes U+FFFD.
-struct Key(String);
+pub(super) struct Key(pub(super) String);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -104,6 +104,11 @@ pub fn check_keys(raw: &str, inside: &[&str]) -> anyhow::Result<()> {
 /// The levels of objects and arrays that are looked at. Manifests and configs have four.
 const MAX_LEVELS: usize = 8;
 
+/// A key as Go compares it (`encoding/json`, `foldName`).
+pub(super) fn folded(key: &str) -> String {
+    key.to_lowercase().replace('ſ', "s")
+}
+
 fn check_level(raw: &str, inside: &[&str], levels: usize) -> anyhow::Result<()> {
     if levels == 0 {
         return Ok(());
@@ -118,7 +123,7 @@ fn check_level(raw: &str, inside: &[&str], levels: usize) -> anyhow::Result<()> 
     };
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (key, value) in &entries {
-        let folded = key.to_lowercase();
+        let folded = folded(key);
         let is_inside = inside.contains(&folded.as_str());
         let other = seen.insert(folded, key);
         if let Some(other) = other.filter(|other| other != key) {

@@ -3,7 +3,7 @@
 //! Sources: OCI image-spec `manifest.md`, `image-index.md`, `descriptor.md`; distribution
 //! `docs/spec/manifest-v2-2.md` and `manifest-v2-1.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -59,8 +59,6 @@ pub struct Manifest {
     /// The artifact type in a list of referrers: its `artifactType`, or the media type of its config if it
     /// has none (OCI distribution-spec, "Listing Referrers").
     pub artifact_type: Option<String>,
-    /// The foreign layers that are served although clients could get them from their URLs.
-    pub foreign: BTreeSet<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +72,11 @@ struct Fields {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Children>,
     subject: Option<Descriptor>,
+    #[expect(
+        dead_code,
+        reason = "checked here, read where a list of referrers needs it"
+    )]
+    annotations: Option<BTreeMap<String, String>>,
     fs_layers: Option<Vec<FsLayer>>,
     signatures: Option<Vec<Signature>>,
 }
@@ -141,7 +144,6 @@ impl Manifest {
             unsupported,
             subject: fields.subject.map(|subject| subject.digest),
             artifact_type,
-            foreign: BTreeSet::new(),
         })
     }
 
@@ -193,8 +195,8 @@ impl Manifest {
         has_image_config(&self.kind, self.media_type)
     }
 
-    /// The foreign layers that clients get from their URLs, unless the registry serves them too. Without URLs nobody
-    /// else has them.
+    /// The foreign layers that clients get from their URLs, which a registry may serve too. Without URLs nobody else has
+    /// them.
     pub fn optional(&self) -> impl Iterator<Item = &Descriptor> {
         let layers: &[Descriptor] = match &self.kind {
             ManifestKind::Image { layers, .. } => layers,
@@ -203,7 +205,7 @@ impl Manifest {
         layers.iter().filter(|layer| is_optional(layer))
     }
 
-    /// The blobs that a registry must serve with it, config first.
+    /// The blobs that a registry must serve with it, config first, without those that are [optional](Self::optional).
     pub fn blobs(&self) -> Vec<Blob> {
         match &self.kind {
             ManifestKind::Index(_) | ManifestKind::Lost => Vec::new(),
@@ -222,9 +224,7 @@ impl Manifest {
                     kind,
                 };
                 let kind = |layer: &Descriptor| media_type::layer_kind(&layer.media_type);
-                let served = layers
-                    .iter()
-                    .filter(|layer| !is_optional(layer) || self.foreign.contains(&layer.digest));
+                let served = layers.iter().filter(|layer| !is_optional(layer));
                 let config = config.as_ref().map(|config| blob(config, None));
                 config
                     .into_iter()

@@ -21,6 +21,8 @@ use crate::spec::media_type::{OCI_CONFIG, OCI_MANIFEST};
 
 /// A longer file is no signature (containers/image: 4 MiB), in bytes.
 pub const MAX_SIGNATURE: u64 = 4 << 20;
+/// More signatures of a manifest are not looked at (containers/image).
+pub const MAX_SIGNATURES: u32 = 128;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signature {

@@ -34,9 +34,9 @@ pub(crate) struct Unreferenced {
 pub(crate) enum FileKind {
     /// A list of tags or repositories, or a ping response.
     List,
-    /// A tag, or a list of referrers.
+    /// A tag, a list of referrers, or a signature.
     Pointer,
-    /// A manifest by digest, in a repository, or a signature of it.
+    /// A manifest by digest, in a repository.
     Manifest(Digest),
     /// The JSON of a v1 image, whose presence means that the image is complete.
     V1Json(V1Id),
@@ -111,8 +111,10 @@ impl FileKind {
             Route::Referrers(name, digest) => {
                 named(name, Self::Pointer).filter(|_| digest.parse::<Digest>().is_ok())
             }
-            Route::Manifest(_, digest) | Route::Signature(_, digest) => {
-                Some(Self::Manifest(digest))
+            Route::Manifest(_, digest) => Some(Self::Manifest(digest)),
+            Route::Signature(path, _) => {
+                let (name, _) = path.rsplit_once("@sha256=")?;
+                named(name, Self::Pointer)
             }
             Route::Blob(_, digest) => Some(Self::Blob(digest)),
             Route::Content(digest) => Some(Self::Content(digest)),

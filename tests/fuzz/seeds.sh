@@ -64,3 +64,6 @@ EOT
 text catalogue <<'EOT'
 {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"x/y","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":3,"annotations":{"org.opencontainers.image.ref.name":"tiny:1"}}],"annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"1","org.stillage.servers":"apache","org.stillage.v1.platform":"linux/arm64/v8"}}
 EOT
+text signature <<'EOT'
+\x00sigstore-json\n{"mimeType":"x/y","payload":"eyJ9","annotations":{"a":"b"}}
+EOT

@@ -29,6 +29,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("index", parsers::index),
     ("config", parsers::config),
     ("v1_json", parsers::v1_json),
+    ("signature", parsers::signature),
     ("name", parsers::name),
     ("catalogue", parsers::catalogue),
     ("http", servers::http),

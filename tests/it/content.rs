@@ -158,7 +158,7 @@ fn foreign_layers_with_urls_are_served_if_asked_for() {
     place.build(&[&source]);
     let site = place.site();
     let prune = ["prune", "--grace", "0s", site.to_str().unwrap()];
-    assert!(stillage(prune).status().unwrap().success());
+    assert!(stillage(prune).output().unwrap().status.success());
     assert_eq!(tree(&site), before);
     let copy = Place::new();
     copy.build(&[site.to_str().unwrap()]);
@@ -168,6 +168,95 @@ fn foreign_layers_with_urls_are_served_if_asked_for() {
     assert_eq!(check.output().unwrap().status.code(), Some(1));
     copy.build(&[&format!("site:{}:win:1", copy.site().display())]);
     verify(&copy.site());
+}
+
+/// A build loads no more than the repositories that it changes.
+#[test]
+fn a_repository_serves_a_foreign_layer_whatever_others_do() {
+    let place = Place::new();
+    let with = place.layout("with", &[windows("win:1", Some(url()))]);
+    place.build(&[&with, "--include-foreign"]);
+    // The same manifest elsewhere, without the layer.
+    place.build(&[&format!("{with}=other")]);
+    let digest = layer(&place, "win").replace("v2/win/", "");
+    assert!(place.has(&format!("v2/win/{digest}")));
+    assert!(!place.has(&format!("v2/other/{digest}")));
+    place.build(&[&format!("{with}=other"), "--include-foreign"]);
+    assert!(place.has(&format!("v2/other/{digest}")));
+}
+
+/// A `dir:` folder with a signature by GPG, or what looks like one.
+fn signed(place: &Place, name: &str, signature: &[u8]) -> String {
+    let archive = Archive::dir(&image("", "signed")).file("signature-1", signature);
+    archive.folder(&place.path(name));
+    format!("dir:{}", place.path(name).display())
+}
+
+#[test]
+fn odd_signatures_are_left_out() {
+    let place = Place::new();
+    let source = signed(&place, "odd", b"\x88\x01signed");
+    let folder = place.path("odd");
+    std::fs::write(place.path("secret"), b"\x90secret").unwrap();
+    std::os::unix::fs::symlink(place.path("secret"), folder.join("signature-2")).unwrap();
+    std::fs::create_dir(folder.join("signature-3")).unwrap();
+    std::fs::write(folder.join("signature-4"), vec![0x88; 5 << 20]).unwrap();
+    std::fs::write(folder.join("signature-5"), b"-----BEGIN PGP").unwrap();
+    std::fs::write(folder.join("signature-6"), b"\x88\x01signed twice").unwrap();
+    let said = stderr(&place.build(&[&format!("{source}=app:1")]));
+    for number in 2..6 {
+        assert!(
+            said.contains(&format!("signature-{number}` is left out")),
+            "{said}"
+        );
+    }
+    let hex = image("", "signed").manifest_digest().replace("sha256:", "");
+    let served = |number: u32| place.has(&format!("lookaside/app@sha256={hex}/signature-{number}"));
+    assert!(served(1) && served(2) && !served(3));
+    // A selection holds for signatures in a tag.
+    let sigstore = b"\0sigstore-json\n{\"mimeType\":\"x/y\",\"payload\":\"eyJ9\"}";
+    let place = Place::new();
+    let source = signed(&place, "sigstore", sigstore);
+    place.build(&[&format!("{source}=app:1"), "--exclude", "app:sha256-*"]);
+    assert!(!place.has(&format!("v2/app/manifests/sha256-{hex}.sig")));
+    place.build(&[&format!("{source}=app:1")]);
+    assert!(place.has(&format!("v2/app/manifests/sha256-{hex}.sig")));
+}
+
+#[test]
+fn a_lost_signature_does_not_stop_a_build_and_a_withdrawn_one_goes() {
+    let place = Place::new();
+    let signature = b"\x88\x01signed";
+    place.build(&[&format!("{}=app:1", signed(&place, "signed", signature))]);
+    let site = place.site();
+    let hex = digest(signature).replace("sha256:", "");
+    // Its other name is enough.
+    std::fs::remove_file(site.join(format!("blobs/sha256/{hex}"))).unwrap();
+    let copy = Place::new();
+    copy.build(&[site.to_str().unwrap()]);
+    assert!(copy.has("lookaside") && copy.has(&format!("blobs/sha256/{hex}")));
+    std::fs::remove_dir_all(site.join("lookaside")).unwrap();
+    let copy = Place::new();
+    let said = stderr(&copy.build(&[site.to_str().unwrap()]));
+    assert!(said.contains("the signature sha256:"), "{said}");
+    assert!(copy.has("v2/app/manifests/1") && !copy.has("lookaside"));
+    // A mirror has the signatures of its sources alone.
+    let place = Place::new();
+    place.build(&[&format!("{}=app:1", signed(&place, "signed", signature))]);
+    Archive::dir(&image("", "signed")).folder(&place.path("bare"));
+    let bare = format!("dir:{}=app:1", place.path("bare").display());
+    let mut build = stillage([
+        "build",
+        "--mirror",
+        "-o",
+        place.site().to_str().unwrap(),
+        &bare,
+    ]);
+    assert!(build.output().unwrap().status.success());
+    let mut prune = stillage(["prune", place.site().to_str().unwrap()]);
+    assert!(prune.output().unwrap().status.success());
+    assert!(!place.has("lookaside"));
+    verify(&place.site());
 }
 
 /// An image without a subject, which only a fallback tag attaches (distribution-spec, "Referrers Tag Schema").

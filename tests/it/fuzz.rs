@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::archive::{Archive, pax};
 use crate::support::chance::Chance;
 
 #[path = "../fuzz/targets.rs"]
@@ -91,7 +92,11 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     let text = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     match name {
-        "archive" | "load" => files(|path, _| is_tar(path)),
+        "archive" | "load" => [files(|path, _| is_tar(path)), sparse()].concat(),
+        "signature" => text(&[
+            "\0sigstore-json\n{\"mimeType\":\"x/y\",\"payload\":\"eyJ9\",\"annotations\":{\"a\":\"b\"}}",
+            "\0simple-signing\n",
+        ]),
         "packed" => files(|path, bytes| !is_tar(path) && !bytes.starts_with(b"{")),
         "layers" => {
             let mut chance = Chance(7);
@@ -125,6 +130,36 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "index" => files(|path, _| path.ends_with("index.json")),
         _ => files(|path, bytes| !is_tar(path) && bytes.starts_with(b"{")),
     }
+}
+
+/// Archives with a sparse member, in three of the four kinds.
+fn sparse() -> Vec<Vec<u8>> {
+    let of = |records: &[(&str, &str)], stored: Vec<u8>| {
+        let archive = Archive::default().raw(pax(records));
+        archive.file("a/layer.tar", stored).tar()
+    };
+    let size = ("GNU.sparse.size", "2048");
+    let offset = |text| ("GNU.sparse.offset", text);
+    let length = |text| ("GNU.sparse.numbytes", text);
+    let mut map = b"2\n0\n512\n1024\n512\n".to_vec();
+    map.resize(512, 0);
+    map.extend([7; 1024]);
+    let version = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0")];
+    let whole = ("GNU.sparse.realsize", "2048");
+    vec![
+        of(
+            &[
+                size,
+                offset("0"),
+                length("512"),
+                offset("1024"),
+                length("512"),
+            ],
+            vec![7; 1024],
+        ),
+        of(&[size, ("GNU.sparse.map", "0,512,1024,512")], vec![7; 1024]),
+        of(&[version[0], version[1], whole], map),
+    ]
 }
 
 fn is_tar(path: &Path) -> bool {

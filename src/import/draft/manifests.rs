@@ -1,6 +1,5 @@
 //! Adds the manifests of a source to a draft, with everything that they point to.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::content::Content;
@@ -81,9 +80,7 @@ impl Draft {
             );
         }
         let bytes = self.read_json(&content)?;
-        let mut manifest = read_manifest(bytes, &content, descriptor)?;
-        manifest.foreign = self.foreign(blobs, &manifest, rules)?;
-        let manifest = Arc::new(manifest);
+        let manifest = Arc::new(read_manifest(bytes, &content, descriptor)?);
         let planned = match &manifest.kind {
             ManifestKind::Index(children) => {
                 self.index(blobs, children, &manifest, rules, depth)?
@@ -96,28 +93,29 @@ impl Draft {
         Ok(Some(id))
     }
 
-    /// The foreign layers to serve although they have URLs.
+    /// Adds the foreign layers to serve although they have URLs.
     fn foreign(
         &mut self,
         blobs: &dyn Blobs,
         manifest: &Manifest,
         rules: &ImportOptions,
-    ) -> anyhow::Result<BTreeSet<Digest>> {
-        let mut served = BTreeSet::new();
+    ) -> anyhow::Result<Vec<(Digest, JobId)>> {
+        let mut served = Vec::new();
         for layer in manifest.optional() {
             let digest = layer.digest;
-            if blobs.serves_foreign(&manifest.digest, &digest) {
-                served.insert(digest);
-            } else if blobs.blob(&digest)?.is_some() {
-                if rules.foreign {
-                    served.insert(digest);
-                } else {
-                    self.notes.push(NoteKind::Choice.note(format!(
-                        "the foreign layer {digest} in {} is left out: clients get it from its URLs; serve it too \
-                         with `--include-foreign`",
-                        self.origin
-                    )));
+            let is_wanted = rules.foreign || blobs.serves_foreign(&manifest.digest, &digest);
+            match blobs.blob(&digest) {
+                Ok(Some(content)) if is_wanted => {
+                    let job = self.add_blob(content, digest, Some(layer.size), false);
+                    served.push((digest, job));
                 }
+                Ok(Some(_)) => self.notes.push(NoteKind::Choice.note(format!(
+                    "the foreign layer {digest} of {} is not taken: clients get it from its URLs; serve it too with \
+                     `--include-foreign`",
+                    self.origin
+                ))),
+                Err(error) if is_wanted || !error::is_bad(&error) => return Err(error),
+                _ => {}
             }
         }
         Ok(served)
@@ -184,6 +182,7 @@ impl Draft {
         Ok(ManifestSource::Kept {
             manifest: Arc::clone(manifest),
             blobs: Vec::new(),
+            foreign: Vec::new(),
             children: present,
             remade,
         })
@@ -242,6 +241,7 @@ impl Draft {
         Ok(ManifestSource::Kept {
             manifest: Arc::clone(manifest),
             blobs: ids,
+            foreign: self.foreign(blobs, manifest, rules)?,
             children: Vec::new(),
             remade,
         })

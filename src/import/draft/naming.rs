@@ -3,9 +3,40 @@
 use std::collections::BTreeSet;
 
 use crate::error::{WithHint as _, invalid_input};
-use crate::import::draft::{Draft, RootManifest};
+use crate::import::draft::{Draft, JobId, ManifestId};
 use crate::note::NoteKind;
+use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
+use crate::spec::v1::V1Id;
+
+/// A manifest that the source names, or that belongs to one it names.
+#[derive(Debug)]
+pub struct RootManifest {
+    /// `None` if the source gives no name.
+    pub repository: Option<Repository>,
+    pub tag: Option<Tag>,
+    pub manifest: ManifestId,
+    /// The top v1 image, if the source has the v1 form.
+    pub v1: Option<V1Id>,
+    /// The name in the source, for messages, in backticks.
+    pub called: String,
+    /// Simple-signing signatures: the manifest that each signs, and its content.
+    pub signatures: Vec<(Digest, JobId)>,
+}
+
+impl RootManifest {
+    /// A manifest without a name.
+    pub fn nameless(manifest: ManifestId, called: String) -> Self {
+        Self {
+            repository: None,
+            tag: None,
+            manifest,
+            v1: None,
+            called,
+            signatures: Vec::new(),
+        }
+    }
+}
 
 /// Names the images of a source. NAME alone keeps their tags; untagged images get `latest`. NAME:TAG needs a
 /// source with exactly one image.

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 
 use crate::error::WithHint as _;
+use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
-use crate::images::{Images, serve_foreign};
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
 use crate::plan::Plan;
@@ -54,13 +54,9 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
             .or_default();
         merged.tags.extend(repo.tags.clone());
         for (digest, entry) in &repo.manifests {
-            let known = merged
-                .manifests
-                .entry(*digest)
-                .or_insert_with(|| entry.clone());
-            known.v1 = known.v1.or(entry.v1);
-            known.foreign.extend(&entry.foreign);
-            known.add_signatures(entry.signatures.iter().copied());
+            let known = merged.manifests.entry(*digest);
+            let known = known.or_insert_with(|| entry.clone());
+            known.update(entry.clone());
         }
     }
     name::check_shadowing(catalogue.repositories.keys(), |repository| {
@@ -130,8 +126,7 @@ fn load(
             )
         })
         .collect::<anyhow::Result<_>>()?;
-    for ((repository, _, entry), mut manifest) in entries.iter().zip(manifests) {
-        serve_foreign(&mut manifest, &entry.foreign);
+    for ((repository, _, entry), manifest) in entries.iter().zip(manifests) {
         images.add_manifest(repository, manifest, entry.v1);
         let ours = local.map(|(local, _)| &local.images.blobs);
         let signatures = entry.signatures.iter();

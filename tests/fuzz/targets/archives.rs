@@ -58,7 +58,9 @@ fn check_archive(bytes: &[u8], folder: &Path) {
         for name in archive.names() {
             let inside = |part: &str| !matches!(part, "" | "." | "..");
             assert!(name.split('/').all(inside), "{name:?}");
-            if let Ok(Some(content)) = archive.member(name) {
+            // A sparse member may be longer than memory.
+            let content = archive.member(name).ok().flatten();
+            if let Some(content) = content.filter(|content| content.len() < 1 << 24) {
                 let mut bytes = Vec::new();
                 let mut reader = content.open().expect("a member opens");
                 let read = std::io::Read::read_to_end(&mut reader, &mut bytes);

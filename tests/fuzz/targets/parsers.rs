@@ -15,6 +15,7 @@ use stillage::spec::go_v1_image::{self, History};
 use stillage::spec::manifest::{Manifest, ManifestKind};
 use stillage::spec::media_type::MANIFEST_TYPES;
 use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::signature::{Attachment, Signature};
 use stillage::spec::source_name::Hosts;
 use stillage::spec::v1::{self, ChainLink, Config, V1Id};
 use stillage::spec::{legacy, remake};
@@ -46,6 +47,18 @@ pub(super) fn manifest(data: &[u8]) {
             assert_eq!(remade.media_type, manifest.media_type);
             assert_eq!(remade.children(), manifest.children());
         }
+    }
+}
+
+/// Signatures of sigstore become a manifest that can be read, with all its content.
+pub(super) fn signature(data: &[u8]) {
+    if let Ok(Signature::Sigstore(signature)) = Signature::parse(data) {
+        let made = Attachment::new(&[signature.clone(), signature]);
+        let bytes = &made.content[&made.manifest.digest];
+        let manifest = Manifest::parse(bytes.as_slice().into(), None).expect("a manifest");
+        let has = |digest: &Digest| made.content.contains_key(digest);
+        assert!(manifest.blobs().iter().all(|blob| has(&blob.digest)));
+        assert_eq!(manifest.digest, made.manifest.digest);
     }
 }
 

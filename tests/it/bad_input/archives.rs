@@ -460,6 +460,47 @@ fn odd_members() {
             save().raw(pax(&records)).file("big", map)
         })
         .within(10),
+        tar("a sparse map without an end", &["truncated"], || {
+            let records = [
+                ("GNU.sparse.major", "1"),
+                ("GNU.sparse.minor", "0"),
+                ("GNU.sparse.realsize", "1000000"),
+            ];
+            save().raw(pax(&records)).file("big", vec![b'1'; 1000])
+        })
+        .within(10),
+        tar(
+            "a sparse map of 40 MB without an end",
+            &["sparse map of more than"],
+            || {
+                let records = [
+                    ("GNU.sparse.major", "1"),
+                    ("GNU.sparse.minor", "0"),
+                    ("GNU.sparse.realsize", "1000000"),
+                ];
+                save().raw(pax(&records)).file("big", vec![b'1'; 40 << 20])
+            },
+        )
+        .within(10)
+        .within_mib(200),
+        tar(
+            "sparse members of many gibibytes together",
+            &["sparse", "unpacks"],
+            || {
+                let name = layer();
+                let records = [("GNU.sparse.size", "900000000"), ("GNU.sparse.map", "0,0")];
+                let archive = save().drop(&name).raw(pax(&records)).file("one", "");
+                archive.raw(pax(&records)).file(name, "")
+            },
+        ),
+        tar("fields that nobody needs", &[], || {
+            let mut head = header(b"odd", EntryType::Regular, 0);
+            head[108..115].copy_from_slice(b"-000001");
+            head[136..147].copy_from_slice(b"-0000000001");
+            head[329..337].fill(0xff);
+            save().raw(summed(head))
+        })
+        .taken(),
         tar("an odd sparse file that nobody asks for", &[], || {
             save()
                 .raw(pax(&[("GNU.sparse.map", "9,9,1,1")]))

@@ -1,5 +1,7 @@
 //! Folders, and packages of layouts, as tools write them; prefixes.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::Row;
@@ -163,6 +165,47 @@ pub(crate) const ROWS: &[Row] = &[
         },
         references: &[("good:1", Image("good"))],
         notes: &[],
+        code: 0,
+    },
+    Row {
+        name: "a list called manifest.json that is no archive, above an image",
+        make: |place| {
+            place.tar("folder/sub/good.tar", &[image("good:1", "good")]);
+            fs::write(place.path("folder/manifest.json"), r#"[{"name":"x"}]"#).unwrap();
+            vec![place.path("folder").to_str().unwrap().to_owned()]
+        },
+        references: &[("good:1", Made("good"))],
+        notes: &[("leftover", "", "manifest.json` is not an image")],
+        code: 0,
+    },
+    Row {
+        name: "an image without a name, based on another, in a folder of a tar",
+        make: |place| {
+            let mut tar = Archive::default();
+            let layout = Archive::oci(&[image("good:1", "good")]);
+            let layout = layout.edit_json("index.json", |index| {
+                index["manifests"][0]["annotations"] =
+                    json!({"org.opencontainers.image.base.name": "docker.io/library/alpine:3"});
+            });
+            for name in layout.names("") {
+                tar = tar.file(format!("layout/{name}"), layout.bytes(&name));
+            }
+            write(place, &tar)
+        },
+        references: &[],
+        notes: &[("", "", "has no name")],
+        code: 1,
+    },
+    Row {
+        name: "a static tree with a tag that cannot be read",
+        make: |place| {
+            static_tree(place);
+            let big = place.path("tree/v2/org/good/manifests/big");
+            fs::write(big, vec![b'x'; 5 << 20]).unwrap();
+            vec![place.path("tree").to_str().unwrap().to_owned()]
+        },
+        references: &[("org/good:1", Image("good"))],
+        notes: &[("fault", "org/good:big", "too large")],
         code: 0,
     },
     Row {
