@@ -25,8 +25,8 @@
 //!    no server gives out.
 //! 3. [`images`] makes manifests from drafts and content, and merges them with the repositories that the
 //!    [catalogue](site_files::catalogue), the site's `index.json`, lists. `site` loads those repositories.
-//! 4. [`plan`] names the files of a site part by part, as a [tree](plan::tree). It does no IO, so `build`,
-//!    `verify` and dry runs use the same plan.
+//! 4. [`plan`] names the files of a site part by part, as a [tree](plan::tree). It reads nothing but configs and
+//!    signatures and writes nothing, so `build`, `verify` and dry runs use the same plan.
 //! 5. `writer` takes the site's lock and brings the folder to the plan. Only it changes what clients see. A dry
 //!    run goes the same way without the lock, with a staging area and a `writer::disk` that keep nothing.
 //!
@@ -56,8 +56,8 @@
 //! unreferenced  still served, for pulls under way     `prune` deletes it after the grace period; a build that
 //!                                                     needs it again makes it published
 //! ```
-//! The stages are, in this order: content (blobs, v1 layers), manifests, v1 JSON, pointers (tags, referrers),
-//! tag lists, other lists and pages, the catalogue. The first three are a group each, and the others are one.
+//! The stages are, in this order: content (blobs, v1 layers), manifests, v1 JSON, signatures, pointers (tags,
+//! referrers), tag lists, other lists and pages, the catalogue. The first four are a group each, and the others are one.
 //! The files of a group and their names are durable before those of the next get their names. Deletion goes the
 //! other way.
 //!

@@ -111,7 +111,7 @@ impl Images {
 }
 
 /// Compares the diff IDs of an image with its config; `blobs` is the config, then the layers. If some layers
-/// are not distributable, the site does not have them, and only the number of layers is compared.
+/// are foreign, the site may not have them, and only the number of layers is compared.
 fn check_diff_ids(manifest: &Manifest, blobs: &[&Stored]) -> anyhow::Result<()> {
     let ManifestKind::Image { layers, .. } = &manifest.kind else {
         return Ok(());

@@ -331,7 +331,7 @@ fn v1_config(manifest: &Manifest) -> Result<Digest, &'static str> {
         return Err("it is not an image");
     }
     if manifest.blobs().len() != layers.len() + 1 {
-        return Err("some of its layers are not distributable");
+        return Err("some of its layers are foreign");
     }
     Ok(config.digest)
 }

@@ -1,5 +1,7 @@
 //! Walks over the members of a tar that is fed in pieces of any size, and passes on the raw bytes of those that
-//! are wanted. Unlike the `tar` crate it needs no reader, and its members keep their bytes.
+//! are wanted. Unlike the `tar` crate it needs no reader, and its members keep their bytes. Unlike `tar-core`, which
+//! reads archives, it reads each block of long headers once, and takes and refuses what Docker does: one block of zeros
+//! is the end, and fields that Docker ignores may hold anything.
 
 use std::io;
 

@@ -29,6 +29,7 @@ use crate::layer::Compression;
 use crate::note::NoteKind;
 use crate::source::archive::Archive;
 use crate::source::docker_index::{Imported, add_by_index};
+use crate::source::legacy;
 use crate::source::oci_names::{NO_NAME, RENAME};
 use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
@@ -67,10 +68,14 @@ fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     };
     let mut json = Vec::new();
     let _ = file.take(MAX_MANIFEST).read_to_end(&mut json);
-    // Other programs have lists of this name too.
+    // Other programs have files of this name too.
     let entries: anyhow::Result<Vec<Entry>> = go_json::parse(&json);
     let has_images = entries.is_ok_and(|entries| !entries.is_empty());
-    Ok(Fit::by(has_images, MANIFEST, true))
+    Ok(Fit::by(
+        has_images || legacy::has_image(folder)?,
+        MANIFEST,
+        true,
+    ))
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

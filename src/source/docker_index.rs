@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::import::draft::{Blobs as _, Draft, ImportOptions, ManifestSource};
 use crate::import::request::Request;
 use crate::layer::Compression;
-use crate::note::{Note, NoteKind};
+use crate::note::NoteKind;
 use crate::source::archive::Archive;
 use crate::source::oci_archive::Layout;
 use crate::source::oci_names;
@@ -37,7 +37,7 @@ pub(super) fn add_by_index(
         return Ok(taken);
     }
     let mut index = root.index()?;
-    let mut kept = Vec::new();
+    let (mut kept, mut changed) = (Vec::new(), 0);
     for descriptor in std::mem::take(&mut index.entries.manifests) {
         let is_wanted = match oci_names::root(&descriptor, 0, request) {
             Ok(Some(root)) => {
@@ -57,10 +57,24 @@ pub(super) fn add_by_index(
         {
             kept.push(descriptor);
         } else if is_wanted {
-            draft.notes.extend(new_digest(&descriptor, request));
+            changed += usize::from(descriptor.media_type == DOCKER_MANIFEST);
         }
     }
     index.entries.manifests = kept;
+    // Up to Docker 28, what `docker save` writes as a manifest was made for the archive; the containerd store of
+    // Docker 29 has it.
+    if changed > 0 {
+        draft.notes.push(NoteKind::Choice.note(format!(
+            "{changed} {} of {} get other digests than there, since plain layers are compressed; \
+             `--keep-manifests` keeps them",
+            if changed == 1 {
+                "reference"
+            } else {
+                "references"
+            },
+            archive.origin()
+        )));
+    }
     let rules = ImportOptions {
         compress: !rules.keep_manifests,
         ..rules.clone()
@@ -118,20 +132,4 @@ fn is_better_by_index(
         }
     }
     Ok(false)
-}
-
-/// The note that an image gets another digest than in its archive. Up to Docker 28, what `docker save` writes as a
-/// manifest was made for the archive; the containerd store of Docker 29 has it.
-fn new_digest(descriptor: &Descriptor, request: &Request<'_>) -> Option<Note> {
-    if descriptor.media_type != DOCKER_MANIFEST {
-        return None;
-    }
-    let root = oci_names::root(descriptor, 0, request).ok()??;
-    let name = request.reference_of(root.repository.as_ref(), root.tag.as_ref())?;
-    let note = NoteKind::Choice.note(format!(
-        "`{name}` gets another digest than {} in its archive, since its plain layers are compressed; \
-         `--keep-manifests` keeps it",
-        descriptor.digest
-    ));
-    Some(note.about(name))
 }

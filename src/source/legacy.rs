@@ -48,15 +48,21 @@ fn fit(archive: &Archive) -> Fit {
 }
 
 fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
+    let is_newer = fsx::meta(&folder.join("manifest.json"))?.is_some();
+    let has_image = has_image(folder)?;
+    Ok(Fit::by(has_image && !is_newer, "<id>/layer.tar", has_image))
+}
+
+/// Whether a folder has a v1 image as `docker save` writes it.
+pub(super) fn has_image(folder: &Path) -> anyhow::Result<bool> {
     for name in fsx::folders(folder)? {
         let id: Result<V1Id, _> = name.parse();
-        let has =
-            |file| Ok::<_, anyhow::Error>(fsx::meta(&folder.join(&name).join(file))?.is_some());
+        let has = |file| fsx::meta(&folder.join(&name).join(file)).map(|meta| meta.is_some());
         if id.is_ok() && has("json")? && has("layer.tar")? {
-            return Ok(Fit::Detected);
+            return Ok(true);
         }
     }
-    Ok(Fit::by(false, "<id>/layer.tar", false))
+    Ok(false)
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

@@ -9,9 +9,9 @@ use crate::error::Hint;
 use crate::import::ingest::Stored;
 use crate::layer::Expansion;
 use crate::source::member_name::{link_target, safe_name, shown};
-use crate::source::not_a_tar;
 use crate::source::tar_reader::{Head, Kind};
 use crate::spec::digest::Hasher;
+use crate::spec::mistaken;
 
 #[derive(Debug)]
 pub(super) enum Member {
@@ -141,7 +141,7 @@ pub(super) fn check_header(start: &[u8]) -> anyhow::Result<()> {
     if is_tar_header(start) {
         return Ok(());
     }
-    Err(not_a_tar::error(start))
+    Err(mistaken::error(start, "a tar archive"))
 }
 
 /// Whether the first 512 bytes are a tar header with a valid checksum, or zeros (an empty tar).

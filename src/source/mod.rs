@@ -27,7 +27,6 @@ pub mod legacy;
 mod member_name;
 mod members;
 mod new_name;
-mod not_a_tar;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;
@@ -89,15 +88,15 @@ impl Fit {
 /// All formats, in the order of detection.
 pub const FORMATS: &[Format] = &[
     site::FORMAT,
+    docker_archive::UNPACKED,
+    legacy::UNPACKED,
     oci::FORMAT,
     dir::FORMAT,
     registry_v1::FORMAT,
     registry_v2::FORMAT,
     static_v2::FORMAT,
     docker_archive::FORMAT,
-    docker_archive::UNPACKED,
     legacy::FORMAT,
-    legacy::UNPACKED,
     oci_archive::FORMAT,
 ];
 

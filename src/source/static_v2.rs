@@ -1,7 +1,7 @@
 //! `static-v2:` a static tree of the v2 API, as registrish writes it, or a copy of the `v2` folder of a site.
 //! ```text
 //! v2/<name>/manifests/<tag>
-//!           manifests/sha256:<hex>      or sha256%3A<hex>
+//!           manifests/sha256:<hex>      or sha256%3A<hex>, or <hex>
 //!           blobs/sha256:<hex>
 //! ```
 //! A manifest may be there by its tag alone. Hidden files belong to the server and are passed over.
@@ -9,6 +9,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 use crate::content::Content;
 use crate::error::escaped;
@@ -32,18 +34,27 @@ pub const FORMAT: Format = Format {
 const MAX_DEPTH: usize = 16;
 
 fn fit(folder: &Path) -> anyhow::Result<Fit> {
-    let root = folder.join("v2");
-    let has_one = fsx::meta(&root)?.is_some() && !repositories(&root, "", 0, true)?.is_empty();
-    let lacks = "it has no folder `v2` with `manifests` and `blobs` of a repository";
-    Ok(if has_one {
-        Fit::Detected
-    } else {
-        Fit::No(lacks.into())
+    Ok(match root_of(folder)? {
+        Some(root) if root != folder => Fit::Detected,
+        Some(_) => Fit::WithPrefix,
+        None => Fit::No("it has no folder `v2` with `NAME/manifests` and `NAME/blobs`".into()),
     })
 }
 
+/// The folder `v2` in the folder, or the folder itself.
+fn root_of(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let is_v2 = folder.file_name().is_some_and(|name| name == "v2");
+    let itself = is_v2.then(|| folder.to_owned());
+    for root in [folder.join("v2")].into_iter().chain(itself) {
+        if fsx::meta(&root)?.is_some() && !repositories(&root, "", 0, true)?.is_empty() {
+            return Ok(Some(root));
+        }
+    }
+    Ok(None)
+}
+
 fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
-    let root = folder.join("v2");
+    let root = root_of(folder)?.context("it is not a static tree")?;
     let mut drafts = Vec::new();
     for name in repositories(&root, "", 0, false)? {
         let origin = format!("`{}` in `{}`", escaped(&name), fsx::escaped_path(folder));
@@ -104,12 +115,15 @@ impl Repository {
         }
     }
 
-    /// A file by the name of its digest, with a colon or escaped.
+    /// A file by the name of its digest: with a colon, escaped, or the hex digits alone.
     fn by_digest(&self, folder: &str, digest: &Digest) -> anyhow::Result<Option<Content>> {
-        match self.file(folder, &digest.to_string())? {
-            Some(content) => Ok(Some(content)),
-            None => self.file(folder, &format!("sha256%3A{}", digest.hex())),
+        let hex = digest.hex();
+        for name in [digest.to_string(), format!("sha256%3A{hex}"), hex] {
+            if let Some(content) = self.file(folder, &name)? {
+                return Ok(Some(content));
+            }
         }
+        Ok(None)
     }
 }
 

@@ -127,19 +127,7 @@ impl<R: Skip> TarReader<R> {
         (self.data, self.padding) = (0, 0);
         let (mut needed, mut wanted) = (BLOCK, BLOCK);
         loop {
-            let missing = wanted.saturating_sub(self.ahead.len()) as u64;
-            self.reader
-                .by_ref()
-                .take(missing)
-                .read_to_end(&mut self.ahead)?;
-            if self.ahead.len() > MAX_HEADERS {
-                bail_invalid!("it has a sparse map of more than {} MiB", MAX_HEADERS >> 20);
-            }
-            if self.ahead.len() < needed {
-                if self.ahead.iter().any(|byte| *byte != 0) {
-                    bail_invalid!("it is truncated in a block of a header");
-                }
-                self.is_cut = self.ahead.len() < BLOCK;
+            if !self.fill(needed, wanted)? {
                 return Ok(None);
             }
             blank_unused(&mut self.ahead);
@@ -184,6 +172,24 @@ impl<R: Skip> TarReader<R> {
             self.padding = padded - head.stored;
             return Ok(Some(head));
         }
+    }
+
+    /// Reads headers ahead: `wanted` bytes, and `needed` at least. `false` at the end of the tar.
+    fn fill(&mut self, needed: usize, wanted: usize) -> anyhow::Result<bool> {
+        let missing = wanted.saturating_sub(self.ahead.len()) as u64;
+        let mut more = self.reader.by_ref().take(missing);
+        more.read_to_end(&mut self.ahead)?;
+        if self.ahead.len() > MAX_HEADERS {
+            bail_invalid!("it has a sparse map of more than {} MiB", MAX_HEADERS >> 20);
+        }
+        if self.ahead.len() >= needed {
+            return Ok(true);
+        }
+        if self.ahead.iter().any(|byte| *byte != 0) {
+            bail_invalid!("it is truncated in a block of a header");
+        }
+        self.is_cut = self.ahead.len() < BLOCK;
+        Ok(false)
     }
 
     /// Reads what follows the end of the tar. Only padding does, but this also checks the checksum of a compressed

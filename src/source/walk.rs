@@ -4,6 +4,7 @@
 //! `org/app:1.0`. Symbolic links are not followed, and the site itself is skipped.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -16,6 +17,7 @@ use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
 use crate::source::archive::Archive;
 use crate::source::{Format, Opened, Run};
+use crate::spec::mistaken;
 use crate::spec::name::{Reference, Tag};
 
 /// Reads all sources below `root`, except the site.
@@ -101,8 +103,13 @@ impl Walk<'_> {
         let identity = content.as_ref().map(Content::identity).transpose()?;
         let identity = identity.flatten();
         let is_known = identity.as_ref().is_some_and(self.run.holds_no_image);
+        // What macOS leaves beside files.
+        let name = entry.file_name().to_string_lossy();
+        if name.starts_with("._") || name == ".DS_Store" {
+            return Ok(());
+        }
         if !(is_known || content.is_some() && Archive::looks_like_one(path)?) {
-            self.left_out.notes.push(not_an_image(path, &origin));
+            self.left_out.notes.push(not_an_image(path, &origin)?);
             return Ok(());
         }
         if !is_known {
@@ -166,14 +173,22 @@ impl Walk<'_> {
 
 /// The note on a file that is not an archive. If it is named like one, this is a fault: `docker save`, for
 /// example, leaves an empty file when it fails.
-fn not_an_image(path: &Path, origin: &str) -> Note {
+fn not_an_image(path: &Path, origin: &str) -> anyhow::Result<Note> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let has_archive_name = ARCHIVES.iter().any(|ending| name.ends_with(ending));
-    if has_archive_name {
-        NoteKind::Fault.note(format!("{origin} is left out: it is not an archive"))
-    } else {
-        NoteKind::Leftover.note(format!("{origin} is not an image"))
+    if !has_archive_name {
+        return Ok(NoteKind::Leftover.note(format!("{origin} is not an image")));
     }
+    let mut start = Vec::new();
+    if let Some((file, _)) = fsx::open_regular(path)? {
+        let _ = file.take(512).read_to_end(&mut start);
+    }
+    let reason = match mistaken::recognised(&start) {
+        Some((what, hint)) => format!("it is not an archive but {what}; {hint}"),
+        None if start.is_empty() => "it is not an archive: it is empty".into(),
+        None => "it is not an archive".into(),
+    };
+    Ok(NoteKind::Fault.note(format!("{origin} is left out: {reason}")))
 }
 
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];

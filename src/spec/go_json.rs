@@ -12,20 +12,16 @@ use serde_json::{Error, Value};
 
 use crate::error::invalid_input;
 use crate::spec::json::{Key, RawObject, folded};
+use crate::spec::mistaken;
 
 /// Parses JSON. Errors in values name the keys that lead to them.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
     let parsed = serde_json::from_slice::<&RawValue>(bytes).and_then(of_raw);
-    parsed.map_err(|error| {
-        let error = invalid_input(error.to_string());
-        if bytes.starts_with(BYTE_ORDER_MARK) {
-            return error.context("it starts with a byte order mark, which JSON must not have");
-        }
-        error
+    parsed.map_err(|error| match mistaken::recognised(bytes) {
+        Some(_) => mistaken::error(bytes, "JSON"),
+        None => invalid_input(error.to_string()),
     })
 }
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Like [`parse`], for a value in larger JSON.
 pub fn of_raw<T: DeserializeOwned>(raw: &RawValue) -> Result<T, Error> {

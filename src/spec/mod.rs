@@ -8,6 +8,7 @@ pub mod json;
 pub mod legacy;
 pub mod manifest;
 pub mod media_type;
+pub mod mistaken;
 pub mod name;
 pub mod remake;
 pub mod schema1;

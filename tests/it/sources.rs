@@ -411,3 +411,45 @@ fn an_image_without_layers_has_a_v1_form() {
     assert_eq!(built.json(&format!("v1/images/{id}/ancestry")), json!([id]));
     assert_eq!(built.bytes(&format!("v1/images/{id}/layer")), [0; 1024]);
 }
+
+/// As go-containerregistry wrote it: one member for each time that the layer is named.
+#[test]
+fn a_layer_may_be_twice_in_an_image_and_in_its_archive() {
+    let image = Image::new(&["app:1"])
+        .layer("etc/one", "one")
+        .layer("etc/one", "one");
+    let archive = Archive::docker_20(&[image]);
+    let [first, second] = [0, 1].map(|number| archive.names("layer.tar")[number].clone());
+    let bytes = archive.bytes(&first).to_vec();
+    let archive = archive
+        .drop(&second)
+        .file(&first, bytes)
+        .edit_json("manifest.json", |entries| {
+            entries[0]["Layers"] = json!([first, first]);
+        });
+    for tar in [archive.tar(), gzip(&archive.tar())] {
+        let built = Built::tar(&tar, "");
+        let manifest = built.json("v2/app/manifests/1");
+        let layers = manifest["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 2);
+        assert_eq!(layers[0], layers[1]);
+    }
+}
+
+#[test]
+fn an_unpacked_archive_gives_what_the_archive_gives() {
+    let images = [
+        app(&["app:1", "o/app:2"]),
+        two_platforms(&["b:1"], Pack::Gzip),
+    ];
+    for archive in [
+        Archive::docker_1(&images[..1]),
+        Archive::docker_20(&images[..1]),
+        Archive::docker_28(&images[..1]),
+        Archive::docker_29(&images),
+    ] {
+        let packed = Built::tar(&archive.tar(), "");
+        let unpacked = Built::folder(&archive, "");
+        assert_same(&tree(&unpacked.site()), &tree(&packed.site()));
+    }
+}

@@ -114,6 +114,10 @@ impl Draft {
                      `--include-foreign`",
                     self.origin
                 ))),
+                Ok(None) if rules.foreign => self.notes.push(NoteKind::Choice.note(format!(
+                    "the foreign layer {digest} is not in {}: clients still get it from its URLs",
+                    self.origin
+                ))),
                 Err(error) if is_wanted || !error::is_bad(&error) => return Err(error),
                 _ => {}
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::run::{app, case, check, tar, text};
+use super::run::{app, case, check, folder, tar, text};
 use crate::support::archive::{Archive, Image, gzip};
 
 fn save() -> Archive {
@@ -41,6 +41,27 @@ fn manifest_json() {
             "manifest.json is no list",
             &["manifest.json", "expected a sequence"],
             || save().set_file("manifest.json", "{}"),
+        ),
+        folder(
+            "manifest.json in a folder is cut",
+            &["manifest.json", "EOF"],
+            || {
+                let id = "1".repeat(64);
+                let old = save()
+                    .file(format!("{id}/json"), "{}")
+                    .file(format!("{id}/layer.tar"), "");
+                old.set_file("manifest.json", "[{")
+            },
+        ),
+        tar(
+            "manifest.json is a Git LFS pointer",
+            &["manifest.json", "git lfs pull"],
+            || {
+                save().set_file(
+                    "manifest.json",
+                    "version https://git-lfs.github.com/spec/v1\n",
+                )
+            },
         ),
         tar("manifest.json is cut", &["manifest.json", "EOF"], || {
             save().edit("manifest.json", |bytes| bytes.truncate(20))

@@ -203,11 +203,13 @@ fn members_and_tags() {
         })
         .taken()
         .within(5),
-        tar("a chain of 10,000 links", &["leads back to itself"], || {
+        tar("a chain of 10,000 links", &[], || {
             (0..10_000).fold(Archive::docker_20(&[app()]), |archive, number| {
                 archive.symlink(format!("{number}"), &format!("{}", number + 1))
             })
-        }),
+        })
+        .taken()
+        .within(5),
         tar("2,000 tags of an image", &[], || {
             let tags: Vec<String> = (0..2000).map(|number| format!("app:{number}")).collect();
             Archive::docker_20(&[app()])

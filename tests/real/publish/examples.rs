@@ -19,6 +19,7 @@ use crate::support::temp::TempDir;
 const EXAMPLES: &str = r#"
 import json, re, yaml
 texts = re.findall(r"```yaml\n(.*?)```", open("README.md").read(), re.S)
+texts = [text for text in texts if "stillage publish" in text]
 github, gitlab = (yaml.safe_load(text)["jobs" if "jobs:" in text else "publish"] for text in texts)
 steps = github["publish"]["steps"]
 commands = [step["run"] for step in steps if "run" in step]

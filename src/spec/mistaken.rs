@@ -1,4 +1,4 @@
-//! What a file is that should be a tar, and what its user can do about it.
+//! What a file is that should be a tar or JSON, and what its user can do about it.
 
 use crate::error::{Hint, invalid_input};
 
@@ -7,17 +7,17 @@ const OTHERS: &[(&[u8], &str, &str)] = &[
     (
         b"\xff\xfe",
         "text in UTF-16",
-        "`>` in PowerShell changes what it writes; use `docker save -o FILE`",
+        "`>` in PowerShell changes what it writes; let the program write the file, as in `docker save -o FILE`",
     ),
     (
         b"\xfe\xff",
         "text in UTF-16",
-        "`>` in PowerShell changes what it writes; use `docker save -o FILE`",
+        "`>` in PowerShell changes what it writes; let the program write the file, as in `docker save -o FILE`",
     ),
     (
         b"\xef\xbb\xbf",
         "text with a byte order mark",
-        "a program wrote it as text; write it again, with `docker save -o FILE`",
+        "save it without the mark, as an editor's \"UTF-8\"; an archive must be written anew",
     ),
     (
         b"version https://git-lfs",
@@ -61,16 +61,25 @@ const OTHERS: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-const PAGE: &str = "a server answered with a page, such as an error or a login, instead of the archive; \
-                    download it again";
+const PAGE: &str = "a server answered with a page, such as an error or a login, instead of the file; download it again";
 
-/// The error for something that begins with these bytes and is no tar.
-pub(super) fn error(start: &[u8]) -> anyhow::Error {
+/// The error for bytes that are not `wanted`: `a tar archive`, or `JSON`.
+pub fn error(start: &[u8], wanted: &str) -> anyhow::Error {
     if start.is_empty() {
-        return invalid_input("it is empty, which is not a tar archive").context(Hint(
+        return invalid_input(format!("it is empty, which is not {wanted}")).context(Hint(
             "did the command that should have written it fail?".into(),
         ));
     }
+    match recognised(start) {
+        Some((what, hint)) => {
+            invalid_input(format!("it is {what}, not {wanted}")).context(Hint(hint.into()))
+        }
+        None => invalid_input(format!("it is not {wanted}")),
+    }
+}
+
+/// What bytes are that begin so, and the hint.
+pub fn recognised(start: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = start.trim_ascii_start();
     let begins = |with: &[u8]| {
         let same = |bytes: &[u8]| {
@@ -79,10 +88,6 @@ pub(super) fn error(start: &[u8]) -> anyhow::Error {
         };
         start.starts_with(with) || (with.starts_with(b"<") && same(text))
     };
-    match OTHERS.iter().find(|(with, ..)| begins(with)) {
-        Some((_, what, hint)) => {
-            invalid_input(format!("it is {what}, not a tar archive")).context(Hint((*hint).into()))
-        }
-        None => invalid_input("it is not a tar archive"),
-    }
+    let found = OTHERS.iter().find(|(with, ..)| begins(with));
+    found.map(|(_, what, hint)| (*what, *hint))
 }
