@@ -29,13 +29,13 @@ use crate::layer::Compression;
 use crate::note::NoteKind;
 use crate::source::archive::Archive;
 use crate::source::docker_index::{Imported, add_by_index};
-use crate::source::legacy;
 use crate::source::oci_names::{NO_NAME, RENAME};
 use crate::source::{Fit, Format, Input};
 use crate::spec::digest::Digest;
 use crate::spec::go_json;
 use crate::spec::manifest::{MAX_JSON, MAX_LAYERS};
 use crate::spec::name::{Reference, Tag};
+use crate::spec::v1::V1Id;
 
 pub const FORMAT: Format = Format {
     prefix: "docker-archive",
@@ -71,11 +71,19 @@ fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     // Other programs have files of this name too.
     let entries: anyhow::Result<Vec<Entry>> = go_json::parse(&json);
     let has_images = entries.is_ok_and(|entries| !entries.is_empty());
-    Ok(Fit::by(
-        has_images || legacy::has_image(folder)?,
-        MANIFEST,
-        true,
-    ))
+    Ok(Fit::by(has_images || has_v1_image(folder)?, MANIFEST, true))
+}
+
+/// Whether a folder has a v1 image as `docker save` writes it.
+pub(super) fn has_v1_image(folder: &Path) -> anyhow::Result<bool> {
+    for name in fsx::folders(folder)? {
+        let id: Result<V1Id, _> = name.parse();
+        let has = |file| fsx::meta(&folder.join(&name).join(file)).map(|meta| meta.is_some());
+        if id.is_ok() && has("json")? && has("layer.tar")? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

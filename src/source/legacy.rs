@@ -17,7 +17,7 @@ use crate::import::draft::{Called, Draft, ImportOptions, JobId};
 use crate::import::request::Request;
 use crate::note::NoteKind;
 use crate::source::archive::Archive;
-use crate::source::docker_archive::add_layer;
+use crate::source::docker_archive::{add_layer, has_v1_image};
 use crate::source::oci_names::RENAME;
 use crate::source::v1_chain::{V1Chains, V1Store};
 use crate::source::{Fit, Format, Input};
@@ -49,20 +49,8 @@ fn fit(archive: &Archive) -> Fit {
 
 fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     let is_newer = fsx::meta(&folder.join("manifest.json"))?.is_some();
-    let has_image = has_image(folder)?;
+    let has_image = has_v1_image(folder)?;
     Ok(Fit::by(has_image && !is_newer, "<id>/layer.tar", has_image))
-}
-
-/// Whether a folder has a v1 image as `docker save` writes it.
-pub(super) fn has_image(folder: &Path) -> anyhow::Result<bool> {
-    for name in fsx::folders(folder)? {
-        let id: Result<V1Id, _> = name.parse();
-        let has = |file| fsx::meta(&folder.join(&name).join(file)).map(|meta| meta.is_some());
-        if id.is_ok() && has("json")? && has("layer.tar")? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {

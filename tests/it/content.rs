@@ -6,7 +6,7 @@ use crate::support::archive::{Archive, Image};
 use crate::support::collections::{IMAGE, layout};
 use crate::support::files::digest;
 use crate::support::place::{Place, image};
-use crate::support::site::{json as read, stderr, stillage, tree, verify};
+use crate::support::site::{assert_same, json as read, stderr, stillage, tree, verify};
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
@@ -279,5 +279,62 @@ fn what_a_fallback_tag_lists_is_described_by_its_manifest() {
     assert_eq!(
         referrers["manifests"][0]["annotations"],
         json!({"title": "a report"})
+    );
+}
+
+/// What is attached to an image, and to that, comes along from every kind of source.
+#[test]
+fn attachments_of_attachments_travel() {
+    let attached = |to: &str, kind: &str| format!("app:{}.{kind}", to.replace(':', "-"));
+    let good = image("app:1", "good");
+    let to = good.manifest_digest();
+    let subject = to.clone();
+    let bill = Image::new(&[])
+        .layer("etc/text", "bill")
+        .manifest(move |manifest| {
+            manifest["artifactType"] = "application/x.bill".into();
+            manifest["subject"] = json!({"mediaType": IMAGE, "digest": subject, "size": 1});
+        });
+    let of_bill = image(
+        &attached(&bill.manifest_digest(), "sig"),
+        "signature of the bill",
+    );
+    let of_that = image(
+        &attached(&of_bill.manifest_digest(), "att"),
+        "about the signature",
+    );
+    let of_good = image(&attached(&to, "sig"), "signature");
+    let other = image("app:2", "other");
+    let of_other = image(
+        &attached(&other.manifest_digest(), "sig"),
+        "signature of the other",
+    );
+    let place = Place::new();
+    let layout = place.layout(
+        "layout",
+        &[good, bill, of_bill, of_that, of_good, other, of_other],
+    );
+    place.build(&[&layout]);
+    let copy = std::process::Command::new("cp")
+        .arg("-R")
+        .args([place.site().join("v2"), place.path("v2")])
+        .status();
+    assert!(copy.unwrap().success());
+    let from_layout = Place::new();
+    from_layout.build(&[&format!("oci:{layout}:app:1")]);
+    let tags = read(from_layout.site().join("v2/app/tags/list"))["tags"].clone();
+    assert_eq!(tags.as_array().unwrap().len(), 4, "{tags}");
+    for source in [
+        format!("site:{}:app:1", place.site().display()),
+        format!("static-v2:{}:app:1", place.path("v2").display()),
+    ] {
+        let copy = Place::new();
+        copy.build(&[&source]);
+        assert_same(&tree(&copy.site()), &tree(&from_layout.site()));
+    }
+    place.refused(
+        &[&format!("oci:{layout}:app:3")],
+        1,
+        "holds no image `app:3`",
     );
 }
