@@ -171,13 +171,14 @@ impl Archive {
         names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    /// The folder at the top that has such a member, if exactly one has it.
+    /// The folder at the top that has such a member, if no other folder has one.
     pub fn below(&self, name: &str) -> Option<&str> {
         let mut folders = self.names().filter_map(|member| {
-            let (folder, rest) = member.split_once('/')?;
-            (rest == name).then_some(folder)
+            let (folder, last) = member.rsplit_once('/')?;
+            (last == name).then_some(folder)
         });
-        folders.next().filter(|_| folders.next().is_none())
+        let only = folders.next().filter(|_| folders.next().is_none());
+        only.filter(|folder| !folder.contains('/'))
     }
 
     /// Whether a member has a name that begins so.

@@ -197,6 +197,22 @@ pub(crate) const ROWS: &[Row] = &[
         code: 1,
     },
     Row {
+        name: "a tar of several layouts",
+        make: |place| {
+            let mut tar = Archive::default();
+            for (folder, text) in [("a", "good"), ("a/b", "other")] {
+                let layout = Archive::oci(&[image("good:1", text)]);
+                for name in layout.names("") {
+                    tar = tar.file(format!("{folder}/{name}"), layout.bytes(&name));
+                }
+            }
+            write(place, &tar)
+        },
+        references: &[],
+        notes: &[("", "", "is not an image in a known format")],
+        code: 1,
+    },
+    Row {
         name: "a static tree with a tag that cannot be read",
         make: |place| {
             static_tree(place);
