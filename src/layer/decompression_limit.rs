@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Limits of the uncompressed length, in bytes.
 #[derive(Clone, Copy)]
@@ -67,12 +67,16 @@ pub fn check_sparse(len: u64, stored: u64) -> io::Result<()> {
 pub(super) struct Packed<R> {
     reader: R,
     taken: Arc<AtomicU64>,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl<R: Read> Read for Packed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.reader.read(buffer)?;
         self.taken.fetch_add(got as u64, Ordering::Relaxed);
+        if got == 0 && !buffer.is_empty() {
+            self.has_ended.store(true, Ordering::Relaxed);
+        }
         Ok(got)
     }
 }
@@ -82,18 +86,26 @@ pub(super) struct Bound {
     /// The compressed length in bytes if known in advance, otherwise 0.
     len: u64,
     taken: Arc<AtomicU64>,
+    /// Whether the decoder has asked for more than there is.
+    has_ended: Arc<AtomicBool>,
     limits: Limits,
 }
 
 impl Bound {
     /// Wraps the reader for a decoder; the bound then goes [over](Self::over) that decoder.
     pub(super) fn new<R: Read>(reader: R, len: u64, limits: Limits) -> (Packed<R>, Self) {
-        let taken = Arc::new(AtomicU64::new(0));
+        let bound = Self {
+            len,
+            taken: Arc::default(),
+            has_ended: Arc::default(),
+            limits,
+        };
         let packed = Packed {
             reader,
-            taken: taken.clone(),
+            taken: bound.taken.clone(),
+            has_ended: bound.has_ended.clone(),
         };
-        (packed, Self { len, taken, limits })
+        (packed, bound)
     }
 
     pub(super) fn over<R: Read>(self, decoder: R) -> Unpacked<R> {
@@ -136,7 +148,13 @@ pub(super) struct Unpacked<R> {
 
 impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.decoder.read(buffer)?;
+        let got = self.decoder.read(buffer).map_err(|error| {
+            let is_cut = self.bound.has_ended.load(Ordering::Relaxed);
+            if is_cut && error.raw_os_error().is_none() {
+                return io::Error::new(error.kind(), format!("it is truncated: {error}"));
+            }
+            error
+        })?;
         self.given += got as u64;
         self.bound.check(self.given)?;
         Ok(got)

@@ -71,7 +71,14 @@ fn fit_unpacked(folder: &Path) -> anyhow::Result<Fit> {
     // Other programs have files of this name too.
     let entries: anyhow::Result<Vec<Entry>> = go_json::parse(&json);
     let has_images = entries.is_ok_and(|entries| !entries.is_empty());
-    Ok(Fit::by(has_images || has_v1_image(folder)?, MANIFEST, true))
+    if has_images || has_v1_image(folder)? {
+        return Ok(Fit::Detected);
+    }
+    Ok(if json.trim_ascii_start().starts_with(b"[") {
+        Fit::WithPrefix
+    } else {
+        Fit::No(format!("its `{MANIFEST}` is not a list of images"))
+    })
 }
 
 /// Whether a folder has a v1 image as `docker save` writes it.

@@ -71,11 +71,17 @@ fn cut_and_packed_badly() {
             cut(save().tar(), end)
         })
         .taken(),
-        bytes("a gzip cut", &["cannot read"], || cut(save().tar_gz(), 400)),
-        bytes("a gzip without its end", &["cannot read"], || {
-            let length = save().tar_gz().len() - 4;
-            cut(save().tar_gz(), length)
+        bytes("a gzip cut", &["cannot read", "truncated"], || {
+            cut(save().tar_gz(), 400)
         }),
+        bytes(
+            "a gzip without its end",
+            &["cannot read", "truncated"],
+            || {
+                let length = save().tar_gz().len() - 4;
+                cut(save().tar_gz(), length)
+            },
+        ),
         bytes("a gzip of a tar cut", &["truncated", "layer.tar"], || {
             let archive = Archive::default().file("a/layer.tar", vec![7; 5000]);
             gzip(&cut(archive.tar(), 3000))
@@ -109,7 +115,7 @@ fn cut_and_packed_badly() {
         bytes("something behind a gzip", &["cannot read"], || {
             [save().tar_gz(), b"garbage".to_vec()].concat()
         }),
-        bytes("a zstd cut", &["cannot read"], || {
+        bytes("a zstd cut", &["cannot read", "truncated"], || {
             let packed = zstd(&save().tar());
             let half = packed.len() / 2;
             cut(packed, half)

@@ -253,6 +253,19 @@ pub(crate) const ROWS: &[Row] = &[
         code: 1,
     },
     Row {
+        name: "a dir: folder that is called an archive",
+        make: |place| {
+            Archive::dir(&image("", "good")).folder(&place.path("dir"));
+            vec![format!("docker-archive:{}", place.path("dir").display())]
+        },
+        references: &[],
+        notes: &[
+            ("", "", "its `manifest.json` is not a list of images"),
+            ("", "", "hint: it is a source for `dir:`"),
+        ],
+        code: 1,
+    },
+    Row {
         name: "what umoci init writes",
         make: |place| {
             let archive = Archive::oci(&[]).edit_json("index.json", |index| {
