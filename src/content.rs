@@ -174,10 +174,10 @@ impl Content {
     pub fn open(&self) -> anyhow::Result<Reader> {
         let source = match &self.place {
             Location::Memory(bytes) => Source::Memory(Cursor::new(bytes.clone())),
-            Location::File(path) => Source::Range(At(Arc::new(fsx::open(path)?), 0)),
-            Location::Range(file, offset) => Source::Range(At(file.clone(), *offset)),
+            Location::File(path) => Source::Range(FileAt(Arc::new(fsx::open(path)?), 0)),
+            Location::Range(file, offset) => Source::Range(FileAt(file.clone(), *offset)),
             Location::Sparse(file, offset, sparse) => {
-                let stored = At(file.clone(), *offset);
+                let stored = FileAt(file.clone(), *offset);
                 Source::Made(Box::new(sparse.over(stored)))
             }
             Location::Packed(path, packing) => {
@@ -256,15 +256,15 @@ pub struct Reader {
 
 enum Source {
     Memory(Cursor<Arc<[u8]>>),
-    Range(At),
+    Range(FileAt),
     /// Unpacked, or filled up.
     Made(Box<dyn Read + Send>),
 }
 
-/// A place in a file.
-struct At(Arc<File>, u64);
+/// A file, read from an offset on.
+pub struct FileAt(pub Arc<File>, pub u64);
 
-impl Read for At {
+impl Read for FileAt {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.0.read_at(buffer, self.1)?;
         self.1 += got as u64;

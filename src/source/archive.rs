@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use walkdir::WalkDir;
 
-use crate::content::{Content, Packing};
+use crate::content::{Content, FileAt, Packing};
 use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
@@ -23,7 +23,7 @@ use crate::source::members::{
     Member, Members, about_tar, check_header, is_tar_header, member_origin,
 };
 use crate::source::stream;
-use crate::source::tar_reader::{FileAt, TarReader};
+use crate::source::tar_reader::TarReader;
 use crate::spec::go_json;
 use crate::spec::manifest::MAX_JSON;
 use crate::{bail_invalid, fsx};

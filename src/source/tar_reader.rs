@@ -1,18 +1,16 @@
 //! Reads the members of a tar one after the other, from a file or a stream, with GNU and pax extensions. Sparse
 //! members of every kind are read: old GNU, pax 0.0, 0.1 and 1.0 (GNU tar manual, "Sparse Formats").
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use tar_core::parse::{Limits, ParseError, ParseEvent, ParsedEntry, Parser};
 use tar_core::{EntryType, Header, PaxExtensions, SparseEntry};
 
 use crate::bail_invalid;
-use crate::content::Sparse;
+use crate::content::{FileAt, Sparse};
 use crate::error::{escaped, invalid_input};
 use crate::layer;
+use crate::source::member_name::shown;
 
 const BLOCK: usize = 512;
 /// The most pieces of all sparse members together.
@@ -66,17 +64,6 @@ pub(super) enum Kind {
 /// Something to read that can pass over bytes.
 pub(super) trait Skip: Read {
     fn skip(&mut self, bytes: u64) -> io::Result<()>;
-}
-
-/// A file, from an offset on.
-pub(super) struct FileAt(pub(super) Arc<File>, pub(super) u64);
-
-impl Read for FileAt {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read_at(buffer, self.1)?;
-        self.1 += got as u64;
-        Ok(got)
-    }
 }
 
 impl Skip for FileAt {
@@ -167,7 +154,7 @@ impl<R: Skip> TarReader<R> {
             head.offset = self.at;
             self.data = head.stored;
             let Some(padded) = head.stored.checked_next_multiple_of(BLOCK as u64) else {
-                bail_invalid!("its member `{}` is too large", lossy(&head.name));
+                bail_invalid!("its member `{}` is too large", shown(&head.name));
             };
             self.padding = padded - head.stored;
             return Ok(Some(head));
@@ -315,7 +302,7 @@ fn file(
     if has(b"GNU.sparse.major") && has(b"size") {
         bail_invalid!(
             "its member `{}` is a sparse file of 8 GiB or more, which is not supported",
-            lossy(name)
+            shown(name)
         );
     }
     sum.pieces += pieces.len();
@@ -333,8 +320,4 @@ fn file(
     (sum.whole, sum.stored) = (whole, stored);
     let pieces = pieces.into_iter().map(|piece| (piece.offset, piece.length));
     Ok(Kind::Sparse(Sparse::new(pieces, len, entry.size)))
-}
-
-fn lossy(name: &[u8]) -> String {
-    escaped(String::from_utf8_lossy(name))
 }

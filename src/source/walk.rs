@@ -94,6 +94,11 @@ impl Walk<'_> {
     }
 
     fn visit_file(&mut self, entry: &DirEntry, origin: String) -> anyhow::Result<()> {
+        // What macOS leaves beside files.
+        let name = entry.file_name().to_string_lossy();
+        if name.starts_with("._") || name == ".DS_Store" {
+            return Ok(());
+        }
         let path = entry.path();
         let content = if entry.file_type().is_file() {
             Content::file(path.to_owned())?
@@ -103,11 +108,6 @@ impl Walk<'_> {
         let identity = content.as_ref().map(Content::identity).transpose()?;
         let identity = identity.flatten();
         let is_known = identity.as_ref().is_some_and(self.run.holds_no_image);
-        // What macOS leaves beside files.
-        let name = entry.file_name().to_string_lossy();
-        if name.starts_with("._") || name == ".DS_Store" {
-            return Ok(());
-        }
         if !(is_known || content.is_some() && Archive::looks_like_one(path)?) {
             self.left_out.notes.push(not_an_image(path, &origin)?);
             return Ok(());

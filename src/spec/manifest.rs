@@ -192,7 +192,16 @@ impl Manifest {
 
     /// Whether its config is that of an image rather than an artifact.
     pub fn has_image_config(&self) -> bool {
-        has_image_config(&self.kind, self.media_type)
+        let ManifestKind::Image {
+            config: Some(config),
+            ..
+        } = &self.kind
+        else {
+            return false;
+        };
+        media_type::is_image_config(&config.media_type)
+            || self.media_type == DOCKER_MANIFEST
+                && DOCKER_1_10_CONFIGS.contains(&&*config.media_type)
     }
 
     /// The foreign layers that clients get from their URLs, which a registry may serve too. Without URLs nobody else has
@@ -247,18 +256,6 @@ const DOCKER_1_10_CONFIGS: [&str; 4] = [
     "text/html",
     "",
 ];
-
-fn has_image_config(kind: &ManifestKind, media_type: &str) -> bool {
-    let ManifestKind::Image {
-        config: Some(config),
-        ..
-    } = kind
-    else {
-        return false;
-    };
-    media_type::is_image_config(&config.media_type)
-        || media_type == DOCKER_MANIFEST && DOCKER_1_10_CONFIGS.contains(&&*config.media_type)
-}
 
 /// A blob that a manifest points to.
 #[derive(Clone, Copy, Debug)]
