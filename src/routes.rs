@@ -344,6 +344,29 @@ pub fn says_v2_version(user_agent: &str, has_v1: bool) -> bool {
     !has_v1 || user_agent.starts_with("Docker-Client/")
 }
 
+/// The methods that a site answers, for `Allow`.
+pub const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// The headers of every answer of a public site, with which pages of other origins may read it (Fetch standard, "CORS
+/// protocol"): a registry UI needs digests, and `Link` for the pages of a list. Nobody logs in, so there is nothing
+/// that `*` would give away.
+pub const CORS: [(&str, &str); 2] = [
+    ("Access-Control-Allow-Origin", "*"),
+    (
+        "Access-Control-Expose-Headers",
+        "Docker-Content-Digest, Link",
+    ),
+];
+
+/// What OPTIONS answers as well, with status 204. Browsers ask before they send a long `Accept`. `*` does not include
+/// `Authorization`. The age is in seconds.
+pub const PREFLIGHT: [(&str, &str); 4] = [
+    ("Allow", METHODS),
+    ("Access-Control-Allow-Methods", METHODS),
+    ("Access-Control-Allow-Headers", "Authorization, *"),
+    ("Access-Control-Max-Age", "86400"),
+];
+
 /// `X-Docker-Registry-Version`. Docker up to 0.9 does not accept a server without it as a registry.
 pub const V1_VERSION: &str = "0.6.0";
 
