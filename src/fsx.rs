@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -354,7 +354,15 @@ pub(crate) fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The absolute form of a path, which need not exist.
+/// The absolute form of a path, which need not exist. Links in it are kept, except those before a `..`, which would lead
+/// elsewhere without them.
 pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    with_path("resolve", path, std::path::absolute(path))
+    let path = with_path("resolve", path, std::path::absolute(path))?;
+    let parts: Vec<Component> = path.components().collect();
+    let after = parts.iter().rposition(|part| *part == Component::ParentDir);
+    let (before, rest) = parts.split_at(after.map_or(0, |last| last + 1));
+    Ok(match before {
+        [] => path,
+        _ => canonical(&before.iter().collect::<PathBuf>()).join(rest.iter().collect::<PathBuf>()),
+    })
 }

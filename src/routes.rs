@@ -329,6 +329,16 @@ pub fn read_only(path: &str) -> &'static str {
     }
 }
 
+/// The JSON body for a range beyond the end of a file. `UNSUPPORTED` is the closest of the codes that distribution-spec
+/// allows.
+pub fn no_such_range(path: &str) -> &'static str {
+    if path.starts_with("/v2/") {
+        r#"{"errors":[{"code":"UNSUPPORTED","message":"no such range","detail":null}]}"#
+    } else {
+        r#"{"error": "No such range"}"#
+    }
+}
+
 /// Whether a path belongs to the v1 API, whose answers carry [`V1_VERSION`].
 pub fn is_v1(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")

@@ -55,7 +55,9 @@ need umoci umoci
 need docker.io docker dockerd
 need containerd containerd ctr
 need docker-registry docker-registry
+need chromium chromium
 need openssl openssl
+need curl curl
 need gcc gcc cc
 need util-linux unshare setpriv
 need rsync rsync

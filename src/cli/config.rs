@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use crate::cli::ui::Ui;
 use crate::fsx::escaped_path;
 use crate::ops::config;
-use crate::server_config::{Listen, SERVERS};
+use crate::server_config::{Auth, Listen, Prefix, SERVERS};
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
@@ -22,10 +22,24 @@ pub(super) struct ConfigArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The address the server listens on; all addresses unless a host is given
+    /// The address the server listens on; all addresses, of IPv4 and IPv6, unless a host is given
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
-    /// nginx: name every tag and layer, for exact headers; run this again after each publish
+    /// Serve the site below this path, such as `/hub`, instead of at the root of the host
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    prefix: Prefix,
+    /// nginx: a file for `conf.d` or `sites-enabled` of an nginx that serves other sites too
+    #[arg(long)]
+    conf_d: bool,
+    /// nginx: let in only clients that log in, by a password or a TLS certificate
+    #[arg(long, value_name = "HOW", value_parser = PossibleValuesParser::new(["basic", "certificate"]).map(auth))]
+    auth: Option<Auth>,
+    /// nginx: name the v1 layers, for their lengths and checksums; run this again after each publish
     #[arg(long)]
     exact: bool,
 }
@@ -37,6 +51,9 @@ impl ConfigArgs {
             server: named.ok_or_else(|| anyhow::anyhow!("there is no such server"))?,
             site: self.site,
             listen: self.listen,
+            prefix: self.prefix,
+            conf_d: self.conf_d,
+            auth: self.auth,
             exact: self.exact,
             output: self.output,
         };
@@ -44,6 +61,18 @@ impl ConfigArgs {
             ui.message(&format!("wrote {}", escaped_path(&file)));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "clap gives what it has parsed"
+)]
+fn auth(how: String) -> Auth {
+    if how == "basic" {
+        Auth::Basic
+    } else {
+        Auth::Certificate
     }
 }
 

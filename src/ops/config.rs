@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::ops::view::View;
-use crate::server_config::{DependsOn, Listen, Server, Setup};
+use crate::server_config::{Auth, Listen, Prefix, Server, Setup};
 use crate::site;
 use crate::site_files::SiteFiles;
 
@@ -17,8 +17,14 @@ pub struct ConfigOptions {
     pub site: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
+    /// The path below which the host serves the site.
+    pub prefix: Prefix,
     /// Name every tag and layer of the site.
     pub exact: bool,
+    /// For an existing nginx, which includes the file.
+    pub conf_d: bool,
+    /// The login of clients; `None` for a public site.
+    pub auth: Option<Auth>,
     /// The main file of the configuration; `None` for standard output.
     pub output: Option<PathBuf>,
 }
@@ -26,20 +32,32 @@ pub struct ConfigOptions {
 /// Writes the configuration to its files, or to `stdout`. Returns the files written.
 pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
-    if options.exact && server.knows != DependsOn::ContentIfExact {
-        bail!("`{}` does not support `--exact`", server.name);
+    let given = [
+        ("--prefix", !options.prefix.is_root()),
+        ("--exact", options.exact),
+        ("--conf-d", options.conf_d),
+        ("--auth", options.auth.is_some()),
+    ];
+    for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+        if !server.options.contains(&option) {
+            bail!("`{}` does not support `{option}`", server.name);
+        }
     }
     let needed = server.knows.content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
     if view.is_none() {
         site::read(&options.site)?;
     }
-    let site = SiteFiles::new(fsx::canonical(&options.site));
+    // A link to the site stays: switching it switches releases.
+    let site = SiteFiles::new(fsx::absolute(&options.site)?);
     let output = options.output.as_deref().map(fsx::absolute).transpose()?;
     let setup = Setup {
         site,
         listen: options.listen.clone(),
+        prefix: options.prefix.clone(),
         exact: options.exact,
+        conf_d: options.conf_d,
+        auth: options.auth,
         output,
         plan: view.as_ref().map(View::plan),
     };

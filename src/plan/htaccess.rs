@@ -14,7 +14,7 @@ use crate::images::Images;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::v2::extension;
 use crate::plan::{Area, Plan};
-use crate::routes::{NO_REFERRERS, not_found, read_only};
+use crate::routes::{NO_REFERRERS, no_such_range, not_found, read_only};
 use crate::site_files::catalogue::{Catalogue, Repo, ServedBy};
 use crate::spec::name::Repository;
 
@@ -54,6 +54,8 @@ fn answers(tree: &mut Tree) -> anyhow::Result<()> {
     let others = [
         ("read-only-v1", read_only("/v1/")),
         ("read-only-v2", read_only("/v2/")),
+        ("range-v1", no_such_range("/")),
+        ("range-v2", no_such_range("/v2/")),
         ("no-referrers", NO_REFERRERS),
     ];
     missing
@@ -162,6 +164,7 @@ mod tests {
         let named = ERRORS.split_whitespace().filter_map(|word| {
             word.strip_prefix("missing=")
                 .or_else(|| word.strip_prefix("readonly="))
+                .or_else(|| word.strip_prefix("range="))
         });
         for name in named {
             assert!(tree.has(&format!("_answers/{name}.json")), "{name}");

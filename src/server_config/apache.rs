@@ -4,7 +4,7 @@ use anyhow::anyhow;
 
 use crate::error::WithHint as _;
 use crate::plan::htaccess::ERRORS;
-use crate::server_config::{DependsOn, Rendered, Server, Setup, quoted};
+use crate::server_config::{DependsOn, Prefix, Rendered, Server, Setup, quoted};
 use crate::site;
 use crate::site_files::catalogue::ServedBy;
 
@@ -14,6 +14,7 @@ pub(super) const SERVER: Server = Server {
     name: "apache",
     about: "a complete configuration for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
     knows: DependsOn::Place,
+    options: &["--prefix"],
     render,
 };
 
@@ -33,10 +34,36 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     }
     // `<Directory>` takes wildcards and has no escapes for them, but `?` matches them too.
     let folder = root.replace(['[', '\\'], "?");
+    let prefix = &setup.prefix;
+    let mut errors = ERRORS.to_owned();
+    if !prefix.is_root() {
+        errors = errors.replace("\"^/", &format!("\"^({})?/", prefix.pattern()));
+    }
     let text = CONFIG
         .replace("@LISTEN@", &setup.listen.to_string())
-        .replace("@ERRORS@\n", ERRORS)
+        .replace("@BELOW@\n", &below(prefix))
+        .replace("@ERRORS@\n", &errors)
         .replace("@ROOT@", &quoted(&root))
         .replace("@FOLDER@", &quoted(&folder));
     Ok(vec![Rendered::main(text)])
+}
+
+/// Takes the path away below which the site is, before Apache looks for files. What a request was turned into passes.
+fn below(prefix: &Prefix) -> String {
+    if prefix.is_root() {
+        return String::new();
+    }
+    let pattern = prefix.pattern();
+    format!(
+        "# The site is below a path, which containerd and mirrors of Docker have before `/v2/`, podman and CRI-O in names.
+RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
+RewriteRule ^/v2{pattern}/(.+)$ /v2/$1 [PT]
+RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
+RewriteRule ^{pattern}(/.+)$ $1 [PT]
+RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
+RewriteRule ^{pattern}/?$ / [PT]
+RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
+RewriteRule !^/v2/?$ - [R=404,L]
+"
+    )
 }

@@ -7,11 +7,12 @@ EDGE
 export default {
     async fetch(request, env) {
         const url = new URL(request.url), path = object(url.pathname);
-        const response = await answer(request, new Site(env), path, url.searchParams).catch((error) => {
+        const response = await answer(request, new Site(env), path, url).catch((error) => {
             console.error(error);
             return fail(v1(500, 'Internal error'));
         });
         if (isV1(path)) response.headers.set('X-Docker-Registry-Version', V1_VERSION);
+        for (const name in CORS) response.headers.set(name, CORS[name]);
         return request.method === 'HEAD' ? new Response(null, response) : response;
     },
 };
@@ -25,20 +26,22 @@ class Site {
     get(path, range) { return this.bucket.get(this.prefix + path.slice(1), range ? { range } : {}); }
 }
 
-async function answer(request, site, path, query) {
-    if (request.method !== 'GET' && request.method !== 'HEAD') return fail(readOnly(path), { Allow: 'GET, HEAD' });
+async function answer(request, site, path, url) {
+    if (request.method === 'OPTIONS') return new Response(null, { status: 204, headers: PREFLIGHT });
+    if (request.method !== 'GET' && request.method !== 'HEAD') return fail(readOnly(path), { Allow: METHODS });
     if (path === '/v2' || path === '/v2/') return version(request, site);
     const content = CONTENT.exec(path);
     if (content) return immutable(request, site, path, content[1] || content[2]);
     if (!POINTERS.test(path)) return fail(missing(path));
-    const isPart = /^\/v2\/.+\/tags\/list$/.test(path) && (query.has('n') || query.has('last'));
+    const query = url.searchParams, has = (names) => names.some((name) => query.has(name));
+    const isPart = path === '/v1/search' ? has(['q', 'n', 'page']) : /^\/v2\/.+\/tags\/list$/.test(path) && has(['n', 'last']);
     const found = await (request.method === 'HEAD' && !isPart ? site.head(path) : site.get(path));
     if (!found && /^\/v2\/.+\/referrers\/[^\/]+$/.test(path)) {
         const index = 'application/vnd.oci.image.index.v1+json';
         return send(200, `{"schemaVersion":2,"mediaType":"${index}","manifests":[]}`, { 'Content-Type': index });
     }
     if (!found) return fail(missing(path));
-    if (isPart) return page(await found.json(), path, query);
+    if (isPart) return (path === '/v1/search' ? search : page)(await found.json(), url);
     const digest = found.customMetadata['docker-content-digest'];
     const headers = { 'Content-Type': type(found), 'Content-Length': found.size, 'Cache-Control': POINTER };
     if (digest) headers['Docker-Content-Digest'] = digest;
@@ -50,8 +53,9 @@ function type(found) {
 }
 
 function send(status, text, headers) {
-    const standard = { 'Content-Type': 'application/json', 'Content-Length': text.length, 'Cache-Control': POINTER };
-    return new Response(text, { status, headers: { ...standard, ...headers } });
+    const bytes = new TextEncoder().encode(text);
+    const standard = { 'Content-Type': 'application/json', 'Content-Length': bytes.length, 'Cache-Control': POINTER };
+    return new Response(bytes, { status, headers: { ...standard, ...headers } });
 }
 
 // What is missing now may be published next.
@@ -66,13 +70,24 @@ async function version(request, site) {
     return send(200, '{}', { Vary: 'User-Agent', ...(wants && { 'Docker-Distribution-Api-Version': 'registry/2.0' }) });
 }
 
+// The repositories whose name has the term in it: `n` to a page, 25 by default and at most 100.
+function search(list, { searchParams }) {
+    const number = (name, text = searchParams.get(name)) => /^\d+$/.test(text) ? Math.max(1, Number(text)) : null;
+    const term = searchParams.get('q') || '', size = Math.min(number('n') || 25, 100), page = number('page') || 1;
+    const all = list.results.filter(({ name }) => name.includes(term.toLowerCase()));
+    return send(200, JSON.stringify({
+        num_pages: Math.max(1, Math.ceil(all.length / size)), num_results: all.length, page, page_size: size, query: term,
+        results: all.slice(size * (page - 1), size * page),
+    }));
+}
+
 // The next `n` tags after `last`.
-function page(list, path, query) {
+function page(list, { pathname, searchParams: query }) {
     const n = query.has('n') ? query.get('n') : '999999999', last = query.get('last') || '';
     if (!/^\d+$/.test(n)) return fail(v2(400, 'UNSUPPORTED', 'invalid number of results requested'));
     const rest = list.tags.filter((tag) => tag > last), tags = rest.slice(0, n);
     const hasMore = tags.length && rest.length > tags.length;
-    const next = `<${path}?n=${Number(n)}&last=${tags[tags.length - 1]}>; rel="next"`;
+    const next = `<${pathname}?n=${Number(n)}&last=${tags[tags.length - 1]}>; rel="next"`;
     return send(200, JSON.stringify({ ...list, tags }), hasMore ? { Link: next } : {});
 }
 
@@ -95,7 +110,7 @@ async function describe(site, image, headers) {
 
 async function immutable(request, site, path, hex) {
     const ask = (name) => request.headers.get(name), inV2 = path.startsWith('/v2/');
-    const source = await place(site, path, hex), isWhole = request.method === 'GET' && !ask('Range');
+    const isGet = request.method === 'GET', source = await place(site, path, hex), isWhole = isGet && !ask('Range');
     const found = await (isWhole ? site.get(source) : site.head(source));
     if (!found) return fail(missing(path));
     const { size, httpEtag: etag } = found, modified = found.uploaded.toUTCString();
@@ -109,14 +124,14 @@ async function immutable(request, site, path, hex) {
     const known = ask('If-None-Match'), since = Date.parse(ask('If-Modified-Since'));
     const isKnown = known ? known === '*' || known.includes(etag) : since >= Date.parse(modified);
     if (isKnown) return new Response(null, { status: 304, headers });
-    const part = [null, etag, modified].includes(ask('If-Range')) && range(ask('Range'), size);
+    const part = isGet && [null, etag, modified].includes(ask('If-Range')) && range(ask('Range'), size);
     if (part === 'beyond') {
         const error = inV2 ? v2(416, 'UNSUPPORTED', 'no such range') : v1(416, 'No such range');
         return fail(error, { 'Content-Range': `bytes */${size}` });
     }
     headers.set('Content-Length', part ? part.length : size);
     if (part) headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${size}`);
-    const sent = isWhole || request.method === 'HEAD' ? found : await site.get(source, part);
+    const sent = isWhole || !isGet ? found : await site.get(source, part);
     if (!sent) return fail(missing(path));
     return new Response(sent.body, { status: part ? 206 : 200, headers });
 }

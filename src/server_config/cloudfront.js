@@ -11,25 +11,41 @@ const LAYERS_ONCE = false;
 
 function handler(event) {
     const request = event.request, path = object(request.uri);
-    return event.context.eventType === 'viewer-request' ? ask(request, path) : finish(event.response, path);
+    if (event.context.eventType === 'viewer-request') return ask(request, path);
+    // The path may be that of the request or of the object.
+    return finish(event.response, /^(\/v2)?\/-$/.test(path) ? request.uri : path);
 }
 
 function answer(status, body, more) {
-    const isError = status >= 400, control = isError ? 'no-cache' : POINTER, headers = {};
-    const all = Object.assign({ 'content-type': 'application/json', 'cache-control': control }, more);
-    for (const name in all) headers[name] = { value: all[name] };
-    return { statusCode: status, statusDescription: isError ? 'Refused' : 'OK', headers: headers, body: body };
+    const isError = status >= 400, control = isError ? 'no-cache' : POINTER;
+    const all = Object.assign({ 'content-type': 'application/json', 'cache-control': control }, CORS, more);
+    return { statusCode: status, statusDescription: isError ? 'Refused' : 'OK', headers: headersOf(all), body: body };
+}
+
+function headersOf(values) {
+    const headers = {};
+    for (const name in values) headers[name] = { value: values[name] };
+    return headers;
+}
+
+function versionOf(path) {
+    return isV1(path) ? { 'x-docker-registry-version': V1_VERSION } : {};
 }
 
 function fail(path, error, more) {
-    const headers = isV1(path) ? { 'x-docker-registry-version': V1_VERSION } : {};
-    return answer(error[0], error[1], Object.assign(headers, more));
+    return answer(error[0], error[1], Object.assign(versionOf(path), more));
+}
+
+function preflight(path) {
+    const headers = headersOf(Object.assign(versionOf(path), CORS, PREFLIGHT));
+    return { statusCode: 204, statusDescription: 'No Content', headers: headers };
 }
 
 function ask(request, path) {
     const query = request.querystring, headers = request.headers;
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (!isRead) return fail(path, readOnly(path), { allow: 'GET, HEAD' });
+    if (request.method === 'OPTIONS') return preflight(path);
+    if (!isRead) return fail(path, readOnly(path), { allow: METHODS });
     if (path === '/v2' || path === '/v2/') {
         // `docker manifest` of Docker up to 20.10 wants a version. Never send it to the daemons of Docker 1.6 to 1.9
         // (`docker/1.9.1`): its absence is what sends them to v1.
@@ -51,6 +67,9 @@ function ask(request, path) {
     // S3 has no part of an empty object.
     const isPointer = !content || (LAYERS_ONCE && isLayer(path));
     if (isPointer) remove(headers, ['if-none-match', 'if-modified-since', 'range']);
+    // Parts are for GET alone (RFC 9110, 14.2). Of several, and of what is no range, all is sent.
+    const isOne = headers.range && /^bytes=(\d+-\d*|-\d+)$/.test(headers.range.value);
+    if (request.method === 'HEAD' || !isOne) remove(headers, ['range']);
     // S3 knows no If-Range: all of it is right in any case.
     if (headers['if-range']) remove(headers, ['if-range', 'range']);
     return request;
@@ -72,11 +91,11 @@ function finish(response, path) {
         // Where each content is stored once, an empty object says which layer it stands for.
         response.statusCode = 302;
         response.statusDescription = 'Found';
-        headers.location = { value: '/blobs/sha256/' + stored.value.slice(7) };
+        headers.location = { value: BELOW + '/blobs/sha256/' + stored.value.slice(7) };
     } else if (digest) {
         headers['docker-content-digest'] = { value: 'sha256:' + digest };
-        // ollama asks for parts of a blob where this says. The path may be that of the request or of the object.
-        if (content[1] || /^\/v2\/.+\/blobs\/[^\/]+$/.test(path)) headers.location = { value: '/blobs/sha256/' + digest };
+        // ollama asks for parts of a blob where this says.
+        if (content[1] || /^\/v2\/.+\/blobs\/[^\/]+$/.test(path)) headers.location = { value: BELOW + '/blobs/sha256/' + digest };
     } else if (stored) {
         headers['docker-content-digest'] = stored;
     }
@@ -84,5 +103,5 @@ function finish(response, path) {
     headers['cache-control'] = { value: isPointer ? POINTER : IMMUTABLE };
     if (isPointer) remove(headers, ['etag', 'last-modified', 'accept-ranges']);
     if (isV1(path)) headers['x-docker-registry-version'] = { value: V1_VERSION };
-    return response;
+    return Object.assign(response, { headers: Object.assign(headers, headersOf(CORS)) });
 }

@@ -15,13 +15,14 @@ pub(super) const SERVER: Server = Server {
     name: "cloudfront",
     about: "a CloudFront Function for an S3 bucket, and the error response for it",
     knows: DependsOn::Place,
+    options: &["--prefix"],
     render,
 };
 
 fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
     let has_v1 = fsx::meta(&setup.site.path("v1/_ping"))?.is_some();
-    let function =
-        edge(include_str!("cloudfront.js")).replace("HAS_V1 = true", &format!("HAS_V1 = {has_v1}"));
+    let function = edge(include_str!("cloudfront.js"), &setup.prefix)
+        .replace("HAS_V1 = true", &format!("HAS_V1 = {has_v1}"));
     Ok(vec![
         Rendered::main(function),
         Rendered {

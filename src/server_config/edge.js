@@ -19,11 +19,35 @@ function anyOf(paths) {
     return new RegExp('^/(?:' + paths.join('|') + ')$');
 }
 
+// The path below which the site is, if any: containerd and mirrors of Docker have it before `/v2/`, podman and CRI-O in
+// names.
+const BELOW = '';
+function inside(path) {
+    if (!BELOW || /^\/v2\/?$/.test(path)) return path;
+    if (path === BELOW) return '/';
+    if (path.startsWith(BELOW + '/')) return path.slice(BELOW.length);
+    if (path.startsWith('/v2' + BELOW + '/')) return '/v2' + path.slice(3 + BELOW.length);
+    return /^\/v2\//.test(path) ? '/v2/-' : '/-';
+}
+
 // The path of the object that answers a path, which may be escaped.
 function object(path) {
-    try { path = decodeURIComponent(path).replace(/\/+/g, '/'); } catch (invalid) { return '/.'; }
+    try { path = inside(decodeURIComponent(path).replace(/\/+/g, '/')); } catch (invalid) { return '/.'; }
     return path === '/' ? '/index.html' : path.replace(/^(\/v1\/repositories\/.+\/tags)\/$/, '$1');
 }
+
+// Pages of other origins, as of a registry UI, may read the site: there is no login that they could misuse.
+const METHODS = 'GET, HEAD, OPTIONS';
+const CORS = {
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'Docker-Content-Digest, Link',
+};
+const PREFLIGHT = {
+    allow: METHODS,
+    'access-control-allow-methods': METHODS,
+    'access-control-allow-headers': 'Authorization, *',
+    'access-control-max-age': '86400',
+};
 
 // An error as its API words it: status, and body.
 function v1(status, message) {

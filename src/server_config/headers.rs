@@ -31,6 +31,7 @@ pub(super) const SERVER: Server = Server {
     name: "headers",
     about: "any other server: path, file, type, digest, size and cache class, one JSON object a line",
     knows: DependsOn::Content,
+    options: &[],
     render,
 };
 

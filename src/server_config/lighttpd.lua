@@ -22,7 +22,20 @@ local NO_REFERRERS =
 local r    = lighty.r
 local root = (r.req_attr["physical.doc-root"] or ""):gsub("/+$", "")
 -- A request may be refused before it has a path.
-local path = r.req_attr["uri.path"] or (r.req_attr["request.orig-uri"] or "/"):gsub("%?.*", "")
+local asked = r.req_attr["uri.path"] or (r.req_attr["request.orig-uri"] or "/"):gsub("%?.*", "")
+
+-- The path below which the site is, if any: containerd and mirrors of Docker have it before `/v2/`, podman and CRI-O in
+-- names.
+local BELOW = ""
+local function inside(path)
+    if BELOW == "" or path == "/v2" or path == "/v2/" then return path end
+    local rest = (path .. "/"):sub(1, #BELOW + 1) == BELOW .. "/" and path:sub(#BELOW + 1)
+    if rest then return rest == "" and "/" or rest end
+    local in_name = "/v2" .. BELOW .. "/"
+    if path:sub(1, #in_name) == in_name then return "/v2/" .. path:sub(#in_name + 1) end
+    return path:sub(1, 4) == "/v2/" and "/v2/-" or "/-"
+end
+local path = inside(asked)
 
 local function is_sha256(hex)
     return #hex == 64 and not hex:find("[^0-9a-f]")
@@ -167,6 +180,12 @@ local is_v1 = path == "/v1" or path:sub(1, 4) == "/v1/"
 -- Docker up to 0.9 takes a server without this header for no registry.
 if is_v1 then r.resp_header["X-Docker-Registry-Version"] = "0.6.0" end
 
+-- Pages of other origins, as of a registry UI, may read the site: there is no login that they could misuse. With one, as
+-- by mod_auth, delete these two lines and the answer to OPTIONS.
+r.resp_header["Access-Control-Allow-Origin"] = "*"
+r.resp_header["Access-Control-Expose-Headers"] = "Docker-Content-Digest, Link"
+local METHODS = "GET, HEAD, OPTIONS"
+
 local function answer(status, content_type, cache, body)
     r.resp_header["Content-Type"] = content_type
     r.resp_header["Cache-Control"] = cache
@@ -209,7 +228,7 @@ local function climbs_out(raw)
 end
 
 local function read_only()
-    r.resp_header["Allow"] = "GET, HEAD"
+    r.resp_header["Allow"] = METHODS
     if is_v1 then return fail(405, "This registry is read-only") end
     return fail(405, nil, "UNSUPPORTED", "this registry is read-only")
 end
@@ -224,6 +243,13 @@ if status ~= 0 then
 end
 
 local method = r.req_attr["request.method"]
+if method == "OPTIONS" then
+    r.resp_header["Allow"] = METHODS
+    r.resp_header["Access-Control-Allow-Methods"] = METHODS
+    r.resp_header["Access-Control-Allow-Headers"] = "Authorization, *"
+    r.resp_header["Access-Control-Max-Age"] = "86400"
+    return 204
+end
 if method ~= "GET" and method ~= "HEAD" then return read_only() end
 if climbs_out(r.req_attr["request.orig-uri"]) then return fail(400, "Bad request") end
 
@@ -243,28 +269,62 @@ local function page(list, n, last)
         end
     end
     local quoted = #tags > 0 and '"' .. table.concat(tags, '","') .. '"' or ""
-    return '{"name":"' .. name .. '","tags":[' .. quoted .. "]}", more and tags[#tags], name
+    return '{"name":"' .. name .. '","tags":[' .. quoted .. "]}", more and tags[#tags]
 end
 
+local function decoded(text)
+    return (text:gsub("%+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
 local function parameter(name)
     for key, value in (r.req_attr["uri.query"] or ""):gmatch("([^&=]+)=([^&]*)") do
-        if key == name then return (value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)) end
+        if key == name then return decoded(value) end
     end
 end
 
+local function escaped(text)
+    return (text:gsub('[%c"\\\127]', function(c) return string.format("\\u%04x", c:byte()) end))
+end
+
+-- The repositories whose name has the term in it: `n` to a page, 25 by default and at most 100.
+local function search(list)
+    local function number(name, default)
+        local text = parameter(name) or ""
+        return math.max(1, text:find("^%d+$") and tonumber(text) or default)
+    end
+    local term, size, page = parameter("q") or "", math.min(number("n", 25), 100), number("page", 1)
+    local results, count = {}, 0
+    for result, name in list:match('"results":(.*)$'):gmatch('({[^{}]*"name":"([^"]*)"[^{}]*})') do
+        if name:find(term:lower(), 1, true) then
+            count = count + 1
+            if count > size * (page - 1) and count <= size * page then results[#results + 1] = result end
+        end
+    end
+    return string.format('{"num_pages":%d,"num_results":%d,"page":%.0f,"page_size":%d,"query":"%s","results":[%s]}',
+        math.max(1, math.ceil(count / size)), count, page, size, escaped(term), table.concat(results, ","))
+end
+
+local function content(file)
+    local handle = io.open(file, "rb")
+    local text = handle:read("*a")
+    handle:close()
+    return text
+end
+
+local POINTER = "public, max-age=60, must-revalidate"
+if path == "/v1/search" and file and (parameter("q") or parameter("n") or parameter("page")) then
+    return answer(200, JSON, POINTER, search(content(file)))
+end
 if path:find("^/v2/.+/tags/list$") and file and (parameter("n") or parameter("last")) then
     local n = parameter("n")
     n = not n and math.huge or n:find("^%d+$") and tonumber(n)
     if not n then return fail(400, nil, "UNSUPPORTED", "invalid number of results requested") end
-    local handle = io.open(file, "rb")
-    local body, next, name = page(handle:read("*a"), n, parameter("last") or "")
-    handle:close()
+    local body, next = page(content(file), n, parameter("last") or "")
     if body then
         if next then
-            local address = "/v2/" .. name .. "/tags/list?n=" .. parameter("n") .. "&last=" .. next
+            local address = asked .. "?n=" .. parameter("n") .. "&last=" .. next
             r.resp_header["Link"] = "<" .. address .. '>; rel="next"'
         end
-        return answer(200, JSON, "public, max-age=60, must-revalidate", body)
+        return answer(200, JSON, POINTER, body)
     end
 end
 
@@ -282,18 +342,21 @@ if not found.immutable then
     if (path == "/v2" or path == "/v2/") and (is_docker_client or not is_readable(root .. "/v1/_ping")) then
         r.resp_header["Docker-Distribution-Api-Version"] = "registry/2.0"
     end
-    return answer(200, content_type or found.type, "public, max-age=60, must-revalidate",
+    return answer(200, content_type or found.type, POINTER,
         file and { body } or body)
 end
 if not file then return not_found() end
 
--- lighttpd knows too late that a range lies beyond the end: its 416 would be an HTML page.
-local range = r.req_header["Range"]
-if range then
-    local from = tonumber(range:match("^bytes=(%d+)%-%d*$"))
-    if not (from or range:find("^bytes=%-%d+$")) or (from and from >= stat.st_size and r.req_header["If-Range"]) then
-        r.req_header["Range"] = nil  -- several ranges: a server may answer in full
-    elseif from and from >= stat.st_size then
+-- lighttpd knows too late that a range lies beyond the end: its 416 would be an HTML page. Of HEAD, and of what is no
+-- range or more than one, all is sent (RFC 9110, 14.2).
+local range = method == "GET" and r.req_header["Range"] or ""
+local from, to = range:match("^bytes=(%d*)%-(%d*)$")
+local first, last = tonumber(from), tonumber(to)
+if not (first or last) or first and last and first > last then
+    r.req_header["Range"] = nil
+elseif first and first >= stat.st_size or not first and last == 0 then
+    r.req_header["Range"] = nil
+    if not r.req_header["If-Range"] then
         r.resp_header["Content-Range"] = "bytes */" .. stat.st_size
         if path:find("^/v2/") then return fail(416, nil, "UNSUPPORTED", "no such range") end
         return fail(416, "No such range")

@@ -7,6 +7,8 @@ use crate::server_config::{Contents, DependsOn, Rendered, Server, Setup};
 const TEMPLATE: &str = include_str!("lighttpd.conf");
 const SCRIPT: &str = include_str!("lighttpd.lua");
 
+/// The line that listens on addresses of IPv6 too.
+const IPV6: &str = "$SERVER[\"socket\"] == \"[::]:5000\" { }  # IPv6\n";
 /// The suffix that makes the name of the script from that of the main file.
 const LUA: &str = ".lua";
 
@@ -14,6 +16,7 @@ pub(super) const SERVER: Server = Server {
     name: "lighttpd",
     about: "a complete configuration and its Lua script; start it with `lighttpd -D -f FILE`",
     knows: DependsOn::Place,
+    options: &["--prefix"],
     render,
 };
 
@@ -27,14 +30,19 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
         .replace("\"/srv/registry\"", &root)
         .replace("\"/etc/lighttpd/registry.lua\"", &script)
         .replace("port = 5000", &format!("port = {}", setup.listen.port));
-    if let Some(host) = &setup.listen.host {
-        text = text.replace("bind = \"0.0.0.0\"", &format!("bind = \"{host}\""));
-    }
+    text = match &setup.listen.host {
+        None => text.replace("[::]:5000", &format!("[::]:{}", setup.listen.port)),
+        Some(host) => text
+            .replace(IPV6, "")
+            .replace("bind = \"0.0.0.0\"", &format!("bind = \"{host}\"")),
+    };
     Ok(vec![
         Rendered::main(text),
         Rendered {
             suffix: LUA,
-            content: Contents::Whole(SCRIPT.into()),
+            content: Contents::Whole(
+                SCRIPT.replace("BELOW = \"\"", &format!("BELOW = \"{}\"", setup.prefix)),
+            ),
         },
     ])
 }

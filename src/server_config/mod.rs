@@ -20,7 +20,10 @@ mod headers;
 mod lighttpd;
 mod netlify;
 mod nginx;
+mod prefix;
 mod rsync;
+
+pub use prefix::Prefix;
 
 /// A web server, or another way to serve or copy a site, that needs a configuration.
 pub struct Server {
@@ -29,6 +32,8 @@ pub struct Server {
     /// One line for the help: what the configuration is, and how to use it.
     pub about: &'static str,
     pub knows: DependsOn,
+    /// The options that it supports besides `--listen`, as on the command line.
+    pub options: &'static [&'static str],
     /// Renders the files of the configuration, the main one first. Fails if the server cannot serve the site.
     pub render: for<'a> fn(&'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>>,
 }
@@ -106,13 +111,17 @@ pub const SERVERS: &[Server] = &[
     headers::SERVER,
 ];
 
-/// What to serve, and where.
+/// What to serve, where, and to whom.
 pub struct Setup<'a> {
-    /// The site; its root is an absolute path.
+    /// The site; its root is an absolute path, in which links are kept.
     pub site: SiteFiles,
     pub listen: Listen,
+    pub prefix: Prefix,
     /// Whether the configuration names what the site holds.
     pub exact: bool,
+    /// Whether it is for an existing nginx, which includes it.
+    pub conf_d: bool,
+    pub auth: Option<Auth>,
     /// The absolute path of the main file; `None` for the standard output.
     pub output: Option<PathBuf>,
     /// What the site holds, if the configuration depends on it.
@@ -167,13 +176,20 @@ impl fmt::Display for Listen {
     }
 }
 
+/// How clients of a site log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// A user name and a password (RFC 7617).
+    Basic,
+    /// A client certificate (TLS).
+    Certificate,
+}
+
 /// The function of an edge, with what all edges share in the place of the line `EDGE`.
-fn edge(function: &str) -> String {
-    function.replacen(
-        "\nEDGE\n",
-        concat!("\n\n", include_str!("edge.js"), "\n"),
-        1,
-    )
+fn edge(function: &str, prefix: &Prefix) -> String {
+    let shared = concat!("\n\n", include_str!("edge.js"), "\n");
+    let shared = shared.replace("BELOW = ''", &format!("BELOW = '{prefix}'"));
+    function.replacen("\nEDGE\n", &shared, 1)
 }
 
 /// A path in double quotes, for nginx and Apache. (In Caddy and lighttpd a backslash is literal.)

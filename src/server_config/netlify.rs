@@ -6,13 +6,14 @@ use std::io::Write;
 use crate::error::WithHint as _;
 use crate::plan::Plan;
 use crate::plan::objects::Object;
-use crate::routes::{Cache, Route, V1_VERSION};
+use crate::routes::{CORS, Cache, Route, V1_VERSION};
 use crate::server_config::{DependsOn, Rendered, Server, Setup};
 
 pub(super) const SERVER: Server = Server {
     name: "netlify",
     about: "`_headers` at the root of the site; write it anew after each build",
     knows: DependsOn::Content,
+    options: &[],
     render,
 };
 
@@ -23,6 +24,10 @@ fn render<'a>(setup: &'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>> {
 
 fn headers(plan: &Plan<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let control = Cache::Immutable.control();
+    writeln!(out, "/*")?;
+    for (name, value) in CORS {
+        writeln!(out, "  {name}: {value}")?;
+    }
     writeln!(out, "/v1/*\n  X-Docker-Registry-Version: {V1_VERSION}")?;
     for content in ["/blobs/*", "/v1/images/*"] {
         writeln!(out, "{content}\n  Cache-Control: {control}")?;

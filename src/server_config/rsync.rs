@@ -8,6 +8,7 @@ pub(super) const SERVER: Server = Server {
     name: "rsync",
     about: "a shell script that copies the site to a server: `sh FILE HOST:FOLDER`",
     knows: DependsOn::Place,
+    options: &[],
     render,
 };
 

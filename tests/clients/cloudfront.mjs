@@ -53,6 +53,7 @@ function run(eventType, event) {
 }
 
 function reply(response, method, status, headers, body) {
+    if (status === 204) return response.writeHead(status, headers).end();
     response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
     response.end(method === 'HEAD' ? '' : body);
 }

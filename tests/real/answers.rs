@@ -1,7 +1,7 @@
 //! What a server of a site answers: a table of requests, made for the tag of any site.
 
 use super::support::hand_site::{ODD_NAMES, ODD_TAGS, TYPES};
-use super::support::row::{Row, V2_VERSION, get, row};
+use super::support::row::{METHODS, Row, V2_VERSION, get, row};
 use super::support::sample::Sample;
 use super::support::servers::Skills;
 
@@ -23,9 +23,7 @@ pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
     rows.extend(v1_rows(of, skills));
     rows.extend(v1_errors(of));
     rows.extend(v2_rows(of));
-    if !skills.queries {
-        rows.extend(query_rows(of));
-    }
+    rows.extend(query_rows(of, skills));
     if !skills.pages {
         rows.extend(list_rows(of));
     }
@@ -169,16 +167,18 @@ fn tagged(path: impl Into<String>, of: &Sample) -> Row {
 }
 
 /// A server of files alone does not look at queries.
-fn query_rows(of: &Sample) -> Vec<Row> {
-    vec![
-        get("/v1/search").body(of.file("v1/search")),
-        get("/v1/search?q=app&page=2")
-            .pointer(JSON)
-            .body(of.file("v1/search")),
-        get("/v2/_catalog?n=1")
-            .pointer(JSON)
-            .body(of.file("v2/_catalog")),
-    ]
+fn query_rows(of: &Sample, skills: Skills) -> Vec<Row> {
+    let whole = of.file("v1/search");
+    let mut rows = vec![get("/v1/search").pointer(JSON).body(whole.clone())];
+    if !skills.search {
+        let asked = get("/v1/search?q=app&page=2");
+        rows.push(asked.pointer(JSON).body(whole));
+    }
+    if !skills.queries {
+        let asked = get("/v2/_catalog?n=1");
+        rows.push(asked.pointer(JSON).body(of.file("v2/_catalog")));
+    }
+    rows
 }
 
 /// Lists of tags: whole, or no list where a part is wanted.
@@ -320,6 +320,16 @@ fn method_rows(of: &Sample) -> Vec<Row> {
         row(method, path).v2_error(405, "UNSUPPORTED", "this registry is read-only")
     };
     let v1 = |method, path: String| row(method, path).v1_error(405, "This registry is read-only");
+    let preflight = |path: String| {
+        row("OPTIONS", path)
+            .status(204)
+            .has("Access-Control-Allow-Methods", METHODS)
+            .has("Access-Control-Allow-Headers", "Authorization, *")
+            .has("Access-Control-Max-Age", "86400")
+            .with("Origin", "https://ui.test")
+            .with("Access-Control-Request-Method", "GET")
+            .with("Access-Control-Request-Headers", "accept")
+    };
     let long = || ("Content-Length", "9999999");
     vec![
         v2("PUT", format!("/v2/{name}/manifests/{tag}")),
@@ -328,7 +338,6 @@ fn method_rows(of: &Sample) -> Vec<Row> {
         v2("POST", format!("/v2/{name}/blobs/uploads/")),
         v2("POST", "/v2/".into()).with(long().0, long().1),
         v2("PATCH", "/v2/no/such/thing".into()),
-        v2("OPTIONS", "/v2/_catalog".into()),
         v2("POST", "/".into()),
         v2("TRACE", "/v2/".into()),
         v1("PUT", format!("/v1/images/{id}/json")),
@@ -337,6 +346,11 @@ fn method_rows(of: &Sample) -> Vec<Row> {
         v1("DELETE", format!("/v1/repositories/{name}/")),
         v1("POST", "/v1/users".into()),
         v1("TRACE", "/v1/_ping".into()),
+        preflight(format!("/v2/{name}/manifests/{tag}")),
+        preflight("/v2/".into()),
+        preflight("/v2/no/such/thing".into()),
+        preflight(format!("/v1/repositories/{name}/tags")),
+        preflight("/".into()),
     ]
 }
 

@@ -10,8 +10,10 @@
 
 mod answers;
 mod apache;
+mod around;
 mod artifacts;
 mod bad_input;
+mod browser;
 mod bytes_read;
 mod client_lists;
 mod clients;
@@ -25,8 +27,10 @@ mod file_systems;
 mod htaccess;
 mod json;
 mod legacy;
+mod logins;
 mod matrix;
 mod mend;
+mod mirrors;
 mod moving;
 mod nginx;
 mod nginx_exact;

@@ -78,7 +78,7 @@ fn an_unreadable_file_is_not_found_and_logged() {
 
 #[test]
 fn what_a_user_replaces_is_there_once() {
-    for text in ["/srv/registry", "listen 5000"] {
+    for text in ["/srv/registry", "listen 5000", "listen [::]:5000"] {
         assert_eq!(example().matches(text).count(), 1, "{text}");
     }
 }
@@ -89,6 +89,7 @@ pub(crate) fn with_tls(site: &Path, keys: &Path, plain: u16, tls: u16) -> String
     for line in configured(site, plain).lines() {
         let text = line.trim_start();
         let is_tls = text.starts_with("# listen 443 ssl;") || text.starts_with("# ssl_");
+        let is_tls = is_tls && !text.contains("client");
         lines.push(if is_tls {
             text[2..].to_owned()
         } else {

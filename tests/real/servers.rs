@@ -10,7 +10,7 @@ use crate::support::hand_site::hand_made_site;
 use crate::support::http::{self, Response};
 use crate::support::row::{IMMUTABLE, Row};
 use crate::support::sample::Sample;
-use crate::support::servers::{Running, SERVERS, Server};
+use crate::support::servers::{Running, SERVERS, Server, Skills};
 use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
 
@@ -103,7 +103,8 @@ fn immutable_content_is_revalidated_and_resumed() {
             };
             asked.is_revalidated();
             asked.is_resumed(digest.map(String::as_str));
-            asked.has_an_end();
+            asked.has_parts(server.skills);
+            asked.has_an_end(server.skills.json_416);
         }
     }
 }
@@ -186,8 +187,52 @@ impl Asked {
         );
     }
 
+    /// One part is the same everywhere; for several, and for what is no range, a server may answer otherwise.
+    fn has_parts(&self, skills: Skills) {
+        let whole = &self.whole.body;
+        let end = whole.len() - 1;
+        for (range, from, to) in [
+            ("bytes=0-0", 0, 0),
+            ("bytes=2-5", 2, 5),
+            ("bytes=10-", 10, end),
+            ("bytes=10-99999999", 10, end),
+            ("bytes=-5", end - 4, end),
+            ("bytes=-99999999", 0, end),
+        ] {
+            let name = format!("{} {range}", self.name);
+            let part = self.with("GET", &[("Range", range)]);
+            let said = format!("bytes {from}-{to}/{}", whole.len());
+            assert_eq!(part.status, 206, "{name}");
+            assert_eq!(part.header("Content-Range"), Some(said.as_str()), "{name}");
+            assert_eq!(part.body, whole[from..=to], "{name}");
+            let head = self.with("HEAD", &[("Range", range)]);
+            let expected = if skills.whole_head { 200 } else { 206 };
+            assert_eq!(head.status, expected, "{name}");
+        }
+        for range in [
+            "bytes=+0-1",
+            "bytes=5-2",
+            "bytes=a-b",
+            "items=0-1",
+            "bytes=",
+        ] {
+            let answer = self.with("GET", &[("Range", range)]);
+            let is_whole = answer.status == 200 && answer.body == *whole;
+            assert!(
+                is_whole || answer.status == 416,
+                "{} {range}: {answer:?}",
+                self.name
+            );
+        }
+        let several = self.with("GET", &[("Range", "bytes=0-1,4-5")]);
+        let is_whole = several.status == 200 && several.body == *whole;
+        let media_type = several.header("Content-Type").unwrap_or_default();
+        let is_multipart = several.status == 206 && media_type.starts_with("multipart/byteranges");
+        assert!(is_whole || is_multipart, "{}: {several:?}", self.name);
+    }
+
     /// No cache keeps that a range lies beyond the end.
-    fn has_an_end(&self) {
+    fn has_an_end(&self, is_json: bool) {
         let beyond = self.with("GET", &[("Range", "bytes=9999999-")]);
         assert_eq!(beyond.status, 416, "{}", self.name);
         // nginx has added its headers when it finds out that the range is wrong; the last word counts. Without any, no
@@ -196,11 +241,21 @@ impl Asked {
         let control = control.find(|(name, _)| name == "cache-control");
         assert!(control.is_none_or(|(_, value)| value == "no-cache"));
         // JSON must have the form of the API, any other body is as good (distribution-spec, "Error Codes").
-        if self.path.starts_with("/v2/")
-            && let Ok(body) = serde_json::from_slice::<serde_json::Value>(&beyond.body)
-        {
-            let code = &body["errors"][0]["code"];
-            assert_eq!(code, "UNSUPPORTED", "{}", self.name);
+        let body = serde_json::from_slice::<serde_json::Value>(&beyond.body);
+        assert_eq!(body.is_ok(), is_json, "{}: {beyond:?}", self.name);
+        if let Ok(body) = body {
+            let is_v2 = self.path.starts_with("/v2/");
+            let expected = if is_v2 {
+                "UNSUPPORTED"
+            } else {
+                "No such range"
+            };
+            let said = if is_v2 {
+                &body["errors"][0]["code"]
+            } else {
+                &body["error"]
+            };
+            assert_eq!(said, expected, "{}", self.name);
         }
     }
 }

@@ -87,7 +87,27 @@ pub(crate) fn send(
     path: &str,
     headers: &[(&str, &str)],
 ) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    send_to(
+        TcpStream::connect(("127.0.0.1", port))?,
+        method,
+        path,
+        headers,
+    )
+}
+
+/// `GET path` from a host.
+pub(crate) fn get_from(host: &str, port: u16, path: &str) -> Response {
+    let sent =
+        TcpStream::connect((host, port)).and_then(|stream| send_to(stream, "GET", path, &[]));
+    sent.unwrap_or_else(|error| panic!("GET {path} from {host}: {error}"))
+}
+
+fn send_to(
+    mut stream: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Response> {
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(request(method, path, headers).as_bytes())?;
     let mut raw = Vec::new();

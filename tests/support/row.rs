@@ -5,6 +5,9 @@ use super::http::{self, Response};
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 pub(crate) const POINTER: &str = "public, max-age=60, must-revalidate";
 
+/// What a site answers.
+pub(crate) const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// What Docker 1.6 to 1.9 must not get.
 pub(crate) const V2_VERSION: &str = "Docker-Distribution-Api-Version";
 
@@ -162,6 +165,7 @@ impl Row {
             wrong.push(format!("has {V2_VERSION}"));
         }
         wrong.extend(always_wrong(&answer, method, &self.path));
+        wrong.extend(closed_to_pages(&answer));
         wrong.into_iter().map(name).collect()
     }
 
@@ -228,12 +232,12 @@ fn always_wrong(answer: &Response, method: &str, path: &str) -> Vec<String> {
     if answer.header("X-Docker-Registry-Version").is_some() != is_v1 {
         wrong.push("X-Docker-Registry-Version: present on v1 answers alone".to_owned());
     }
-    if (answer.status == 405) != (answer.header("Allow") == Some("GET, HEAD")) {
+    if matches!(answer.status, 204 | 405) != (answer.header("Allow") == Some(METHODS)) {
         wrong.push(format!("Allow is {:?}", answer.header("Allow")));
     }
-    if answer.status == 304 {
+    if matches!(answer.status, 204 | 304) {
         if !answer.body.is_empty() {
-            wrong.push("304 with a body".to_owned());
+            wrong.push(format!("{} with a body", answer.status));
         }
         return wrong;
     }
@@ -252,6 +256,23 @@ fn always_wrong(answer: &Response, method: &str, path: &str) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// What pages of other origins lack to read an answer.
+fn closed_to_pages(answer: &Response) -> Vec<String> {
+    let cors = [
+        ("Access-Control-Allow-Origin", "*"),
+        (
+            "Access-Control-Expose-Headers",
+            "Docker-Content-Digest, Link",
+        ),
+    ];
+    let other = cors
+        .into_iter()
+        .filter(|(name, value)| answer.header(name) != Some(*value));
+    other
+        .map(|(name, _)| format!("{name} is {:?}", answer.header(name)))
+        .collect()
 }
 
 /// Whether it says where a blob is, as ollama wants it. Of anything else it would be a redirect.

@@ -7,6 +7,7 @@ use stillage::import::draft::{Blobs, Draft, ImportOptions};
 use stillage::import::request::Request;
 use stillage::import::selection::Selection;
 use stillage::routes::Route;
+use stillage::server_config::Prefix;
 use stillage::site_files::catalogue::Catalogue;
 use stillage::source::{oci::Index, oci_names};
 use stillage::spec::descriptor::Platform;
@@ -174,6 +175,14 @@ pub(super) fn name(data: &[u8]) {
     }
     if let Ok(id) = text.parse::<V1Id>() {
         assert_eq!(id.to_string(), text);
+    }
+    if let Ok(prefix) = text.parse::<Prefix>() {
+        let prefix = prefix.to_string();
+        let legal = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        assert!(
+            prefix.chars().all(legal) && !prefix.contains("/."),
+            "{prefix}"
+        );
     }
     if let Ok(platform) = text.parse::<Platform>() {
         assert!(platform.covers(&platform));

@@ -10,7 +10,7 @@ use stillage::plan::tree::File;
 use stillage::plan::{Part, Plan};
 use stillage::routes::Route;
 use stillage::serve::answer_once;
-use stillage::server_config::{SERVERS, Setup};
+use stillage::server_config::{Prefix, SERVERS, Setup};
 use stillage::site_files::SiteFiles;
 use stillage::site_files::catalogue::{Apis, Catalogue, ServedBy};
 use stillage::spec::digest::Digest;
@@ -135,7 +135,10 @@ fn maps(plan: Plan<'_>) {
     let setup = Setup {
         site: SiteFiles::new(&**SITE),
         listen: "5000".parse().expect("a port"),
+        prefix: Prefix::default(),
         exact: true,
+        conf_d: false,
+        auth: None,
         output: Some("nginx.conf".into()),
         plan: Some(plan),
     };

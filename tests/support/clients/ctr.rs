@@ -57,7 +57,7 @@ impl Ctr {
     }
 
     /// The digest that the image's name stands for.
-    fn target(&self, reference: &str) -> Result<String> {
+    pub(crate) fn target(&self, reference: &str) -> Result<String> {
         let filter = format!("name=={reference}");
         let list = run(self.command().args(["images", "ls", &filter]))?;
         let digest = list.split_whitespace().find(|w| w.starts_with("sha256:"));

@@ -22,6 +22,11 @@ pub(crate) struct Docker {
 impl Docker {
     /// Starts the engine and waits for it.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         let scratch = TempDir::new("docker");
         let at = |name: &str| scratch.path().join(name).display().to_string();
         let (root, exec, pidfile) = (at("root"), at("exec"), at("pid"));
@@ -32,6 +37,7 @@ impl Docker {
             "--storage-driver", "vfs", "--bridge", "none", "--ip-masq=false",
             "--iptables=false", "--ip6tables=false",
         ];
+        let args = [&args, more].concat();
         let daemon = Daemon::start(&tool("dockerd"), &args, Path::new(&at("log")))
             .wait_until(|| run(command(scratch.path()).arg("info")).is_ok());
         Self {

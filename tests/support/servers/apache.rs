@@ -14,7 +14,7 @@ const SKILLS: Skills = Skills {
 pub(crate) static APACHE: Server = Server {
     name: "apache",
     bucket: None,
-    command: |site, port, dir, _| command(&config("apache", site, port, dir, &[]), dir),
+    command: |start| command(&config("apache", start), start.dir),
     skills: SKILLS,
     otherwise: &[],
 };
@@ -24,11 +24,11 @@ pub(crate) static APACHE: Server = Server {
 pub(crate) static SHARED_HOST: Server = Server {
     name: "apache-shared-host",
     bucket: None,
-    command: |site, port, dir, _| {
+    command: |start| {
         let text = include_str!("shared_host.conf")
-            .replace("@PORT@", &port.to_string())
-            .replace("@SITE@", &site.to_str().unwrap().replace('"', "\\\""));
-        let file = dir.join("config");
+            .replace("@PORT@", &start.port.to_string())
+            .replace("@SITE@", &start.site.to_str().unwrap().replace('"', "\\\""));
+        let file = start.dir.join("config");
         fs::write(&file, text).unwrap();
         let mut all = [
             "setpriv",
@@ -38,7 +38,7 @@ pub(crate) static SHARED_HOST: Server = Server {
         ]
         .map(str::to_owned)
         .to_vec();
-        all.extend(command(file.to_str().unwrap(), dir));
+        all.extend(command(file.to_str().unwrap(), start.dir));
         all
     },
     skills: SKILLS,

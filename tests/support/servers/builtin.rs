@@ -5,12 +5,12 @@ use super::{Server, Skills};
 pub(crate) static SERVE: Server = Server {
     name: "serve",
     bucket: None,
-    command: |site, port, _, _| {
-        let listen = format!("127.0.0.1:{port}");
+    command: |start| {
+        let listen = format!("{}{}", start.host, start.port);
         [
             env!("CARGO_BIN_EXE_stillage"),
             "serve",
-            site.to_str().unwrap(),
+            start.site.to_str().unwrap(),
             "--listen",
             &listen,
         ]
@@ -20,6 +20,7 @@ pub(crate) static SERVE: Server = Server {
     skills: Skills {
         by_catalogue: false,
         sizes: true,
+        search: true,
         queries: true,
         pages: true,
         ..Skills::NONE

@@ -5,12 +5,15 @@ use super::{Server, Skills, config};
 pub(crate) static CADDY: Server = Server {
     name: "caddy",
     bucket: None,
-    command: |site, port, dir, _| {
-        let file = config("caddy", site, port, dir, &[]);
+    command: |start| {
+        let file = config("caddy", start);
         ["caddy", "run", "--config", &file, "--adapter", "caddyfile"]
             .map(str::to_owned)
             .into()
     },
-    skills: Skills::NONE,
+    skills: Skills {
+        json_416: false,
+        ..Skills::NONE
+    },
     otherwise: &[],
 };

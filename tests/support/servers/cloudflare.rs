@@ -9,27 +9,28 @@ use crate::support::site::{stillage, succeed};
 pub(crate) static CLOUDFLARE: Server = Server {
     name: "cloudflare",
     bucket: None,
-    command: |site, port, dir, _| {
+    command: |start| {
         installed("clients/node_modules/miniflare");
         let mut plan = stillage(["publish", "--plan", "--blobs-once", "--layers-once"]);
-        let plan = succeed(plan.arg(site)).stdout;
-        fs::write(dir.join("plan"), plan).unwrap();
+        let plan = succeed(plan.arg(start.site)).stdout;
+        fs::write(start.dir.join("plan"), plan).unwrap();
         vec![
             "node".to_owned(),
             installed("clients/cloudflare.mjs")
                 .to_str()
                 .unwrap()
                 .to_owned(),
-            config("cloudflare", site, port, dir, &[]),
-            site.to_str().unwrap().to_owned(),
-            dir.join("plan").to_str().unwrap().to_owned(),
-            port.to_string(),
+            config("cloudflare", start),
+            start.site.to_str().unwrap().to_owned(),
+            start.dir.join("plan").to_str().unwrap().to_owned(),
+            start.port.to_string(),
         ]
     },
     skills: Skills {
         by_catalogue: true,
         is_copy: true,
         sizes: true,
+        search: true,
         pages: true,
         ..Skills::NONE
     },

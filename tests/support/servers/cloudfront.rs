@@ -12,8 +12,8 @@ pub(crate) static CLOUDFRONT: Server = Server {
         store.published(site, &["--blobs-once"]);
         store
     }),
-    command: |site, port, dir, bucket| {
-        let function = config("cloudfront", site, port, dir, &[]);
+    command: |start| {
+        let function = config("cloudfront", start);
         vec![
             "node".to_owned(),
             installed("clients/cloudfront.mjs")
@@ -22,14 +22,15 @@ pub(crate) static CLOUDFRONT: Server = Server {
                 .to_owned(),
             function.clone(),
             function + ".404.json",
-            bucket.unwrap().address(),
-            port.to_string(),
+            start.bucket.unwrap().address(),
+            start.port.to_string(),
         ]
     },
     skills: Skills {
         by_catalogue: true,
         is_copy: true,
         own_errors: false,
+        json_416: false,
         empty_referrers: false,
         ..Skills::NONE
     },

@@ -5,12 +5,13 @@ use super::{Server, Skills, config};
 pub(crate) static LIGHTTPD: Server = Server {
     name: "lighttpd",
     bucket: None,
-    command: |site, port, dir, _| {
-        let file = config("lighttpd", site, port, dir, &[]);
+    command: |start| {
+        let file = config("lighttpd", start);
         ["lighttpd", "-D", "-f", &file].map(str::to_owned).into()
     },
     skills: Skills {
         sizes: true,
+        search: true,
         pages: true,
         ..Skills::NONE
     },

@@ -33,7 +33,9 @@ pub(crate) struct Skills {
     pub(crate) by_catalogue: bool,
     /// Says the length of layers in `X-Docker-Size`, and the checksum of an image that has one.
     pub(crate) sizes: bool,
-    /// Searches, and answers `n`, `last` and `page`.
+    /// Searches by `q`, `n` and `page`.
+    pub(crate) search: bool,
+    /// Answers `n` and `last` of the list of repositories.
     pub(crate) queries: bool,
     /// Answers `n` and `last` of lists of tags.
     pub(crate) pages: bool,
@@ -41,6 +43,10 @@ pub(crate) struct Skills {
     pub(crate) is_copy: bool,
     /// Says what is missing, rather than the same of all that is.
     pub(crate) own_errors: bool,
+    /// Says in JSON that a range is beyond the end.
+    pub(crate) json_416: bool,
+    /// Sends all of a file to a HEAD that asks for a part.
+    pub(crate) whole_head: bool,
     /// Has an empty list of referrers for what it does not know.
     pub(crate) empty_referrers: bool,
 }
@@ -49,10 +55,13 @@ impl Skills {
     pub(crate) const NONE: Self = Self {
         by_catalogue: false,
         sizes: false,
+        search: false,
         queries: false,
         pages: false,
         is_copy: false,
         own_errors: true,
+        json_416: true,
+        whole_head: true,
         empty_referrers: true,
     };
 }
@@ -64,11 +73,24 @@ pub(crate) struct Server {
     /// A bucket with the site, if it serves one.
     bucket: Option<fn(site: &Path) -> Store>,
     /// The command that serves a site on a port, with a folder of its own for what it writes.
-    command: fn(site: &Path, port: u16, dir: &Path, bucket: Option<&Store>) -> Vec<String>,
+    command: fn(&Start<'_>) -> Vec<String>,
     pub(crate) skills: Skills,
     /// What it answers otherwise and why: each is the beginning of a complaint of the table, and must
     /// come up.
     pub(crate) otherwise: &'static [(&'static str, &'static str)],
+}
+
+/// What a server is started with.
+pub(crate) struct Start<'a> {
+    site: &'a Path,
+    port: u16,
+    /// A folder of its own for what it writes.
+    dir: &'a Path,
+    bucket: Option<&'a Store>,
+    /// The host and a colon, or nothing for all addresses.
+    host: &'a str,
+    /// More options for `stillage config`.
+    more: &'a [&'a str],
 }
 
 /// Every server that a site is tested with.
@@ -111,12 +133,17 @@ pub(crate) struct Running {
 }
 
 impl Server {
-    /// Serves a site.
+    /// Serves a site on loopback.
     pub(crate) fn start(&self, site: &Path) -> Running {
+        self.start_with(site, "127.0.0.1:", &[])
+    }
+
+    /// Serves a site on the addresses of a host (with a colon; all if it is empty), with more options of `config`.
+    pub(crate) fn start_with(&self, site: &Path, host: &str, more: &[&str]) -> Running {
         // Another program may take the free port before the server does, hence more than one try.
         let mut why = String::new();
         for _ in 0..3 {
-            match self.launch(site, free_port()) {
+            match self.launch(site, free_port(), host, more) {
                 Ok(running) => return running,
                 Err(log) => why = log,
             }
@@ -124,11 +151,18 @@ impl Server {
         panic!("{} does not start:\n{why}", self.name)
     }
 
-    fn launch(&self, site: &Path, port: u16) -> Result<Running, String> {
+    fn launch(&self, site: &Path, port: u16, host: &str, more: &[&str]) -> Result<Running, String> {
         let dir = TempDir::new(&self.name.replace(' ', ""));
         nginx::open_to_plain_user(dir.path());
         let bucket = self.bucket.map(|start| start(site));
-        let command = (self.command)(site, port, dir.path(), bucket.as_ref());
+        let command = (self.command)(&Start {
+            site,
+            port,
+            dir: dir.path(),
+            bucket: bucket.as_ref(),
+            host,
+            more,
+        });
         let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
         let daemon = Daemon::start(&program(&command[0]), &args, &dir.path().join("log"));
         let running = Running {
@@ -167,12 +201,12 @@ impl Running {
     }
 }
 
-/// Writes the configuration for a server into a folder.
-fn config(server: &str, site: &Path, port: u16, dir: &Path, more: &[&str]) -> String {
-    let file = dir.join("config").to_str().unwrap().to_owned();
-    let listen = format!("127.0.0.1:{port}");
+/// Writes the configuration for a server into its folder.
+fn config(server: &str, start: &Start<'_>) -> String {
+    let file = start.dir.join("config").to_str().unwrap().to_owned();
+    let listen = format!("{}{}", start.host, start.port);
     let mut command = stillage(["config", server, "--listen", &listen, "-o", &file]);
-    succeed(command.arg(site).args(more));
+    succeed(command.arg(start.site).args(start.more));
     file
 }
 

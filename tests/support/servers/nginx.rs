@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Server, Skills, config, free_port};
+use super::{Server, Skills, Start, config, free_port};
 use crate::support::http;
+use crate::support::site::{stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// `nobody`.
@@ -24,11 +25,19 @@ pub(crate) fn configured(site: &Path, port: u16) -> String {
     example()
         .replace("/srv/registry", site.to_str().unwrap())
         .replace("listen 5000", &format!("listen 127.0.0.1:{port}"))
+        .replace("listen [::]:5000;", "")
 }
 
 /// Whether the tests run as root, so that nginx's workers change their user.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Writes what `stillage config nginx` makes of a site, on loopback, to a file.
+pub(crate) fn config_of(site: &Path, port: u16, file: &Path, more: &[&str]) {
+    let listen = format!("127.0.0.1:{port}");
+    let mut config = stillage(["config", "nginx", "--listen", &listen, "-o"]);
+    succeed(config.arg(file).args(more).arg(site));
 }
 
 /// What `nginx -t` says to a configuration.
@@ -146,8 +155,11 @@ fn command(dir: &Path) -> Command {
 pub(crate) static NGINX: Server = Server {
     name: "nginx",
     bucket: None,
-    command: |site, port, dir, _| serve(site, port, dir, &[]),
-    skills: Skills::NONE,
+    command: serve,
+    skills: Skills {
+        whole_head: false,
+        ..Skills::NONE
+    },
     otherwise: &[],
 };
 
@@ -155,18 +167,25 @@ pub(crate) static NGINX: Server = Server {
 pub(crate) static EXACT: Server = Server {
     name: "nginx --exact",
     bucket: None,
-    command: |site, port, dir, _| serve(site, port, dir, &["--exact"]),
+    command: |start| {
+        let more = [start.more, &["--exact"]].concat();
+        serve(&Start {
+            more: &more,
+            ..*start
+        })
+    },
     skills: Skills {
         by_catalogue: true,
         sizes: true,
+        whole_head: false,
         ..Skills::NONE
     },
     otherwise: &[],
 };
 
-fn serve(site: &Path, port: u16, dir: &Path, more: &[&str]) -> Vec<String> {
-    let file = config("nginx", site, port, dir, more);
-    let dir = dir.to_str().unwrap();
+fn serve(start: &Start<'_>) -> Vec<String> {
+    let file = config("nginx", start);
+    let dir = start.dir.to_str().unwrap();
     let err = format!("{dir}/err");
     [
         "nginx",
