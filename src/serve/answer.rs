@@ -178,7 +178,7 @@ fn respond<T>(
                 V1File::Layer => Some(found.meta),
                 _ => fsx::meta(&server.site.path(&format!("v1/images/{id}/layer")))?,
             };
-            let mut response = file::immutable(request.headers(), &route, found);
+            let mut response = file::immutable(request, &route, found);
             // Docker 1.4 resumes an interrupted transfer only if it knows the length of the layer.
             if let (Some(layer), true) = (layer, response.status().is_success()) {
                 response
@@ -195,7 +195,7 @@ fn respond<T>(
             Ok(response)
         }
         _ if route.cache() == routes::Cache::Immutable => {
-            let mut response = file::immutable(request.headers(), &route, found);
+            let mut response = file::immutable(request, &route, found);
             if let Some(digest) = route
                 .digest()
                 .filter(|_| !response.status().is_client_error())

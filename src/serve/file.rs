@@ -5,11 +5,9 @@ use std::os::unix::fs::FileExt as _;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use headers::{
-    ETag, Header, HeaderMapExt as _, IfModifiedSince, IfNoneMatch, IfRange, LastModified,
-};
-use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
-use hyper::{Response, StatusCode};
+use headers::{ETag, Header, HeaderMapExt as _, IfModifiedSince, IfNoneMatch, LastModified};
+use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use hyper::{Method, Request, Response, StatusCode};
 
 use crate::fsx::Meta;
 use crate::routes::Route;
@@ -44,7 +42,12 @@ impl Found {
 }
 
 /// Answers with content that never changes: all of it, a range, or 304 if the client has it.
-pub(super) fn immutable(asked: &HeaderMap, route: &Route<'_>, found: Found) -> Response<Body> {
+pub(super) fn immutable<T>(
+    request: &Request<T>,
+    route: &Route<'_>,
+    found: Found,
+) -> Response<Body> {
+    let asked = request.headers();
     let mut response = plain(route, &found.name, Bytes::new());
     let length = found.meta.len;
     let etag = etag(&found.meta);
@@ -61,10 +64,10 @@ pub(super) fn immutable(asked: &HeaderMap, route: &Route<'_>, found: Found) -> R
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    let stale = typed::<IfRange>(asked)
-        .is_some_and(|known| known.is_modified(etag.as_ref(), modified.as_ref()));
-    let asked = asked.get(RANGE).filter(|_| !stale);
-    match asked.map_or(Part::Whole, |range| {
+    // Ranges are defined for GET alone (RFC 9110, section 14.2).
+    let in_part = request.method() == Method::GET && is_same(asked, response.headers());
+    let range = asked.get(RANGE).filter(|_| in_part);
+    match range.map_or(Part::Whole, |range| {
         Part::of(range.to_str().unwrap_or(""), length)
     }) {
         Part::Whole => *response.body_mut() = found.into_body(),
@@ -99,18 +102,28 @@ fn set_range(response: &mut Response<Body>, range: String) {
 }
 
 fn has_it(asked: &HeaderMap, etag: Option<&ETag>, meta: &Meta) -> bool {
-    if let Some(known) = typed::<IfNoneMatch>(asked) {
+    if let Some(known) = if_none_match(asked) {
         return etag.is_some_and(|etag| !known.precondition_passes(etag));
     }
     let since = asked.typed_get::<IfModifiedSince>();
     since.is_some_and(|since| meta.modified.is_some_and(|time| !since.is_modified(time)))
 }
 
-/// A header with validators; `None` if one has a space within its quotes, which is not legal. The `headers`
-/// crate would parse it, and panic in builds with debug assertions.
-fn typed<H: Header>(asked: &HeaderMap) -> Option<H> {
+/// Whether `If-Range` lets a range be sent (RFC 9110, section 13.1.5): it has the very `ETag`, which is a strong one, or
+/// the very date of `Last-Modified`. One that is neither holds for nothing.
+fn is_same(asked: &HeaderMap, sent: &HeaderMap) -> bool {
+    let Some(known) = asked.get(IF_RANGE) else {
+        return true;
+    };
+    let date = LastModified::decode(&mut std::iter::once(known)).ok();
+    sent.get(ETAG) == Some(known) || date.is_some() && date == sent.typed_get()
+}
+
+/// `If-None-Match`; `None` if a tag has a space within its quotes, which is not legal. The `headers` crate would parse
+/// it, and panic in builds with debug assertions.
+fn if_none_match(asked: &HeaderMap) -> Option<IfNoneMatch> {
     let is_one = |tag: &[u8]| !tag.contains(&b' ') && !tag.contains(&b'\t');
-    let mut values = asked.get_all(H::name()).iter();
+    let mut values = asked.get_all(IfNoneMatch::name()).iter();
     let legal = values.all(|value| {
         let quoted = value.as_bytes().split(|byte| *byte == b'"');
         quoted.skip(1).step_by(2).all(is_one)
@@ -140,16 +153,17 @@ enum Part {
 impl Part {
     fn of(range: &str, length: u64) -> Self {
         let bounds = range
-            .strip_prefix("bytes=")
-            .and_then(|range| range.split_once('-'));
+            .split_once('=')
+            .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))
+            .and_then(|(_, bounds)| bounds.split_once('-'));
         let Some((first, last)) = bounds else {
             return Self::Whole;
         };
         let end = length.saturating_sub(1);
-        let (from, to) = match (first.parse(), last.parse()) {
-            (Ok(first), Err(_)) if last.is_empty() => (first, end),
-            (Ok(first), Ok(last)) if first <= last => (first, end.min(last)),
-            (Err(_), Ok(count)) if first.is_empty() => (length - length.min(count), end),
+        let (from, to) = match (position(first), position(last)) {
+            (Some(first), None) if last.is_empty() => (first, end),
+            (Some(first), Some(last)) if first <= last => (first, end.min(last)),
+            (None, Some(count)) if first.is_empty() => (length - length.min(count), end),
             _ => return Self::Whole,
         };
         if from < length {
@@ -160,23 +174,94 @@ impl Part {
     }
 }
 
+/// A position or a count in a range: digits alone, where [`str::parse`] accepts a sign too. One that is too large for
+/// any file is as good as the largest.
+fn position(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::spec::digest::Digest;
+
+    /// The status and the length of the answer to a request for a file of 10 bytes, last modified at a time with
+    /// a fraction of a second.
+    fn answer(method: Method, asked: &[(&str, &str)]) -> (u16, u64) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(10).unwrap();
+        let modified = UNIX_EPOCH + Duration::from_millis(1_000_000_000_900);
+        file.set_modified(modified).unwrap();
+        let found = Found {
+            name: String::new(),
+            meta: crate::fsx::meta_of(&file, "".as_ref()).unwrap(),
+            file,
+        };
+        let request = Request::builder().method(method);
+        let request = asked.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let route = Route::Content(Digest::of(b""));
+        let response = immutable(&request.body(()).unwrap(), &route, found);
+        (response.status().as_u16(), response.body().len())
+    }
+
+    #[test]
+    fn ranges_are_for_get_alone() {
+        for (range, get) in [
+            ("bytes=0-1", (206, 2)),
+            ("bytes=4-", (206, 6)),
+            ("bytes=+0-1", (200, 10)),
+            ("bytes=20-", (416, 26)),
+        ] {
+            assert_eq!(answer(Method::GET, &[("Range", range)]), get, "{range}");
+            let head = answer(Method::HEAD, &[("Range", range)]);
+            assert_eq!(head, (200, 10), "{range}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_sent_if_the_file_is_the_same() {
+        for (known, is_same) in [
+            (r#""3b9aca00-a""#, true),
+            (r#"W/"3b9aca00-a""#, false),
+            (r#""3b9aca00-b""#, false),
+            (r#""3b9aca00-a", "x""#, false),
+            (r#""3b9a ca00-a""#, false),
+            ("3b9aca00-a", false),
+            ("*", false),
+            ("", false),
+            (&date(1_000_000_000), true),
+            (&date(999_999_999), false),
+            (&date(1_000_000_001), false),
+        ] {
+            let asked = [("Range", "bytes=0-1"), ("If-Range", known)];
+            let expected = if is_same { (206, 2) } else { (200, 10) };
+            assert_eq!(answer(Method::GET, &asked), expected, "{known}");
+        }
+    }
+
+    /// A time in seconds since 1970, as headers have it.
+    fn date(seconds: u64) -> String {
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut headers = HeaderMap::new();
+        headers.typed_insert(LastModified::from(time));
+        headers["last-modified"].to_str().unwrap().to_owned()
+    }
 
     #[test]
     fn a_validator_with_a_space_is_none() {
         for value in ["\"a b\"", "\"-None-Match: \"x\"", "\"a\", \"b\tc\""] {
             let mut asked = HeaderMap::new();
-            for name in ["if-none-match", "if-range"] {
-                asked.insert(name, HeaderValue::from_static(value));
-            }
-            assert!(typed::<IfNoneMatch>(&asked).is_none(), "{value}");
-            assert!(typed::<IfRange>(&asked).is_none(), "{value}");
+            asked.insert("if-none-match", HeaderValue::from_static(value));
+            assert!(if_none_match(&asked).is_none(), "{value}");
         }
         let mut asked = HeaderMap::new();
         asked.insert("if-none-match", HeaderValue::from_static("\"a\", W/\"b\""));
-        assert!(typed::<IfNoneMatch>(&asked).is_some());
+        assert!(if_none_match(&asked).is_some());
     }
 
     #[test]
@@ -192,6 +277,16 @@ mod tests {
             ("bytes=3-2", Part::Whole),
             ("bytes=0-1,3-4", Part::Whole),
             ("bytes=a-b", Part::Whole),
+            ("bytes=+0-1", Part::Whole),
+            ("bytes=0-+1", Part::Whole),
+            ("bytes=-+1", Part::Whole),
+            ("bytes=-", Part::Whole),
+            ("bytes= 0-1", Part::Whole),
+            ("bytes", Part::Whole),
+            ("Bytes=0-1", Part::FromTo(0, 1)),
+            ("bytes=0-99999999999999999999", Part::FromTo(0, 9)),
+            ("bytes=-99999999999999999999", Part::FromTo(0, 9)),
+            ("bytes=99999999999999999999-", Part::Beyond),
             ("items=0-1", Part::Whole),
         ] {
             assert_eq!(Part::of(range, 10), meant, "{range}");
