@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Args;
 
@@ -42,14 +43,25 @@ pub(super) fn serve(site: &Path, listener: TcpListener, ui: &Ui) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints the log, each line after the time: UTC, in seconds, as RFC 3339 writes it.
 struct Messages(Ui);
 
 impl Log for Messages {
     fn access(&self, line: &str) {
-        self.0.message(line);
+        if !self.0.quiet {
+            Ui::line(&format!("{} {line}", now()));
+        }
     }
 
     fn problem(&self, text: &str) {
-        Ui::problem(text);
+        Ui::line(&format!("{} error: {text}", now()));
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the log says when; no file of the site depends on it"
+)]
+fn now() -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(SystemTime::now())
 }

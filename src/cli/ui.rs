@@ -45,7 +45,7 @@ impl Ui {
     /// Prints a line on stderr, unless quiet.
     pub(super) fn message(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{text}");
+            Self::line(text);
         }
     }
 
@@ -68,10 +68,9 @@ impl Ui {
         Ok(())
     }
 
-    /// Prints an error that does not end the command.
-    #[cfg(feature = "serve")]
-    pub(super) fn problem(text: &str) {
-        let _ = writeln!(io::stderr(), "error: {text}");
+    /// Prints a line on stderr, even if quiet.
+    pub(super) fn line(text: &str) {
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// Prints an error, one line for each cause, and its hint. Returns the exit code: 1 if the data is wrong,

@@ -270,7 +270,45 @@ fn a_transfer_goes_on_when_the_server_is_told_to_end() {
         "127.0.0.1 \"GET /v2/app/blobs/{name}\" 200 {} \"-\"\n",
         content.len()
     );
-    assert_eq!(text, line);
+    assert_eq!(after_time(&text), line);
+}
+
+/// A line of the log without its time, which is a recent one.
+fn after_time(line: &str) -> &str {
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert_eq!(time.len(), "2026-11-29T12:03:03Z".len(), "{line}");
+    let time = humantime::parse_rfc3339(time).unwrap();
+    let age = time.elapsed().unwrap();
+    assert!(age < Duration::from_hours(1), "{line}");
+    rest
+}
+
+#[test]
+fn each_line_of_the_log_begins_with_the_time() {
+    let folder = TempDir::new("serve");
+    let site = site(&folder, &["app:1".into()]);
+    // A tag list that leads back to itself cannot be read.
+    let list = site.join("v2/app/tags/list");
+    std::fs::remove_file(&list).unwrap();
+    std::os::unix::fs::symlink("list", &list).unwrap();
+    let (mut child, port, mut log) = by_hand(&site);
+    let agent = [("User-Agent", "agent/1")];
+    assert_eq!(http::send(port, "GET", "/v2/", &agent).unwrap().status, 200);
+    assert_eq!(http::get(port, "/v2/app/tags/list").status, 404);
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let lines: Vec<&str> = text.lines().map(after_time).collect();
+    let path = list.display();
+    assert_eq!(
+        lines,
+        [
+            "127.0.0.1 \"GET /v2/\" 200 2 \"agent/1\"".to_owned(),
+            format!("error: `{path}` is a link that leads back to itself"),
+            "127.0.0.1 \"GET /v2/app/tags/list\" 404 100 \"-\"".to_owned(),
+        ]
+    );
 }
 
 #[test]
