@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::error::escaped;
 use crate::fsx;
-use crate::routes::{self, NO_REFERRERS, Route, V1_VERSION, V1File};
+use crate::routes::{self, METHODS, NO_REFERRERS, Route, V1_VERSION, V1File};
 use crate::serve::file::{self, Found};
 use crate::serve::reply::{Body, error, plain};
 use crate::serve::{Server, query};
@@ -19,28 +19,42 @@ use crate::spec::media_type::DOCKER_SCHEMA1;
 
 /// Answers a request and logs it.
 pub(super) fn answer<T>(server: &Server, request: &Request<T>, peer: SocketAddr) -> Response<Body> {
-    let mut response = match decoded(request.uri().path()) {
+    let path = decoded(request.uri().path());
+    let mut response = match &path {
+        _ if request.method() == Method::OPTIONS => preflight(),
         None => error(StatusCode::BAD_REQUEST, r#"{"error": "Bad request"}"#),
-        Some(path) => {
-            let mut response = route(server, request, &path);
-            if routes::is_v1(&path) {
-                let version = HeaderValue::from_static(V1_VERSION);
-                response
-                    .headers_mut()
-                    .insert("X-Docker-Registry-Version", version);
-            }
-            response
-        }
+        Some(path) => route(server, request, path),
     };
-    if !response.headers().contains_key(CONTENT_LENGTH) {
-        let length = response.body().len().into();
-        response.headers_mut().insert(CONTENT_LENGTH, length);
+    let length = response.body().len();
+    let status = response.status();
+    let headers = response.headers_mut();
+    set_all(headers, &routes::CORS);
+    if path.is_some_and(|path| routes::is_v1(&path)) {
+        set_all(headers, &[("X-Docker-Registry-Version", V1_VERSION)]);
+    }
+    // These have no content, so no length of it (RFC 9110, section 8.6).
+    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        headers.insert(CONTENT_LENGTH, length.into());
     }
     log(server, request, peer, &response);
     if request.method() == Method::HEAD {
         *response.body_mut() = Body::none();
     }
     response
+}
+
+/// The answer to OPTIONS, whatever the path, even `*`.
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::none());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_all(response.headers_mut(), &routes::PREFLIGHT);
+    response
+}
+
+fn set_all(headers: &mut HeaderMap, values: &[(&'static str, &'static str)]) {
+    for (name, value) in values {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
 }
 
 fn log<T>(server: &Server, request: &Request<T>, peer: SocketAddr, response: &Response<Body>) {
@@ -84,7 +98,7 @@ fn decoded(path: &str) -> Option<String> {
 fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = error(StatusCode::METHOD_NOT_ALLOWED, routes::read_only(path));
-        let allowed = HeaderValue::from_static("GET, HEAD");
+        let allowed = HeaderValue::from_static(METHODS);
         response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
@@ -227,7 +241,78 @@ fn set_digest(response: &mut Response<Body>, digest: &Digest) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::serve::Silent;
+    use crate::site_files::SiteFiles;
+
+    /// The answer of a site without any file.
+    fn answer_of(method: &str, target: &str) -> Response<Body> {
+        let server = Server {
+            site: SiteFiles::new("/dev/null"),
+            log: Arc::new(Silent),
+        };
+        let request = Request::builder().method(method).uri(target);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 0));
+        answer(&server, &request.body(()).unwrap(), peer)
+    }
+
+    #[test]
+    fn options_are_answered_for_any_path() {
+        for (target, is_v1) in [
+            ("*", false),
+            ("/", false),
+            ("/v2/", false),
+            ("/v2/app/manifests/1?ns=x", false),
+            ("/v2/..%2f..%2f..%2fetc", false),
+            ("/none", false),
+            ("/v1/_ping", true),
+            ("http://registry.test/v1/images/x/json", true),
+        ] {
+            let answer = answer_of("OPTIONS", target);
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{target}");
+            assert_eq!(answer.body().len(), 0, "{target}");
+            let mut expected = [&routes::CORS[..], &routes::PREFLIGHT].concat();
+            if is_v1 {
+                expected.push(("X-Docker-Registry-Version", V1_VERSION));
+            }
+            let mut expected: Vec<_> = expected
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), (*value).to_owned()))
+                .collect();
+            let headers = answer.headers().iter();
+            let mut sent: Vec<_> = headers
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                .collect();
+            expected.sort();
+            sent.sort();
+            assert_eq!(sent, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins_may_read_errors_too() {
+        for (method, target, status) in [
+            ("GET", "/v2/..%2f..%2f..%2fetc", 400),
+            ("GET", "/v2/app/referrers/x", 400),
+            ("GET", "/v2/app/manifests/1", 404),
+            ("HEAD", "/v2/app/manifests/1", 404),
+            ("GET", "/v1/_ping", 404),
+            ("POST", "/v2/app/blobs/uploads/", 405),
+            ("DELETE", "*", 405),
+        ] {
+            let answer = answer_of(method, target);
+            assert_eq!(answer.status(), status, "{method} {target}");
+            for (name, value) in routes::CORS {
+                assert_eq!(answer.headers()[name], value, "{method} {target}");
+            }
+            let allow = answer.headers().get(ALLOW);
+            let expected = HeaderValue::from_static("GET, HEAD, OPTIONS");
+            let expected = (status == 405).then_some(&expected);
+            assert_eq!(allow, expected, "{method} {target}");
+        }
+    }
 
     #[test]
     fn paths_are_decoded_and_stay_inside() {

@@ -57,6 +57,14 @@ pub trait Log: Send + Sync {
     fn problem(&self, text: &str);
 }
 
+/// Drops all messages.
+struct Silent;
+
+impl Log for Silent {
+    fn access(&self, _: &str) {}
+    fn problem(&self, _: &str) {}
+}
+
 struct Server {
     site: SiteFiles,
     log: Arc<dyn Log>,
@@ -155,11 +163,6 @@ async fn accept(
 /// make many requests.
 #[doc(hidden)]
 pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
-    struct Silent;
-    impl Log for Silent {
-        fn access(&self, _: &str) {}
-        fn problem(&self, _: &str) {}
-    }
     let server = Server {
         site: SiteFiles::new(root),
         log: Arc::new(Silent),
