@@ -10,14 +10,12 @@ use crate::cli::edit::NoMove;
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 #[cfg(feature = "serve")]
-use crate::cli::serve::serve;
+use crate::cli::serve::{bind, serve};
 use crate::cli::ui::Ui;
 use crate::content::Packing;
 use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
 use crate::ops::build;
-#[cfg(feature = "serve")]
-use crate::serve;
 #[cfg(feature = "serve")]
 use crate::server_config::Listen;
 use crate::site_files::catalogue::{Apis, ServedBy};
@@ -138,6 +136,14 @@ pub(super) struct BuildArgs {
         requires = "serve"
     )]
     listen: Listen,
+    /// Serve it over TLS, with this certificate, in PEM
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "FILE", requires_all = ["serve", "tls_key"])]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "FILE", requires_all = ["serve", "tls_cert"])]
+    tls_key: Option<PathBuf>,
     /// Read and check everything, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -191,9 +197,12 @@ impl BuildArgs {
             cache: !self.no_cache,
             dry_run: self.dry_run,
         };
-        // Binding first reports a port in use before a long build.
+        // Binding first reports a port in use or a bad certificate before a long build.
         #[cfg(feature = "serve")]
-        let listener = self.serve.then(|| serve::bind(&self.listen)).transpose()?;
+        let endpoint = self
+            .serve
+            .then(|| bind(&self.listen, self.tls_cert, self.tls_key))
+            .transpose()?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()?;
@@ -207,8 +216,8 @@ impl BuildArgs {
             ui.messages(report::built(&summary, self.dry_run));
         }
         #[cfg(feature = "serve")]
-        if let Some(listener) = listener {
-            return serve(&options.output, listener, ui);
+        if let Some(endpoint) = endpoint {
+            return serve(&options.output, endpoint, ui);
         }
         Ok(ExitCode::SUCCESS)
     }

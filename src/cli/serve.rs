@@ -1,6 +1,5 @@
 //! `stillage serve`.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use clap::Args;
 
 use crate::cli::ui::Ui;
 use crate::fsx::escaped_path;
-use crate::serve::{self, Log};
+use crate::serve::{self, Endpoint, Log, TlsFiles};
 use crate::server_config::Listen;
 
 #[derive(Debug, Args)]
@@ -20,25 +19,40 @@ pub(super) struct ServeArgs {
     /// The address to listen on; 127.0.0.1 unless a host is given, 0.0.0.0 for all
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
+    /// Speak TLS, with this certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Print nothing but errors
     #[arg(short, long)]
     pub(super) quiet: bool,
 }
 
 impl ServeArgs {
-    pub(super) fn run(&self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        serve(&self.site, serve::bind(&self.listen)?, ui)
+    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let endpoint = bind(&self.listen, self.tls_cert, self.tls_key)?;
+        serve(&self.site, endpoint, ui)
     }
 }
 
+/// Binds the address of the command line. The options of TLS come together or not at all.
+pub(super) fn bind(
+    listen: &Listen,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> anyhow::Result<Endpoint> {
+    let tls = cert.zip(key).map(|(cert, key)| TlsFiles { cert, key });
+    Endpoint::bind(listen, tls.as_ref())
+}
+
 /// Serves until the process is interrupted.
-pub(super) fn serve(site: &Path, listener: TcpListener, ui: &Ui) -> anyhow::Result<ExitCode> {
+pub(super) fn serve(site: &Path, endpoint: Endpoint, ui: &Ui) -> anyhow::Result<ExitCode> {
     let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
-    serve::serve(site, listener, log, |address| {
-        ui.message(&format!(
-            "serving {} at http://{address}/ (Ctrl-C ends it)",
-            escaped_path(site)
-        ));
+    serve::serve(site, endpoint, log, |url| {
+        let site = escaped_path(site);
+        ui.message(&format!("serving {site} at {url} (Ctrl-C ends it)"));
     })?;
     Ok(ExitCode::SUCCESS)
 }

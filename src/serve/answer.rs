@@ -252,6 +252,7 @@ mod tests {
         let server = Server {
             site: SiteFiles::new("/dev/null"),
             log: Arc::new(Silent),
+            tls: None,
         };
         let request = Request::builder().method(method).uri(target);
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));

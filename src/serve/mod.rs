@@ -1,4 +1,4 @@
-//! The built-in server: a site over HTTP/1.1, by the rules of [`crate::routes`].
+//! The built-in server: a site over HTTP/1.1, with or without TLS, by the rules of [`crate::routes`].
 //!
 //! Files are looked up at each request, so what a build publishes is served at once. Memory is bounded by the
 //! number of connections, each with one buffer.
@@ -8,6 +8,7 @@
 //! file.rs     answers with files: conditions, ranges
 //! query.rs    queries on lists: search, pages, filters
 //! reply.rs    headers and body
+//! tls.rs      certificates, handshakes
 //! ```
 
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -35,6 +37,10 @@ mod answer;
 mod file;
 mod query;
 mod reply;
+mod tls;
+
+use tls::Tls;
+pub use tls::TlsFiles;
 
 /// The limit of open connections; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
@@ -68,25 +74,42 @@ impl Log for Silent {
 struct Server {
     site: SiteFiles,
     log: Arc<dyn Log>,
+    tls: Option<Tls>,
 }
 
-/// Binds an address, on loopback unless `listen` names a host. Clients that connect before [`serve`] runs
-/// wait for it.
-pub fn bind(listen: &Listen) -> anyhow::Result<std::net::TcpListener> {
-    let host = listen.host.as_deref().unwrap_or("127.0.0.1");
-    let address = format!("{host}:{}", listen.port);
-    std::net::TcpListener::bind(&address)
-        .with_context(|| format!("cannot listen on `{address}`"))
-        .hint("choose another address with `--listen [HOST:]PORT`")
+/// Where the server listens, and whether it speaks TLS there.
+pub struct Endpoint {
+    listener: std::net::TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Endpoint {
+    /// Reads the certificate, if one is given, and binds an address, on loopback unless `listen` names a host. Clients
+    /// that connect before [`serve`] runs wait for it.
+    pub fn bind(listen: &Listen, tls: Option<&TlsFiles>) -> anyhow::Result<Self> {
+        let tls = tls.map(Tls::read).transpose()?;
+        let host = listen.host.as_deref().unwrap_or("127.0.0.1");
+        let address = format!("{host}:{}", listen.port);
+        let listener = std::net::TcpListener::bind(&address)
+            .with_context(|| format!("cannot listen on `{address}`"))
+            .hint("choose another address with `--listen [HOST:]PORT`")?;
+        Ok(Self { listener, tls })
+    }
+
+    /// The URL of the site.
+    fn url(&self) -> anyhow::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}/", self.listener.local_addr()?))
+    }
 }
 
 /// Serves a site until SIGINT or SIGTERM; transfers under way then have ten seconds to finish. Calls `ready`
-/// with the address once the server accepts connections.
+/// with its URL once the server accepts connections.
 pub fn serve(
     root: &Path,
-    listener: std::net::TcpListener,
+    endpoint: Endpoint,
     log: Arc<dyn Log>,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     let (site, _) = site::read(root)?;
     raise_file_limit();
@@ -95,11 +118,13 @@ pub fn serve(
         .build()
         .context("cannot start the server")?;
     runtime.block_on(async {
+        let url = endpoint.url()?;
+        let Endpoint { listener, tls } = endpoint;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let mut end = std::pin::pin!(told_to_end()?);
-        ready(listener.local_addr()?);
-        let server = Arc::new(Server { site, log });
+        ready(&url);
+        let server = Arc::new(Server { site, log, tls });
         let graceful = GracefulShutdown::new();
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
@@ -140,12 +165,9 @@ async fn accept(
     };
     match listener.accept().await {
         Ok((stream, peer)) => {
-            let connection = graceful
-                .watcher()
-                .watch(connection(stream, peer, server.clone()));
+            let (server, watcher) = (server.clone(), graceful.watcher());
             tokio::spawn(async move {
-                // Ignore clients that disconnect or do not speak HTTP.
-                let _ = connection.await;
+                converse(stream, peer, server, watcher).await;
                 drop(room);
             });
         }
@@ -166,6 +188,7 @@ pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Optio
     let server = Server {
         site: SiteFiles::new(root),
         log: Arc::new(Silent),
+        tls: None,
     };
     let headers = headers.iter();
     let request = headers
@@ -186,23 +209,40 @@ pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Optio
     Some((status, bytes))
 }
 
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    server: Arc<Server>,
-) -> impl hyper_util::server::graceful::GracefulConnection {
+/// Answers the requests of a connection until it ends.
+async fn converse(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED));
+    let stream = Box::pin(stream);
+    // Ignore clients that disconnect, or speak neither TLS nor HTTP.
+    match server.tls.clone() {
+        None => drop(watcher.watch(http(stream, peer, server)).await),
+        Some(tls) => {
+            if let Some(stream) = tls.accept(stream).await {
+                drop(watcher.watch(http(stream, peer, server)).await);
+            }
+        }
+    }
+}
+
+fn http<S>(
+    stream: S,
+    peer: SocketAddr,
+    server: Arc<Server>,
+) -> impl GracefulConnection<Output = hyper::Result<()>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .half_close(true)
         .max_buf_size(64 << 10)
         .serve_connection(
-            TokioIo::new(Box::pin(stream)),
+            TokioIo::new(stream),
             service_fn(move |request| {
                 let answer = answer::answer(&server, &request, peer);
                 std::future::ready(Ok::<_, std::convert::Infallible>(answer))

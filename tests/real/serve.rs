@@ -16,6 +16,8 @@ use crate::support::servers::{Running, free_port};
 use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
+mod tls;
+
 /// A site of small images with these names.
 fn site(folder: &TempDir, names: &[String]) -> PathBuf {
     let archive = folder.path().join("archive.tar");
@@ -181,16 +183,49 @@ fn a_tls_hello_is_answered_in_http() {
     assert_eq!(&answer, b"HTTP/");
 }
 
-/// `stillage serve` by hand, so that its end can be seen.
-fn by_hand(site: &Path) -> (Child, u16, BufReader<std::process::ChildStderr>) {
-    let mut command = stillage(["serve", "--listen", "0"]);
-    let mut child = command.arg(site).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    let address = line.split("http://127.0.0.1:").nth(1).unwrap();
-    let port = address.split('/').next().unwrap().parse().unwrap();
-    (child, port, log)
+/// `stillage serve` by hand, so that its end can be seen. Ended when dropped.
+struct Served {
+    child: Child,
+    /// What it says that it serves.
+    url: String,
+    port: u16,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Served {
+    fn start<S: AsRef<std::ffi::OsStr>>(site: &Path, options: &[S]) -> Self {
+        let mut command = stillage(["serve", "--listen", "0"]);
+        command.args(options).arg(site).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let url = line.split(' ').find(|word| word.starts_with("http"));
+        let url = url.unwrap_or_else(|| panic!("{line}")).to_owned();
+        let port = url.rsplit(':').next().unwrap().trim_end_matches('/');
+        Self {
+            child,
+            port: port.parse().unwrap(),
+            url,
+            log,
+        }
+    }
+
+    /// Waits for its end, which must be a success; what it has logged.
+    fn end(mut self) -> String {
+        terminate(&self.child);
+        let mut text = String::new();
+        self.log.read_to_string(&mut text).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        text
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The same without a word, on a port that was free a moment ago. Somebody else may take it first: then another.
@@ -243,13 +278,14 @@ fn a_transfer_goes_on_when_the_server_is_told_to_end() {
     let name = blob.unwrap().file_name().into_string().unwrap();
     let content = std::fs::read(site.join("v2/app/blobs").join(&name)).unwrap();
 
-    let (mut child, port, mut log) = by_hand(&site);
+    let served = Served::start::<&str>(&site, &[]);
+    let port = served.port;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = http::request("GET", &format!("/v2/app/blobs/{name}"), &[]);
     stream.write_all(request.as_bytes()).unwrap();
     let mut first = [0; 1000];
     stream.read_exact(&mut first).unwrap();
-    terminate(&child);
+    terminate(&served.child);
     // The port is free as soon as the signal has come.
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -263,9 +299,7 @@ fn a_transfer_goes_on_when_the_server_is_told_to_end() {
         "{} bytes came",
         raw.len()
     );
-    assert!(child.wait().unwrap().success());
-    let mut text = String::new();
-    log.read_to_string(&mut text).unwrap();
+    let text = served.end();
     let line = format!(
         "127.0.0.1 \"GET /v2/app/blobs/{name}\" 200 {} \"-\"\n",
         content.len()
@@ -291,14 +325,12 @@ fn each_line_of_the_log_begins_with_the_time() {
     let list = site.join("v2/app/tags/list");
     std::fs::remove_file(&list).unwrap();
     std::os::unix::fs::symlink("list", &list).unwrap();
-    let (mut child, port, mut log) = by_hand(&site);
+    let served = Served::start::<&str>(&site, &[]);
+    let port = served.port;
     let agent = [("User-Agent", "agent/1")];
     assert_eq!(http::send(port, "GET", "/v2/", &agent).unwrap().status, 200);
     assert_eq!(http::get(port, "/v2/app/tags/list").status, 404);
-    terminate(&child);
-    assert!(child.wait().unwrap().success());
-    let mut text = String::new();
-    log.read_to_string(&mut text).unwrap();
+    let text = served.end();
     let lines: Vec<&str> = text.lines().map(after_time).collect();
     let path = list.display();
     assert_eq!(
