@@ -3,14 +3,16 @@
 //! Files are looked up at each request, so what a build publishes is served at once. Memory is bounded by the
 //! number of connections, each with one buffer.
 //! ```text
-//! mod.rs      connections: accepting, limits, shutdown
-//! answer.rs   from a request to an answer
-//! file.rs     answers with files: conditions, ranges
-//! query.rs    queries on lists: search, pages, filters
-//! reply.rs    headers and body
-//! tls.rs      certificates, handshakes
+//! mod.rs          accepting, time limits, shutdown
+//! connections.rs  the limit of open connections
+//! tls.rs          certificates, handshakes
+//! answer.rs       from a request to an answer
+//! file.rs         answers with files: conditions, ranges
+//! query.rs        queries on lists: search, pages, filters
+//! reply.rs        headers and body
 //! ```
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::error::WithHint as _;
@@ -34,16 +35,21 @@ use crate::site;
 use crate::site_files::SiteFiles;
 
 mod answer;
+mod connections;
 mod file;
 mod query;
 mod reply;
 mod tls;
 
+use connections::{Connection, Connections, Watched};
 use tls::Tls;
 pub use tls::TlsFiles;
 
-/// The limit of open connections; more wait to be accepted.
+/// The limit of open connections, where the system allows as many files. At the limit, one that waits for a request is
+/// closed for a new one; if none does, the new one waits.
 const MAX_CONNECTIONS: usize = 4096;
+/// Open files that are left to everything but connections.
+const OTHER_FILES: u64 = 64;
 /// How long a client may take to send the headers of its next request.
 const IDLE: Duration = Duration::from_secs(75);
 /// How long a client may read nothing of an answer before its connection is closed.
@@ -112,7 +118,7 @@ pub fn serve(
     ready: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     let (site, _) = site::read(root)?;
-    raise_file_limit();
+    let most = raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -126,14 +132,15 @@ pub fn serve(
         ready(&url);
         let server = Arc::new(Server { site, log, tls });
         let graceful = GracefulShutdown::new();
-        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Arc::new(Connections::new(most));
         loop {
             tokio::select! {
-                () = accept(&listener, &server, &graceful, &free) => {}
+                () = accept(&listener, &server, &graceful, &connections) => {}
                 () = &mut end => break,
             }
         }
         drop(listener);
+        connections.close_waiting();
         let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
         anyhow::Ok(())
     })
@@ -153,22 +160,22 @@ fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Accepts one connection, once there is room for it.
+/// Accepts one connection, and makes room for it.
 async fn accept(
     listener: &TcpListener,
     server: &Arc<Server>,
     graceful: &GracefulShutdown,
-    free: &Arc<Semaphore>,
+    connections: &Arc<Connections>,
 ) {
-    let Ok(room) = free.clone().acquire_owned().await else {
-        return;
-    };
     match listener.accept().await {
         Ok((stream, peer)) => {
+            let connection = connections.admit().await;
             let (server, watcher) = (server.clone(), graceful.watcher());
             tokio::spawn(async move {
-                converse(stream, peer, server, watcher).await;
-                drop(room);
+                tokio::select! {
+                    () = converse(stream, peer, server, watcher, connection.clone()) => {}
+                    () = connection.closed() => {}
+                }
             });
         }
         Err(error) => {
@@ -210,7 +217,13 @@ pub fn answer_once(root: &Path, target: &str, headers: &[(&str, &str)]) -> Optio
 }
 
 /// Answers the requests of a connection until it ends.
-async fn converse(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher) {
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<Server>,
+    watcher: Watcher,
+    connection: Arc<Connection>,
+) {
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
@@ -219,9 +232,13 @@ async fn converse(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watc
     let stream = Box::pin(stream);
     // Ignore clients that disconnect, or speak neither TLS nor HTTP.
     match server.tls.clone() {
-        None => drop(watcher.watch(http(stream, peer, server)).await),
+        None => {
+            let stream = Watched { stream, connection };
+            drop(watcher.watch(http(stream, peer, server)).await);
+        }
         Some(tls) => {
             if let Some(stream) = tls.accept(stream).await {
+                let stream = Watched { stream, connection };
                 drop(watcher.watch(http(stream, peer, server)).await);
             }
         }
@@ -229,31 +246,45 @@ async fn converse(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watc
 }
 
 fn http<S>(
-    stream: S,
+    stream: Watched<S>,
     peer: SocketAddr,
     server: Arc<Server>,
 ) -> impl GracefulConnection<Output = hyper::Result<()>>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let connection = stream.connection.clone();
+    let service = service_fn(move |request| {
+        let answer = connection.answering().map(|answering| {
+            let mut answer = answer::answer(&server, &request, peer);
+            answer.body_mut().answering = Some(answering);
+            answer
+        });
+        std::future::ready(
+            answer
+                .ok_or(io::ErrorKind::ConnectionAborted)
+                .map_err(io::Error::from),
+        )
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .half_close(true)
         .max_buf_size(64 << 10)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request| {
-                let answer = answer::answer(&server, &request, peer);
-                std::future::ready(Ok::<_, std::convert::Infallible>(answer))
-            }),
-        )
+        .serve_connection(TokioIo::new(stream), service)
 }
 
-/// Raises the limit of open files: each transfer needs two, and many systems allow only 1,024 by default.
-fn raise_file_limit() {
+/// Raises the limit of open files, which many systems set to 1,024, and returns how many connections it allows: each
+/// transfer needs two.
+fn raise_file_limit() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
     limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
+    let files = match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => limit.current,
+        Err(_) => before,
+    };
+    let most = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES) / 2);
+    usize::try_from(most).map_or(MAX_CONNECTIONS, |most| most.clamp(1, MAX_CONNECTIONS))
 }

@@ -12,6 +12,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::routes::{JSON, Route};
+use crate::serve::connections::Answering;
 
 /// How much of a file a connection holds in memory, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -43,6 +44,8 @@ pub(super) struct Body {
     file: Option<File>,
     from: u64,
     left: u64,
+    /// Dropped with the body.
+    pub(super) answering: Option<Answering>,
 }
 
 impl Body {
@@ -57,6 +60,7 @@ impl Body {
             file: None,
             from: 0,
             left,
+            answering: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Body {
             file: Some(file),
             from,
             left,
+            answering: None,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::support::servers::{Running, free_port};
 use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
+mod connections;
 mod tls;
 
 /// A site of small images with these names.
