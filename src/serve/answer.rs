@@ -11,8 +11,9 @@ use crate::error::escaped;
 use crate::fsx;
 use crate::routes::{self, METHODS, NO_REFERRERS, Route, V1_VERSION, V1File};
 use crate::serve::file::{self, Found};
+use crate::serve::query::{self, Query};
 use crate::serve::reply::{Body, error, plain};
-use crate::serve::{Server, query};
+use crate::serve::{Server, namespace};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::media_type::DOCKER_SCHEMA1;
@@ -102,25 +103,57 @@ fn route<T>(server: &Server, request: &Request<T>, path: &str) -> Response<Body>
         response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
+    let query = request.uri().query().map(Query::new).unwrap_or_default();
+    let meant = namespace::meant(path, query.get(namespace::PARAMETER), |folder| {
+        let meta = fsx::meta(&server.site.path(&format!("v2/{folder}")));
+        meta.is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir))
+    });
+    let mut response = match &meant.path {
+        Some(meant) => look_up(server, request, &query, meant, path),
+        None => missing(path),
+    };
+    if let Some(namespace) = meant.namespace {
+        response.headers_mut().insert(namespace::HEADER, namespace);
+    }
+    response
+}
+
+/// Answers with what is at a path. `asked` is the path of the request, for links.
+fn look_up<T>(
+    server: &Server,
+    request: &Request<T>,
+    query: &Query<'_>,
+    path: &str,
+    asked: &str,
+) -> Response<Body> {
     let route = Route::of(path);
-    let found = route.and_then(|route| Some((route, find(server, &route)?)));
-    match found {
-        Some((route, found)) => respond(server, request, route, found).unwrap_or_else(|problem| {
-            server.log.problem(&format!("{problem:#}"));
-            error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                r#"{"error": "Internal error"}"#,
-            )
-        }),
-        None => match route {
-            Some(route @ Route::Referrers(..)) => {
-                plain(&route, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
-            }
-            _ if routes::asks_of_no_digest(path) => {
-                error(StatusCode::BAD_REQUEST, routes::not_found(path))
-            }
-            _ => error(StatusCode::NOT_FOUND, routes::not_found(path)),
-        },
+    let Some((route, found)) = route.and_then(|route| Some((route, find(server, &route)?))) else {
+        return missing(path);
+    };
+    let answer = match query::answer(&route, query, asked, &found) {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => respond(server, request, route, found),
+        Err(problem) => Err(problem),
+    };
+    answer.unwrap_or_else(|problem| {
+        server.log.problem(&format!("{problem:#}"));
+        error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            r#"{"error": "Internal error"}"#,
+        )
+    })
+}
+
+/// The answer for a path without content.
+fn missing(path: &str) -> Response<Body> {
+    match Route::of(path) {
+        Some(route @ Route::Referrers(..)) => {
+            plain(&route, "", Bytes::from_static(NO_REFERRERS.as_bytes()))
+        }
+        _ if routes::asks_of_no_digest(path) => {
+            error(StatusCode::BAD_REQUEST, routes::not_found(path))
+        }
+        _ => error(StatusCode::NOT_FOUND, routes::not_found(path)),
     }
 }
 
@@ -149,11 +182,6 @@ fn respond<T>(
     route: Route<'_>,
     found: Found,
 ) -> anyhow::Result<Response<Body>> {
-    if let Some(query) = request.uri().query()
-        && let Some(answer) = query::answer(&route, query, &found)?
-    {
-        return Ok(answer);
-    }
     match route {
         Route::Tagged(..) => {
             // Read it whole, so that the digest is that of the bytes that are sent.

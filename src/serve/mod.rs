@@ -7,6 +7,7 @@
 //! connections.rs  the limit of open connections
 //! tls.rs          certificates, handshakes
 //! answer.rs       from a request to an answer
+//! namespace.rs    names of other registries
 //! file.rs         answers with files: conditions, ranges
 //! query.rs        queries on lists: search, pages, filters
 //! reply.rs        headers and body
@@ -37,6 +38,7 @@ use crate::site_files::SiteFiles;
 mod answer;
 mod connections;
 mod file;
+mod namespace;
 mod query;
 mod reply;
 mod tls;

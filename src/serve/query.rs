@@ -9,20 +9,22 @@ use serde_json::{Value, json};
 
 use crate::routes::Route;
 use crate::serve::file::Found;
+use crate::serve::namespace;
 use crate::serve::reply::{Body, error, plain};
 
 /// The longest list that is read for a query, in bytes.
 const MAX_LIST: u64 = 64 << 20;
 
 /// The parameters of a query, decoded.
-struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+#[derive(Default)]
+pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self(form_urlencoded::parse(text.as_bytes()).collect())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.iter();
         pairs
             .find(|(known, _)| known == name)
@@ -30,27 +32,32 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The answer to a query; `None` if the file answers it as it is.
+/// The answer to a query; `None` if the file answers it as it is. `asked` is the path of the request.
 pub(super) fn answer(
     route: &Route<'_>,
-    query: &str,
+    query: &Query<'_>,
+    asked: &str,
     found: &Found,
 ) -> anyhow::Result<Option<Response<Body>>> {
-    let query = Query::new(query);
     let asks = |names: &[&str]| names.iter().any(|name| query.get(name).is_some());
     let value = || -> anyhow::Result<Value> { Ok(serde_json::from_slice(&found.read(MAX_LIST)?)?) };
     Ok(match route {
-        Route::Search if asks(&["q", "n", "page"]) => Some(send(route, &search(&query, &value()?))),
-        Route::Tags(name) if asks(&["n", "last"]) => {
-            let address = format!("/v2/{name}/tags/list");
-            Some(page(route, &query, value()?, "tags", &address))
+        Route::Search if asks(&["q", "n", "page"]) => Some(send(route, &search(query, &value()?))),
+        Route::Tags(_) if asks(&["n", "last"]) => {
+            // The next page is one of the same registry.
+            let ns = query
+                .get(namespace::PARAMETER)
+                .filter(|ns| namespace::host(ns).is_some());
+            let ns = ns.map(|ns| format!("{}={ns}&", namespace::PARAMETER));
+            let address = format!("{asked}?{}", ns.unwrap_or_default());
+            Some(page(route, query, value()?, "tags", &address))
         }
         Route::Catalog if asks(&["n", "last"]) => Some(page(
             route,
-            &query,
+            query,
             value()?,
             "repositories",
-            "/v2/_catalog",
+            "/v2/_catalog?",
         )),
         Route::Referrers(..) if asks(&["artifactType"]) => {
             // Types have no spaces, but many have a plus, which not every client escapes.
@@ -107,7 +114,8 @@ fn search(query: &Query<'_>, all: &Value) -> Value {
     })
 }
 
-/// The next `n` names after `last`, with a `Link` to the next page (distribution-spec, "Content Discovery").
+/// The next `n` names after `last`, with a `Link` to the next page (distribution-spec, "Content Discovery"). `address`
+/// is that of the list, up to the parameters that say which page.
 fn page(
     route: &Route<'_>,
     query: &Query<'_>,
@@ -135,7 +143,7 @@ fn page(
     rest.truncate(limit);
     let next = rest.last().and_then(Value::as_str).filter(|_| more);
     let link = next.and_then(|last| {
-        let link = format!("<{address}?n={limit}&last={last}>; rel=\"next\"");
+        let link = format!("<{address}n={limit}&last={last}>; rel=\"next\"");
         HeaderValue::try_from(link).ok()
     });
     value[key] = rest.into();

@@ -17,6 +17,7 @@ use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
 mod connections;
+mod namespace;
 mod tls;
 
 /// A site of small images with these names.

@@ -104,6 +104,15 @@ impl Client for Ctr {
 }
 
 impl Ctr {
+    /// Pulls from where the configuration in a folder sends it (containerd's `hosts.toml`).
+    pub(crate) fn pull_by(&self, hosts: &Path, reference: &str) -> Result<Pulled> {
+        let mut pull = self.command();
+        pull.args(["images", "pull", "--snapshotter", "native", "--hosts-dir"]);
+        let pulled = run(pull.arg(hosts).arg(reference)).and_then(|_| self.read(reference, None));
+        run(self.command().args(["images", "rm", "--sync", reference]))?;
+        pulled
+    }
+
     fn read(&self, reference: &str, platform: Option<&str>) -> Result<Pulled> {
         let target = self.target(reference)?;
         let mut manifest_digests = vec![target.clone()];
