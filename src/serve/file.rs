@@ -10,7 +10,7 @@ use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, 
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::fsx::Meta;
-use crate::routes::Route;
+use crate::routes::{Route, no_such_range};
 use crate::serve::reply::{Body, error, plain};
 
 /// A file of the site.
@@ -72,7 +72,10 @@ pub(super) fn immutable<T>(
     }) {
         Part::Whole => *response.body_mut() = found.into_body(),
         Part::Beyond => {
-            let mut beyond = error(StatusCode::RANGE_NOT_SATISFIABLE, no_such_range(route));
+            let mut beyond = error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                no_such_range(request.uri().path()),
+            );
             set_range(&mut beyond, format!("bytes */{length}"));
             return beyond;
         }
@@ -83,16 +86,6 @@ pub(super) fn immutable<T>(
         }
     }
     response
-}
-
-/// The error in the form of the API. `UNSUPPORTED` is the closest of the codes that distribution-spec allows.
-fn no_such_range(route: &Route<'_>) -> &'static str {
-    match route {
-        Route::Blob(..) | Route::Manifest(..) => {
-            r#"{"errors":[{"code":"UNSUPPORTED","message":"no such range","detail":null}]}"#
-        }
-        _ => r#"{"error": "No such range"}"#,
-    }
 }
 
 fn set_range(response: &mut Response<Body>, range: String) {

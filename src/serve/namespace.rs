@@ -26,7 +26,7 @@ pub(super) struct Meant<'a> {
     pub(super) namespace: Option<HeaderValue>,
 }
 
-/// Finds out what the decoded path of a request means. `ns` is the decoded parameter; what is no host is ignored.
+/// Finds out what the decoded path of a request means. `ns` is the decoded parameter.
 /// `has_folder` looks up a folder of the site below `v2/`.
 pub(super) fn meant<'a>(
     path: &'a str,
@@ -40,7 +40,9 @@ pub(super) fn meant<'a>(
     let Some((name, rest)) = repository(path) else {
         return as_asked;
     };
-    let ns = ns.and_then(|ns| Some((ns, host(ns)?)));
+    // What is no host is of no registry that the site has.
+    let ns = ns.filter(|ns| !ns.is_empty());
+    let ns = ns.map(|ns| (ns, host(ns).unwrap_or("-")));
     let first = name.split('/').next().unwrap_or_default();
     let has_host = first.contains(['.', ':']) || first == "localhost";
     let asked_of = |host: &str| Meant {
@@ -61,7 +63,11 @@ pub(super) fn meant<'a>(
             namespace: None,
         },
         Some((_, HUB)) if has_host && has_folder(HUB) => asked_of(HUB),
-        Some((_, HUB)) | None if !has_host && has_folder(HUB) && !has_folder(name) => asked_of(HUB),
+        Some((_, HUB)) | None
+            if !has_host && has_folder(HUB) && !has_folder(&format!("{name}/tags")) =>
+        {
+            asked_of(HUB)
+        }
         _ => as_asked,
     }
 }
@@ -102,10 +108,11 @@ mod tests {
         "docker.io/org/app",
         "quay.io",
         "registry.example",
-        "library/own",
+        "library/own/tags",
         "library",
+        "org",
     ];
-    const PLAIN: &[&str] = &["library/alpine", "library", "org/app", "org"];
+    const PLAIN: &[&str] = &["library/alpine/tags", "library", "org/app/tags", "org"];
 
     /// The name that answers a name, `-` for none, and the header.
     fn of(site: &[&str], name: &str, ns: Option<&str>) -> (String, Option<String>) {
@@ -179,10 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_ignored() {
+    fn what_is_no_host_is_no_registry() {
         let long = "a".repeat(70_000);
         for ns in [
-            "",
             ".",
             "..",
             "../..",
@@ -220,15 +226,10 @@ mod tests {
             // No look-up but those that every request makes.
             let path = "/v2/org/app/manifests/1";
             let meant = meant(path, Some(ns), |folder| {
-                assert!(
-                    [HUB, "org/app"].contains(&folder) || folder == long,
-                    "{folder}"
-                );
+                assert!([HUB, "-"].contains(&folder) || folder == long, "{folder}");
                 folder == HUB
             });
-            assert_eq!(meant.namespace, None, "{ns}");
-            let expected = (ns != long).then(|| "/v2/docker.io/org/app/manifests/1".into());
-            assert_eq!(meant.path, expected, "{ns}");
+            assert_eq!((meant.namespace, meant.path), (None, None), "{ns}");
         }
     }
 
