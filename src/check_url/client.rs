@@ -10,7 +10,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::check_url::url::{HostRoot, resolve};
+use crate::check_url::url::{SiteUrl, resolve};
 use crate::error::{WithHint as _, escaped};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::media_type::MANIFEST_TYPES;
@@ -22,7 +22,7 @@ const MAX_HOPS: usize = 10;
 
 pub(super) struct Client {
     agent: Agent,
-    root: HostRoot,
+    site: SiteUrl,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
 impl Client {
     /// A client that trusts the certificates in a PEM file, or the public ones if there is none.
     pub(super) fn new(
-        root: HostRoot,
+        site: SiteUrl,
         pem: Option<&[u8]>,
         connections: usize,
     ) -> anyhow::Result<Self> {
@@ -164,18 +164,26 @@ impl Client {
             .max_idle_connections(connections)
             .max_idle_connections_per_host(connections);
         // As in Go clients, which read the same variables: local addresses are not proxied.
-        if root.is_local() {
+        if site.is_local() {
             config = config.proxy(None);
         }
         Ok(Self {
             agent: config.build().into(),
-            root,
+            site,
         })
+    }
+
+    /// The same client at the root of the host.
+    pub(super) fn at_root(&self) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            site: self.site.root(),
+        }
     }
 
     /// Sends a request, and follows redirects. Fails if there is no answer, or a redirect is invalid.
     pub(super) fn ask(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
-        let mut address = self.root.join(ask.path);
+        let mut address = self.site.join(ask.path);
         let mut hops = Vec::new();
         let mut first = None;
         loop {

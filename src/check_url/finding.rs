@@ -70,13 +70,13 @@ impl Findings {
         }
     }
 
-    /// All findings: errors first, then by kind.
-    pub(super) fn finish(self) -> Vec<ServerProblem> {
+    /// All findings: errors first, then by kind. Their paths are those of the site, below `prefix`.
+    pub(super) fn finish(self, prefix: &str) -> Vec<ServerProblem> {
         let all = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let findings = all
             .into_iter()
             .map(|((severity, kind, breaks), seen)| ServerProblem {
-                path: seen.path,
+                path: format!("{prefix}{}", seen.path),
                 kind,
                 message: if seen.why.is_empty() {
                     seen.what
@@ -102,7 +102,7 @@ mod tests {
             findings.add(&kinds::MISSING, path, "the status is 404");
         }
         findings.add(&kinds::DOT_STILLAGE, "/.stillage/lock", "it is served");
-        let found = findings.finish();
+        let found = findings.finish("");
         let short: Vec<_> = found.iter().map(|f| (f.path.as_str(), f.count)).collect();
         assert_eq!(short, [("/v2/a", 3), ("/v1/c", 1), ("/.stillage/lock", 1)]);
     }

@@ -11,6 +11,7 @@ const DOCKER_OLD: &str = "docker <= 0.9";
 const DOCKER_V1: &str = "docker <= 1.9";
 const DOCKER_20: &str = "docker 1.10-20";
 const DOCKER_17: &str = "docker 17.06-20";
+const DOCKER_24: &str = "docker <= 24";
 const DOCKER_28: &str = "docker 28/29";
 const CONTAINERD: &str = "containerd";
 const PODMAN: &str = "podman/skopeo/buildah";
@@ -36,6 +37,11 @@ const GO: &[&str] = &[
     DOCKER_V1, DOCKER_20, DOCKER_28, CONTAINERD, PODMAN, CRANE, ORAS,
 ];
 const TLS: &[&str] = &[DOCKER_V1, DOCKER_20, DOCKER_28, CONTAINERD, PODMAN];
+
+/// Those that look for a registry at the root of a host, whatever they are configured to.
+pub(super) const ROOT_ONLY: &[&str] = &[DOCKER_24, PODMAN, CRANE, ORAS];
+/// Those that cannot ask for `/v2/PATH/NAME` either.
+pub(super) const V1_ALONE: &[&str] = &[DOCKER_V1];
 
 pub(super) struct Kind {
     pub(super) name: &'static str,
@@ -74,7 +80,7 @@ kinds! {
     // Content.
     NO_ANSWER "no-answer" Error None, "";
     NO_LIST "no-list" Error Some(BOTH),
-        "the server lists no images; is this the root of a site, on a host of its own?";
+        "the server lists no images; is a site served here?";
     MISSING "missing" Error None, "it is listed but cannot be pulled";
     WRONG_CONTENT "wrong-content" Error None, "clients reject it, or pull something other than what was built";
     WRONG_LENGTH "wrong-length" Error None, "it is truncated or has other content";
@@ -138,6 +144,7 @@ kinds! {
     DOT_STILLAGE "dot-stillage" Note Some(&[]), "this folder reveals the paths of sources; do not publish or serve it";
     NO_CATALOGUE "no-catalogue" Note Some(&[]),
         "without `/index.json`, only what the lists of the APIs name was checked";
+    PATH "path" Note None, "";
     PLAIN_HTTP "plain-http" Note Some(TLS), "these clients pull without TLS only if they are configured to";
 }
 

@@ -5,6 +5,7 @@
 //! v2, v1    everything listed: content, lists, lengths
 //! manners   the headers of every answer
 //! sample    samples: ranges, conditional requests, missing content
+//! below     who finds a site below a path of the host
 //! kinds     the kinds of problems, each with the clients that it breaks
 //! ```
 
@@ -15,11 +16,12 @@ use crate::check_url::client::{Answer, Ask, Client};
 use crate::check_url::finding::Findings;
 use crate::check_url::kinds::Kind;
 use crate::check_url::offer::Offer;
-use crate::check_url::url::HostRoot;
+use crate::check_url::url::SiteUrl;
 use crate::fsx;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Repository;
 
+mod below;
 mod client;
 mod finding;
 mod kinds;
@@ -49,19 +51,19 @@ pub(crate) struct CheckOptions {
     pub ca: Option<std::path::PathBuf>,
 }
 
-/// Checks the server at a URL, which must be the root of a host. Writes nothing on either side.
+/// Checks the site at a URL, the root of a host or a path. Writes nothing on either side.
 ///
 /// # Errors
-/// When the URL is not the root of a host, or the server cannot be reached. What is wrong with the server is
+/// When the URL is not that of a site, or the server cannot be reached. What is wrong with the server is
 /// a finding.
 pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
-    let root = HostRoot::parse(url)?;
+    let site = SiteUrl::parse(url)?;
     let pem = options.ca.as_ref().map(|path| {
         fsx::read(path, MAX_PEM)?
             .with_context(|| format!("`{}` does not exist", fsx::escaped_path(path)))
     });
     let pem = pem.transpose()?;
-    let client = Client::new(root.clone(), pem.as_deref(), options.jobs).with_context(|| {
+    let client = Client::new(site.clone(), pem.as_deref(), options.jobs).with_context(|| {
         let path = options.ca.as_deref().unwrap_or(std::path::Path::new(""));
         format!(
             "cannot read certificates from `{}`",
@@ -74,7 +76,7 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
         .build()
         .context("cannot start threads")?;
     pool.install(|| -> anyhow::Result<()> {
-        if root.is_plain() {
+        if site.is_plain() {
             findings.add(&kinds::PLAIN_HTTP, "/", "there is no TLS");
         }
         let offer = Offer::find(&client, &findings)?;
@@ -85,9 +87,12 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
             offer: &offer,
         };
         probe.all();
+        if !site.prefix().is_empty() {
+            below::path(&probe, site.prefix());
+        }
         Ok(())
     })?;
-    Ok(findings.finish())
+    Ok(findings.finish(site.prefix()))
 }
 
 struct Probe<'a> {

@@ -5,12 +5,17 @@ use ureq::http::Uri;
 
 use crate::error::{WithHint as _, escaped};
 
-/// The root of a host: scheme, host and port, without a path.
+/// Where a site is served: at the root of a host, or below a path of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HostRoot(String);
+pub(super) struct SiteUrl {
+    /// Scheme, host and port: `https://host:443`.
+    host: String,
+    /// The path that precedes those of the site, as it is requested: `/hub`. Empty at the root.
+    prefix: String,
+}
 
-impl HostRoot {
-    /// Parses `http://HOST[:PORT]` or `https://HOST[:PORT]`. Fails if there is a path, a query or a login.
+impl SiteUrl {
+    /// Parses `http://HOST[:PORT][/PATH]` or the same with `https`. Fails if there is a query, a fragment or a login.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let invalid = || anyhow::anyhow!("`{}` is not the address of a server", escaped(text));
         let uri: Uri = text.parse().map_err(|_| invalid())?;
@@ -28,32 +33,47 @@ impl HostRoot {
             return Err(invalid())
                 .hint("give an address like `https://HOST` or `http://HOST:PORT`");
         }
-        let root = format!("{scheme}://{authority}");
-        if uri.query().is_some() || text.contains('#') || !matches!(uri.path(), "" | "/") {
+        let host = format!("{scheme}://{authority}");
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        if uri.query().is_some() || text.contains('#') {
             return Err(anyhow::anyhow!(
-                "`{}` is not the root of a host",
+                "`{}` has a query or a fragment",
                 escaped(text)
             ))
             .hint(format!(
-                "serve the site at the root of the host, the only place where clients look, and check `{root}/`"
+                "leave it out: check `{}/`",
+                escaped(host + &prefix)
             ));
         }
-        Ok(Self(root))
+        Ok(Self { host, prefix })
     }
 
-    /// The address of a path.
+    /// The address of a path of the site.
     pub(super) fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
+        format!("{}{}{path}", self.host, self.prefix)
+    }
+
+    /// The path that precedes those of the site; empty at the root of the host.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The root of the same host.
+    pub(super) fn root(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            prefix: String::new(),
+        }
     }
 
     /// Whether requests cross a network without TLS.
     pub(super) fn is_plain(&self) -> bool {
-        self.0.starts_with("http://") && !self.is_local()
+        self.host.starts_with("http://") && !self.is_local()
     }
 
     /// Whether the host is this machine.
     pub(super) fn is_local(&self) -> bool {
-        let uri: Option<Uri> = self.0.parse().ok();
+        let uri: Option<Uri> = self.host.parse().ok();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
         let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -100,35 +120,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_root_of_a_host_is_taken() {
+    fn a_host_and_a_path_are_taken() {
         for (text, root) in [
             ("https://host", "https://host/"),
             ("https://host/", "https://host/"),
             ("HTTP://[::1]:5000", "http://[::1]:5000/"),
+            ("https://host/hub", "https://host/hub/"),
+            ("https://host/a%20b/hub//", "https://host/a%20b/hub/"),
         ] {
-            assert_eq!(HostRoot::parse(text).unwrap().join("/"), root);
+            assert_eq!(SiteUrl::parse(text).unwrap().join("/"), root);
         }
+        let below = SiteUrl::parse("https://host:1/hub/").unwrap();
+        assert_eq!(below.prefix(), "/hub");
+        assert_eq!(below.root().join("/v2/"), "https://host:1/v2/");
         for text in [
             "https://",
             "https:///x",
-            "https://host/prefix/",
             "https://host/?q",
             "https://host/#x",
+            "https://host/hub?q",
+            "https://host/hub#x",
             "https://user:secret@host/",
             "ftp://host/",
             "https://a b/",
         ] {
-            let error = HostRoot::parse(text).unwrap_err();
+            let error = SiteUrl::parse(text).unwrap_err();
             assert!(!format!("{error:?}").contains("secret"), "{text}");
         }
-        assert!(HostRoot::parse("http://registry.test").unwrap().is_plain());
+        assert!(SiteUrl::parse("http://registry.test").unwrap().is_plain());
         for local in [
             "http://localhost:1",
             "http://127.0.0.9",
             "http://[::1]",
             "https://a",
         ] {
-            assert!(!HostRoot::parse(local).unwrap().is_plain(), "{local}");
+            assert!(!SiteUrl::parse(local).unwrap().is_plain(), "{local}");
         }
     }
 

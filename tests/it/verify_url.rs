@@ -1,5 +1,6 @@
 //! `verify URL`: what is wrong with a server or its content is found from outside.
 
+mod below;
 mod damage;
 mod faults;
 mod ways;
@@ -26,7 +27,9 @@ fn only_what_can_be_reached_is_checked() {
     let port = free_port();
     for (url, hint) in [
         (format!("http://127.0.0.1:{port}"), false),
-        (format!("http://127.0.0.1:{port}/prefix/"), true),
+        (format!("http://127.0.0.1:{port}/prefix/"), false),
+        (format!("http://127.0.0.1:{port}/prefix?x"), true),
+        (format!("http://127.0.0.1:{port}/prefix#x"), true),
         ("http://user:secret@127.0.0.1/".to_owned(), true),
         ("https://".to_owned(), false),
     ] {

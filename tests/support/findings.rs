@@ -23,7 +23,12 @@ pub(crate) fn run(url: &str, more: &[&str]) -> Output {
 
 /// What is found at a port; the exit code says whether an error is among it.
 pub(crate) fn found(port: u16, more: &[&str]) -> Vec<Found> {
-    let output = run(&format!("http://127.0.0.1:{port}"), more);
+    found_at(&format!("http://127.0.0.1:{port}"), more)
+}
+
+/// What is found at a URL.
+pub(crate) fn found_at(url: &str, more: &[&str]) -> Vec<Found> {
+    let output = run(url, more);
     let listed: Vec<Value> = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
