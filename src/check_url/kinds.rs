@@ -108,6 +108,7 @@ kinds! {
     FOUND_MISSING "found-missing" Error Some(&[ORAS, COSIGN]),
         "these clients look for tags that may be missing, and take the answer for a broken manifest";
     HTML_ERROR "html-error" Note Some(&[DOCKER_20]), "Docker reports a JSON syntax error instead of what is missing";
+    XML_ERROR "xml-error" Note Some(&[DOCKER_20]), "Docker reports a JSON syntax error instead of what is missing";
     HEAD_REFUSED "head-refused" Error Some(&[DOCKER_28, CONTAINERD]), "these clients send HEAD first";
     HEAD_LENGTH "head-length" Error Some(&[DOCKER_20, DOCKER_28]),
         "a HEAD response with a Docker-Content-Digest must give the length of the manifest";

@@ -64,14 +64,45 @@ fn absent(probe: &Probe<'_>, path: &str) {
         _ => probe.add(&kinds::REFUSED_MISSING, path, what),
     }
     let media_type = answer.header("Content-Type").unwrap_or_default();
-    let is_html = media_type.to_ascii_lowercase().contains("html");
     let body = answer.read(MAX_JSON).unwrap_or_default();
-    if is_html || body.trim_ascii_start().starts_with(b"<") {
-        probe.add(
-            &kinds::HTML_ERROR,
-            path,
-            "the answer for missing content is an HTML page",
-        );
+    match Markup::of(&media_type, &body) {
+        Some(Markup::Html) => {
+            let what = "the answer for missing content is an HTML page";
+            probe.add(&kinds::HTML_ERROR, path, what);
+        }
+        Some(Markup::Xml) => {
+            let what = "the answer for missing content is an XML document";
+            probe.add(&kinds::XML_ERROR, path, what);
+        }
+        None => {}
+    }
+}
+
+/// What some servers answer where clients expect JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Markup {
+    Html,
+    /// The errors of S3 and what imitates it.
+    Xml,
+}
+
+impl Markup {
+    /// By the `Content-Type`, or by how the body begins.
+    fn of(media_type: &str, body: &[u8]) -> Option<Self> {
+        const HTML: [&str; 5] = ["<!doctype html", "<html", "<head", "<body", "<title"];
+        let media_type = media_type.to_ascii_lowercase();
+        let body = body.trim_ascii_start();
+        let begins = |with: &str| {
+            let start = body.get(..with.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+        };
+        if media_type.contains("html") || HTML.iter().any(|tag| begins(tag)) {
+            Some(Self::Html)
+        } else if begins("<?xml") || (media_type.contains("xml") && begins("<")) {
+            Some(Self::Xml)
+        } else {
+            None
+        }
     }
 }
 
@@ -191,6 +222,31 @@ fn parts(probe: &Probe<'_>, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn html_and_xml_are_told_apart() {
+        const S3: &str = "<?xml version=\"1.0\"?>\n<Error><Code>NoSuchKey</Code></Error>";
+        for (media_type, body, markup) in [
+            ("text/html; charset=utf-8", "no", Some(Markup::Html)),
+            ("application/xhtml+xml", S3, Some(Markup::Html)),
+            ("", "\n <!DOCTYPE HTML>", Some(Markup::Html)),
+            ("text/plain", "<Title>404", Some(Markup::Html)),
+            ("application/xml", S3, Some(Markup::Xml)),
+            ("", S3, Some(Markup::Xml)),
+            ("text/xml", " <Error/>", Some(Markup::Xml)),
+            ("application/xml", "", None),
+            ("application/xml", "{}", None),
+            ("text/plain", "<no>", None),
+            ("text/plain", "not found", None),
+            ("application/json", "{}", None),
+        ] {
+            assert_eq!(
+                Markup::of(media_type, body.as_bytes()),
+                markup,
+                "{media_type} {body}"
+            );
+        }
+    }
 
     #[test]
     fn etags_of_time_and_length_are_known() {

@@ -103,6 +103,23 @@ fn what_is_missing() {
             },
             &[("note", "html-error", &["docker 1.10-20"])],
         ),
+        // As S3 does.
+        (
+            |_, reply| {
+                on(reply.filter(|reply| reply.status == 404), true, |reply| {
+                    reply.become_error(404, "application/xml", "<?xml version=\"1.0\"?><Error/>");
+                });
+            },
+            &[("note", "xml-error", &["docker 1.10-20"])],
+        ),
+        (
+            |_, reply| {
+                on(reply.filter(|reply| reply.status == 404), true, |reply| {
+                    reply.become_error(404, "text/plain", "not found");
+                });
+            },
+            &[],
+        ),
         (
             |asked, reply| {
                 on(reply, asked.has("/referrers/sha256:0000"), |reply| {
