@@ -22,6 +22,8 @@ const DOCKER_MANIFEST: &str = "docker manifest <= 20.10";
 const COSIGN: &str = "cosign";
 const NPM: &str = "npm v1 client";
 const RESUMING: &str = "any that resumes";
+const SEARCH: &[&str] = &["docker search", "podman search"];
+const UIS: &str = "registry UIs in browsers";
 const CACHES: &str = "caches and CDNs";
 
 const V1: &[&str] = &[DOCKER_V1, NPM];
@@ -142,6 +144,9 @@ kinds! {
     REFERRERS "referrers" Error Some(&[ORAS, COSIGN]), "these clients do not find signatures and SBOMs";
     NO_REFERRERS "no-referrers" Note Some(&[ORAS, COSIGN]),
         "an empty index is better: on a 404 these clients make a second request, for a tag";
+    WHOLE_SEARCH "whole-search" Note Some(SEARCH),
+        "the list of all repositories answers every search, so these commands show too much";
+    NO_CORS "no-cors" Note Some(&[UIS]), "pages of other origins may not read the site";
     DOT_STILLAGE "dot-stillage" Note Some(&[]), "this folder reveals the paths of sources; do not publish or serve it";
     NO_CATALOGUE "no-catalogue" Note Some(&[]),
         "without `/index.json`, only what the lists of the APIs name was checked";

@@ -26,6 +26,21 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
     }
 }
 
+/// Checks `/v2/`, where clients look for the API, and browsers whether another page may read it.
+pub(super) fn v2_root(probe: &Probe<'_>) {
+    let path = "/v2/";
+    let Some(answer) = probe.ask(Ask::get(path)) else {
+        return;
+    };
+    if answer.status != 200 {
+        let what = format!("the status is {}", answer.status);
+        probe.add(&kinds::V2_STATUS, path, what);
+    } else if answer.header("Access-Control-Allow-Origin").is_none() {
+        let what = "there is no Access-Control-Allow-Origin";
+        probe.add(&kinds::NO_CORS, path, what);
+    }
+}
+
 /// Checks who gets the version of v2 on `/v2/`: daemons of Docker 1.6 to 1.9 must not, since they would no longer
 /// look for v1, and `docker manifest` of 20.10 must.
 pub(super) fn api_version(probe: &Probe<'_>) {

@@ -118,18 +118,10 @@ impl Probe<'_> {
         sample::once(self);
     }
 
-    /// Checks `/v2/`, where clients look for the API, and the lists of repositories.
+    /// Checks `/v2/` and the lists of repositories.
     fn roots(&self) {
         if self.offer.v2 {
-            if let Some(answer) = self.ask(Ask::get("/v2/"))
-                && answer.status != 200
-            {
-                self.add(
-                    &kinds::V2_STATUS,
-                    "/v2/",
-                    format!("the status is {}", answer.status),
-                );
-            }
+            manners::v2_root(self);
             manners::api_version(self);
             self.list("/v2/_catalog", "/repositories", "");
         }

@@ -2,6 +2,7 @@
 //! missing content.
 
 use rayon::prelude::*;
+use serde_json::Value;
 
 use crate::check_url::client::Ask;
 use crate::check_url::{MAX_LIST, Probe, kinds};
@@ -32,6 +33,9 @@ pub(super) fn once(probe: &Probe<'_>) {
         absent_referrers(probe, &format!("/v2/{any}/referrers/{ABSENT}"));
         pointer(probe, "/v2/_catalog");
     }
+    if probe.offer.v1 {
+        search(probe);
+    }
     let repositories: Vec<_> = probe.offer.repositories.iter().collect();
     repositories.par_iter().for_each(|(name, repo)| {
         let tag = repo.tags.keys().next();
@@ -50,6 +54,25 @@ pub(super) fn once(probe: &Probe<'_>) {
             }
         }
     });
+}
+
+/// Searches for what no repository has in its name.
+fn search(probe: &Probe<'_>) {
+    let mut names = probe.offer.repositories.keys();
+    if names.any(|name| name.as_str().contains(ABSENT_TAG)) {
+        return;
+    }
+    let path = format!("/v1/search?q={ABSENT_TAG}");
+    let plain = [("Accept-Encoding", "identity")];
+    let answer = probe.client.ask(Ask::get(&path).with(&plain)).ok();
+    let answer = answer.filter(|answer| answer.status == 200);
+    let bytes = answer.and_then(|answer| answer.read(MAX_LIST).ok());
+    let value = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let found = value.and_then(|value| Some(value["results"].as_array()?.len()));
+    if let Some(found) = found.filter(|found| *found > 0) {
+        let what = format!("a search for what is not there finds {found} repositories");
+        probe.add(&kinds::WHOLE_SEARCH, &path, what);
+    }
 }
 
 /// A request for missing content must give 404, and JSON.

@@ -33,6 +33,9 @@ fn no_server_has_a_problem() {
         if !server.skills.empty_referrers {
             notes.push("no-referrers");
         }
+        if !server.skills.queries {
+            notes.push("whole-search");
+        }
         let all = [&["--deep", "-j3"][..], &[], &["--fast"]];
         // An edge takes longer to answer; the first does all that the others do.
         for options in &all[..if server.skills.is_copy { 1 } else { 3 }] {
@@ -77,10 +80,12 @@ fn python_serves_v1_alone() {
         "html-error",
         "no-api-version",
         "no-cache-control",
+        "no-cors",
         "no-docker-size",
         "no-referrers",
         "no-registry-version",
         "pointer-validator",
+        "whole-search",
     ];
     assert_eq!(kinds(&found, "note"), notes, "{found:#?}");
 }
@@ -105,10 +110,12 @@ fn nginx_as_debian_ships_it_serves_v1_alone() {
         "no-accept-ranges",
         "no-api-version",
         "no-cache-control",
+        "no-cors",
         "no-docker-size",
         "no-referrers",
         "no-registry-version",
         "pointer-validator",
+        "whole-search",
     ];
     assert_eq!(kinds(&found, "note"), notes, "{found:#?}");
 }

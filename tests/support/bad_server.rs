@@ -197,7 +197,11 @@ fn answer(site: &Path, request: &Request) -> Reply {
                 let length = layer.unwrap().len().to_string();
                 reply.set("X-Docker-Size", length.as_str());
             }
-            reply.put(bytes);
+            let query = request.query.as_deref().unwrap_or_default();
+            match query.strip_prefix("q=") {
+                Some(term) if endpoint == Route::Search => reply.put(search(&bytes, term)),
+                _ => reply.put(bytes),
+            }
             if endpoint.cache() == Cache::Immutable {
                 part(request, &mut reply);
             }
@@ -211,7 +215,18 @@ fn answer(site: &Path, request: &Request) -> Reply {
     if routes::is_v1(path) {
         reply.set("X-Docker-Registry-Version", routes::V1_VERSION);
     }
+    for (name, value) in routes::CORS {
+        reply.set(name, value);
+    }
     reply
+}
+
+/// The repositories of a list whose names contain a term.
+fn search(list: &[u8], term: &str) -> Vec<u8> {
+    let mut list: serde_json::Value = serde_json::from_slice(list).unwrap();
+    let results = list["results"].as_array_mut().unwrap();
+    results.retain(|repository| repository["name"].as_str().unwrap().contains(term));
+    serde_json::to_vec(&list).unwrap()
 }
 
 fn part(request: &Request, reply: &mut Reply) {

@@ -303,6 +303,22 @@ fn how_the_apis_are_found() {
         (
             |_, reply| {
                 on(reply, true, |reply| {
+                    reply.set("Access-Control-Allow-Origin", None);
+                });
+            },
+            &[("note", "no-cors", &["registry UIs in browsers"])],
+        ),
+        (
+            |asked, _| {
+                if asked.path == "/v1/search" {
+                    asked.query = None;
+                }
+            },
+            &[("note", "whole-search", &["docker search", "podman search"])],
+        ),
+        (
+            |_, reply| {
+                on(reply, true, |reply| {
                     reply.set("X-Docker-Registry-Version", None);
                 });
             },
