@@ -10,6 +10,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::check_url::locked;
 use crate::check_url::url::{SiteUrl, resolve};
 use crate::error::{WithHint as _, escaped};
 use crate::spec::digest::{Digest, Hasher};
@@ -173,6 +174,11 @@ impl Client {
         })
     }
 
+    /// The address of a path of the site.
+    pub(super) fn address(&self, path: &str) -> String {
+        self.site.join(path)
+    }
+
     /// The same client at the root of the host.
     pub(super) fn at_root(&self) -> Self {
         Self {
@@ -261,7 +267,9 @@ fn trusted(pem: &[u8]) -> anyhow::Result<RootCerts> {
 fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
     let text = error.to_string();
     let says = |word: &str| text.contains(word);
-    let hint = if says("UnknownIssuer") {
+    let hint = if locked::wants_certificate(&text) {
+        locked::HINT
+    } else if says("UnknownIssuer") {
         "clients fail on this certificate too: have the server send the full chain; if the issuer is your own \
          CA, name its certificate with `--ca FILE`"
     } else if says("CaUsedAsEndEntity") {

@@ -5,6 +5,7 @@
 //! v2, v1    everything listed: content, lists, lengths
 //! manners   the headers of every answer
 //! sample    samples: ranges, conditional requests, missing content
+//! locked    servers that let nobody in without a login
 //! below     who finds a site below a path of the host
 //! kinds     the kinds of problems, each with the clients that it breaks
 //! ```
@@ -25,6 +26,7 @@ mod below;
 mod client;
 mod finding;
 mod kinds;
+mod locked;
 mod manners;
 mod offer;
 mod sample;
@@ -54,7 +56,7 @@ pub(crate) struct CheckOptions {
 /// Checks the site at a URL, the root of a host or a path. Writes nothing on either side.
 ///
 /// # Errors
-/// When the URL is not that of a site, or the server cannot be reached. What is wrong with the server is
+/// When the URL is not that of a site, or the server cannot be reached or lets nobody in. What is wrong with the server is
 /// a finding.
 pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
     let site = SiteUrl::parse(url)?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::check_url::client::{Ask, Client};
 use crate::check_url::finding::Findings;
-use crate::check_url::{MAX_LIST, kinds};
+use crate::check_url::{MAX_LIST, kinds, locked};
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
@@ -31,11 +31,13 @@ pub(super) struct OfferedRepo {
 }
 
 impl Offer {
-    /// Fetches the offer. This makes the first request of a run, so it fails if the server cannot be reached.
+    /// Fetches the offer. This makes the first request of a run, so it fails if the server cannot be reached
+    /// or lets nobody in without a login.
     pub(super) fn find(client: &Client, findings: &Findings) -> anyhow::Result<Self> {
         let path = "/index.json";
         let answer = client.ask(Ask::get(path).with(&[("Accept-Encoding", "identity")]))?;
         let (status, endless) = (answer.status, answer.endless);
+        locked::check(client, status)?;
         let why = if status == 200 {
             let bytes = answer.read(MAX_CATALOGUE);
             match bytes.and_then(|bytes| Catalogue::parse(&bytes)) {

@@ -3,6 +3,7 @@
 mod below;
 mod damage;
 mod faults;
+mod locked;
 mod ways;
 
 use crate::support::bad_server::{BadServer, sound};
