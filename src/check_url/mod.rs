@@ -35,6 +35,7 @@ mod v1;
 mod v2;
 
 pub(crate) use finding::ServerProblem;
+pub(crate) use url::meant;
 
 /// The longest list of tags, images or repositories that is read, in bytes.
 const MAX_LIST: u64 = 64 << 20;

@@ -80,6 +80,30 @@ impl SiteUrl {
     }
 }
 
+/// The URL that somebody means who gives `HOST:PORT` or a host name with a dot, with or without a path; `None` if the
+/// text does not look like that.
+pub(crate) fn meant(text: &str) -> Option<String> {
+    let (authority, _) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    let (host, has_port) = match authority.rsplit_once(':') {
+        Some((host, digits)) if port(digits) => (host, true),
+        _ => (authority, false),
+    };
+    let is_label = |label: &str| {
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty() && label.chars().all(is_legal)
+    };
+    let is_v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    let is_name = host.split('.').all(is_label);
+    let is_server = is_v6 || (is_name && (has_port || host.contains('.') || host == "localhost"));
+    let plain = SiteUrl::parse(&format!("http://{text}")).ok()?;
+    let scheme = if plain.is_local() { "http" } else { "https" };
+    is_server.then(|| format!("{scheme}://{text}"))
+}
+
 /// Resolves the `Location` of an answer from `from` (RFC 3986, section 5.2, without removing dot segments).
 /// Fails if the target is not HTTP.
 pub(super) fn resolve(from: &str, location: &str) -> anyhow::Result<String> {
@@ -155,6 +179,40 @@ mod tests {
             "https://a",
         ] {
             assert!(!SiteUrl::parse(local).unwrap().is_plain(), "{local}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_server_is_known() {
+        for (text, url) in [
+            ("localhost", "http://localhost"),
+            ("localhost:5000", "http://localhost:5000"),
+            ("127.0.0.1:5000/hub", "http://127.0.0.1:5000/hub"),
+            ("[::1]:5000", "http://[::1]:5000"),
+            ("registry:5000", "https://registry:5000"),
+            ("registry.example", "https://registry.example"),
+            ("registry.example:443/x", "https://registry.example:443/x"),
+        ] {
+            assert_eq!(meant(text).as_deref(), Some(url), "{text}");
+        }
+        for text in [
+            "site",
+            "./site",
+            "../x.y",
+            "/srv/x.y",
+            ".hidden",
+            "site/x.y",
+            "a:b",
+            "a:0",
+            "a:70000",
+            ":5000",
+            "::1:5000",
+            "user@host:1",
+            "a_b.c",
+            "host.x/?q",
+            "",
+        ] {
+            assert_eq!(meant(text), None, "{text}");
         }
     }
 

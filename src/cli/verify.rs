@@ -9,7 +9,6 @@ use clap::Args;
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 use crate::cli::ui::Ui;
-#[cfg(not(feature = "verify-url"))]
 use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
 
@@ -48,6 +47,8 @@ impl VerifyArgs {
         if text.starts_with("http://") || text.starts_with("https://") {
             return self.run_url(ui);
         }
+        #[cfg(feature = "verify-url")]
+        self.refuse_server()?;
         if self.jobs.is_some() || self.ca.is_some() {
             bail!("`--jobs` and `--ca` only apply to a URL");
         }
@@ -94,6 +95,21 @@ impl VerifyArgs {
             crate::fsx::escaped_path(&self.site)
         ))
         .hint("pass the folder of a site, or install stillage with its default features")
+    }
+
+    /// Fails if nothing exists at the path and it looks like the address of a server.
+    #[cfg(feature = "verify-url")]
+    fn refuse_server(&self) -> anyhow::Result<()> {
+        let Some(url) = crate::check_url::meant(&self.site.to_string_lossy()) else {
+            return Ok(());
+        };
+        if crate::fsx::meta(&self.site)?.is_some() {
+            return Ok(());
+        }
+        let path = crate::fsx::escaped_path(&self.site);
+        let url = crate::error::escaped(url);
+        Err(anyhow::anyhow!("`{path}` does not exist"))
+            .hint(format!("to check a server, give its URL: `{url}`"))
     }
 
     #[cfg(feature = "verify-url")]

@@ -51,6 +51,32 @@ fn only_what_can_be_reached_is_checked() {
 }
 
 #[test]
+fn an_address_without_its_scheme_gets_a_hint() {
+    let place = TempDir::new("addresses");
+    let verify = |path: &str| {
+        let mut command = stillage(["verify", path]);
+        command.current_dir(place.path()).output().unwrap()
+    };
+    for (path, url) in [
+        ("localhost:5000", "http://localhost:5000"),
+        ("127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("registry.example:443/x", "https://registry.example:443/x"),
+    ] {
+        let output = verify(path);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let hint = format!("hint: to check a server, give its URL: `{url}`\n");
+        assert!(stderr(&output).ends_with(&hint), "{output:?}");
+    }
+    for path in ["site", "./site.old"] {
+        assert!(!stderr(&verify(path)).contains("URL"), "{path}");
+    }
+    // What exists is a path.
+    let existing = place.path().join("localhost:5000");
+    build(&["fixtures/docker-20.10.tar"], &existing);
+    assert_eq!(verify("localhost:5000").status.code(), Some(0));
+}
+
+#[test]
 fn people_read_lines_and_a_summary() {
     let site = small_site();
     let server = BadServer::start(site.path(), |_, reply| {
