@@ -2,16 +2,16 @@
 //! followed one by one and recorded, nothing is decoded, and every wait and every body has a limit.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Method, Request};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
+use ureq::unversioned::resolver::DefaultResolver;
 
-use crate::check_url::locked;
 use crate::check_url::url::{SiteUrl, resolve};
+use crate::check_url::{locked, tls};
 use crate::error::{WithHint as _, escaped};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::media_type::MANIFEST_TYPES;
@@ -20,6 +20,17 @@ use crate::spec::media_type::MANIFEST_TYPES;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How many redirects are followed. Go clients have had this limit since Go 1.8 at the latest.
 const MAX_HOPS: usize = 10;
+
+/// Which certificates of servers are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trust<'a> {
+    /// Those that public CAs issued.
+    Public,
+    /// Those of a PEM file, and those that they issued.
+    Pem(&'a [u8]),
+    /// All.
+    Anyone,
+}
 
 pub(super) struct Client {
     agent: Agent,
@@ -146,18 +157,16 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 impl Client {
-    /// A client that trusts the certificates in a PEM file, or the public ones if there is none.
-    pub(super) fn new(
-        site: SiteUrl,
-        pem: Option<&[u8]>,
-        connections: usize,
-    ) -> anyhow::Result<Self> {
-        let roots = pem.map_or(Ok(RootCerts::WebPki), trusted)?;
+    /// A client with at most this many idle connections. Fails if a PEM file has no certificates.
+    pub(super) fn new(site: SiteUrl, trust: Trust<'_>, connections: usize) -> anyhow::Result<Self> {
+        let tls = TlsConfig::builder()
+            .disable_verification(matches!(trust, Trust::Anyone))
+            .build();
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("stillage/", env!("CARGO_PKG_VERSION"), " (verify)"))
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(tls)
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
@@ -168,15 +177,23 @@ impl Client {
         if site.is_local() {
             config = config.proxy(None);
         }
-        Ok(Self {
-            agent: config.build().into(),
-            site,
-        })
+        let config = config.build();
+        let agent = match trust {
+            Trust::Pem(pem) => {
+                Agent::with_parts(config, tls::connector(pem)?, DefaultResolver::default())
+            }
+            Trust::Public | Trust::Anyone => config.into(),
+        };
+        Ok(Self { agent, site })
     }
 
     /// The address of a path of the site.
     pub(super) fn address(&self, path: &str) -> String {
         self.site.join(path)
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.site.is_tls()
     }
 
     /// The same client at the root of the host.
@@ -252,17 +269,6 @@ fn accept(path: &str) -> String {
     "*/*".into()
 }
 
-fn trusted(pem: &[u8]) -> anyhow::Result<RootCerts> {
-    let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.context("it is not a PEM file")? {
-            certificates.push(certificate);
-        }
-    }
-    anyhow::ensure!(!certificates.is_empty(), "it contains no certificate");
-    Ok(RootCerts::Specific(Arc::new(certificates)))
-}
-
 /// The error for a request without an answer, with a hint if the cause is a certificate.
 fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
     let text = error.to_string();
@@ -271,9 +277,10 @@ fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
         locked::HINT
     } else if says("UnknownIssuer") {
         "clients fail on this certificate too: have the server send the full chain; if the issuer is your own \
-         CA, name its certificate with `--ca FILE`"
+         CA, name its certificate with `--ca FILE`; `--insecure` checks all else"
     } else if says("CaUsedAsEndEntity") {
-        "the server presents a CA certificate: give it a certificate issued by that CA"
+        "the server presents a certificate that it made for itself: clients take it only if they are told to trust \
+         it, as here by `--ca FILE`"
     } else if says("Expired") || says("NotValidForName") || says("certificate") {
         "clients fail on this certificate too: renew it, for the name of the host"
     } else if says("InvalidContentType") || says("corrupt message") {

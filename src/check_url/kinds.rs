@@ -151,6 +151,7 @@ kinds! {
     NO_CATALOGUE "no-catalogue" Note Some(&[]),
         "without `/index.json`, only what the lists of the APIs name was checked";
     PATH "path" Note None, "";
+    INSECURE "insecure" Note Some(&[]), "clients may refuse it; leave out `--insecure` to see";
     PLAIN_HTTP "plain-http" Note Some(TLS), "these clients pull without TLS only if they are configured to";
 }
 

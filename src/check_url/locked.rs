@@ -15,8 +15,7 @@ const ALERTS: [&str; 3] = ["CertificateRequired", "BadCertificate", "HandshakeFa
 pub(super) fn check(client: &Client, status: u16) -> anyhow::Result<()> {
     let (index, root) = (client.address("/index.json"), client.address("/v2/"));
     // nginx answers 400 over TLS to a client that has no certificate.
-    let is_refusal =
-        |status| matches!(status, 401 | 403) || (status == 400 && index.starts_with("https:"));
+    let is_refusal = |status| matches!(status, 401 | 403) || (status == 400 && client.is_tls());
     if !is_refusal(status) {
         return Ok(());
     }

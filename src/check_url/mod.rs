@@ -7,13 +7,14 @@
 //! sample    samples: ranges, conditional requests, missing content
 //! locked    servers that let nobody in without a login
 //! below     who finds a site below a path of the host
+//! tls       connections to servers that have certificates of their own
 //! kinds     the kinds of problems, each with the clients that it breaks
 //! ```
 
 use anyhow::Context as _;
 use rayon::prelude::*;
 
-use crate::check_url::client::{Answer, Ask, Client};
+use crate::check_url::client::{Answer, Ask, Client, Trust};
 use crate::check_url::finding::Findings;
 use crate::check_url::kinds::Kind;
 use crate::check_url::offer::Offer;
@@ -30,6 +31,7 @@ mod locked;
 mod manners;
 mod offer;
 mod sample;
+mod tls;
 mod url;
 mod v1;
 mod v2;
@@ -52,6 +54,8 @@ pub(crate) struct CheckOptions {
     pub jobs: usize,
     /// A PEM file with certificates to trust instead of the public ones.
     pub ca: Option<std::path::PathBuf>,
+    /// Take any certificate. Excludes `ca`.
+    pub insecure: bool,
 }
 
 /// Checks the site at a URL, the root of a host or a path. Writes nothing on either side.
@@ -66,7 +70,12 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
             .with_context(|| format!("`{}` does not exist", fsx::escaped_path(path)))
     });
     let pem = pem.transpose()?;
-    let client = Client::new(site.clone(), pem.as_deref(), options.jobs).with_context(|| {
+    let trust = match &pem {
+        Some(pem) => Trust::Pem(pem),
+        None if options.insecure => Trust::Anyone,
+        None => Trust::Public,
+    };
+    let client = Client::new(site.clone(), trust, options.jobs).with_context(|| {
         let path = options.ca.as_deref().unwrap_or(std::path::Path::new(""));
         format!(
             "cannot read certificates from `{}`",
@@ -81,6 +90,9 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
     pool.install(|| -> anyhow::Result<()> {
         if site.is_plain() {
             findings.add(&kinds::PLAIN_HTTP, "/", "there is no TLS");
+        }
+        if options.insecure && site.is_tls() {
+            findings.add(&kinds::INSECURE, "/", "the certificate was not checked");
         }
         let offer = Offer::find(&client, &findings)?;
         let probe = Probe {

@@ -66,6 +66,10 @@ impl SiteUrl {
         }
     }
 
+    pub(super) fn is_tls(&self) -> bool {
+        self.host.starts_with("https://")
+    }
+
     /// Whether requests cross a network without TLS.
     pub(super) fn is_plain(&self) -> bool {
         self.host.starts_with("http://") && !self.is_local()

@@ -39,6 +39,9 @@ pub(super) struct VerifyArgs {
     /// URL: trust the certificates in this PEM file, instead of the public roots
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// URL: take any certificate
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
 }
 
 impl VerifyArgs {
@@ -49,8 +52,8 @@ impl VerifyArgs {
         }
         #[cfg(feature = "verify-url")]
         self.refuse_server()?;
-        if self.jobs.is_some() || self.ca.is_some() {
-            bail!("`--jobs` and `--ca` only apply to a URL");
+        if self.jobs.is_some() || self.ca.is_some() || self.insecure {
+            bail!("`--jobs`, `--ca` and `--insecure` only apply to a URL");
         }
         let depth = match (self.fast, self.deep) {
             (true, _) => Depth::Fast,
@@ -124,6 +127,7 @@ impl VerifyArgs {
             fast: self.fast,
             jobs: self.jobs.unwrap_or(JOBS).into(),
             ca: self.ca,
+            insecure: self.insecure,
         };
         let findings = check_url::verify(&self.site.to_string_lossy(), &options)?;
         Ui::data(&if self.json {

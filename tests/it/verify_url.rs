@@ -43,11 +43,14 @@ fn only_what_can_be_reached_is_checked() {
     }
     let site = small_site();
     let folder = site.path().to_str().unwrap();
-    for options in [&["-j", "2"][..], &["--ca", "x"]] {
+    for options in [&["-j", "2"][..], &["--ca", "x"], &["--insecure"]] {
         assert_eq!(run(folder, options).status.code(), Some(2), "{options:?}");
     }
-    let both = run("http://127.0.0.1:1", &["--deep", "--fast"]);
-    assert_eq!(both.status.code(), Some(2));
+    for options in [&["--deep", "--fast"][..], &["--insecure", "--ca", "x"]] {
+        let both = run("http://127.0.0.1:1", options);
+        assert_eq!(both.status.code(), Some(2), "{options:?}");
+        assert!(stderr(&both).contains("cannot be used with"), "{both:?}");
+    }
 }
 
 #[test]
