@@ -23,6 +23,9 @@ pub(crate) struct ServerProblem {
     /// How many times the problem was seen.
     pub count: u64,
     pub severity: Severity,
+    /// Whether the right configuration of the server mends it.
+    #[serde(skip)]
+    pub is_of_configuration: bool,
 }
 
 /// Collects findings from many threads.
@@ -36,6 +39,7 @@ struct Seen {
     path: String,
     what: String,
     why: &'static str,
+    is_of_configuration: bool,
     count: u64,
 }
 
@@ -62,6 +66,7 @@ impl Findings {
                 path: path.clone(),
                 what: what.clone(),
                 why: kind.why,
+                is_of_configuration: kind.is_of_configuration,
                 count: 0,
             });
         seen.count += 1;
@@ -86,6 +91,7 @@ impl Findings {
                 breaks: breaks.to_vec(),
                 count: seen.count,
                 severity,
+                is_of_configuration: seen.is_of_configuration,
             });
         findings.collect()
     }

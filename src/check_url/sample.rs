@@ -68,9 +68,9 @@ fn search(probe: &Probe<'_>) {
     let answer = answer.filter(|answer| answer.status == 200);
     let bytes = answer.and_then(|answer| answer.read(MAX_LIST).ok());
     let value = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let found = value.and_then(|value| Some(value["results"].as_array()?.len()));
-    if let Some(found) = found.filter(|found| *found > 0) {
-        let what = format!("a search for what is not there finds {found} repositories");
+    let found = value.as_ref().and_then(|value| value["results"].as_array());
+    if found.is_some_and(|found| !found.is_empty()) {
+        let what = "a search for what no repository has finds some";
         probe.add(&kinds::WHOLE_SEARCH, &path, what);
     }
 }

@@ -27,6 +27,8 @@ mod publish;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "verify-url")]
+mod server_report;
 mod ui;
 mod verify;
 

@@ -8,8 +8,6 @@ use serde::Serialize;
 use crate::error::escaped;
 use crate::fsx::escaped_path;
 use crate::note::Note;
-#[cfg(feature = "verify-url")]
-use crate::note::Severity;
 use crate::ops::build::Summary;
 use crate::ops::changes::{Changes, Named};
 use crate::ops::edit::Edited;
@@ -315,31 +313,6 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         .filter(|(kind, _)| findings.iter().any(|finding| finding.kind == *kind))
         .map(|(_, text)| format!("hint: {text}"))
         .collect()
-}
-
-#[cfg(feature = "verify-url")]
-pub(super) fn server_findings(findings: &[crate::check_url::ServerProblem]) -> String {
-    let mut text = String::new();
-    for finding in findings {
-        let note = match finding.severity {
-            Severity::Error | Severity::Warning => "",
-            Severity::Note => "note: ",
-        };
-        let _ = write!(
-            text,
-            "{note}{}: {}",
-            escaped(&finding.path),
-            finding.message
-        );
-        if finding.count > 1 {
-            let _ = write!(text, " ({} times)", finding.count);
-        }
-        if !finding.breaks.is_empty() {
-            let _ = write!(text, " [{}]", finding.breaks.join(", "));
-        }
-        text.push('\n');
-    }
-    text
 }
 
 fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {

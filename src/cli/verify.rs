@@ -118,6 +118,7 @@ impl VerifyArgs {
     #[cfg(feature = "verify-url")]
     fn run_url(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         use crate::check_url;
+        use crate::cli::server_report;
         use crate::note::Severity;
 
         /// Requests mostly wait, so this does not depend on the number of cores.
@@ -133,22 +134,11 @@ impl VerifyArgs {
         Ui::data(&if self.json {
             report::json(&findings)?
         } else {
-            report::server_findings(&findings)
+            server_report::findings(&findings)
         })?;
-        let errors = findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error);
-        let errors = errors.count() as u64;
-        let notes = findings.len() as u64 - errors;
-        ui.message(&match (errors, notes) {
-            (0, 0) => "no problems found".to_owned(),
-            (0, _) => format!("no problems found, {}", report::count(notes, "note")),
-            _ => format!(
-                "{} and {} found",
-                report::count(errors, "problem"),
-                report::count(notes, "note")
-            ),
-        });
-        Ok(ExitCode::from(u8::from(errors > 0)))
+        ui.messages(server_report::summary(&findings));
+        let mut severities = findings.iter().map(|finding| finding.severity);
+        let failed = severities.any(|severity| severity == Severity::Error);
+        Ok(ExitCode::from(u8::from(failed)))
     }
 }

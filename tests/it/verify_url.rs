@@ -6,7 +6,7 @@ mod faults;
 mod locked;
 mod ways;
 
-use crate::support::bad_server::{BadServer, sound};
+use crate::support::bad_server::{BadServer, Fault, sound};
 use crate::support::findings::{found, run};
 use crate::support::servers::free_port;
 use crate::support::site::{build, small_site, stderr, stillage, succeed};
@@ -91,11 +91,47 @@ fn people_read_lines_and_a_summary() {
     let output = succeed(&mut stillage(["verify", &url, "--fast"]));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.starts_with("note: /v1/images/"), "{text}");
-    assert!(
-        text.ends_with(" [docker <= 1.9]\n") && text.lines().count() == 1,
-        "{text}"
-    );
+    assert!(text.ends_with("\n    affects docker <= 1.9\n"), "{text}");
+    let body = text.lines().skip(1);
+    for line in body {
+        assert!(line.starts_with("    ") && line.len() <= 80, "{text}");
+    }
     assert_eq!(stderr(&output), "no problems found, 1 note\n");
+}
+
+#[test]
+fn a_configuration_is_named_for_what_it_mends() {
+    let site = small_site();
+    for (fault, mends) in [
+        (
+            (|asked, reply| {
+                if let Some(reply) = reply.filter(|_| asked.has("/manifests/")) {
+                    reply.set("Content-Type", "application/octet-stream");
+                }
+            }) as Fault,
+            true,
+        ),
+        (
+            |asked, reply| {
+                if let Some(reply) = reply.filter(|_| asked.path == "/v1/_ping") {
+                    reply.put(b"yes".to_vec());
+                }
+            },
+            false,
+        ),
+    ] {
+        let server = BadServer::start(site.path(), fault);
+        let url = format!("http://127.0.0.1:{}", server.port);
+        let output = stillage(["verify", &url, "--fast"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let messages = stderr(&output);
+        assert!(
+            messages.starts_with("1 problem and 0 notes found\n"),
+            "{messages}"
+        );
+        let hint = "hint: `stillage config SERVER SITE`";
+        assert_eq!(messages.contains(hint), mends, "{messages}");
+    }
 }
 
 #[test]

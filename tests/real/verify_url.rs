@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::expected::build_site;
-use crate::support::findings::{found, kinds, run};
+use crate::support::findings::{found, found_at, kinds, run};
 use crate::support::http;
 use crate::support::process::{Daemon, tool};
 use crate::support::servers::nginx::Nginx;
@@ -128,46 +128,120 @@ fn openssl(dir: &Path, args: &str) {
     );
 }
 
-#[test]
-fn a_certificate_that_nobody_trusts_is_an_error_with_a_hint() {
-    let site = small_site();
+const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+
+/// A folder with `key.pem` and `cert.pem` for 127.0.0.1, which `ca.pem` issued.
+fn issued() -> TempDir {
     let keys = TempDir::new("keys");
-    let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(
-        keys.path(),
-        &format!("req -x509 {new} -subj /CN=ca -days 2 -keyout ca.key -out ca.pem"),
-    );
-    openssl(
-        keys.path(),
-        &format!("req {new} -subj /CN=registry.test -keyout key.pem -out leaf.csr"),
-    );
-    fs::write(
-        keys.path().join("leaf.ext"),
-        "subjectAltName=IP:127.0.0.1\n",
-    )
-    .unwrap();
+    for args in [
+        format!("req -x509 {NEW_KEY} -subj /CN=ca -days 2 -keyout ca.key -out ca.pem"),
+        format!("req {NEW_KEY} -subj /CN=registry.test -keyout key.pem -out leaf.csr"),
+    ] {
+        openssl(keys.path(), &args);
+    }
+    let extensions = keys.path().join("leaf.ext");
+    fs::write(extensions, "subjectAltName=IP:127.0.0.1\n").unwrap();
     openssl(
         keys.path(),
         "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile leaf.ext -out cert.pem",
     );
+    keys
+}
+
+/// A folder with `key.pem` and `cert.pem` for 127.0.0.1, which is its own CA.
+fn self_signed() -> TempDir {
+    let keys = TempDir::new("keys");
+    openssl(
+        keys.path(),
+        &format!(
+            "req -x509 {NEW_KEY} -subj /CN=own -addext subjectAltName=IP:127.0.0.1 -days 2 -keyout key.pem -out cert.pem"
+        ),
+    );
+    keys
+}
+
+fn serve_tls(site: &Path, keys: &Path, tls: u16) -> Nginx {
+    Nginx::start_with(|port| crate::nginx::with_tls(site, keys, port, tls))
+}
+
+/// The command could not run, and says so with this hint.
+fn refused(url: &str, options: &[&str], hint: &str) {
+    let output = run(url, options);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    assert!(stderr(&output).contains(hint), "{hint}: {output:?}");
+}
+
+#[test]
+fn a_certificate_that_nobody_trusts_is_an_error_with_a_hint() {
+    let site = small_site();
+    let keys = issued();
     let tls = free_port();
-    let _nginx =
-        Nginx::start_with(|port| crate::nginx::with_tls(site.path(), keys.path(), port, tls));
+    let _nginx = serve_tls(site.path(), keys.path(), tls);
+    let url = format!("https://127.0.0.1:{tls}");
     let ca = keys.path().join("ca.pem");
     let trusted = ["--ca", ca.to_str().unwrap()];
-    let output = run(&format!("https://127.0.0.1:{tls}"), &[]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        stderr(&output).contains("hint: clients fail on this certificate"),
-        "{output:?}"
-    );
-    let output = run(&format!("https://127.0.0.1:{tls}"), &trusted);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    refused(&url, &[], "hint: clients fail on this certificate");
+    let none = found_at(&url, &trusted);
+    let unchecked = found_at(&url, &["--insecure"]);
+    assert_eq!(kinds(&unchecked, "error"), [""; 0], "{unchecked:#?}");
+    let mut notes = kinds(&unchecked, "note");
+    assert!(notes.contains(&"insecure".to_owned()), "{unchecked:#?}");
+    notes.retain(|kind| kind != "insecure");
+    assert_eq!(notes, kinds(&none, "note"));
     // The certificate is for the address, not for this name.
-    let output = run(&format!("https://localhost:{tls}"), &trusted);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        stderr(&output).contains("for the name of the host"),
-        "{output:?}"
-    );
+    let by_name = format!("https://localhost:{tls}");
+    refused(&by_name, &trusted, "for the name of the host");
+}
+
+#[test]
+fn a_certificate_that_is_its_own_ca_is_trusted_by_name() {
+    let site = small_site();
+    let (keys, other) = (self_signed(), self_signed());
+    let tls = free_port();
+    let _nginx = serve_tls(site.path(), keys.path(), tls);
+    let url = format!("https://127.0.0.1:{tls}");
+    let own = keys.path().join("cert.pem");
+    let other = other.path().join("cert.pem");
+    let trusted = ["--ca", own.to_str().unwrap()];
+    let found = found_at(&url, &trusted);
+    assert_eq!(kinds(&found, "error"), [""; 0], "{found:#?}");
+    let made_itself = "hint: the server presents a certificate that it made for itself";
+    refused(&url, &[], made_itself);
+    refused(&url, &["--ca", other.to_str().unwrap()], made_itself);
+    let by_name = format!("https://localhost:{tls}");
+    refused(&by_name, &trusted, "for the name of the host");
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_lets_nobody_in() {
+    let site = small_site();
+    let keys = self_signed();
+    let own = keys.path().join("cert.pem");
+    let trusted = ["--ca", own.to_str().unwrap()];
+    let hint = "hint: only a server, or an address of it, that needs no login";
+    let tls = free_port();
+    // nginx answers over HTTP.
+    let _nginx = Nginx::start_with(|port| {
+        let demand = format!(
+            "\nssl_verify_client on;\nssl_client_certificate {};\nssl_certificate ",
+            own.display()
+        );
+        let config = crate::nginx::with_tls(site.path(), keys.path(), port, tls);
+        config.replace("\nssl_certificate ", &demand)
+    });
+    refused(&format!("https://127.0.0.1:{tls}"), &trusted, hint);
+    // Others answer with an alert.
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let key = keys.path().join("key.pem");
+    let (own, key) = (own.to_str().unwrap(), key.to_str().unwrap());
+    let args = [
+        "s_server", "-accept", &address, "-cert", own, "-key", key, "-Verify", "1", "-tls1_2",
+        "-WWW",
+    ];
+    let log = TempDir::new("s_server");
+    let _daemon = Daemon::start(&tool("openssl"), &args, &log.path().join("log"))
+        .wait_until(|| std::net::TcpStream::connect(&address).is_ok());
+    refused(&format!("https://{address}"), &trusted, hint);
 }
