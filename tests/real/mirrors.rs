@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::clients::{Ctr, Docker, Podman};
 use crate::support::expected::build_site;
+use crate::support::findings::{found_at, kinds};
 use crate::support::http;
 use crate::support::process::run;
 use crate::support::servers::builtin::SERVE;
@@ -107,6 +108,15 @@ fn every_configuration_serves_a_site_below_a_path() {
             http::get(running.port, "/hub.x/y/../../../etc/passwd").status / 100,
             4
         );
+        let url = format!("http://127.0.0.1:{}/hub.x/y/", running.port);
+        let found = found_at(&url, &["--fast"]);
+        assert_eq!(kinds(&found, "error"), [""; 0], "{name}: {found:#?}");
+        let path = found.iter().find(|found| found.kind == "path");
+        assert_eq!(
+            path.unwrap().breaks,
+            ["docker <= 1.9"],
+            "{name}: {found:#?}"
+        );
     }
 }
 
@@ -134,10 +144,8 @@ fn clients_pull_from_below_a_path() {
     );
     fs::write(hosts.join("hosts.toml"), toml).unwrap();
     let ctr = Ctr::start();
-    assert_eq!(
-        pulled_by_hosts(&ctr, work.path(), "quay.io/org/tiny:1"),
-        org
-    );
+    let pulled = ctr.pull_by(work.path(), "quay.io/org/tiny:1").unwrap();
+    assert_eq!(pulled.manifest_digests, [org.as_str()]);
 
     let conf = work.path().join("registries.conf");
     let toml = format!(
@@ -165,13 +173,6 @@ fn clients_pull_from_below_a_path() {
         "quay.io/org/tiny:1",
     ];
     assert_eq!(run(podman.command().args(inspect)).unwrap().trim(), org);
-}
-
-/// Pulls with containerd's files of hosts; gives the digest of the image.
-fn pulled_by_hosts(ctr: &Ctr, hosts: &Path, reference: &str) -> String {
-    let pull = ["images", "pull", "--snapshotter", "native", "--hosts-dir"];
-    run(ctr.command().args(pull).arg(hosts).arg(reference)).unwrap();
-    ctr.target(reference).unwrap()
 }
 
 #[test]
@@ -291,13 +292,22 @@ fn clients_of_a_mirror_pull_by_the_names_of_the_registries() {
         fs::create_dir(&hosts).unwrap();
         fs::write(hosts.join("hosts.toml"), format!("[host.\"{url}\"]\n")).unwrap();
         let ctr = Ctr::start();
-        assert_eq!(
-            pulled_by_hosts(&ctr, work.path(), "quay.io/org/tiny:1"),
-            org
-        );
-        assert_eq!(
-            pulled_by_hosts(&ctr, work.path(), "docker.io/library/tiny:1"),
-            hub
+        for (name, digest) in [
+            ("quay.io/org/tiny:1", &org),
+            ("docker.io/library/tiny:1", &hub),
+        ] {
+            let pulled = ctr.pull_by(work.path(), name).unwrap();
+            assert_eq!(
+                pulled.manifest_digests,
+                [digest.as_str()],
+                "{}",
+                server.name
+            );
+        }
+        // Never the image of that name on Docker Hub.
+        assert!(
+            ctr.pull_by(work.path(), "ghcr.test/library/tiny:1")
+                .is_err()
         );
 
         // Docker asks its mirror for what is on Docker Hub, by short names.

@@ -17,7 +17,6 @@ use crate::support::site::{build, stillage, succeed, tree};
 use crate::support::temp::TempDir;
 
 mod connections;
-mod namespace;
 mod queries;
 mod tls;
 

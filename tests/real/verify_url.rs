@@ -33,7 +33,7 @@ fn no_server_has_a_problem() {
         if !server.skills.empty_referrers {
             notes.push("no-referrers");
         }
-        if !server.skills.queries {
+        if !server.skills.search {
             notes.push("whole-search");
         }
         let all = [&["--deep", "-j3"][..], &[], &["--fast"]];

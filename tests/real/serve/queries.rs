@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{body, site};
+use crate::support::archive::{Archive, Image};
 use crate::support::http;
 use crate::support::row::POINTER;
 use crate::support::servers::Running;
@@ -92,6 +93,25 @@ fn lists_come_in_pages() {
     assert_eq!(
         http::get(running.port, "/v2/none/tags/list?n=1").status,
         404
+    );
+}
+
+/// A page of a mirror links to the next under the path that was asked.
+#[test]
+fn pages_of_a_mirror_stay_in_their_registry() {
+    let folder = TempDir::new("serve");
+    let archive = folder.path().join("archive.tar");
+    let names = ["quay.io/library/app:1", "quay.io/library/app:2", "app:3"];
+    let images = names.map(|name| Image::new(&[name]).layer("etc/name", name));
+    std::fs::write(&archive, Archive::docker_20(&images).tar()).unwrap();
+    let site = folder.path().join("site");
+    build(&[archive.to_str().unwrap(), "--full-names"], &site);
+    let running = SERVE.start(&site);
+    let of_quay = pages(&running, "/v2/library/app/tags/list?ns=quay.io&n=1", "tags");
+    assert_eq!(of_quay, [["1"], ["2"]]);
+    assert_eq!(
+        pages(&running, "/v2/library/app/tags/list?n=1", "tags"),
+        [["3"]]
     );
 }
 
