@@ -192,6 +192,10 @@ impl Client {
         self.site.join(path)
     }
 
+    pub(super) fn is_at_root(&self) -> bool {
+        self.site.prefix().is_empty()
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         self.site.is_tls()
     }
@@ -279,12 +283,14 @@ fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
         "clients fail on this certificate too: have the server send the full chain; if the issuer is your own \
          CA, name its certificate with `--ca FILE`; `--insecure` checks all else"
     } else if says("CaUsedAsEndEntity") {
-        "the server presents a certificate that it made for itself: clients take it only if they are told to trust \
-         it, as here by `--ca FILE`"
+        "the server presents a certificate of a CA as its own: clients accept it only if they trust this very \
+         certificate; name it with `--ca FILE`"
     } else if says("Expired") || says("NotValidForName") || says("certificate") {
-        "clients fail on this certificate too: renew it, for the name of the host"
+        "clients fail on this certificate too: renew it, with the name of the host as a subjectAltName"
     } else if says("InvalidContentType") || says("corrupt message") {
         "the port does not speak TLS: try `http://`"
+    } else if address.starts_with("http://") && says("http parse fail") {
+        "the port does not speak plain HTTP: try `https://`"
     } else {
         ""
     };

@@ -102,7 +102,7 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
             offer: &offer,
         };
         probe.all();
-        if !site.prefix().is_empty() {
+        if !site.prefix().is_empty() && (offer.v1 || offer.v2) {
             below::path(&probe, site.prefix());
         }
         Ok(())

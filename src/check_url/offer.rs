@@ -59,10 +59,14 @@ impl Offer {
         Ok(if offer.v1 || offer.v2 {
             offer
         } else {
-            // Nothing is listed: still check the addresses that clients ask first.
+            // Nothing is listed: still check the APIs that are there.
+            let is_there = |path| {
+                let answer = client.ask(Ask::get(path));
+                answer.is_ok_and(|answer| answer.status == 200)
+            };
             Self {
-                v1: true,
-                v2: true,
+                v1: is_there("/v1/_ping"),
+                v2: is_there("/v2/"),
                 ..offer
             }
         })

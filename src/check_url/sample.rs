@@ -56,8 +56,11 @@ pub(super) fn once(probe: &Probe<'_>) {
     });
 }
 
-/// Searches for what no repository has in its name.
+/// Searches for what no repository has in its name. (Clients search at the root of a host alone.)
 fn search(probe: &Probe<'_>) {
+    if !probe.client.is_at_root() {
+        return;
+    }
     let mut names = probe.offer.repositories.keys();
     if names.any(|name| name.as_str().contains(ABSENT_TAG)) {
         return;

@@ -16,7 +16,7 @@ use crate::server_config::Listen;
 pub(super) struct ServeArgs {
     /// The folder of the site
     site: PathBuf,
-    /// The address to listen on; 127.0.0.1 unless a host is given, 0.0.0.0 for all
+    /// The address to listen on; 127.0.0.1 unless a host is given; `[::]:5000` is all addresses
     #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
     listen: Listen,
     /// Speak TLS, with this certificate, in PEM

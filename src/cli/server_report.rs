@@ -66,9 +66,9 @@ pub(super) fn summary(findings: &[ServerProblem]) -> Vec<String> {
         ),
     }];
     if errors.clone().any(|error| error.is_of_configuration) {
-        // The script for rsync configures nothing.
-        let servers = SERVERS.iter().map(|server| server.name);
-        let servers: Vec<_> = servers.filter(|name| *name != "rsync").collect();
+        // Those without options copy a site, or list its headers.
+        let servers = SERVERS.iter().filter(|server| !server.options.is_empty());
+        let servers: Vec<_> = servers.map(|server| server.name).collect();
         lines.push(format!(
             "hint: `stillage config SERVER SITE` writes a configuration without these problems; SERVER is one of {}",
             servers.join(", ")

@@ -30,7 +30,7 @@ pub(super) struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print only problems
+    /// Print findings only
     #[arg(short, long)]
     pub(super) quiet: bool,
     /// URL: number of concurrent requests

@@ -43,6 +43,12 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
             bail!("`{}` does not support `{option}`", server.name);
         }
     }
+    if options.listen.port == 0 {
+        return Err(anyhow::anyhow!(
+            "a configuration cannot leave the port open"
+        ))
+        .hint("`--listen` needs a port, such as 5000");
+    }
     let needed = server.knows.content(options.exact);
     let view = needed.then(|| View::load(&options.site)).transpose()?;
     if view.is_none() {

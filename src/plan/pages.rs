@@ -21,7 +21,8 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 <h1>Container images</h1>
 <p>This folder of files is a read-only registry. Pull from it with
 <code>docker pull <span id="host">HOST</span>/NAME:TAG</code>, or with podman, containerd, skopeo, crane.</p>
-<script>if (location.host) document.getElementById("host").textContent = location.host;</script>
+<script>if (location.host) document.getElementById("host").textContent =
+    location.host + location.pathname.replace(/\/(index\.html)?$/, "");</script>
 <table>
 <thead><tr><th>Name<th>Tag<th>Digest</thead>
 <tbody>

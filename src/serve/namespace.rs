@@ -43,6 +43,13 @@ pub(super) fn meant<'a>(
     // What is no host is of no registry that the site has.
     let ns = ns.filter(|ns| !ns.is_empty());
     let ns = ns.map(|ns| (ns, host(ns).unwrap_or("-")));
+    let short = name.strip_prefix("docker.io/").unwrap_or("/");
+    if !short.contains('/') && has_folder(HUB) && ns.is_none() {
+        return Meant {
+            path: Some(format!("/v2/{HUB}/library/{short}{rest}").into()),
+            namespace: None,
+        };
+    }
     let first = name.split('/').next().unwrap_or_default();
     let has_host = first.contains(['.', ':']) || first == "localhost";
     let asked_of = |host: &str| Meant {

@@ -134,6 +134,7 @@ impl Text {
         }
         for begin in [
             "# A login for all",
+            "# workers must be able",
             "# Pages of other",
             "# ask with OPTIONS",
             "map $request_method $registry_preflight",

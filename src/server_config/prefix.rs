@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::escaped;
+use crate::spec::name::Repository;
 
 /// A path like `/hub`, without a slash at its end; empty for the root of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,18 +36,17 @@ impl FromStr for Prefix {
         if path.is_empty() {
             return Ok(Self::default());
         }
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let is_part = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(legal)
-        };
         let shown = escaped(text);
+        // Names of repositories begin with it.
         anyhow::ensure!(
-            path.split('/').all(is_part),
-            "`{shown}` is not a path like `/hub`: letters, digits, `.`, `_` and `-`"
+            path.parse::<Repository>()
+                .is_ok_and(|name| name.as_str() == path),
+            "`{shown}` is not a path like `/hub`, of lower-case letters and digits, with single `.`, `_` and `-` in it"
         );
         let first = path.split('/').next().unwrap_or_default();
+        let of_site = ["v1", "v2", "blobs", "lookaside", "index.html", "index.json"];
         anyhow::ensure!(
-            !["v1", "v2", "blobs", "lookaside"].contains(&first),
+            !of_site.contains(&first) && first != "oci-layout",
             "`{shown}` begins like an address of a site"
         );
         Ok(Self(format!("/{path}")))
@@ -86,6 +86,9 @@ mod tests {
             "/a\nb",
             "http://host/hub",
             "/a?b",
+            "/HUB",
+            "/a..b",
+            "/index.html",
             "/a#b",
             "/a*",
         ] {

@@ -191,7 +191,7 @@ fn a_certificate_that_nobody_trusts_is_an_error_with_a_hint() {
     assert_eq!(notes, kinds(&none, "note"));
     // The certificate is for the address, not for this name.
     let by_name = format!("https://localhost:{tls}");
-    refused(&by_name, &trusted, "for the name of the host");
+    refused(&by_name, &trusted, "with the name of the host");
 }
 
 #[test]
@@ -206,11 +206,11 @@ fn a_certificate_that_is_its_own_ca_is_trusted_by_name() {
     let trusted = ["--ca", own.to_str().unwrap()];
     let found = found_at(&url, &trusted);
     assert_eq!(kinds(&found, "error"), [""; 0], "{found:#?}");
-    let made_itself = "hint: the server presents a certificate that it made for itself";
+    let made_itself = "hint: the server presents a certificate of a CA as its own";
     refused(&url, &[], made_itself);
     refused(&url, &["--ca", other.to_str().unwrap()], made_itself);
     let by_name = format!("https://localhost:{tls}");
-    refused(&by_name, &trusted, "for the name of the host");
+    refused(&by_name, &trusted, "with the name of the host");
 }
 
 #[test]
