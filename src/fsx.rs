@@ -27,7 +27,7 @@ use limits::{FILE_MODE, FOLDER_MODE, mode_set, set_mode};
 pub(crate) use limits::{check_names, folds_case, set_open, sync, sync_one};
 pub(crate) use links::{is_link, link, link_own, link_target, symlink};
 pub(crate) use lock::lock;
-pub(crate) use out::{NewFile, cannot_write};
+pub(crate) use out::{NewFile, NewFolder, cannot_write};
 
 /// A path, escaped for messages.
 pub(crate) fn escaped_path(path: &Path) -> String {
@@ -245,7 +245,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Writes a file, which replaces an existing one only once it is complete.
 pub(crate) fn replace(
     path: &Path,
-    fill: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
+    fill: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if meta(path)?.is_some_and(|meta| !meta.is_file) {
         return with_path("replace", path, Err(ErrorKind::InvalidInput.into()));

@@ -72,6 +72,7 @@ pub(crate) mod check_url;
 pub mod cli;
 pub mod content;
 pub mod error;
+pub mod export;
 pub(crate) mod fsx;
 pub mod images;
 pub mod import;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::build::BuildArgs;
 use crate::cli::config::ConfigArgs;
 use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
+use crate::cli::get::GetArgs;
 #[cfg(feature = "publish")]
 use crate::cli::publish::PublishArgs;
 #[cfg(feature = "serve")]
@@ -21,6 +22,7 @@ use crate::ops::list;
 mod build;
 mod config;
 mod edit;
+mod get;
 mod progress;
 #[cfg(feature = "publish")]
 mod publish;
@@ -61,6 +63,9 @@ enum Command {
     Remove(RemoveArgs),
     /// Delete content that nothing in a site refers to any more
     Prune(PruneArgs),
+    /// Take images out of a site, for `docker load`, `podman load`, `ctr images import -` and others
+    #[command(after_long_help = get::formats_help())]
+    Get(GetArgs),
     /// Print a web server configuration that serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
@@ -113,6 +118,7 @@ impl Command {
             Self::Tag(args) => args.run(),
             Self::Remove(args) => args.run(),
             Self::Prune(args) => args.run(),
+            Self::Get(args) => args.run(),
             Self::Config(args) => args.run(ui),
             #[cfg(feature = "publish")]
             Self::Publish(args) => args.run(ui),

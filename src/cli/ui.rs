@@ -42,6 +42,17 @@ impl Ui {
         }
     }
 
+    /// Gives `write` stdout, for bytes. Unlike text, they must all arrive: a broken pipe is an error.
+    pub(super) fn binary(
+        write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut stdout = io::BufWriter::with_capacity(1 << 18, io::stdout());
+        write(&mut stdout)?;
+        stdout
+            .flush()
+            .context("cannot write to the standard output")
+    }
+
     /// Prints a line on stderr, unless quiet.
     pub(super) fn message(&self, text: &str) {
         if !self.quiet {

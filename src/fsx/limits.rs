@@ -13,6 +13,11 @@ pub(crate) fn set_open(path: &Path, meta: &Meta) -> anyhow::Result<()> {
     set_mode(path, if meta.is_dir { FOLDER_MODE } else { FILE_MODE })
 }
 
+/// Lets every user read a folder.
+pub(super) fn set_folder_open(path: &Path) -> anyhow::Result<()> {
+    set_mode(path, FOLDER_MODE)
+}
+
 pub(super) const FILE_MODE: u32 = 0o644;
 pub(super) const FOLDER_MODE: u32 = 0o755;
 

@@ -146,3 +146,44 @@ mod tests {
         }
     }
 }
+
+/// A folder that is filled beside its place, and gets its name once it is whole. Until then nothing of it stays.
+pub(crate) struct NewFolder {
+    temporary: tempfile::TempDir,
+    place: PathBuf,
+}
+
+impl NewFolder {
+    /// # Errors
+    /// If there is a file of that name, or a folder that is not empty.
+    pub(crate) fn create(place: &Path) -> anyhow::Result<Self> {
+        if super::is_link(place)? || super::meta(place)?.is_some_and(|meta| !meta.is_dir) {
+            anyhow::bail!("`{}` is not a folder", escaped_path(place));
+        }
+        if place.is_dir() && !(super::folders(place)?.is_empty() && super::files(place)?.is_empty())
+        {
+            anyhow::bail!("the folder `{}` is not empty", escaped_path(place));
+        }
+        let beside = place
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let beside = beside.unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        let temporary = builder.prefix(".stillage-").tempdir_in(beside);
+        Ok(Self {
+            temporary: super::with_path("create a folder in", beside, temporary)?,
+            place: place.to_owned(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Replaces an empty folder.
+    pub(crate) fn give_name(&self) -> anyhow::Result<()> {
+        super::limits::set_folder_open(self.path())?;
+        let renamed = std::fs::rename(self.path(), &self.place);
+        super::with_path("create", &self.place, renamed)
+    }
+}

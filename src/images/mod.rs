@@ -14,8 +14,9 @@ use crate::import::ingest::Stored;
 use crate::layer::{Compression, Tar};
 use crate::note::{Note, NoteKind};
 use crate::site_files::catalogue::{Entry, Repo};
+use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::media_type::DOCKER_SCHEMA1;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
@@ -23,7 +24,7 @@ use crate::spec::v1::{self, V1Id};
 pub mod damage;
 mod finish;
 mod overlay;
-mod v1_choice;
+pub(crate) mod v1_choice;
 pub mod v1_claims;
 mod v1_files;
 pub mod v1_images;
@@ -331,6 +332,17 @@ impl Images {
         let config = v1::Config::parse(&bytes)
             .map_err(|error| error.context(format!("cannot read {}", stored.content.origin())))?;
         Ok((bytes, config))
+    }
+
+    /// Whether an image runs on a platform.
+    pub fn is_for(&self, image: &Manifest, platform: &Platform) -> anyhow::Result<bool> {
+        match &image.kind {
+            ManifestKind::Image {
+                config: Some(config),
+                ..
+            } => Ok(platform.covers(&self.config(&config.digest)?.1.platform)),
+            _ => Ok(false),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which image of an index v1 clients get.
+//! Which image of an index clients get that know no index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Manifest, ManifestKind};
 
-/// The image of an index that v1 clients get: the one for the wanted platform, otherwise the one for
+/// The image of an index for v1 clients, and for archives without an index: the one for the wanted platform, otherwise the one for
 /// linux/amd64, otherwise the first one.
-pub(super) fn choose(
+pub(crate) fn choose(
     images: &Images,
     digest: &Digest,
     wanted: Option<&Platform>,

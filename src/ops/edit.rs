@@ -102,11 +102,11 @@ pub fn remove(
     })
 }
 
-fn unknown(reference: &str) -> anyhow::Error {
+pub(super) fn unknown(reference: &str) -> anyhow::Error {
     anyhow::anyhow!("the site has no `{reference}`")
 }
 
-fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
+pub(super) fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
     let name = &reference.repository;
     match (&reference.digest, &reference.tag) {
         (Some(digest), _) if repo.manifests.contains_key(digest) => Ok(*digest),

@@ -5,6 +5,7 @@ pub mod changes;
 mod commit;
 pub mod config;
 pub mod edit;
+pub mod get;
 pub mod list;
 pub mod prune;
 #[cfg(feature = "publish")]

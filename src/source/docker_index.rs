@@ -37,6 +37,7 @@ pub(super) fn add_by_index(
         return Ok(taken);
     }
     let mut index = root.index()?;
+    let keeps_all = rules.keep_manifests || index.is_exported();
     let (mut kept, mut changed) = (Vec::new(), 0);
     for descriptor in std::mem::take(&mut index.entries.manifests) {
         let is_wanted = match oci_names::root(&descriptor, 0, request) {
@@ -51,9 +52,7 @@ pub(super) fn add_by_index(
         // What is named by its digest has to keep it.
         let is_named_by_digest = by_digest.contains(&descriptor.digest);
         if is_wanted
-            && (rules.keep_manifests
-                || is_named_by_digest
-                || is_better_by_index(draft, &root, &descriptor)?)
+            && (keeps_all || is_named_by_digest || is_better_by_index(draft, &root, &descriptor)?)
         {
             kept.push(descriptor);
         } else if is_wanted {
@@ -76,7 +75,7 @@ pub(super) fn add_by_index(
         )));
     }
     let rules = ImportOptions {
-        compress: !rules.keep_manifests,
+        compress: !keeps_all,
         ..rules.clone()
     };
     let request = Request {

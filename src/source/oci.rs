@@ -5,7 +5,7 @@
 //! blobs/sha256/<hex>      manifests, configs, layers
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -24,7 +24,7 @@ use crate::source::oci_names::{
     BASE_NAME, called, cosign_kind, is_of_same_name, name_of, nameless, root, takes,
 };
 use crate::source::{Fit, Format, Input};
-use crate::spec::descriptor::{Children, Descriptor};
+use crate::spec::descriptor::{Children, Descriptor, EXPORTED};
 use crate::spec::digest::Digest;
 use crate::spec::go_json;
 use crate::spec::manifest::MAX_JSON;
@@ -75,6 +75,8 @@ impl Blobs for Folder<'_> {
 pub struct Index {
     #[serde(default, rename = "manifests")]
     pub entries: Children,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// In bytes. An index of many images may be longer than a manifest.
@@ -84,6 +86,11 @@ impl Index {
     pub fn parse(content: &Content) -> anyhow::Result<Self> {
         go_json::parse(&content.read(MAX_INDEX)?)
             .with_context(|| format!("cannot read {}", content.origin()))
+    }
+
+    /// Whether it comes from a site, so that no manifest may change.
+    pub(super) fn is_exported(&self) -> bool {
+        self.annotations.contains_key(EXPORTED)
     }
 
     /// Names the entries without a name as Zarf up to 0.50 does. In other layouts, this annotation names the image

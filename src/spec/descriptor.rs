@@ -11,6 +11,9 @@ use crate::error::escaped;
 use crate::spec::digest::Digest;
 use crate::spec::go_json;
 
+/// The annotation of an `index.json` that was exported from a site: its manifests keep their digests in any case.
+pub const EXPORTED: &str = "org.stillage.export";
+
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {

@@ -15,6 +15,7 @@ mod damage;
 mod edit;
 mod format;
 mod fuzz;
+mod get;
 mod grace;
 mod list;
 mod locks;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "error",
     "note",
     "progress",
@@ -19,6 +19,7 @@ const ORDER: [&str; 20] = [
     "images",
     "plan",
     "site",
+    "export",
     "writer",
     "server_config",
     "serve",

@@ -1,0 +1,132 @@
+//! `docker`: an archive as Docker 1.10 to 24 saved it, which every Docker loads with the right image id. It has no
+//! manifests, so their digests are lost.
+//! ```text
+//! <hex>.json               configs
+//! <v1 id>/{VERSION,json,layer.tar}    v1 images, for Docker up to 1.9
+//! <diff id>.tar            layers that have no v1 image, or another content there
+//! manifest.json  repositories
+//! ```
+//! Layers are gzip, as Docker reads them since 1.0; those in zstd are recompressed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use crate::content::{Content, Packing};
+use crate::export::docker_1;
+use crate::export::hybrid::DockerImage;
+use crate::export::out::Out;
+use crate::export::{Export, ExportFormat, Picked};
+use crate::layer::{self, Compression};
+use crate::site_files::V1File;
+use crate::spec::digest::Digest;
+use crate::spec::v1::V1Id;
+
+pub(super) const FORMAT: ExportFormat = ExportFormat {
+    name: "docker",
+    about: "an archive as Docker 1.10 to 24 saved it, for every Docker: image ids stay, digests of manifests do not",
+    is_archive: true,
+    has_attachments: false,
+    write,
+};
+
+fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
+    let mut writing = Writing {
+        export,
+        out,
+        written: BTreeSet::new(),
+        v1: BTreeMap::new(),
+    };
+    let mut images: Vec<DockerImage> = Vec::new();
+    for picked in &export.picked {
+        let image = writing.image(picked)?;
+        match images.iter_mut().find(|known| known.config == image.config) {
+            Some(known) => known.repo_tags.extend(image.repo_tags),
+            None => images.push(image),
+        }
+    }
+    out.bytes("manifest.json", &serde_json::to_vec(&images)?)?;
+    docker_1::repositories(export, out)
+}
+
+struct Writing<'a> {
+    export: &'a Export,
+    out: &'a mut dyn Out,
+    written: BTreeSet<String>,
+    /// The v1 images written so far, with the digest of their layer.
+    v1: BTreeMap<V1Id, Digest>,
+}
+
+impl Writing<'_> {
+    fn image(&mut self, picked: &Picked) -> anyhow::Result<DockerImage> {
+        let image = self.export.image(picked)?;
+        let config = format!("{}.json", image.config.0.hex());
+        if self.written.insert(config.clone()) {
+            self.out.bytes(&config, &image.config.1)?;
+        }
+        let mut places = BTreeMap::new();
+        if let Some(top) = picked.v1 {
+            for (id, file) in self.export.files.v1_chain(top)?.into_iter().rev() {
+                let digest = self.v1_image(id, &file)?;
+                places.insert(digest, format!("{id}/layer.tar"));
+            }
+        }
+        let mut layers = Vec::new();
+        for (layer, diff_id) in image.layers.iter().zip(&image.diff_ids) {
+            let own = places.get(&layer.digest).cloned();
+            layers.push(match own {
+                Some(path) => path,
+                None => self.layer(&layer.digest, diff_id)?,
+            });
+        }
+        let tag = picked.name.tag.is_some().then(|| picked.name.familiar());
+        Ok(DockerImage {
+            config,
+            repo_tags: tag.into_iter().collect(),
+            layers,
+        })
+    }
+
+    /// Writes a v1 image, once; gives the digest of its layer.
+    fn v1_image(&mut self, id: V1Id, file: &V1File) -> anyhow::Result<Digest> {
+        if let Some(known) = self.v1.get(&id) {
+            return Ok(*known);
+        }
+        let digest = docker_1::image(self.export, self.out, id, file)?;
+        self.v1.insert(id, digest);
+        Ok(digest)
+    }
+
+    /// Writes a layer that no v1 image has.
+    fn layer(&mut self, digest: &Digest, diff_id: &Digest) -> anyhow::Result<String> {
+        let path = format!("{}.tar", diff_id.hex());
+        if self.written.insert(path.clone()) {
+            let content = self.export.blob(digest)?;
+            if Compression::of(&content)? == Compression::Zstd {
+                repacked(self.out, &path, &content, digest)?;
+            } else {
+                self.out.content(&path, &content, digest)?;
+            }
+        }
+        Ok(path)
+    }
+}
+
+/// Writes a layer as gzip, after its digest was checked.
+fn repacked(
+    out: &mut dyn Out,
+    path: &str,
+    content: &Content,
+    digest: &Digest,
+) -> anyhow::Result<()> {
+    let found = layer::keep(content, &mut io::sink(), false)?.digest;
+    if found != *digest {
+        return Err(crate::error::invalid_input(format!(
+            "{} has the digest {found}, not {digest}",
+            content.origin()
+        )));
+    }
+    let len = layer::recompress(content, Packing::Gzip, &mut io::sink())?;
+    out.made(path, len, &mut |sink| {
+        layer::recompress(content, Packing::Gzip, sink).map(|_| ())
+    })
+}

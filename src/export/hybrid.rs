@@ -1,0 +1,143 @@
+//! `hybrid`: an OCI layout and a `docker save` archive in one, which every loader takes since Docker 1.12.
+//! ```text
+//! oci-layout
+//! index.json               the manifest or index of each image, by name
+//! manifest.json            the same for Docker: of an index the image of one platform
+//! blobs/sha256/<hex>       manifests, configs, layers
+//! <diff id>.tar.gz         layers in zstd once more, since Docker up to 20.10 and crane cannot read that
+//! ```
+//! Observed with Docker 1.12 to 29, podman, skopeo, buildah, ctr, crane and oras: JSON comes first, since regctl reads
+//! the archive from its start for each; the folders are members, since skopeo makes none if it is not root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde::Serialize;
+
+use crate::content::Packing;
+use crate::export::out::Out;
+use crate::export::{Export, ExportFormat, Image, Picked, blobs};
+use crate::layer::{self, Compression};
+use crate::spec::descriptor::{Descriptor, EXPORTED};
+use crate::spec::digest::Digest;
+
+pub(super) const FORMAT: ExportFormat = ExportFormat {
+    name: "hybrid",
+    about: "an archive for docker since 1.12, podman, ctr, skopeo, crane: digests stay",
+    is_archive: true,
+    has_attachments: false,
+    write,
+};
+
+/// An image of `manifest.json`, as `docker save` writes it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DockerImage {
+    pub(super) config: String,
+    pub(super) repo_tags: Vec<String>,
+    pub(super) layers: Vec<String>,
+}
+
+/// `index.json` of an OCI layout (image-spec `image-layout.md`).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Index<'a> {
+    pub(super) schema_version: u8,
+    pub(super) media_type: &'a str,
+    pub(super) manifests: Vec<Descriptor>,
+    annotations: BTreeMap<&'a str, &'a str>,
+}
+
+impl Index<'_> {
+    pub(super) fn json(manifests: Vec<Descriptor>) -> anyhow::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&Index {
+            schema_version: 2,
+            media_type: crate::spec::media_type::OCI_INDEX,
+            manifests,
+            annotations: BTreeMap::from([(EXPORTED, "1")]),
+        })?)
+    }
+}
+
+fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
+    out.bytes("oci-layout", blobs::LAYOUT)?;
+    let names = export.picked.len();
+    let entries = export
+        .picked
+        .iter()
+        .map(|picked| entry(export, picked, names));
+    let entries = entries.collect::<anyhow::Result<_>>()?;
+    out.bytes("index.json", &Index::json(entries)?)?;
+    let mut repacked = BTreeMap::new();
+    let mut images: Vec<DockerImage> = Vec::new();
+    for picked in export.picked.iter().filter(|picked| picked.image.is_some()) {
+        let image = export.image(picked)?;
+        let config = blobs::path(&image.config.0);
+        let tag = picked.name.tag.is_some().then(|| picked.name.familiar());
+        match images.iter_mut().find(|known| known.config == config) {
+            Some(known) => known.repo_tags.extend(tag),
+            None => images.push(DockerImage {
+                config,
+                repo_tags: tag.into_iter().collect(),
+                layers: layers(export, &image, &mut repacked)?,
+            }),
+        }
+    }
+    if !images.is_empty() {
+        out.bytes("manifest.json", &serde_json::to_vec(&images)?)?;
+    }
+    let mut all = Vec::new();
+    for picked in &export.picked {
+        all.extend(export.manifests(picked)?);
+    }
+    blobs::write(export, &all, out)?;
+    for (path, digest) in repacked {
+        let content = export.blob(&digest)?;
+        let len = layer::recompress(&content, Packing::Gzip, &mut io::sink())?;
+        out.made(&path, len, &mut |sink| {
+            layer::recompress(&content, Packing::Gzip, sink).map(|_| ())
+        })?;
+    }
+    Ok(())
+}
+
+/// The descriptor of a reference. One alone has its tag as its name, as Docker 25 writes it and oras needs it; of several,
+/// skopeo would take the first with a tag.
+fn entry(export: &Export, picked: &Picked, names: usize) -> anyhow::Result<Descriptor> {
+    let full = picked.name.to_string();
+    let short = match &picked.name.tag {
+        Some(tag) if names == 1 => tag.to_string(),
+        _ => full.clone(),
+    };
+    let mut annotations = BTreeMap::from([("io.containerd.image.name".to_owned(), full)]);
+    if picked.name.tag.is_some() {
+        annotations.insert("org.opencontainers.image.ref.name".to_owned(), short);
+    }
+    Ok(Descriptor {
+        annotations: Some(annotations),
+        ..export.manifest(&picked.root)?.descriptor()
+    })
+}
+
+/// The files of the layers of an image. Those in zstd are noted in `repacked`.
+fn layers(
+    export: &Export,
+    image: &Image,
+    repacked: &mut BTreeMap<String, Digest>,
+) -> anyhow::Result<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut known = BTreeSet::new();
+    for (layer, diff_id) in image.layers.iter().zip(&image.diff_ids) {
+        let is_zstd = Compression::of(&export.blob(&layer.digest)?)? == Compression::Zstd;
+        paths.push(if is_zstd {
+            let path = format!("{}.tar.gz", diff_id.hex());
+            if known.insert(*diff_id) {
+                repacked.insert(path.clone(), layer.digest);
+            }
+            path
+        } else {
+            blobs::path(&layer.digest)
+        });
+    }
+    Ok(paths)
+}

@@ -1,0 +1,61 @@
+//! `oci`: an OCI image layout in a folder; `oci-archive`: the same as a tar. With what is attached to the images.
+//! ```text
+//! oci-layout  index.json  blobs/sha256/<hex>
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::export::hybrid::Index;
+use crate::export::out::Out;
+use crate::export::{Export, ExportFormat, TargetName, blobs};
+use crate::spec::descriptor::Descriptor;
+
+pub(super) const ARCHIVE: ExportFormat = ExportFormat {
+    name: "oci-archive",
+    about: "an OCI image layout as a tar, with signatures and SBOMs",
+    is_archive: true,
+    has_attachments: true,
+    write,
+};
+
+pub(super) const FOLDER: ExportFormat = ExportFormat {
+    name: "oci",
+    about: "an OCI image layout as a folder, with signatures and SBOMs",
+    is_archive: false,
+    ..ARCHIVE
+};
+
+fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
+    out.bytes("oci-layout", blobs::LAYOUT)?;
+    let (mut entries, mut all) = (Vec::<Descriptor>::new(), Vec::new());
+    for picked in &export.picked {
+        let manifests = export.manifests(picked)?;
+        let root = export.manifest(&picked.root)?;
+        entries.push(named(root.descriptor(), &picked.name));
+        for (digest, tag) in export.attached(picked, &manifests)? {
+            let attached = export.manifest(&digest)?;
+            let entry = match tag {
+                Some(tag) => named(attached.descriptor(), &picked.name.with_tag(tag)),
+                None => attached.descriptor(),
+            };
+            if !entries.contains(&entry) {
+                entries.push(entry);
+            }
+            all.push(attached.clone());
+        }
+        all.extend(manifests);
+    }
+    out.bytes("index.json", &Index::json(entries)?)?;
+    blobs::write(export, &all, out)
+}
+
+fn named(descriptor: Descriptor, name: &TargetName) -> Descriptor {
+    let name = (
+        "org.opencontainers.image.ref.name".to_owned(),
+        name.familiar(),
+    );
+    Descriptor {
+        annotations: Some(BTreeMap::from([name])),
+        ..descriptor
+    }
+}

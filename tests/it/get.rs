@@ -1,0 +1,350 @@
+//! `get`: what comes out of a site is what `build` gives back, and nothing damaged comes out whole.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::archive::{Archive, Image};
+use crate::support::files::digest;
+use crate::support::site::{build, json, stderr, stillage, succeed, verify};
+use crate::support::temp::TempDir;
+
+/// A site with every kind of image.
+fn site() -> TempDir {
+    let site = TempDir::new("get");
+    let sources = [
+        "fixtures/docker-20.10.tar",
+        "fixtures/docker-1.4.1.tar=old",
+        "fixtures/oci-layout-zstd=zstd",
+        "fixtures/oci-layout-multiarch",
+        "fixtures/oci-layout-referrer=ref",
+    ];
+    build(&sources, site.path());
+    site
+}
+
+fn get(site: &Path, more: &[&str]) -> Output {
+    stillage(["get"]).arg(site).args(more).output().unwrap()
+}
+
+/// What `list` says of all references.
+fn listed(site: &Path) -> Vec<Value> {
+    let output = succeed(stillage(["list", "--json"]).arg(site));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn tags(site: &Path) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let all = listed(site);
+    let tags = all.iter().filter_map(|one| {
+        let tag = text(&one["tag"]).filter(|tag| !tag.ends_with(".sig"))?;
+        Some((
+            format!("{}:{tag}", one["repository"].as_str()?),
+            text(&one["digest"])?,
+        ))
+    });
+    tags.collect()
+}
+
+/// The members of a tar, in order.
+fn members(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        let is_folder = header.entry_type().is_dir();
+        let mode = if is_folder { 0o755 } else { 0o644 };
+        assert!(header.as_ustar().is_some());
+        assert_eq!((header.mode().unwrap(), header.mtime().unwrap()), (mode, 0));
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (path, bytes)
+    });
+    entries.collect()
+}
+
+#[test]
+fn what_comes_out_goes_in_with_the_same_digests() {
+    let site = site();
+    let all = tags(site.path());
+    assert!(all.len() > 8, "{all:?}");
+    for format in ["hybrid", "oci-archive", "docker"] {
+        let back = TempDir::new("back");
+        for (name, _) in &all {
+            let out = get(site.path(), &[name, "--format", format]);
+            assert!(out.status.success(), "{format} {name}: {}", stderr(&out));
+            let mut child = stillage(["build", "-q", "-", "-o"])
+                .arg(back.path())
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(&out.stdout).unwrap();
+            assert!(child.wait().unwrap().success(), "{format} {name}");
+        }
+        let got = tags(back.path());
+        let names =
+            |all: &[(String, String)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&got), names(&all), "{format}");
+        if format != "docker" {
+            assert_eq!(got, all, "{format}");
+        }
+        verify(back.path());
+    }
+}
+
+#[test]
+fn all_at_once_is_the_same_in_every_folder_format() {
+    let site = site();
+    let all = tags(site.path());
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let work = TempDir::new("work");
+    for format in ["hybrid", "oci-archive", "oci"] {
+        let out = work.path().join(format);
+        let path = out.to_str().unwrap();
+        let more = [&names[..], &["--format", format, "-o", path]].concat();
+        let output = get(site.path(), &more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let back = TempDir::new("back");
+        build(&[path], back.path());
+        assert_eq!(tags(back.path()), all, "{format}");
+    }
+    // What is attached comes along where it can.
+    let index = json(work.path().join("oci/index.json"));
+    let entries = index["manifests"].as_array().unwrap().len();
+    assert_eq!(entries, all.len() + 2, "{index}");
+    // A folder that is not empty stays as it is.
+    let oci = work.path().join("oci");
+    let again = get(
+        site.path(),
+        &["tiny:1", "--format", "oci", "-o", oci.to_str().unwrap()],
+    );
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again).contains("is not empty"),
+        "{}",
+        stderr(&again)
+    );
+    assert_eq!(json(oci.join("index.json")), index);
+    assert_eq!(
+        fs::read_dir(work.path()).unwrap().count(),
+        3,
+        "nothing else is left"
+    );
+}
+
+#[test]
+fn a_dir_folder_has_one_image() {
+    let site = site();
+    let work = TempDir::new("work");
+    for (name, expected) in tags(site.path()) {
+        let out = work.path().join(name.replace([':', '/'], "-"));
+        let output = get(
+            site.path(),
+            &[&name, "--format", "dir", "-o", out.to_str().unwrap()],
+        );
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        assert_eq!(
+            digest(&fs::read(out.join("manifest.json")).unwrap()),
+            expected
+        );
+        let back = TempDir::new("back");
+        build(&[format!("dir:{}={name}", out.display())], back.path());
+        assert_eq!(tags(back.path()), [(name, expected)]);
+    }
+    let two = get(
+        site.path(),
+        &["tiny:1", "old:1", "--format", "dir", "-o", "/dev/null/x"],
+    );
+    assert_eq!(two.status.code(), Some(2));
+}
+
+#[test]
+fn references_are_tags_digests_and_ids() {
+    let site = site();
+    let all = listed(site.path());
+    let tiny = all.iter().find(|one| one["repository"] == "tiny").unwrap();
+    let (digest, id) = (
+        tiny["digest"].as_str().unwrap(),
+        tiny["v1_id"].as_str().unwrap(),
+    );
+    let by_tag = get(site.path(), &["tiny:1"]);
+    assert!(by_tag.status.success());
+    for text in ["library/tiny:1", id, &id[..12]] {
+        assert_eq!(get(site.path(), &[text]).stdout, by_tag.stdout, "{text}");
+    }
+    let by_digest = get(site.path(), &[&format!("tiny@{digest}")]);
+    let index: Value = serde_json::from_slice(&members(&by_digest.stdout)[1].1).unwrap();
+    let annotations = &index["manifests"][0]["annotations"];
+    let full = format!("docker.io/library/tiny@{digest}");
+    assert_eq!(annotations["io.containerd.image.name"], full);
+    assert_eq!(
+        annotations["org.opencontainers.image.ref.name"],
+        Value::Null
+    );
+    let renamed = get(site.path(), &["tiny:1", "--name", "mirror:5000/a/b:2"]);
+    let manifest: Value = serde_json::from_slice(&members(&renamed.stdout)[2].1).unwrap();
+    assert_eq!(manifest[0]["RepoTags"][0], "mirror:5000/a/b:2");
+    for (more, words) in [
+        (&["none:1"][..], "the site has no `none:1`"),
+        (&["tiny:2"], "the site has no `tiny:2`"),
+        (&["Tiny"], "Tiny"),
+        (&["aaaaaaaaaaaa"], "v1 ids"),
+        (&["tiny:1", "old:1", "--name", "x"], "names one image"),
+        (&["tiny:1", "--format", "oci"], "`-o FOLDER`"),
+        (
+            &["tiny:1", "--platform", "linux/s390x"],
+            "no image for linux/s390x",
+        ),
+        (
+            &["sample/multi:3.0", "--platform", "linux/s390x"],
+            "no image for linux/s390x",
+        ),
+        (
+            &[
+                "ref@sha256:24a4399840bd1170951b4424fa23f93574a52fd081c15618259d1ef8941e06e8",
+                "--format",
+                "docker",
+            ],
+            "is not an image",
+        ),
+    ] {
+        let output = get(site.path(), more);
+        assert_ne!(output.status.code(), Some(0), "{more:?}");
+        assert!(
+            stderr(&output).contains(words),
+            "{more:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn one_platform_leaves_the_others_behind() {
+    let site = site();
+    let whole = members(&get(site.path(), &["sample/multi:3.0"]).stdout);
+    let arm = get(
+        site.path(),
+        &["sample/multi:3.0", "--platform", "linux/arm64"],
+    );
+    let arm = members(&arm.stdout);
+    assert!(arm.len() < whole.len());
+    assert_eq!(arm[1], whole[1], "the index keeps its digest");
+    assert_ne!(arm[2], whole[2], "`manifest.json` has the other image");
+}
+
+/// Each byte of what the site has is looked at before its archive is whole.
+#[test]
+fn a_flipped_byte_ends_the_stream() {
+    let site = site();
+    let ask = |format: &str| get(site.path(), &["zstd:1.0", "--format", format]);
+    let formats = ["hybrid", "docker", "docker-1", "oci-archive"];
+    let whole = formats.map(|format| ask(format).stdout);
+    let manifest = json(site.path().join("v2/zstd/manifests/1.0"));
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    let blobs = layers.chain([&manifest["config"]]);
+    let mut refused = 0;
+    for blob in blobs.map(|blob| blob["digest"].as_str().unwrap().replace("sha256:", "")) {
+        let path = site.path().join("blobs/sha256").join(&blob);
+        let right = fs::read(&path).unwrap();
+        for at in [0, right.len() / 2, right.len() - 1] {
+            let mut wrong = right.clone();
+            wrong[at] ^= 1;
+            fs::write(&path, &wrong).unwrap();
+            for (format, whole) in formats.iter().zip(&whole) {
+                let out = ask(format);
+                if out.status.success() {
+                    // The site has it under another name too.
+                    assert!(out.stdout == *whole, "{format} {blob} {at}");
+                    continue;
+                }
+                refused += 1;
+                assert_eq!(out.status.code(), Some(1), "{format} {blob} {at}");
+                assert!(!out.stdout.ends_with(&[0; 1024]), "{format} {blob} {at}");
+                let file = site.path().with_extension("tar");
+                let more = ["zstd:1.0", "--format", format, "-o", file.to_str().unwrap()];
+                assert_eq!(get(site.path(), &more).status.code(), Some(1));
+                assert!(!file.exists());
+            }
+        }
+        fs::write(&path, &right).unwrap();
+    }
+    assert!(refused >= 3 * 3 * 2, "{refused}");
+    assert_eq!(ask("hybrid").stdout, whole[0]);
+}
+
+#[test]
+fn a_damaged_v1_layer_ends_the_stream() {
+    let site = site();
+    let id = json(site.path().join("v1/repositories/old/tags/1"));
+    for file in ["layer", "json"] {
+        let path = site
+            .path()
+            .join(format!("v1/images/{}/{file}", id.as_str().unwrap()));
+        let right = fs::read(&path).unwrap();
+        let mut wrong = right.clone();
+        let last = wrong.len() - 2;
+        wrong[last] ^= 1;
+        fs::write(&path, &wrong).unwrap();
+        for format in ["docker", "docker-1"] {
+            let out = get(site.path(), &["old:1", "--format", format]);
+            assert_ne!(out.status.code(), Some(0), "{file} {format}");
+            assert!(!out.stdout.ends_with(&[0; 1024]), "{file} {format}");
+        }
+        fs::write(&path, &right).unwrap();
+    }
+}
+
+#[test]
+fn a_reader_that_stops_early_is_an_error() {
+    let site = site();
+    let mut child = stillage(["get"])
+        .arg(site.path())
+        .args(["sample/hello:1.0", "old:1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(!child.wait().unwrap().success());
+}
+
+/// The archive is the same every time; a site that nobody may write to is enough.
+#[test]
+fn archives_are_reproducible() {
+    let first = site();
+    let second = site();
+    for format in ["hybrid", "docker", "docker-1", "oci-archive"] {
+        let names = ["old:1.0", "sample/hello:1.0", "zstd:2.0", "old:latest"];
+        let more = [&names[..], &["--format", format]].concat();
+        let out = get(first.path(), &more);
+        assert!(out.status.success(), "{format}: {}", stderr(&out));
+        assert_eq!(out.stdout, get(second.path(), &more).stdout, "{format}");
+        members(&out.stdout);
+    }
+}
+
+/// Layers that stayed plain keep their manifest on the way through an archive.
+#[test]
+fn plain_layers_keep_their_digest() {
+    let work = TempDir::new("plain");
+    let archive = work.path().join("archive.tar");
+    let image = Image::new(&["app:1"]).layer("etc/text", "plain");
+    fs::write(&archive, Archive::docker_28(&[image]).tar()).unwrap();
+    let site = work.path().join("site");
+    build(&[archive.to_str().unwrap(), "--keep-manifests"], &site);
+    let before = tags(&site);
+    let out = work.path().join("out.tar");
+    assert!(
+        get(&site, &["app:1", "-o", out.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let back = work.path().join("back");
+    build(&[out.to_str().unwrap()], &back);
+    assert_eq!(tags(&back), before);
+}
