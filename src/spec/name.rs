@@ -33,10 +33,11 @@ impl FromStr for Repository {
         if text.is_empty() || text.len() > MAX_NAME || !text.split('/').all(is_component) {
             bail_invalid!("`{}` is not a repository name", escaped(text));
         }
-        if short(text) == "index.html" {
-            return Err(invalid_input(
-                "the repository `index.html` conflicts with the file `v2/index.html`",
-            ))
+        if short(text).split('/').next() == Some("index.html") {
+            return Err(invalid_input(format!(
+                "the repository `{}` conflicts with the file `v2/index.html`",
+                short(text)
+            )))
             .hint("rename it with `SOURCE=NAME`");
         }
         Ok(Self(short(text).into()))
@@ -315,6 +316,7 @@ mod tests {
             "app:./x",
             "index.html",
             "library/index.html",
+            "index.html/x",
             "a\u{0}b",
             "a\nb",
         ] {
