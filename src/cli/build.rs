@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::edit::NoMove;
 use crate::cli::progress::{Verb, with_progress};
+use crate::cli::put::refuse_terminal;
 use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::{bind, serve};
@@ -15,7 +16,7 @@ use crate::cli::ui::Ui;
 use crate::content::Packing;
 use crate::import::draft::ImportOptions;
 use crate::import::selection::Selection;
-use crate::ops::build;
+use crate::ops::build::{self, BuildOptions};
 #[cfg(feature = "serve")]
 use crate::server_config::Listen;
 use crate::site_files::catalogue::{Apis, ServedBy};
@@ -111,9 +112,6 @@ pub(super) struct BuildArgs {
     no_cache: bool,
     #[command(flatten)]
     no_move: NoMove,
-    /// Fail at once if another run is writing to the site, instead of waiting for it
-    #[arg(long)]
-    no_wait: bool,
     /// Number of threads to use
     #[arg(
         short,
@@ -147,6 +145,16 @@ pub(super) struct BuildArgs {
     /// Read and check everything, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+// The options that `put` has too.
+#[derive(Debug, Default, Args)]
+pub(super) struct Common {
+    /// Fail at once if another run is writing to the site, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
     /// Print what was built as JSON
     #[arg(long)]
     json: bool,
@@ -157,11 +165,14 @@ pub(super) struct BuildArgs {
 
 impl BuildArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        let sources = self
+        let sources: Vec<Source> = self
             .sources
             .iter()
             .map(|text| Source::parse(text))
             .collect::<anyhow::Result<_>>()?;
+        if sources.iter().any(Source::is_stdin) {
+            refuse_terminal("docker save app:1 | stillage build - -o SITE")?;
+        }
         let apis = Apis {
             v1: !self.no_v1,
             v2: !self.no_v2,
@@ -181,7 +192,7 @@ impl BuildArgs {
             foreign: self.include_foreign,
             platforms: self.platform,
         };
-        let options = build::BuildOptions {
+        let options = BuildOptions {
             sources,
             output: self.output,
             apis,
@@ -203,23 +214,32 @@ impl BuildArgs {
             .serve
             .then(|| bind(&self.listen, self.tls_cert, self.tls_key))
             .transpose()?;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.jobs)
-            .build()?;
-        let busy = || ui.busy(&options.output, self.no_wait);
-        let summary = with_progress(ui.quiet, Verb::Read, |progress| {
-            pool.install(|| build::build(&options, progress, busy))
-        })?;
-        if self.json {
-            Ui::data(&report::json(&summary)?)?;
-        } else {
-            ui.messages(report::built(&summary, self.dry_run));
-        }
+        build(&options, self.jobs, &self.common, ui)?;
         #[cfg(feature = "serve")]
         if let Some(endpoint) = endpoint {
             return serve(&options.output, endpoint, ui);
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Builds with so many threads, 0 for one for each core, and prints what was built.
+pub(super) fn build(
+    options: &BuildOptions,
+    jobs: usize,
+    common: &Common,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+    let busy = || ui.busy(&options.output, common.no_wait);
+    let summary = with_progress(ui.quiet, Verb::Read, |progress| {
+        pool.install(|| build::build(options, progress, busy))
+    })?;
+    if common.json {
+        Ui::data(&report::json(&summary)?)
+    } else {
+        ui.messages(report::built(&summary, options.dry_run));
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
 use crate::cli::get::GetArgs;
 #[cfg(feature = "publish")]
 use crate::cli::publish::PublishArgs;
+use crate::cli::put::PutArgs;
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
 use crate::cli::ui::Ui;
@@ -26,6 +27,7 @@ mod get;
 mod progress;
 #[cfg(feature = "publish")]
 mod publish;
+mod put;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
@@ -52,6 +54,8 @@ enum Command {
     /// Build a site from images, or add images to one
     #[command(after_long_help = build::sources_help())]
     Build(BuildArgs),
+    /// Add the images of an archive on standard input to a site
+    Put(PutArgs),
     /// List what a site serves
     List(SiteArgs),
     /// Check every file of a site against its catalogue, or a server from outside
@@ -96,7 +100,8 @@ pub fn run() -> ExitCode {
         }
     };
     let quiet = match &command {
-        Command::Build(args) => args.quiet,
+        Command::Build(args) => args.common.quiet,
+        Command::Put(args) => args.common.quiet,
         Command::Verify(args) => args.quiet,
         #[cfg(feature = "publish")]
         Command::Publish(args) => args.quiet,
@@ -113,6 +118,7 @@ impl Command {
     fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(args) => args.run(ui),
+            Self::Put(args) => args.run(ui),
             Self::List(args) => args.list(),
             Self::Verify(args) => args.run(ui),
             Self::Tag(args) => args.run(),

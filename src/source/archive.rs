@@ -83,6 +83,10 @@ impl Archive {
             .take(6)
             .read_to_end(&mut start)
             .map_err(failed)?;
+        if start.is_empty() {
+            return Err(invalid_input(format!("{origin} is empty")))
+                .hint("did the command before it fail?");
+        }
         let compression = Compression::of_start(&start);
         let reader = compression
             .decoder(io::Cursor::new(start).chain(pipe), 0)

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{WithHint as _, escaped};
 use crate::fsx;
-use crate::source::{FORMATS, NewName};
+use crate::source::FORMATS;
+use crate::spec::new_name::NewName;
 
 /// A source, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Source {
             && let Some(source) = Self::located(located)?
         {
             return Ok(Self {
-                name: Some(NewName::parse(name)?),
+                name: Some(name.parse()?),
                 ..source
             });
         }
@@ -56,6 +57,14 @@ impl Source {
             }
         }
         Err(anyhow::anyhow!("there is nothing at `{}`", escaped(text))).hint(hint)
+    }
+
+    /// A tar on standard input, whose images may get other names.
+    pub fn stdin(name: Option<NewName>) -> Self {
+        Self {
+            name,
+            ..Self::plain(STDIN)
+        }
     }
 
     fn plain(path: &str) -> Self {

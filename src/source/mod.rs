@@ -16,7 +16,6 @@ use crate::progress::Progress;
 use crate::source::archive::Archive;
 use crate::source::given::prefixes;
 pub use crate::source::given::{Source, prefixes_with_about};
-pub use crate::source::new_name::NewName;
 
 pub mod archive;
 pub mod dir;
@@ -26,7 +25,6 @@ mod given;
 pub mod legacy;
 mod member_name;
 mod members;
-mod new_name;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;

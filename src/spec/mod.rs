@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod mistaken;
 pub mod name;
+pub mod new_name;
 pub mod remake;
 pub mod schema1;
 pub mod signature;

@@ -260,7 +260,7 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
     let root = files.root();
     if fsx::meta(root)?.is_some_and(|meta| !meta.is_dir) {
         return Err(anyhow::anyhow!("{} is not a folder", files.origin()))
-            .hint("`-o` names the folder of the site");
+            .hint("name the folder of the site");
     }
     let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
     // If there is a private folder, `open` checks the catalogue next.
@@ -277,7 +277,7 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         "{} is not empty and is not a stillage site",
         files.origin()
     ))
-    .hint("give `-o` a new or empty folder")
+    .hint("name a site, or a new or empty folder")
 }
 
 fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {

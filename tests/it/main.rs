@@ -26,6 +26,7 @@ mod objects;
 mod old_docker;
 mod options;
 mod properties;
+mod put;
 mod samples;
 mod selection;
 mod sources;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::archive::{Archive, Image};
 use super::site::{build, json as read, stderr, stillage, verify};
@@ -73,9 +73,12 @@ pub(crate) fn image(name: &str, text: &str) -> Image {
 
 /// Gives bytes to `build` on the standard input.
 pub(crate) fn pipe(bytes: &[u8], args: &[&str]) -> Output {
-    let mut command = stillage(["build"]);
+    feed(stillage(["build"]).args(args), bytes)
+}
+
+/// Gives bytes to a command on its standard input.
+pub(crate) fn feed(command: &mut Command, bytes: &[u8]) -> Output {
     command
-        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

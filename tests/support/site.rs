@@ -135,18 +135,49 @@ pub(crate) fn inodes(site: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     })
 }
 
+/// By path: mode, content, inode and mtime.
+pub(crate) type Everything = BTreeMap<String, (u32, String, u64, i64, i64)>;
+
+/// All that can be seen of the files in a folder, and when they were written: of a site also those in `.stillage`.
+pub(crate) fn everything(folder: &Path) -> Everything {
+    files_but("", folder, |path, meta| {
+        let content = if meta.is_file() {
+            digest(&fs::read(path).unwrap())
+        } else {
+            "folder".into()
+        };
+        let written = (meta.mtime(), meta.mtime_nsec());
+        // Whoever takes the lock makes and removes the folder of staged files.
+        let (seconds, nanoseconds) = if path.ends_with(".stillage") {
+            (0, 0)
+        } else {
+            written
+        };
+        (meta.mode(), content, meta.ino(), seconds, nanoseconds)
+    })
+}
+
 /// Every file and folder in a site but `.stillage`.
 fn files<T>(site: &Path, of: impl Fn(&Path, &fs::Metadata) -> T) -> BTreeMap<String, T> {
-    let entries = walkdir::WalkDir::new(site)
+    files_but(".stillage", site, of)
+}
+
+/// Every file and folder below a folder, but those of one name.
+fn files_but<T>(
+    name: &str,
+    folder: &Path,
+    of: impl Fn(&Path, &fs::Metadata) -> T,
+) -> BTreeMap<String, T> {
+    let entries = walkdir::WalkDir::new(folder)
         .min_depth(1)
         .into_iter()
-        .filter_entry(|e| e.file_name() != ".stillage");
+        .filter_entry(|e| e.file_name() != name);
     entries
         .map(|entry| {
             let entry = entry.unwrap();
             let name = entry
                 .path()
-                .strip_prefix(site)
+                .strip_prefix(folder)
                 .unwrap()
                 .to_str()
                 .unwrap()

@@ -58,7 +58,7 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
             images.len()
         )))
         .hint(format!(
-            "omit the tag: `SOURCE={}` keeps the tags of the source",
+            "omit the tag: the name `{}` alone keeps the tags of the source",
             name.repository
         ));
     }
@@ -97,7 +97,7 @@ pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
                 root.called, draft.origin
             )))
             .hint(
-                "name it with `SOURCE=NAME[:TAG]`, or `docker-archive:-=NAME[:TAG]` for standard input",
+                "name it with `SOURCE=NAME[:TAG]`; on standard input, with `put SITE NAME[:TAG]`",
             );
         }
     }

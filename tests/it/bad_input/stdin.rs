@@ -14,7 +14,7 @@ fn archives() {
             save().tar()
         })
         .taken(),
-        stdin("nothing", &["is not a tar"], || ""),
+        stdin("nothing", &["is empty", "hint: did the command"], || ""),
         stdin("a text", &["is not a tar"], || "no archive\n".repeat(200)),
         stdin("a tar cut in a member", &["truncated"], || {
             cut(Archive::default().file("bin", vec![7; 5000]).tar(), 3000)

@@ -1,5 +1,7 @@
 //! Names that the user gives to the images of a source.
 
+use std::str::FromStr;
+
 use crate::error::escaped;
 use crate::spec::name::{Reference, Repository};
 use crate::spec::source_name::Hosts;
@@ -13,9 +15,11 @@ pub enum NewName {
     Prefix(String),
 }
 
-impl NewName {
+impl FromStr for NewName {
+    type Err = anyhow::Error;
+
     /// Parses what stands behind the last `=` of a source. Errors are mistakes on the command line.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    fn from_str(text: &str) -> anyhow::Result<Self> {
         if let Some(prefix) = text.strip_suffix('/') {
             let first: Result<Repository, _> = format!("{prefix}/x").parse();
             anyhow::ensure!(
@@ -36,12 +40,11 @@ impl NewName {
         );
         Ok(Self::Name(name))
     }
+}
 
+impl NewName {
     /// The name and the prefix that the images get in a site.
-    pub(super) fn in_site(
-        &self,
-        hosts: Hosts,
-    ) -> anyhow::Result<(Option<Reference>, Option<&str>)> {
+    pub fn in_site(&self, hosts: Hosts) -> anyhow::Result<(Option<Reference>, Option<&str>)> {
         Ok(match self {
             Self::Name(name) if hosts == Hosts::Full => {
                 let full = Reference::from_source(&name.to_string(), hosts, None)?;
