@@ -15,6 +15,7 @@ use crate::cli::publish::PublishArgs;
 use crate::cli::put::PutArgs;
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
+use crate::cli::ssh_command::SshCommandArgs;
 use crate::cli::ui::Ui;
 use crate::cli::verify::VerifyArgs;
 use crate::error::Hint;
@@ -33,6 +34,7 @@ mod report;
 mod serve;
 #[cfg(feature = "verify-url")]
 mod server_report;
+mod ssh_command;
 mod ui;
 mod verify;
 
@@ -79,6 +81,9 @@ enum Command {
     /// Serve a site over HTTP
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
+    /// Do what the client of an SSH key asks for: the `command` of the key in `authorized_keys`
+    #[command(name = "ssh-command")]
+    Ssh(SshCommandArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +135,7 @@ impl Command {
             Self::Publish(args) => args.run(ui),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(ui),
+            Self::Ssh(args) => args.run(ui),
         }
     }
 }

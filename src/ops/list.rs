@@ -4,11 +4,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
+use crate::site;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Manifest, ManifestKind};
 
@@ -59,6 +61,13 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
         }
     }
     Ok(listed)
+}
+
+/// The catalogue of a site, byte for byte.
+pub fn index(root: &Path) -> anyhow::Result<Vec<u8>> {
+    let files = site::recognise(root)?;
+    let index = files.index()?;
+    index.with_context(|| format!("the site {} is gone", files.origin()))
 }
 
 /// What a reference leads to.

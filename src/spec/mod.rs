@@ -15,4 +15,5 @@ pub mod remake;
 pub mod schema1;
 pub mod signature;
 pub mod source_name;
+pub mod ssh_command;
 pub mod v1;

@@ -30,6 +30,7 @@ mod put;
 mod samples;
 mod selection;
 mod sources;
+mod ssh_command;
 mod structure;
 #[path = "../support/mod.rs"]
 #[allow(

@@ -44,6 +44,7 @@ mod serve;
 mod servers;
 mod signatures;
 mod sources;
+mod ssh;
 mod stores;
 #[path = "../support/mod.rs"]
 #[allow(

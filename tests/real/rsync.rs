@@ -10,12 +10,13 @@ use crate::crash::reader;
 use crate::support::archive::{Archive, Image};
 use crate::support::clients::Docker;
 use crate::support::http;
-use crate::support::process::{Daemon, run, tool};
+use crate::support::process::{run, tool};
+use crate::support::servers::apache;
 use crate::support::servers::nginx::Nginx;
-use crate::support::servers::{apache, free_port};
 use crate::support::site::{
     assert_same, build, inodes, small_site, stderr, stillage, succeed, tree, verify,
 };
+use crate::support::sshd::Sshd;
 use crate::support::temp::TempDir;
 
 /// A site, the script that copies it, and the folder that it is copied to.
@@ -392,29 +393,9 @@ fn docker_pulls_while_copies_run() {
 fn a_copy_to_another_host() {
     let place = Place::new();
     place.build(&images("o", "a", 3), &[]);
-    let at = |name: &str| place.path(name).display().to_string();
-    for key in ["host", "user"] {
-        let mut keygen = Command::new(tool("ssh-keygen"));
-        succeed(keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)]));
-    }
-    let port = free_port();
-    // Where it looks for a folder of its own; Debian's service makes it.
-    fs::create_dir_all("/run/sshd").unwrap();
-    let config = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
-         StrictModes no\nPermitRootLogin prohibit-password\nUsePAM no\n",
-        at("host"),
-        at("user.pub")
-    );
-    fs::write(place.path("sshd"), config).unwrap();
-    let args = ["-D", "-e", "-f", &at("sshd")];
-    let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-    let _sshd = Daemon::start(&tool("sshd"), &args, &place.path("log")).wait_until(ready);
-    let ssh = format!(
-        "ssh -p {port} -i {} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
-        at("user")
-    );
-    let dest = format!("127.0.0.1:{}", at("served"));
+    let sshd = Sshd::start(place.0.path(), &[("user", "")]);
+    let ssh = sshd.words("user");
+    let dest = format!("127.0.0.1:{}", place.served().display());
     for text in ["a", "b"] {
         place.build(&images("o", text, 3), &[]);
         succeed(&mut place.command(&dest, &["-e", &ssh]));

@@ -23,6 +23,8 @@ pub(crate) mod sample;
 pub(crate) mod schema1;
 pub(crate) mod servers;
 pub(crate) mod site;
+pub(crate) mod ssh_commands;
+pub(crate) mod sshd;
 pub(crate) mod storage;
 pub(crate) mod suite_data;
 pub(crate) mod temp;

@@ -1,0 +1,88 @@
+//! `stillage ssh-command`: what a key in `authorized_keys` may do with a site.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::cli::SiteArgs;
+use crate::cli::build::Common;
+use crate::cli::edit::NoMove;
+use crate::cli::put::PutArgs;
+use crate::cli::ui::Ui;
+use crate::ops::list;
+use crate::spec::ssh_command::{Request, refused};
+
+#[derive(Debug, Args)]
+pub(super) struct SshCommandArgs {
+    /// The folder of the site
+    #[arg(long)]
+    site: PathBuf,
+    /// Refuse `put`
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    no_move: NoMove,
+}
+
+/// Where sshd leaves the command of the client when it runs another one (sshd(8), `command="..."`).
+const COMMAND: &str = "SSH_ORIGINAL_COMMAND";
+
+impl SshCommandArgs {
+    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let Some(command) = std::env::var_os(COMMAND) else {
+            Ui::line(self.usage());
+            return Ok(ExitCode::from(2));
+        };
+        // What is not UTF-8 becomes a character that no word may have.
+        let command = command.to_string_lossy();
+        match Request::parse(&command)? {
+            // The place of `get`: it streams these images to standard output.
+            Request::Get(_references) => anyhow::bail!("get is not available yet"),
+            Request::Put(_) if self.read_only => Err(refused(&command, "this key can only read")),
+            Request::Put(name) => PutArgs {
+                site: self.site,
+                name,
+                no_move: self.no_move,
+                common: Common::default(),
+            }
+            .run(ui),
+            Request::List => SiteArgs {
+                site: self.site,
+                json: false,
+            }
+            .list(),
+            Request::Index => {
+                let index = list::index(&self.site)?;
+                Ui::stream(|out| {
+                    out.write_all(&index)
+                        .context("cannot write to the standard output")
+                })?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+
+    /// What a client sees that gives no command.
+    fn usage(&self) -> &'static str {
+        if self.read_only {
+            READ_ONLY_USAGE
+        } else {
+            USAGE
+        }
+    }
+}
+
+const READ_ONLY_USAGE: &str = "\
+This is a registry of container images. Say one of:
+  get REF...        images, as an archive on standard output
+  list              what there is
+  index             the same as JSON, an OCI image index";
+
+const USAGE: &str = "\
+This is a registry of container images. Say one of:
+  get REF...        images, as an archive on standard output
+  put [NAME[:TAG]]  add the images of an archive on standard input
+  list              what there is
+  index             the same as JSON, an OCI image index";
