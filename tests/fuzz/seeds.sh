@@ -47,6 +47,14 @@ localhost:5000/a/b-c/d__e.f:v1.0_x
 sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.sig
 linux/arm64/v8
 EOT
+text ssh_command <<'EOT'
+get app:1 org/app
+registryget app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+put quay.io/org/app:1
+registryput\tmirror/
+list
+put --site=/ -o x
+EOT
 text lines <<'EOT'
 alpine:3.20 library/x:Latest
 a.b/c:1.0-x a.b/c:1.0-X a/b__c-d:_

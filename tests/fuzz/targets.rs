@@ -31,6 +31,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("v1_json", parsers::v1_json),
     ("signature", parsers::signature),
     ("name", parsers::name),
+    ("ssh_command", parsers::ssh_command),
     ("catalogue", parsers::catalogue),
     ("http", servers::http),
     ("lines", servers::lines),

@@ -113,6 +113,14 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
             &format!("sha256-{empty}.sig"),
             "linux/arm64/v8",
         ]),
+        "ssh_command" => text(&[
+            "get app:1 org/app",
+            &format!("registryget app@sha256:{empty}"),
+            "put quay.io/org/app:1",
+            "registryput\tmirror/",
+            "list",
+            "put --site=/ -o x",
+        ]),
         "lines" => {
             text(&["alpine:3.20 library/x:Latest a.b/c:1.0-x a.b/c:1.0-X a/b__c-d:_ a:1.htaccess"])
         }

@@ -16,10 +16,11 @@ use stillage::spec::go_v1_image::{self, History};
 use stillage::spec::manifest::{Manifest, ManifestKind};
 use stillage::spec::media_type::MANIFEST_TYPES;
 use stillage::spec::name::{Reference, Repository, Tag};
+use stillage::spec::new_name::NewName;
 use stillage::spec::signature::{Attachment, Signature};
 use stillage::spec::source_name::Hosts;
 use stillage::spec::v1::{self, ChainLink, Config, V1Id};
-use stillage::spec::{legacy, remake};
+use stillage::spec::{legacy, remake, ssh_command};
 
 /// The bytes stay, the digest is theirs, and a manifest made anew is one too.
 pub(super) fn manifest(data: &[u8]) {
@@ -200,6 +201,42 @@ pub(super) fn name(data: &[u8]) {
         parsed.tag.iter().for_each(check_tag);
         let again = parsed.to_string().parse::<Reference>();
         assert_eq!(again.expect("what was printed is a reference"), parsed);
+    }
+}
+
+/// What is taken names images and nothing else; what is refused is told in a line that cannot drive a terminal.
+pub(super) fn ssh_command(data: &[u8]) {
+    let command = String::from_utf8_lossy(data);
+    let request = match ssh_command::Request::parse(&command) {
+        Ok(request) => request,
+        Err(error) => {
+            let said = format!("{error:#}");
+            assert!(said.len() < 600 && !said.contains(char::is_control));
+            return;
+        }
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._:/@=- \t".contains(c);
+    assert!(command.len() <= 4096 && command.chars().all(legal));
+    assert!(
+        command
+            .split([' ', '\t'])
+            .all(|word| !word.starts_with('-'))
+    );
+    match request {
+        ssh_command::Request::Get(references) => {
+            assert!(!references.is_empty());
+            for reference in references {
+                let reference = reference.parse::<Reference>().expect("a reference");
+                check_repository(&reference.repository);
+            }
+        }
+        ssh_command::Request::Put(Some(NewName::Name(name))) => check_repository(&name.repository),
+        ssh_command::Request::Put(Some(NewName::Prefix(prefix))) => {
+            check_repository(&format!("{prefix}/x").parse().expect("a name"));
+        }
+        ssh_command::Request::Put(None)
+        | ssh_command::Request::List
+        | ssh_command::Request::Index => {}
     }
 }
 
