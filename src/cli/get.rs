@@ -62,7 +62,7 @@ impl GetArgs {
         };
         match self.output {
             Some(path) if format.is_archive && path.as_os_str() != "-" => {
-                get::file(&options, &path)?
+                get::file(&options, &path)?;
             }
             Some(path) if !format.is_archive => get::folder(&options, &path)?,
             None if !format.is_archive => {

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::cli::SiteArgs;
 use crate::cli::build::Common;
 use crate::cli::edit::NoMove;
+use crate::cli::get::GetArgs;
 use crate::cli::put::PutArgs;
 use crate::cli::ui::Ui;
 use crate::ops::list;
@@ -38,8 +39,7 @@ impl SshCommandArgs {
         // What is not UTF-8 becomes a character that no word may have.
         let command = command.to_string_lossy();
         match Request::parse(&command)? {
-            // The place of `get`: it streams these images to standard output.
-            Request::Get(_references) => anyhow::bail!("get is not available yet"),
+            Request::Get(references) => GetArgs::of(self.site, references).run(),
             Request::Put(_) if self.read_only => Err(refused(&command, "this key can only read")),
             Request::Put(name) => PutArgs {
                 site: self.site,

@@ -12,7 +12,8 @@ use crate::spec::digest::{Digest, Hasher};
 
 /// The bytes of a buffer.
 const BUFFER: usize = 256 << 10;
-const BLOCK: u64 = 512;
+/// The bytes of a block of a tar.
+const BLOCK: usize = 512;
 
 /// A function that writes bytes.
 pub type Fill<'a> = dyn FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + 'a;
@@ -94,8 +95,8 @@ impl<'a> Tar<'a> {
     }
 
     fn pad(&mut self, len: u64) -> anyhow::Result<()> {
-        let rest = usize::try_from(len.next_multiple_of(BLOCK) - len)?;
-        write(self.out, &[0; BLOCK as usize][..rest])
+        let rest = usize::try_from(len.next_multiple_of(BLOCK as u64) - len)?;
+        write(self.out, &[0; BLOCK][..rest])
     }
 }
 
@@ -130,7 +131,7 @@ impl Out for Tar<'_> {
 
     /// Two blocks of zeros are the end.
     fn finish(&mut self) -> anyhow::Result<()> {
-        write(self.out, &[0; 2 * BLOCK as usize])
+        write(self.out, &[0; 2 * BLOCK])
     }
 }
 

@@ -128,25 +128,6 @@ fn is_short(free: u64, all: u64, block: u64) -> bool {
     free < reserve
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_the_disk_is_left_to_others() {
-        let blocks = |gibibytes: u64| gibibytes << 18;
-        for (free, all, short) in [
-            (blocks(1), blocks(1000), false),
-            (blocks(1) - 1, blocks(1000), true),
-            (blocks(1) / 5, blocks(10), false),
-            (blocks(1) / 20, blocks(10), true),
-            (0, 0, false),
-        ] {
-            assert_eq!(is_short(free, all, 4096), short, "{free} of {all}");
-        }
-    }
-}
-
 /// A folder that is filled beside its place, and gets its name once it is whole. Until then nothing of it stays.
 pub(crate) struct NewFolder {
     temporary: tempfile::TempDir,
@@ -185,5 +166,24 @@ impl NewFolder {
         super::limits::set_folder_open(self.path())?;
         let renamed = std::fs::rename(self.path(), &self.place);
         super::with_path("create", &self.place, renamed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_disk_is_left_to_others() {
+        let blocks = |gibibytes: u64| gibibytes << 18;
+        for (free, all, short) in [
+            (blocks(1), blocks(1000), false),
+            (blocks(1) - 1, blocks(1000), true),
+            (blocks(1) / 5, blocks(10), false),
+            (blocks(1) / 20, blocks(10), true),
+            (0, 0, false),
+        ] {
+            assert_eq!(is_short(free, all, 4096), short, "{free} of {all}");
+        }
     }
 }

@@ -42,6 +42,17 @@ bench_build() {
     echo "| its blobs | $(ratio "$made" "$peers") | $((made / 1000000)) MB | $((peers / 1000000)) MB |"
 }
 
+bench_get() {
+    packed_layout
+    "$stillage" build -q --no-v1 "$work/oci" -o "$work/site"
+    ours() { "$stillage" get "$work/site" bench/files:1 >"$work/ours.tar"; }
+    theirs_before() { rm -f "$work/theirs.tar"; }
+    theirs() { skopeo copy -q "oci:$work/oci:bench/files:1" "docker-archive:$work/theirs.tar:bench/files:1"; }
+    table "skopeo copy oci: docker-archive:"
+    pair "\`get\` of $(($(bytes "$work/site/blobs") / 1000000)) MB in gzip layers" ours theirs
+    rm -rf "$work/site" "$work"/{ours,theirs}.tar
+}
+
 bench_zstd() {
     need skopeo skopeo
     archive one.tar 4 420

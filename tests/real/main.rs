@@ -24,6 +24,7 @@ mod delivery;
 mod disk;
 mod edges;
 mod file_systems;
+mod get;
 mod htaccess;
 mod json;
 mod legacy;

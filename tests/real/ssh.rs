@@ -67,6 +67,11 @@ fn ssh_carries_images_into_a_site() {
         for key in ["reads", "writes"] {
             let index = succeed(place.sshd.ssh(key, &[]).arg("index"));
             assert_eq!(index.stdout, fs::read(site.join("index.json")).unwrap());
+            for word in ["get", "registryget"] {
+                let got = succeed(place.sshd.ssh(key, &[]).args([word, "good:1"]));
+                let here = succeed(stillage(["get"]).arg(&site).arg("good:1"));
+                assert!(got.stdout == here.stdout && got.stdout.len() > 4096);
+            }
             let list = succeed(place.sshd.ssh(key, &[]).arg("list"));
             let listed = succeed(stillage(["list"]).arg(&other));
             assert_eq!(list.stdout, listed.stdout);
