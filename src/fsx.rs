@@ -248,7 +248,7 @@ pub(crate) fn replace(
     fill: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if meta(path)?.is_some_and(|meta| !meta.is_file) {
-        return with_path("replace", path, Err(ErrorKind::InvalidInput.into()));
+        anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
     }
     let folder = path
         .parent()

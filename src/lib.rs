@@ -32,6 +32,8 @@
 //!
 //! [`ops`] holds the commands without their printing, [`cli`] the printing.
 //!
+//! The other way, [`export`] writes images of a site as archives and folders that image loaders read.
+//!
 //! All of these use [`spec`] (the rules of the specifications, without IO), [`content`] (bytes that can be
 //! read again), [`layer`] (compression; what to add to a layer so that Docker 1.x unpacks it correctly),
 //! [`site_files`] (reading single files of a site), `fsx` (the only module that calls `std::fs`),
@@ -62,8 +64,8 @@
 //! other way.
 //!
 //! # Adding something
-//! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], a
-//! web server in [`server_config::SERVERS`], pages or configuration files inside the site in `plan::AREAS`.
+//! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], an
+//! export format in [`export::FORMATS`], a web server in [`server_config::SERVERS`], pages or configuration files inside the site in `plan::AREAS`.
 
 #[cfg(feature = "publish")]
 pub mod bucket;

@@ -64,14 +64,16 @@ impl GetArgs {
             Some(path) if format.is_archive && path.as_os_str() != "-" => {
                 get::file(&options, &path)?;
             }
-            Some(path) if !format.is_archive => get::folder(&options, &path)?,
-            None if !format.is_archive => {
-                return Err(anyhow::anyhow!("`{}` is a folder", format.name))
+            Some(path) if path.as_os_str() != "-" => get::folder(&options, &path)?,
+            _ if !format.is_archive => {
+                return Err(anyhow::anyhow!("`{}` writes a folder", format.name))
                     .hint("name it with `-o FOLDER`");
             }
             _ if io::stdout().is_terminal() => {
-                return Err(anyhow::anyhow!("an archive is no text for a terminal"))
-                    .hint("write it to a file with `-o FILE`, or pipe it: `| docker load`");
+                return Err(anyhow::anyhow!(
+                    "standard output is a terminal, and an archive is not text"
+                ))
+                .hint("write it to a file with `-o FILE`, or pipe it: `| docker load`");
             }
             _ => Ui::binary(|out| get::archive(&options, out))?,
         }

@@ -47,10 +47,17 @@ impl Ui {
         write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut stdout = io::BufWriter::with_capacity(1 << 18, io::stdout());
-        write(&mut stdout)?;
-        stdout
-            .flush()
-            .context("cannot write to the standard output")
+        let written = write(&mut stdout).and_then(|()| Ok(stdout.flush()?));
+        written.map_err(|error| {
+            let mut causes = error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<io::Error>());
+            if causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe) {
+                anyhow::anyhow!("standard output was closed before everything was written")
+            } else {
+                error
+            }
+        })
     }
 
     /// Prints a line on stderr, unless quiet.

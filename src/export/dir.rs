@@ -12,7 +12,6 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     name: "dir",
     about: "a folder as `skopeo copy` writes it, with one image",
     is_archive: false,
-    has_attachments: false,
     write,
 };
 
@@ -34,10 +33,11 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
             format!("{hex}.")
         };
         out.bytes(&format!("{prefix}manifest.json"), &manifest.bytes)?;
-        for blob in manifest.blobs() {
-            if written.insert(blob.digest) {
-                let content = export.blob(&blob.digest)?;
-                out.content(&blob.digest.hex(), &content, &blob.digest)?;
+        let blobs = manifest.blobs().into_iter().map(|blob| blob.digest);
+        let foreign = manifest.optional().map(|layer| layer.digest);
+        for digest in blobs.chain(foreign.filter(|digest| export.has(digest))) {
+            if written.insert(digest) {
+                out.content(&digest.hex(), &export.blob(&digest)?, &digest)?;
             }
         }
         let repo = export.images.repositories.get(&picked.repository);

@@ -11,10 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use crate::content::{Content, Packing};
+use crate::error::{WithHint as _, invalid_input};
 use crate::export::docker_1;
 use crate::export::hybrid::DockerImage;
-use crate::export::out::Out;
+use crate::export::out::{self, Out};
 use crate::export::{Export, ExportFormat, Picked};
 use crate::layer::{self, Compression};
 use crate::site_files::V1File;
@@ -25,11 +25,16 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     name: "docker",
     about: "an archive as Docker 1.10 to 24 saved it, for every Docker: image ids stay, digests of manifests do not",
     is_archive: true,
-    has_attachments: false,
     write,
 };
 
 fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
+    for picked in &export.picked {
+        if export.image(picked)?.lacks_foreign {
+            let text = format!("the site lacks foreign layers of {}", picked.called);
+            return Err(invalid_input(text)).hint("`--format oci-archive` has their URLs");
+        }
+    }
     let mut writing = Writing {
         export,
         out,
@@ -102,31 +107,13 @@ impl Writing<'_> {
         if self.written.insert(path.clone()) {
             let content = self.export.blob(digest)?;
             if Compression::of(&content)? == Compression::Zstd {
-                repacked(self.out, &path, &content, digest)?;
+                let found = layer::keep(&content, &mut io::sink(), false)?.digest;
+                out::expect(&content, found, digest)?;
+                out::repacked(self.out, &path, &content)?;
             } else {
                 self.out.content(&path, &content, digest)?;
             }
         }
         Ok(path)
     }
-}
-
-/// Writes a layer as gzip, after its digest was checked.
-fn repacked(
-    out: &mut dyn Out,
-    path: &str,
-    content: &Content,
-    digest: &Digest,
-) -> anyhow::Result<()> {
-    let found = layer::keep(content, &mut io::sink(), false)?.digest;
-    if found != *digest {
-        return Err(crate::error::invalid_input(format!(
-            "{} has the digest {found}, not {digest}",
-            content.origin()
-        )));
-    }
-    let len = layer::recompress(content, Packing::Gzip, &mut io::sink())?;
-    out.made(path, len, &mut |sink| {
-        layer::recompress(content, Packing::Gzip, sink).map(|_| ())
-    })
 }

@@ -19,16 +19,18 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     name: "docker-1",
     about: "an archive for Docker up to 1.9: the v1 images, with their ids",
     is_archive: true,
-    has_attachments: false,
     write,
 };
 
 fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
-    let mut written = BTreeSet::new();
+    let mut tops = Vec::new();
     for picked in &export.picked {
         let none = || invalid_input(format!("{} has no v1 image", picked.called));
         let top = picked.v1.ok_or_else(none);
-        let top = top.hint("`stillage list` shows which images have one; use another format")?;
+        tops.push(top.hint("`stillage list` shows which images have one; use another format")?);
+    }
+    let mut written = BTreeSet::new();
+    for top in tops {
         for (id, file) in export.files.v1_chain(top)?.into_iter().rev() {
             if written.insert(id) {
                 image(export, out, id, &file)?;

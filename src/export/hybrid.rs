@@ -9,15 +9,13 @@
 //! Observed with Docker 1.12 to 29, podman, skopeo, buildah, ctr, crane and oras: JSON comes first, since regctl reads
 //! the archive from its start for each; the folders are members, since skopeo makes none if it is not root.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::content::Packing;
-use crate::export::out::Out;
+use crate::export::out::{self, Out};
 use crate::export::{Export, ExportFormat, Image, Picked, blobs};
-use crate::layer::{self, Compression};
+use crate::layer::Compression;
 use crate::spec::descriptor::{Descriptor, EXPORTED};
 use crate::spec::digest::Digest;
 
@@ -25,7 +23,6 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     name: "hybrid",
     about: "an archive for docker since 1.12, podman, ctr, skopeo, crane: digests stay",
     is_archive: true,
-    has_attachments: false,
     write,
 };
 
@@ -72,6 +69,9 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
     let mut images: Vec<DockerImage> = Vec::new();
     for picked in export.picked.iter().filter(|picked| picked.image.is_some()) {
         let image = export.image(picked)?;
+        if image.lacks_foreign {
+            continue; // only who reads `index.json` knows the URLs of its layers
+        }
         let config = blobs::path(&image.config.0);
         let tag = picked.name.tag.is_some().then(|| picked.name.familiar());
         match images.iter_mut().find(|known| known.config == config) {
@@ -92,11 +92,7 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
     }
     blobs::write(export, &all, out)?;
     for (path, digest) in repacked {
-        let content = export.blob(&digest)?;
-        let len = layer::recompress(&content, Packing::Gzip, &mut io::sink())?;
-        out.made(&path, len, &mut |sink| {
-            layer::recompress(&content, Packing::Gzip, sink).map(|_| ())
-        })?;
+        out::repacked(out, &path, &export.blob(&digest)?)?;
     }
     Ok(())
 }
@@ -126,14 +122,11 @@ fn layers(
     repacked: &mut BTreeMap<String, Digest>,
 ) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
-    let mut known = BTreeSet::new();
     for (layer, diff_id) in image.layers.iter().zip(&image.diff_ids) {
         let is_zstd = Compression::of(&export.blob(&layer.digest)?)? == Compression::Zstd;
         paths.push(if is_zstd {
             let path = format!("{}.tar.gz", diff_id.hex());
-            if known.insert(*diff_id) {
-                repacked.insert(path.clone(), layer.digest);
-            }
+            repacked.entry(path.clone()).or_insert(layer.digest);
             path
         } else {
             blobs::path(&layer.digest)

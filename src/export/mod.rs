@@ -10,8 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use crate::content::Content;
 use crate::error::invalid_input;
 use crate::export::out::Out;
@@ -43,8 +41,6 @@ pub struct ExportFormat {
     pub about: &'static str,
     /// Whether it is a tar, rather than a folder.
     pub is_archive: bool,
-    /// Whether it carries signatures, SBOMs and whatever else is attached to an image.
-    pub has_attachments: bool,
     /// Writes it. Fails if the site lacks something or has other bytes than it says, or if the format cannot hold an
     /// image.
     pub write: fn(&Export, &mut dyn Out) -> anyhow::Result<()>,
@@ -88,6 +84,8 @@ pub struct Picked {
 
 /// The image of a reference, for formats without manifests.
 struct Image {
+    /// Whether a layer is elsewhere, at its URL.
+    lacks_foreign: bool,
     config: (Digest, Arc<[u8]>),
     layers: Vec<Descriptor>,
     diff_ids: Vec<Digest>,
@@ -129,17 +127,9 @@ impl Export {
         };
         let blob = self.blob(&config.digest)?;
         let json = blob.read(crate::spec::manifest::MAX_JSON)?;
-        if Digest::of(&json) != config.digest {
-            return Err(invalid_input(format!(
-                "{} has the digest {}, not {}",
-                blob.origin(),
-                Digest::of(&json),
-                config.digest
-            )));
-        }
-        let diff_ids = Config::parse(&json)?
-            .diff_ids
-            .context("its config has no diff IDs")?;
+        out::expect(&blob, Digest::of(&json), &config.digest)?;
+        let without = || invalid_input(format!("the config of {} has no diff IDs", picked.called));
+        let diff_ids = Config::parse(&json)?.diff_ids.ok_or_else(without)?;
         if diff_ids.len() != layers.len() {
             return Err(invalid_input(format!(
                 "{} has {} layers and {} diff IDs",
@@ -149,6 +139,7 @@ impl Export {
             )));
         }
         Ok(Image {
+            lacks_foreign: layers.iter().any(|layer| !self.has(&layer.digest)),
             config: (config.digest, json),
             layers: layers.clone(),
             diff_ids,
@@ -210,7 +201,9 @@ impl Export {
                 }
             }
             for digest in repo.manifests.keys() {
-                let subject = self.manifest(digest)?.subject;
+                // What is lost is attached to nothing that is known.
+                let subject = self.images.manifests.get(digest);
+                let subject = subject.and_then(|manifest| manifest.subject);
                 if subject.is_some_and(|subject| subjects.contains(&subject)) {
                     new.entry(*digest).or_insert(None);
                 }

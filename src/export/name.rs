@@ -26,6 +26,12 @@ impl TargetName {
     /// The name of a repository of a site, which may begin with a host.
     pub fn new(repository: &Repository, tag: Option<Tag>, digest: Digest) -> Self {
         let name = repository.as_str();
+        let of_hub = name
+            .strip_prefix("index.docker.io/")
+            .or_else(|| name.strip_prefix(HUB));
+        if let Some(rest) = of_hub.and_then(|rest| rest.parse::<Repository>().ok()) {
+            return Self::new(&rest, tag, digest);
+        }
         let first = name.split('/').next().unwrap_or_default();
         let has_host = name.contains('/') && (first.contains('.') || first == "localhost");
         Self {
@@ -51,9 +57,8 @@ impl TargetName {
 
     /// As Docker shows it: without the host of Docker Hub.
     pub fn familiar(&self) -> String {
-        let full = self.to_string();
-        let short = full.strip_prefix(HUB).unwrap_or(&full);
-        short.strip_prefix("library/").unwrap_or(short).to_owned()
+        let suffix = &self.to_string()[self.repository.len()..];
+        self.familiar_repository() + suffix
     }
 
     /// The name of the repository as Docker shows it.
@@ -117,6 +122,12 @@ mod tests {
             ("library/tiny:1", "docker.io/library/tiny:1", "tiny:1"),
             ("org/app:2", "docker.io/org/app:2", "org/app:2"),
             ("docker.io/library/x:1", "docker.io/library/x:1", "x:1"),
+            ("docker.io/x:1", "docker.io/library/x:1", "x:1"),
+            (
+                "index.docker.io/library/x",
+                "docker.io/library/x:latest",
+                "x:latest",
+            ),
             (
                 "quay.io/org/app:1",
                 "quay.io/org/app:1",

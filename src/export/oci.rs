@@ -14,7 +14,6 @@ pub(super) const ARCHIVE: ExportFormat = ExportFormat {
     name: "oci-archive",
     about: "an OCI image layout as a tar, with signatures and SBOMs",
     is_archive: true,
-    has_attachments: true,
     write,
 };
 
@@ -31,16 +30,19 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
     for picked in &export.picked {
         let manifests = export.manifests(picked)?;
         let root = export.manifest(&picked.root)?;
-        entries.push(named(root.descriptor(), &picked.name));
+        let mut add = |entry| {
+            if !entries.contains(&entry) {
+                entries.push(entry);
+            }
+        };
+        add(named(root.descriptor(), &picked.name));
         for (digest, tag) in export.attached(picked, &manifests)? {
             let attached = export.manifest(&digest)?;
             let entry = match tag {
                 Some(tag) => named(attached.descriptor(), &picked.name.with_tag(tag)),
                 None => attached.descriptor(),
             };
-            if !entries.contains(&entry) {
-                entries.push(entry);
-            }
+            add(entry);
             all.push(attached.clone());
         }
         all.extend(manifests);
@@ -50,12 +52,14 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
 }
 
 fn named(descriptor: Descriptor, name: &TargetName) -> Descriptor {
-    let name = (
-        "org.opencontainers.image.ref.name".to_owned(),
-        name.familiar(),
-    );
+    let annotations = [
+        // podman takes the name from here.
+        ("io.containerd.image.name", name.to_string()),
+        ("org.opencontainers.image.ref.name", name.familiar()),
+    ];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
     Descriptor {
-        annotations: Some(BTreeMap::from([name])),
+        annotations: Some(BTreeMap::from(annotations)),
         ..descriptor
     }
 }

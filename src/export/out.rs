@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 
-use crate::content::Content;
+use crate::content::{Content, Packing};
 use crate::error::invalid_input;
 use crate::fsx;
+use crate::layer;
 use crate::spec::digest::{Digest, Hasher};
 
 /// The bytes of a buffer.
@@ -45,17 +46,30 @@ fn check(
         hasher.update(&buffer[..wanted]);
         left -= wanted as u64;
         if left == 0 {
-            let found = hasher.finish().0;
-            if found != *digest {
-                return Err(invalid_input(format!(
-                    "{} has the digest {found}, not {digest}",
-                    content.origin()
-                )));
-            }
+            expect(content, hasher.finish().0, digest)?;
             return take(&buffer[..wanted]);
         }
         take(&buffer[..wanted])?;
     }
+}
+
+/// Fails if content does not have its digest.
+pub(super) fn expect(content: &Content, found: Digest, digest: &Digest) -> anyhow::Result<()> {
+    if found == *digest {
+        return Ok(());
+    }
+    Err(invalid_input(format!(
+        "{} has the digest {found}, not {digest}",
+        content.origin()
+    )))
+}
+
+/// Writes a layer as gzip. It is compressed twice, since its length comes first.
+pub(super) fn repacked(out: &mut dyn Out, path: &str, content: &Content) -> anyhow::Result<()> {
+    let len = layer::recompress(content, Packing::Gzip, &mut io::sink())?;
+    out.made(path, len, &mut |sink| {
+        layer::recompress(content, Packing::Gzip, sink).map(|_| ())
+    })
 }
 
 /// A tar that is the same wherever it is made: USTAR, without times and owners, files 0644 and folders 0755.

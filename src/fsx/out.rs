@@ -128,7 +128,8 @@ fn is_short(free: u64, all: u64, block: u64) -> bool {
     free < reserve
 }
 
-/// A folder that is filled beside its place, and gets its name once it is whole. Until then nothing of it stays.
+/// A folder that is filled beside its place, and gets its name once it is whole. After an error nothing of it stays; a
+/// signal leaves it under its temporary name.
 pub(crate) struct NewFolder {
     temporary: tempfile::TempDir,
     place: PathBuf,

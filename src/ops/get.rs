@@ -44,7 +44,7 @@ pub fn archive(options: &GetOptions, out: &mut (dyn Write + Send)) -> anyhow::Re
 
 /// Writes an archive to a file, which appears when it is whole.
 pub fn file(options: &GetOptions, path: &Path) -> anyhow::Result<()> {
-    fsx::replace(path, |out| archive(options, out))
+    fsx::replace(&fsx::canonical(path), |out| archive(options, out))
 }
 
 /// Writes a folder, which appears when it is whole.
@@ -72,7 +72,8 @@ impl Asked {
             Ok(named) if !is_id || catalogue.repositories.contains_key(&named.repository) => {
                 Ok(Self::Reference(named))
             }
-            Err(error) if !is_id => Err(error),
+            // A mistake of the user, not of the data.
+            Err(error) if !is_id => bail!("{error:#}"),
             _ => Ok(Self::Image(text.to_owned())),
         }
     }
@@ -109,14 +110,10 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
             Asked::Reference(reference) => named(&view, reference)?,
             Asked::Image(id) => by_id(&view, id)?,
         };
-        picked.push(pick(
-            options,
-            &view,
-            repository,
-            tag,
-            digest,
-            preferred.as_ref(),
-        )?);
+        let one = pick(options, &view, repository, tag, digest, preferred.as_ref())?;
+        if !picked.iter().any(|known: &Picked| known.name == one.name) {
+            picked.push(one);
+        }
     }
     if let Some(name) = &options.name {
         let [one] = &mut picked[..] else {
@@ -139,10 +136,8 @@ fn named(view: &View, reference: &Reference) -> anyhow::Result<Found> {
     let repo = view.catalogue.repositories.get(name);
     let repo = repo.ok_or_else(|| unknown(&reference.to_string()))?;
     let digest = find(repo, reference)?;
-    let tag = match (&reference.tag, &reference.digest) {
-        (_, Some(_)) => None,
-        (tag, None) => Some(tag.clone().unwrap_or_else(Tag::latest)),
-    };
+    let tag = reference.tag.clone();
+    let tag = tag.or_else(|| reference.digest.is_none().then(Tag::latest));
     Ok((name.clone(), tag, digest))
 }
 
@@ -189,9 +184,15 @@ fn pick(
             bail!("{called} has no image for {platform}");
         }
     }
-    let v1 = view.v1.tags.get(&repository);
-    let by_tag = v1.and_then(|tags| tags.get(tag.as_ref()?)).copied();
-    let entry = view.images.repositories[&repository].manifests.get(&digest);
+    let repo = &view.images.repositories[&repository];
+    // What v1 clients get of an index is one image of it.
+    let usual = v1_choice::choose(&view.images, &digest, view.catalogue.v1_platform.as_ref())?;
+    let is_usual = usual.map(|image| image.digest) == image.as_ref().map(|image| image.digest);
+    let tags = view.v1.tags.get(&repository).into_iter().flatten();
+    let mut tops = tags.filter(|(tag, _)| repo.tags.get(*tag) == Some(&digest));
+    let by_tag = tops.next().map(|(_, top)| *top);
+    let by_entry = repo.manifests.get(&digest).and_then(|entry| entry.v1);
+    let v1 = by_tag.or(by_entry.filter(|_| view.catalogue.apis.v1));
     Ok(Picked {
         name: TargetName::new(&repository, tag, digest),
         called,
@@ -199,6 +200,6 @@ fn pick(
         root: digest,
         image: image.map(|image| image.digest),
         is_one_platform: options.platform.is_some(),
-        v1: by_tag.or_else(|| entry?.v1),
+        v1: v1.filter(|_| is_usual),
     })
 }

@@ -189,6 +189,11 @@ fn references_are_tags_digests_and_ids() {
         annotations["org.opencontainers.image.ref.name"],
         Value::Null
     );
+    // The same twice is one.
+    let twice = get(site.path(), &["tiny:1", "library/tiny:1"]);
+    assert_eq!(twice.stdout, by_tag.stdout);
+    let both = get(site.path(), &[&format!("tiny:1@{digest}")]);
+    assert_eq!(both.stdout, by_tag.stdout);
     let renamed = get(site.path(), &["tiny:1", "--name", "mirror:5000/a/b:2"]);
     let manifest: Value = serde_json::from_slice(&members(&renamed.stdout)[2].1).unwrap();
     assert_eq!(manifest[0]["RepoTags"][0], "mirror:5000/a/b:2");
@@ -199,6 +204,8 @@ fn references_are_tags_digests_and_ids() {
         (&["aaaaaaaaaaaa"], "v1 ids"),
         (&["tiny:1", "old:1", "--name", "x"], "names one image"),
         (&["tiny:1", "--format", "oci"], "`-o FOLDER`"),
+        (&["tiny:1", "--format", "oci", "-o", "-"], "`-o FOLDER`"),
+        (&["tiny:1", "-o", "/"], "it is not a file"),
         (
             &["tiny:1", "--platform", "linux/s390x"],
             "no image for linux/s390x",
@@ -238,6 +245,34 @@ fn one_platform_leaves_the_others_behind() {
     assert!(arm.len() < whole.len());
     assert_eq!(arm[1], whole[1], "the index keeps its digest");
     assert_ne!(arm[2], whole[2], "`manifest.json` has the other image");
+    // The v1 image of the tag is another.
+    let v1 = |platform, format| {
+        let more = [
+            "sample/multi:3.0",
+            "--platform",
+            platform,
+            "--format",
+            format,
+        ];
+        get(site.path(), &more)
+    };
+    let other = v1("linux/arm64", "docker-1");
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        stderr(&other).contains("has no v1 image"),
+        "{}",
+        stderr(&other)
+    );
+    let names = |out: Output| -> Vec<String> {
+        members(&out.stdout)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    };
+    let arm = names(v1("linux/arm64", "docker"));
+    assert!(!arm.iter().any(|name| name.ends_with("VERSION")), "{arm:?}");
+    let amd = names(v1("linux/amd64", "docker"));
+    assert!(amd.iter().any(|name| name.ends_with("VERSION")), "{amd:?}");
 }
 
 /// Each byte of what the site has is looked at before its archive is whole.
