@@ -170,6 +170,44 @@ fn foreign_layers_with_urls_are_served_if_asked_for() {
     verify(&copy.site());
 }
 
+/// What a format without URLs cannot say is an error, and the others say it.
+#[test]
+fn get_takes_foreign_layers_that_the_site_has() {
+    let place = Place::new();
+    let source = place.layout("layout", &[windows("win:1", Some(url()))]);
+    for (option, has_it) in [(None, false), (Some("--include-foreign"), true)] {
+        let arguments: Vec<&str> = [source.as_str()].into_iter().chain(option).collect();
+        place.build(&arguments);
+        let digest = read(place.site().join("v2/win/manifests/1"))["layers"][0]["digest"].clone();
+        let hex = digest.as_str().unwrap().replace("sha256:", "");
+        for format in ["hybrid", "oci-archive", "docker", "oci", "dir"] {
+            let out = place.site().with_extension(format!("{format}-{has_it}"));
+            let site = place.site();
+            let get = [
+                "get",
+                site.to_str().unwrap(),
+                "win:1",
+                "--format",
+                format,
+                "-o",
+            ];
+            let output = stillage(get).arg(&out).output().unwrap();
+            if format == "docker" && !has_it {
+                assert_eq!(output.status.code(), Some(1), "{output:?}");
+                let said = stderr(&output);
+                assert!(said.contains("lacks foreign layers"), "{said}");
+                continue;
+            }
+            assert!(output.status.success(), "{format}: {output:?}");
+            match format {
+                "oci" => assert_eq!(out.join("blobs/sha256").join(&hex).exists(), has_it),
+                "dir" => assert_eq!(out.join(&hex).exists(), has_it),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// A build loads no more than the repositories that it changes.
 #[test]
 fn a_repository_serves_a_foreign_layer_whatever_others_do() {
