@@ -186,12 +186,19 @@ impl Entry {
             .collect();
         let digest = digest_in(&self.config);
         let is_passed_over = if names.is_empty() {
-            digest.is_some_and(|digest| by_index.configs.contains(&digest))
+            digest.is_some_and(|digest| by_index.configs.contains_key(&digest))
                 || !request.takes(None, None, None, None)
         } else {
             wanted.is_empty()
         };
         if is_passed_over {
+            return Ok(());
+        }
+        // Another name of an image that `index.json` has: there is one manifest, not two.
+        if let Some(known) = digest.and_then(|digest| by_index.configs.get(&digest)) {
+            let roots = wanted.into_iter();
+            let roots = roots.map(|(reference, name)| named(reference, name, *known));
+            draft.roots.extend(roots);
             return Ok(());
         }
         if has_names && self.names().next().is_none() {

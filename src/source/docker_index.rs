@@ -1,10 +1,10 @@
 //! The OCI layout that Docker 25 and later save beside `manifest.json`, as do containerd and hauler.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use crate::import::draft::{Blobs as _, Draft, ImportOptions, ManifestSource};
+use crate::import::draft::{Blobs as _, Draft, ImportOptions, ManifestId, ManifestSource};
 use crate::import::request::Request;
 use crate::layer::Compression;
 use crate::note::NoteKind;
@@ -20,7 +20,8 @@ use crate::spec::media_type::{self, DOCKER_MANIFEST, LayerKind};
 #[derive(Default)]
 pub(super) struct Imported {
     pub(super) names: BTreeSet<String>,
-    pub(super) configs: BTreeSet<Digest>,
+    /// The configs of its images, each with what was added: the image, or the index that it belongs to.
+    pub(super) configs: BTreeMap<Digest, ManifestId>,
 }
 
 /// Adds the images of `index.json` that `manifest.json` cannot say as much of, and those that are named by a digest.
@@ -90,14 +91,16 @@ pub(super) fn add_by_index(
             taken.names.insert(format!("{repository}:{tag}"));
         }
     }
-    for planned in &draft.manifests {
-        if let ManifestSource::Kept { manifest, .. } = planned
-            && let ManifestKind::Image {
-                config: Some(config),
-                ..
-            } = &manifest.kind
-        {
-            taken.configs.insert(config.digest);
+    for root in &draft.roots {
+        for id in draft.members(root) {
+            if let ManifestSource::Kept { manifest, .. } = &draft.manifests[id]
+                && let ManifestKind::Image {
+                    config: Some(config),
+                    ..
+                } = &manifest.kind
+            {
+                taken.configs.entry(config.digest).or_insert(root.manifest);
+            }
         }
     }
     Ok(taken)
