@@ -79,7 +79,7 @@ fn auth(how: String) -> Auth {
 pub(super) fn servers_help() -> String {
     let mut help = String::from("Servers:\n");
     for server in SERVERS {
-        let _ = writeln!(help, "  {:10} {}", server.name, server.about);
+        let _ = writeln!(help, "  {:11} {}", server.name, server.about);
     }
     help
 }

@@ -23,7 +23,7 @@ use crate::spec::v1::V1Id;
 
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     name: "docker",
-    about: "an archive as Docker 1.10 to 24 saved it, for every Docker: image ids stay, digests of manifests do not",
+    about: "an archive for every Docker, as 1.10 to 24 saved it; digests of manifests are lost",
     is_archive: true,
     write,
 };

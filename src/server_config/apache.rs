@@ -12,7 +12,7 @@ const CONFIG: &str = include_str!("apache.conf");
 
 pub(super) const SERVER: Server = Server {
     name: "apache",
-    about: "a complete configuration for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
+    about: "for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
     knows: DependsOn::Place,
     options: &["--prefix"],
     render,

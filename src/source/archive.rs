@@ -18,6 +18,7 @@ use crate::import::ingest::Stored;
 use crate::import::staging::Staging;
 use crate::layer::Compression;
 use crate::progress::Progress;
+use crate::source::PIPED;
 use crate::source::member_name::{named, shown};
 use crate::source::members::{
     Member, Members, about_tar, check_header, is_tar_header, member_origin,
@@ -159,7 +160,11 @@ impl Archive {
             return Err(invalid_input(
                 "it is truncated: the end-of-archive blocks are missing",
             ))
-            .hint("if you know that it is complete, end it with `head -c 1024 /dev/zero >> FILE`");
+            .hint(if self.origin == PIPED {
+                "did the command before it fail?"
+            } else {
+                "if you know that it is complete, end it with `head -c 1024 /dev/zero >> FILE`"
+            });
         }
         Ok(())
     }

@@ -109,6 +109,9 @@ pub struct Run<'a> {
     pub holds_no_image: &'a dyn Fn(&Identity) -> bool,
 }
 
+/// What messages call an archive that is piped in.
+const PIPED: &str = "standard input";
+
 impl Source {
     /// Reads the selected images except for their layers. A folder in no known format is searched for
     /// sources.
@@ -118,7 +121,7 @@ impl Source {
     pub fn load(&self, run: &Run<'_>, selection: &Selection) -> anyhow::Result<Vec<Draft>> {
         let rules = run.rules;
         let origin = if self.is_stdin() {
-            "standard input".into()
+            PIPED.into()
         } else {
             format!("`{}`", fsx::escaped_path(&self.path))
         };
