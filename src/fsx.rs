@@ -27,7 +27,7 @@ use limits::{FILE_MODE, FOLDER_MODE, mode_set, set_mode};
 pub(crate) use limits::{check_names, folds_case, set_open, sync, sync_one};
 pub(crate) use links::{is_link, link, link_own, link_target, symlink};
 pub(crate) use lock::lock;
-pub(crate) use out::{NewFile, NewFolder, cannot_write};
+pub(crate) use out::{NewFile, NewFolder, cannot_write, replace};
 
 /// A path, escaped for messages.
 pub(crate) fn escaped_path(path: &Path) -> String {
@@ -240,29 +240,6 @@ pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = create(path)?;
     with_path("write", path, file.write_all(bytes))
-}
-
-/// Writes a file, which replaces an existing one only once it is complete.
-pub(crate) fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    if meta(path)?.is_some_and(|meta| !meta.is_file) {
-        anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
-    }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let created = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")));
-    let mut out = io::BufWriter::new(with_path("create a temporary file next to", path, created)?);
-    fill(&mut out)?;
-    let written = out.into_inner().map_err(io::IntoInnerError::into_error);
-    let complete = with_path("write", path, written)?;
-    with_path("sync", path, complete.as_file().sync_all())?;
-    let replaced = complete.persist(path).map_err(|failed| failed.error);
-    with_path("replace", path, replaced).map(|_| ())
 }
 
 /// The bytes that this process may still write to the file system of a folder; `None` if the file system does

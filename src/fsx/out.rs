@@ -1,8 +1,10 @@
 //! Large output files, whose write errors carry the path.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -126,6 +128,73 @@ impl std::error::Error for CannotWrite {
 fn is_short(free: u64, all: u64, block: u64) -> bool {
     let reserve = (all / 100).min((1 << 30) / block.max(1));
     free < reserve
+}
+
+/// Writes a file with what `make` writes, in place of the one of that name, once it is complete. Until then it has no
+/// name, where the system can do that: so whatever ends the process, nothing is left.
+pub(crate) fn replace(
+    path: &Path,
+    make: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if super::meta(path)?.is_some_and(|meta| !meta.is_file) {
+        anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    if let Some(file) = nameless(folder) {
+        let file = filled(path, file, make)?;
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let named = builder.make_in(folder, |name| {
+            let flags = rustix::fs::AtFlags::SYMLINK_FOLLOW;
+            Ok(rustix::fs::linkat(
+                rustix::fs::CWD,
+                &open,
+                rustix::fs::CWD,
+                name,
+                flags,
+            )?)
+        });
+        let named = super::with_path("name a file next to", path, named)?;
+        let replaced = named.persist(path).map_err(|failed| failed.error);
+        return super::with_path("replace", path, replaced);
+    }
+    let created = builder
+        .permissions(Permissions::from_mode(super::limits::FILE_MODE))
+        .tempfile_in(folder);
+    let created = super::with_path("create a temporary file next to", path, created)?;
+    let complete = filled(path, created, make)?;
+    let replaced = complete.persist(path).map_err(|failed| failed.error);
+    super::with_path("replace", path, replaced).map(|_| ())
+}
+
+/// A file without a name that can get one; `None` where the file system or the system cannot do that.
+fn nameless(folder: &Path) -> Option<File> {
+    use rustix::fs::{Mode, OFlags};
+    if !Path::new("/proc/self/fd").exists() {
+        return None;
+    }
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::TMPFILE;
+    let mode = Mode::from_raw_mode(super::limits::FILE_MODE);
+    let opened = rustix::fs::openat(rustix::fs::CWD, folder, flags, mode);
+    opened.ok().map(File::from)
+}
+
+/// Fills a file and makes it durable.
+fn filled<F: Write + Send + AsFd>(
+    path: &Path,
+    file: F,
+    make: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
+) -> anyhow::Result<F> {
+    let mut out = io::BufWriter::new(file);
+    make(&mut out)?;
+    let written = out.into_inner().map_err(io::IntoInnerError::into_error);
+    let file = super::with_path("write", path, written)?;
+    let synced = rustix::fs::fsync(&file).map_err(io::Error::from);
+    super::with_path("sync", path, synced)?;
+    Ok(file)
 }
 
 /// A folder that is filled beside its place, and gets its name once it is whole. After an error nothing of it stays; a

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -191,15 +192,8 @@ fn peak(id: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A layer of 10 GiB with `STILLAGE_LONG=1`, which takes minutes.
-#[test]
-fn memory_does_not_grow_with_a_layer() {
-    let bytes: u64 = if std::env::var_os("STILLAGE_LONG").is_some() {
-        10 << 30
-    } else {
-        256 << 20
-    };
-    let work = TempDir::new("large");
+/// A site in `work` with `large:1`, whose only layer has that many bytes.
+fn large_site(work: &TempDir, bytes: u64) -> PathBuf {
     let layout = work.path().join("layout");
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -230,7 +224,19 @@ fn memory_does_not_grow_with_a_layer() {
     let site = work.path().join("site");
     let source = format!("oci:{}=large:1", layout.display());
     build(&[&source, "--no-v1", "--link"], &site);
+    site
+}
 
+/// A layer of 10 GiB with `STILLAGE_LONG=1`, which takes minutes.
+#[test]
+fn memory_does_not_grow_with_a_layer() {
+    let bytes: u64 = if std::env::var_os("STILLAGE_LONG").is_some() {
+        10 << 30
+    } else {
+        256 << 20
+    };
+    let work = TempDir::new("large");
+    let site = large_site(&work, bytes);
     for format in ["hybrid", "docker"] {
         let mut get = stillage(["get"]);
         get.arg(&site)
@@ -245,6 +251,41 @@ fn memory_does_not_grow_with_a_layer() {
         assert_eq!(read, bytes, "{format}");
         assert!(used < 64 << 10, "{format}: {used} KiB");
     }
+}
+
+/// A large archive that nobody waits for takes no room.
+#[test]
+fn a_killed_get_leaves_nothing() {
+    let work = TempDir::new("killed");
+    let site = large_site(&work, 256 << 20);
+    let out = work.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let mut killed = 0;
+    for signal in ["KILL", "TERM", "INT"] {
+        let mut get = stillage(["get"]);
+        get.arg(&site)
+            .args(["large:1", "-o"])
+            .arg(out.join("large.tar"));
+        let mut child = get.spawn().unwrap();
+        // Until it has opened its file, which has no name.
+        let folder = format!("/proc/{}/fd", child.id());
+        let has_file = || {
+            let open = fs::read_dir(&folder).into_iter().flatten().flatten();
+            let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            open.any(|file| file.starts_with(&out))
+        };
+        while !has_file() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        run(Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()])).unwrap();
+        if child.wait().unwrap().success() {
+            fs::remove_file(out.join("large.tar")).unwrap();
+        } else {
+            killed += 1;
+            assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{signal}");
+        }
+    }
+    assert!(killed > 0, "it was always faster than the signal");
 }
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
