@@ -34,8 +34,7 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
         };
         out.bytes(&format!("{prefix}manifest.json"), &manifest.bytes)?;
         let blobs = manifest.blobs().into_iter().map(|blob| blob.digest);
-        let foreign = manifest.optional().map(|layer| layer.digest);
-        for digest in blobs.chain(foreign.filter(|digest| export.has(digest))) {
+        for digest in blobs.chain(export.foreign(&manifest)) {
             if written.insert(digest) {
                 out.content(&digest.hex(), &export.blob(&digest)?, &digest)?;
             }

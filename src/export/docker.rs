@@ -9,14 +9,13 @@
 //! Layers are gzip, as Docker reads them since 1.0; those in zstd are recompressed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
 use crate::error::{WithHint as _, invalid_input};
 use crate::export::docker_1;
-use crate::export::hybrid::DockerImage;
+use crate::export::json::DockerImage;
 use crate::export::out::{self, Out};
-use crate::export::{Export, ExportFormat, Picked};
-use crate::layer::{self, Compression};
+use crate::export::{Export, ExportFormat, Image, Picked};
+use crate::layer::Compression;
 use crate::site_files::V1File;
 use crate::spec::digest::Digest;
 use crate::spec::v1::V1Id;
@@ -29,11 +28,14 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
 };
 
 fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
+    let mut all = Vec::new();
     for picked in &export.picked {
-        if export.image(picked)?.lacks_foreign {
+        let image = export.image(picked)?;
+        if image.lacks_foreign {
             let text = format!("the site lacks foreign layers of {}", picked.called);
             return Err(invalid_input(text)).hint("`--format oci-archive` has their URLs");
         }
+        all.push((picked, image));
     }
     let mut writing = Writing {
         export,
@@ -42,8 +44,8 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
         v1: BTreeMap::new(),
     };
     let mut images: Vec<DockerImage> = Vec::new();
-    for picked in &export.picked {
-        let image = writing.image(picked)?;
+    for (picked, image) in &all {
+        let image = writing.image(picked, image)?;
         match images.iter_mut().find(|known| known.config == image.config) {
             Some(known) => known.repo_tags.extend(image.repo_tags),
             None => images.push(image),
@@ -62,8 +64,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn image(&mut self, picked: &Picked) -> anyhow::Result<DockerImage> {
-        let image = self.export.image(picked)?;
+    fn image(&mut self, picked: &Picked, image: &Image) -> anyhow::Result<DockerImage> {
         let config = format!("{}.json", image.config.0.hex());
         if self.written.insert(config.clone()) {
             self.out.bytes(&config, &image.config.1)?;
@@ -83,10 +84,9 @@ impl Writing<'_> {
                 None => self.layer(&layer.digest, diff_id)?,
             });
         }
-        let tag = picked.name.tag.is_some().then(|| picked.name.familiar());
         Ok(DockerImage {
             config,
-            repo_tags: tag.into_iter().collect(),
+            repo_tags: picked.repo_tags(),
             layers,
         })
     }
@@ -107,8 +107,7 @@ impl Writing<'_> {
         if self.written.insert(path.clone()) {
             let content = self.export.blob(digest)?;
             if Compression::of(&content)? == Compression::Zstd {
-                let found = layer::keep(&content, &mut io::sink(), false)?.digest;
-                out::expect(&content, found, digest)?;
+                out::check(&content, digest, &mut |_| Ok(()))?;
                 out::repacked(self.out, &path, &content)?;
             } else {
                 self.out.content(&path, &content, digest)?;

@@ -11,12 +11,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
+use crate::export::json::{self, DockerImage};
 use crate::export::out::{self, Out};
 use crate::export::{Export, ExportFormat, Image, Picked, blobs};
 use crate::layer::Compression;
-use crate::spec::descriptor::{Descriptor, EXPORTED};
+use crate::plan::layout::OCI_LAYOUT;
+use crate::site_files::blob_path;
+use crate::site_files::catalogue::{CONTAINERD_NAME, REF_NAME};
+use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 
 pub(super) const FORMAT: ExportFormat = ExportFormat {
@@ -26,45 +28,15 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     write,
 };
 
-/// An image of `manifest.json`, as `docker save` writes it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct DockerImage {
-    pub(super) config: String,
-    pub(super) repo_tags: Vec<String>,
-    pub(super) layers: Vec<String>,
-}
-
-/// `index.json` of an OCI layout (image-spec `image-layout.md`).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Index<'a> {
-    pub(super) schema_version: u8,
-    pub(super) media_type: &'a str,
-    pub(super) manifests: Vec<Descriptor>,
-    annotations: BTreeMap<&'a str, &'a str>,
-}
-
-impl Index<'_> {
-    pub(super) fn json(manifests: Vec<Descriptor>) -> anyhow::Result<Vec<u8>> {
-        Ok(serde_json::to_vec(&Index {
-            schema_version: 2,
-            media_type: crate::spec::media_type::OCI_INDEX,
-            manifests,
-            annotations: BTreeMap::from([(EXPORTED, "1")]),
-        })?)
-    }
-}
-
 fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
-    out.bytes("oci-layout", blobs::LAYOUT)?;
+    out.bytes("oci-layout", OCI_LAYOUT)?;
     let names = export.picked.len();
     let entries = export
         .picked
         .iter()
         .map(|picked| entry(export, picked, names));
-    let entries = entries.collect::<anyhow::Result<_>>()?;
-    out.bytes("index.json", &Index::json(entries)?)?;
+    let entries = entries.collect::<anyhow::Result<Vec<_>>>()?;
+    out.bytes("index.json", &json::index(&entries)?)?;
     let mut repacked = BTreeMap::new();
     let mut images: Vec<DockerImage> = Vec::new();
     for picked in export.picked.iter().filter(|picked| picked.image.is_some()) {
@@ -72,13 +44,13 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
         if image.lacks_foreign {
             continue; // only who reads `index.json` knows the URLs of its layers
         }
-        let config = blobs::path(&image.config.0);
-        let tag = picked.name.tag.is_some().then(|| picked.name.familiar());
+        let config = blob_path(&image.config.0);
+        let repo_tags = picked.repo_tags();
         match images.iter_mut().find(|known| known.config == config) {
-            Some(known) => known.repo_tags.extend(tag),
+            Some(known) => known.repo_tags.extend(repo_tags),
             None => images.push(DockerImage {
                 config,
-                repo_tags: tag.into_iter().collect(),
+                repo_tags,
                 layers: layers(export, &image, &mut repacked)?,
             }),
         }
@@ -105,9 +77,9 @@ fn entry(export: &Export, picked: &Picked, names: usize) -> anyhow::Result<Descr
         Some(tag) if names == 1 => tag.to_string(),
         _ => full.clone(),
     };
-    let mut annotations = BTreeMap::from([("io.containerd.image.name".to_owned(), full)]);
+    let mut annotations = BTreeMap::from([(CONTAINERD_NAME.to_owned(), full)]);
     if picked.name.tag.is_some() {
-        annotations.insert("org.opencontainers.image.ref.name".to_owned(), short);
+        annotations.insert(REF_NAME.to_owned(), short);
     }
     Ok(Descriptor {
         annotations: Some(annotations),
@@ -129,7 +101,7 @@ fn layers(
             repacked.entry(path.clone()).or_insert(layer.digest);
             path
         } else {
-            blobs::path(&layer.digest)
+            blob_path(&layer.digest)
         });
     }
     Ok(paths)

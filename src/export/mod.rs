@@ -3,6 +3,7 @@
 //! mod.rs        what is exported, and the table of formats
 //! out.rs        where it goes: a tar or a folder
 //! blobs.rs      the content of images, each once
+//! json.rs       the JSON files of archives
 //! hybrid.rs, docker.rs, docker_1.rs, oci.rs, dir.rs    the formats
 //! ```
 //! A new format is one file here and one line in [`FORMATS`].
@@ -15,6 +16,7 @@ use crate::error::invalid_input;
 use crate::export::out::Out;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
+use crate::import::ingest::Stored;
 use crate::site_files::SiteFiles;
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -27,6 +29,7 @@ mod dir;
 mod docker;
 mod docker_1;
 mod hybrid;
+mod json;
 pub mod name;
 mod oci;
 pub mod out;
@@ -82,6 +85,14 @@ pub struct Picked {
     pub v1: Option<V1Id>,
 }
 
+impl Picked {
+    /// Its name as `docker save` writes it, if that is a tag.
+    fn repo_tags(&self) -> Vec<String> {
+        let tag = self.name.tag.is_some().then(|| self.name.familiar());
+        tag.into_iter().collect()
+    }
+}
+
 /// The image of a reference, for formats without manifests.
 struct Image {
     /// Whether a layer is elsewhere, at its URL.
@@ -102,16 +113,21 @@ impl Export {
         invalid_input(format!("{digest} is missing in {}", self.files.origin()))
     }
 
-    /// A blob. Its bytes are not checked yet.
-    fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
+    fn held(&self, digest: &Digest) -> Option<&Stored> {
         let found = self.images.blobs.get(digest);
-        let found = found.filter(|_| !self.images.damage.has(digest));
-        Ok(found.ok_or_else(|| self.lost(digest))?.content.clone())
+        found.filter(|_| !self.images.damage.has(digest))
     }
 
-    fn has(&self, digest: &Digest) -> bool {
-        let has_blob = self.images.blobs.contains_key(digest);
-        has_blob && !self.images.damage.has(digest)
+    /// A blob. Its bytes are not checked yet.
+    fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
+        let held = self.held(digest).ok_or_else(|| self.lost(digest))?;
+        Ok(held.content.clone())
+    }
+
+    /// The layers that clients may get from a URL, where the site has them.
+    fn foreign<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = Digest> + 'a {
+        let digests = manifest.optional().map(|layer| layer.digest);
+        digests.filter(|digest| self.held(digest).is_some())
     }
 
     /// The image of a reference, with the diff IDs of its layers.
@@ -139,7 +155,9 @@ impl Export {
             )));
         }
         Ok(Image {
-            lacks_foreign: layers.iter().any(|layer| !self.has(&layer.digest)),
+            lacks_foreign: layers
+                .iter()
+                .any(|layer| self.held(&layer.digest).is_none()),
             config: (config.digest, json),
             layers: layers.clone(),
             diff_ids,

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::export::hybrid::Index;
+use crate::export::json;
 use crate::export::out::Out;
 use crate::export::{Export, ExportFormat, TargetName, blobs};
+use crate::plan::layout::OCI_LAYOUT;
+use crate::site_files::catalogue::{CONTAINERD_NAME, REF_NAME};
 use crate::spec::descriptor::Descriptor;
 
 pub(super) const ARCHIVE: ExportFormat = ExportFormat {
@@ -25,7 +27,7 @@ pub(super) const FOLDER: ExportFormat = ExportFormat {
 };
 
 fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
-    out.bytes("oci-layout", blobs::LAYOUT)?;
+    out.bytes("oci-layout", OCI_LAYOUT)?;
     let (mut entries, mut all) = (Vec::<Descriptor>::new(), Vec::new());
     for picked in &export.picked {
         let manifests = export.manifests(picked)?;
@@ -47,15 +49,15 @@ fn write(export: &Export, out: &mut dyn Out) -> anyhow::Result<()> {
         }
         all.extend(manifests);
     }
-    out.bytes("index.json", &Index::json(entries)?)?;
+    out.bytes("index.json", &json::index(&entries)?)?;
     blobs::write(export, &all, out)
 }
 
 fn named(descriptor: Descriptor, name: &TargetName) -> Descriptor {
     let annotations = [
         // podman takes the name from here.
-        ("io.containerd.image.name", name.to_string()),
-        ("org.opencontainers.image.ref.name", name.familiar()),
+        (CONTAINERD_NAME, name.to_string()),
+        (REF_NAME, name.familiar()),
     ];
     let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
     Descriptor {

@@ -32,7 +32,7 @@ pub trait Out {
 }
 
 /// Hands the bytes of content on, the last of them only once its digest is known to be right.
-fn check(
+pub(super) fn check(
     content: &Content,
     digest: &Digest,
     take: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,

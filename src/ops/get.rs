@@ -166,14 +166,16 @@ fn pick(
     digest: Digest,
     preferred: Option<&Platform>,
 ) -> anyhow::Result<Picked> {
-    let called = tag.as_ref().map_or_else(
-        || format!("`{repository}@{digest}`"),
-        |tag| format!("`{repository}:{tag}`"),
-    );
+    let reference = Reference {
+        repository: repository.clone(),
+        digest: tag.is_none().then_some(digest),
+        tag: tag.clone(),
+    };
     let lost = view.images.damage_of(&repository, &digest);
     if let Some(lost) = lost.first() {
-        return Err(lost.error(called.trim_matches('`')));
+        return Err(lost.error(&reference.to_string()));
     }
+    let called = format!("`{reference}`");
     let image = v1_choice::choose(&view.images, &digest, preferred)?;
     if let Some(platform) = &options.platform {
         let has_it = match &image {
@@ -186,8 +188,13 @@ fn pick(
     }
     let repo = &view.images.repositories[&repository];
     // What v1 clients get of an index is one image of it.
-    let usual = v1_choice::choose(&view.images, &digest, view.catalogue.v1_platform.as_ref())?;
-    let is_usual = usual.map(|image| image.digest) == image.as_ref().map(|image| image.digest);
+    let is_usual = if options.platform.is_some() {
+        let usual = view.catalogue.v1_platform.as_ref();
+        let usual = v1_choice::choose(&view.images, &digest, usual)?;
+        usual.map(|image| image.digest) == image.as_ref().map(|image| image.digest)
+    } else {
+        true
+    };
     let tags = view.v1.tags.get(&repository).into_iter().flatten();
     let mut tops = tags.filter(|(tag, _)| repo.tags.get(*tag) == Some(&digest));
     let by_tag = tops.next().map(|(_, top)| *top);

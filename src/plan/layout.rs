@@ -26,11 +26,10 @@ pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow:
     tree.insert(blob_path(digest), stage, File::content(images, digest))
 }
 
+/// The `oci-layout` of a layout (image-spec `image-layout.md`).
+pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
 fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
     tree.bytes("index.json".into(), Stage::Catalogue, catalogue.to_json()?)?;
-    tree.bytes(
-        "oci-layout".into(),
-        Stage::Pointer,
-        *b"{\"imageLayoutVersion\":\"1.0.0\"}",
-    )
+    tree.bytes("oci-layout".into(), Stage::Pointer, OCI_LAYOUT)
 }

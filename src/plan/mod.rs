@@ -22,7 +22,7 @@ use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
 pub mod htaccess;
-mod layout;
+pub(crate) mod layout;
 pub(crate) mod lookaside;
 pub mod objects;
 mod pages;

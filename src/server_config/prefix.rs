@@ -44,9 +44,17 @@ impl FromStr for Prefix {
             "`{shown}` is not a path like `/hub`, of lower-case letters and digits, with single `.`, `_` and `-` in it"
         );
         let first = path.split('/').next().unwrap_or_default();
-        let of_site = ["v1", "v2", "blobs", "lookaside", "index.html", "index.json"];
+        let of_site = [
+            "v1",
+            "v2",
+            "blobs",
+            "lookaside",
+            "index.html",
+            "index.json",
+            "oci-layout",
+        ];
         anyhow::ensure!(
-            !of_site.contains(&first) && first != "oci-layout",
+            !of_site.contains(&first),
             "`{shown}` begins like an address of a site"
         );
         Ok(Self(format!("/{path}")))

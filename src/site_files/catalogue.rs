@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
-pub use crate::site_files::entry::{Entry, REF_NAME, Repo, V1_ID};
+pub use crate::site_files::entry::{CONTAINERD_NAME, Entry, REF_NAME, Repo, V1_ID};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::OCI_INDEX;

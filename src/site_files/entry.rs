@@ -9,6 +9,8 @@ use crate::spec::v1::V1Id;
 
 /// The annotation with the reference of an entry (OCI image-spec `annotations.md`).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The name of an image with its host, as containerd and Docker write it into layouts.
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The annotation with the top v1 image of an image that came with a v1 form.
 pub const V1_ID: &str = "org.stillage.v1.id";
 const FOREIGN: &str = "org.stillage.foreign";

@@ -3,12 +3,9 @@
 use crate::error::{WithHint as _, escaped};
 use crate::import::draft::{Called, ManifestId, RootManifest};
 use crate::import::request::Request;
-use crate::site_files::catalogue::REF_NAME;
+use crate::site_files::catalogue::{CONTAINERD_NAME, REF_NAME};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::name::Tag;
-
-/// The annotation with the full name of an image (containerd `images/annotations.go`).
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// The annotation with the name of the image that an image is based on (image-spec `annotations.md`).
 pub(super) const BASE_NAME: &str = "org.opencontainers.image.base.name";
