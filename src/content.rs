@@ -13,8 +13,10 @@ use crate::progress::{Meter, Progress};
 use crate::spec::digest::{Digest, Hasher};
 use crate::{bail_invalid, fsx};
 
+use joined::Joined;
 pub use sparse::Sparse;
 
+mod joined;
 mod sparse;
 
 /// Bytes of a known length, with a name for messages: the file, and the member if it is an archive.
@@ -33,6 +35,8 @@ enum Location {
     Range(Arc<File>, u64),
     Sparse(Arc<File>, u64, Sparse),
     Packed(Arc<Path>, Packing),
+    /// One after the other.
+    Joined(Arc<[Content]>),
 }
 
 /// A compression that layers are given here.
@@ -124,6 +128,29 @@ impl Content {
         }
     }
 
+    /// The parts of a file, one after the other.
+    pub fn joined(parts: Vec<Self>, origin: impl Into<Arc<str>>) -> Self {
+        Self {
+            len: parts.iter().map(Self::len).sum(),
+            place: Location::Joined(parts.into()),
+            origin: origin.into(),
+            meter: None,
+        }
+    }
+
+    /// `len` bytes of it, from an offset on.
+    ///
+    /// # Errors
+    /// If it is not all in one file, or the file cannot be opened.
+    pub fn part(&self, offset: u64, len: u64) -> anyhow::Result<Self> {
+        let (file, start) = match &self.place {
+            Location::File(path) => (Arc::new(fsx::open(path)?), 0),
+            Location::Range(file, start) => (file.clone(), *start),
+            _ => anyhow::bail!("{} cannot be split", self.origin),
+        };
+        Ok(Self::range(file, start + offset, len, self.origin.clone()))
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len
@@ -147,10 +174,10 @@ impl Content {
         }
     }
 
-    /// The current identity; `None` for content in memory or in a file without a name.
+    /// The current identity; `None` for content in memory, in several files or in a file without a name.
     pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
         let (meta, offset) = match &self.place {
-            Location::Memory(_) => return Ok(None),
+            Location::Memory(_) | Location::Joined(_) => return Ok(None),
             Location::File(path) | Location::Packed(path, _) => (fsx::meta(path)?, 0),
             Location::Range(file, offset) | Location::Sparse(file, offset, _) => {
                 let path = Path::new(&*self.origin);
@@ -189,6 +216,7 @@ impl Content {
                     ),
                 })
             }
+            Location::Joined(parts) => Source::Made(Box::new(Joined::new(parts.clone()))),
         };
         Ok(Reader {
             source,

@@ -11,6 +11,8 @@
 //! kinds     the kinds of problems, each with the clients that it breaks
 //! ```
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use rayon::prelude::*;
 
@@ -19,7 +21,9 @@ use crate::check_url::finding::Findings;
 use crate::check_url::kinds::Kind;
 use crate::check_url::offer::Offer;
 use crate::check_url::url::SiteUrl;
+use crate::error::escaped;
 use crate::fsx;
+use crate::site_files::MAX_CATALOGUE;
 use crate::spec::manifest::MAX_JSON;
 use crate::spec::name::Repository;
 
@@ -65,23 +69,7 @@ pub(crate) struct CheckOptions {
 /// a finding.
 pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<ServerProblem>> {
     let site = SiteUrl::parse(url)?;
-    let pem = options.ca.as_ref().map(|path| {
-        fsx::read(path, MAX_PEM)?
-            .with_context(|| format!("`{}` does not exist", fsx::escaped_path(path)))
-    });
-    let pem = pem.transpose()?;
-    let trust = match &pem {
-        Some(pem) => Trust::Pem(pem),
-        None if options.insecure => Trust::Anyone,
-        None => Trust::Public,
-    };
-    let client = Client::new(site.clone(), trust, options.jobs).with_context(|| {
-        let path = options.ca.as_deref().unwrap_or(std::path::Path::new(""));
-        format!(
-            "cannot read certificates from `{}`",
-            fsx::escaped_path(path)
-        )
-    })?;
+    let client = client(&site, options.ca.as_deref(), options.insecure, options.jobs)?;
     let findings = Findings::default();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.jobs)
@@ -108,6 +96,51 @@ pub(crate) fn verify(url: &str, options: &CheckOptions) -> anyhow::Result<Vec<Se
         Ok(())
     })?;
     Ok(findings.finish(site.prefix()))
+}
+
+/// A client that takes the certificates in the PEM file `ca` instead of the public ones, or any if `insecure`.
+fn client(
+    site: &SiteUrl,
+    ca: Option<&Path>,
+    insecure: bool,
+    connections: usize,
+) -> anyhow::Result<Client> {
+    let pem = ca.map(|path| {
+        fsx::read(path, MAX_PEM)?
+            .with_context(|| format!("`{}` does not exist", fsx::escaped_path(path)))
+    });
+    let pem = pem.transpose()?;
+    let trust = match &pem {
+        Some(pem) => Trust::Pem(pem),
+        None if insecure => Trust::Anyone,
+        None => Trust::Public,
+    };
+    Client::new(site.clone(), trust, connections).with_context(|| {
+        let path = fsx::escaped_path(ca.unwrap_or(Path::new("")));
+        format!("cannot read certificates from `{path}`")
+    })
+}
+
+/// The bytes of the catalogue of the site at a URL.
+///
+/// # Errors
+/// If the server cannot be reached, lets nobody in or has no catalogue.
+pub(crate) fn catalogue(url: &str, ca: Option<&Path>, insecure: bool) -> anyhow::Result<Vec<u8>> {
+    let client = client(&SiteUrl::parse(url)?, ca, insecure, 1)?;
+    let path = "/index.json";
+    let answer = client.ask(Ask::get(path).with(&[("Accept-Encoding", "identity")]))?;
+    let status = answer.status;
+    locked::check(&client, status)?;
+    let address = client.address(path);
+    if status != 200 {
+        anyhow::bail!(
+            "there is no site at `{}`: the status of `{}` is {status}",
+            escaped(url),
+            escaped(address)
+        );
+    }
+    let bytes = answer.read(MAX_CATALOGUE);
+    bytes.with_context(|| format!("cannot read `{}`", escaped(address)))
 }
 
 struct Probe<'a> {

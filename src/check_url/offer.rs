@@ -8,12 +8,10 @@ use serde_json::Value;
 use crate::check_url::client::{Ask, Client};
 use crate::check_url::finding::Findings;
 use crate::check_url::{MAX_LIST, kinds, locked};
+use crate::site_files::MAX_CATALOGUE;
 use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
-
-/// The longest catalogue that is read, in bytes: enough for a million references.
-const MAX_CATALOGUE: u64 = 512 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Offer {

@@ -202,6 +202,7 @@ impl BuildArgs {
             no_move: self.no_move.glob()?,
             last_wins: self.last_wins,
             mirror: self.mirror,
+            exports_only: false,
             strict: self.strict,
             v1_platform: self.v1_platform,
             link: self.link,

@@ -1,15 +1,16 @@
 //! Parses the command line and runs the operation it names.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::cli::build::BuildArgs;
 use crate::cli::config::ConfigArgs;
 use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
+use crate::cli::export::{DiffArgs, ExportArgs};
 use crate::cli::get::GetArgs;
+use crate::cli::list::ListArgs;
 #[cfg(feature = "publish")]
 use crate::cli::publish::PublishArgs;
 use crate::cli::put::PutArgs;
@@ -19,12 +20,13 @@ use crate::cli::ssh_command::SshCommandArgs;
 use crate::cli::ui::Ui;
 use crate::cli::verify::VerifyArgs;
 use crate::error::Hint;
-use crate::ops::list;
 
 mod build;
 mod config;
 mod edit;
+mod export;
 mod get;
+mod list;
 mod progress;
 #[cfg(feature = "publish")]
 mod publish;
@@ -59,7 +61,7 @@ enum Command {
     /// Add the images of an archive on standard input to a site
     Put(PutArgs),
     /// List what a site serves
-    List(SiteArgs),
+    List(ListArgs),
     /// Check every file of a site against its catalogue, or a server from outside
     Verify(VerifyArgs),
     /// Add tags to an image of a site
@@ -72,6 +74,10 @@ enum Command {
     /// Take images out of a site, for `docker load`, `podman load`, `ctr images import -` and others
     #[command(after_long_help = get::formats_help())]
     Get(GetArgs),
+    /// Write what a site has, or another site lacks, as one archive or in volumes, which `build` merges there
+    Export(ExportArgs),
+    /// Say what a site has and another lacks
+    Diff(DiffArgs),
     /// Print a web server configuration that serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
@@ -86,15 +92,6 @@ enum Command {
     Ssh(SshCommandArgs),
 }
 
-#[derive(Debug, Args)]
-struct SiteArgs {
-    /// The folder of the site
-    site: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Parses the arguments of the process and runs the command.
 pub fn run() -> ExitCode {
     let command = match Cli::try_parse() {
@@ -107,6 +104,7 @@ pub fn run() -> ExitCode {
     let quiet = match &command {
         Command::Build(args) => args.common.quiet,
         Command::Put(args) => args.common.quiet,
+        Command::Export(args) => args.quiet,
         Command::Verify(args) => args.quiet,
         #[cfg(feature = "publish")]
         Command::Publish(args) => args.quiet,
@@ -124,12 +122,14 @@ impl Command {
         match self {
             Self::Build(args) => args.run(ui),
             Self::Put(args) => args.run(ui),
-            Self::List(args) => args.list(),
+            Self::List(args) => args.run(),
             Self::Verify(args) => args.run(ui),
             Self::Tag(args) => args.run(),
             Self::Remove(args) => args.run(),
             Self::Prune(args) => args.run(),
             Self::Get(args) => args.run(),
+            Self::Export(args) => args.run(ui),
+            Self::Diff(args) => args.run(),
             Self::Config(args) => args.run(ui),
             #[cfg(feature = "publish")]
             Self::Publish(args) => args.run(ui),
@@ -149,17 +149,4 @@ fn parsed<T: FromStr<Err = anyhow::Error>>(text: &str) -> Result<T, String> {
         }
         causes.join(": ")
     })
-}
-
-impl SiteArgs {
-    fn list(&self) -> anyhow::Result<ExitCode> {
-        let listed = list::list(&self.site)?;
-        Ui::data(&if self.json {
-            report::json(&listed)?
-        } else {
-            report::list(&listed)
-        })?;
-        Ui { quiet: false }.messages(report::damage(&listed, &self.site));
-        Ok(ExitCode::SUCCESS)
-    }
 }

@@ -23,6 +23,9 @@ pub(super) struct PutArgs {
     /// names, below the prefix
     #[arg(value_name = "NAME[:TAG]", value_parser = parsed::<NewName>)]
     pub(super) name: Option<NewName>,
+    /// Take an export only, and list only what the exported site does: other names are dropped, their content stays
+    #[arg(long, conflicts_with = "name")]
+    pub(super) mirror: bool,
     #[command(flatten)]
     pub(super) no_move: NoMove,
     #[command(flatten)]
@@ -34,6 +37,8 @@ impl PutArgs {
         refuse_terminal("docker save app:1 | stillage put SITE")?;
         let options = BuildOptions {
             no_move: self.no_move.glob()?,
+            mirror: self.mirror,
+            exports_only: self.mirror,
             ..BuildOptions::new(vec![Source::stdin(self.name)], self.site)
         };
         build(&options, 0, &self.common, ui)?;

@@ -10,8 +10,8 @@ use crate::fsx::escaped_path;
 use crate::note::Note;
 use crate::ops::build::Summary;
 use crate::ops::changes::{Changes, Named};
+use crate::ops::diff::Difference;
 use crate::ops::edit::Edited;
-use crate::ops::list::ListedReference;
 use crate::ops::prune::Pruned;
 #[cfg(feature = "publish")]
 use crate::ops::publish::Published;
@@ -167,6 +167,38 @@ pub(super) fn edited(edited: &Edited, dry_run: bool) -> Vec<String> {
     lines
 }
 
+/// How a site differs from another.
+pub(super) fn difference(difference: &Difference) -> String {
+    let mut lines = Vec::new();
+    let named = |verb: &str, names: &[Named]| -> Vec<String> {
+        let line = |name: &Named| format!("{verb} {name} {}", name.digest);
+        names.iter().map(line).collect()
+    };
+    lines.extend(named("added", &difference.added));
+    let moved = difference.moved.iter();
+    lines.extend(moved.map(|tag| format!("moved {} {} from {}", tag.to, tag.to.digest, tag.from)));
+    lines.extend(named("removed", &difference.removed));
+    let site = difference.site_lacks.as_ref();
+    let sides = [
+        ("the other lacks", Some(&difference.other_lacks)),
+        ("the site lacks", site),
+    ];
+    for (who, lacking) in sides {
+        if let Some(lacking) = lacking.filter(|lacking| lacking.blobs > 0) {
+            let blobs = count(lacking.blobs, "blob");
+            lines.push(format!("{who} {blobs} ({})", bytes(lacking.bytes)));
+        }
+    }
+    if lines.is_empty() {
+        lines.push("no difference".to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+pub(super) fn notes(notes: &[Note]) -> Vec<String> {
+    notes.iter().map(note).collect()
+}
+
 fn note(note: &Note) -> String {
     format!("note: {}", note.message)
 }
@@ -215,52 +247,6 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         let waiting = count(pruned.untagged, "manifest");
         lines.push(format!(
             "{waiting} without a tag, kept until the grace period ends"
-        ));
-    }
-    lines
-}
-
-pub(super) fn list(listed: &[ListedReference]) -> String {
-    let rows: Vec<[String; 5]> = listed
-        .iter()
-        .map(|row| {
-            let platforms = row.platforms.join(",");
-            let v1 = row.name.v1_id.as_ref().map_or("-", |id| &id[..12]);
-            let platforms = if platforms.is_empty() {
-                row.artifact_type.as_deref().map_or("-".into(), escaped)
-            } else {
-                platforms
-            };
-            let platforms = match &row.damage {
-                Some(_) => format!("{platforms} (damaged)"),
-                None => platforms,
-            };
-            [
-                row.name.to_string(),
-                row.name.digest.to_string(),
-                platforms,
-                bytes(row.size),
-                v1.into(),
-            ]
-        })
-        .collect();
-    table(
-        &["NAME", "DIGEST", "PLATFORM", "SIZE", "V1 ID"].map(Into::into),
-        &rows,
-    )
-}
-
-/// What the references of a site lack, and where to learn more.
-pub(super) fn damage(listed: &[ListedReference], site: &Path) -> Vec<String> {
-    let damaged = listed.iter().filter_map(|row| {
-        let damage = row.damage.as_ref()?;
-        Some(format!("warning: `{}` is damaged: {damage}", row.name))
-    });
-    let mut lines: Vec<String> = damaged.collect();
-    if !lines.is_empty() {
-        let site = escaped_path(site);
-        lines.push(format!(
-            "hint: `stillage verify {site}` lists all damage; a build from the sources restores what they have"
         ));
     }
     lines
@@ -315,7 +301,8 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         .collect()
 }
 
-fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
+/// Formats rows below their heads, with each column as wide as its longest cell.
+pub(super) fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in std::iter::once(head).chain(rows) {
         for (width, cell) in widths.iter_mut().zip(row) {

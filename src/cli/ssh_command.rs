@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::SiteArgs;
 use crate::cli::build::Common;
 use crate::cli::edit::NoMove;
+use crate::cli::export::ExportArgs;
 use crate::cli::get::GetArgs;
+use crate::cli::list::ListArgs;
 use crate::cli::put::PutArgs;
 use crate::cli::ui::Ui;
 use crate::ops::list;
@@ -25,6 +26,9 @@ pub(super) struct SshCommandArgs {
     read_only: bool,
     #[command(flatten)]
     no_move: NoMove,
+    /// `put` takes exports only, and the site then lists what the exported site does
+    #[arg(long, conflicts_with = "read_only")]
+    mirror: bool,
 }
 
 /// Where sshd leaves the command of the client when it runs another one (sshd(8), `command="..."`).
@@ -44,15 +48,18 @@ impl SshCommandArgs {
             Request::Put(name) => PutArgs {
                 site: self.site,
                 name,
+                mirror: self.mirror,
                 no_move: self.no_move,
                 common: Common::default(),
             }
             .run(ui),
-            Request::List => SiteArgs {
+            Request::Export { is_since } => ExportArgs::over_ssh(self.site, is_since).run(ui),
+            Request::List => ListArgs {
                 site: self.site,
+                sizes: false,
                 json: false,
             }
-            .list(),
+            .run(),
             Request::Index => {
                 let index = list::index(&self.site)?;
                 Ui::stream(|out| {
@@ -78,11 +85,15 @@ const READ_ONLY_USAGE: &str = "\
 This is a registry of container images. Say one of:
   get REF...        images, as an archive on standard output
   list              what there is
-  index             the same as JSON, an OCI image index";
+  index             the same as JSON, an OCI image index
+  export            all of it, for `stillage build`, on standard output
+  export-since      what a site lacks whose index is on standard input";
 
 const USAGE: &str = "\
 This is a registry of container images. Say one of:
   get REF...        images, as an archive on standard output
   put [NAME[:TAG]]  add the images of an archive on standard input
   list              what there is
-  index             the same as JSON, an OCI image index";
+  index             the same as JSON, an OCI image index
+  export            all of it, for `stillage build`, on standard output
+  export-since      what a site lacks whose index is on standard input";

@@ -43,11 +43,14 @@ impl Ui {
     }
 
     /// Gives `write` stdout, for bytes. Unlike text, they must all arrive: a broken pipe is an error.
-    pub(super) fn binary(
-        write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn binary<T>(
+        write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let mut stdout = io::BufWriter::with_capacity(1 << 18, io::stdout());
-        let written = write(&mut stdout).and_then(|()| Ok(stdout.flush()?));
+        let written = write(&mut stdout).and_then(|value| {
+            stdout.flush()?;
+            Ok(value)
+        });
         written.map_err(|error| {
             let mut causes = error
                 .chain()

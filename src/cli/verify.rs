@@ -1,6 +1,6 @@
 //! `stillage verify`, for a folder or a URL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -18,9 +18,9 @@ use crate::ops::verify::{self, Depth};
     reason = "each is a flag of the command line"
 )]
 pub(super) struct VerifyArgs {
-    /// The folder of the site, or the `http://` or `https://` address of its server
-    #[arg(value_name = "SITE|URL")]
-    site: PathBuf,
+    /// The folder of the site, the `http://` or `https://` address of its server, or an export with all its volumes
+    #[arg(value_name = "SITE|URL|EXPORT", required = true)]
+    sites: Vec<PathBuf>,
     /// Check only the names and lengths of files; for a URL, only one reference of each repository
     #[arg(long)]
     fast: bool,
@@ -46,12 +46,19 @@ pub(super) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        let text = self.site.to_string_lossy().to_ascii_lowercase();
+        if let Some(code) = self.run_exports(ui)? {
+            return Ok(code);
+        }
+        let [site] = &self.sites[..] else {
+            bail!("only exports and their volumes can be verified together");
+        };
+        let site = site.clone();
+        let text = site.to_string_lossy().to_ascii_lowercase();
         if text.starts_with("http://") || text.starts_with("https://") {
-            return self.run_url(ui);
+            return self.run_url(&site, ui);
         }
         #[cfg(feature = "verify-url")]
-        self.refuse_server()?;
+        Self::refuse_server(&site)?;
         if self.jobs.is_some() || self.ca.is_some() || self.insecure {
             bail!("`--jobs`, `--ca` and `--insecure` only apply to a URL");
         }
@@ -61,7 +68,7 @@ impl VerifyArgs {
             _ => Depth::Normal,
         };
         let verified = with_progress(ui.quiet, Verb::Read, |progress| {
-            verify::verify(&self.site, depth, progress)
+            verify::verify(&site, depth, progress)
         })?;
         let findings = &verified.findings;
         Ui::data(&if self.json {
@@ -87,36 +94,61 @@ impl VerifyArgs {
         }
         let problems = report::count(findings.len() as u64, "problem");
         ui.message(&format!("{problems} found"));
-        ui.messages(report::remedies(findings, &self.site));
+        ui.messages(report::remedies(findings, &site));
         Ok(ExitCode::from(1))
     }
 
+    /// Verifies exports; `None` if these are no files.
+    fn run_exports(&self, ui: &Ui) -> anyhow::Result<Option<ExitCode>> {
+        if !self.sites.iter().all(|path| path.is_file()) {
+            return Ok(None);
+        }
+        if self.fast || self.deep || self.jobs.is_some() || self.ca.is_some() || self.insecure {
+            bail!("`--fast`, `--deep`, `--jobs`, `--ca` and `--insecure` do not apply to exports");
+        }
+        let findings = with_progress(ui.quiet, Verb::Read, |progress| {
+            verify::verify_exports(&self.sites, progress)
+        })?;
+        Ui::data(&if self.json {
+            report::json(&findings)?
+        } else {
+            report::findings(&findings)
+        })?;
+        if findings.is_empty() {
+            ui.message("no problems found");
+            return Ok(Some(ExitCode::SUCCESS));
+        }
+        let problems = report::count(findings.len() as u64, "problem");
+        ui.message(&format!("{problems} found"));
+        Ok(Some(ExitCode::from(1)))
+    }
+
     #[cfg(not(feature = "verify-url"))]
-    fn run_url(self, _ui: &Ui) -> anyhow::Result<ExitCode> {
+    fn run_url(self, site: &Path, _ui: &Ui) -> anyhow::Result<ExitCode> {
         Err(anyhow::anyhow!(
             "cannot check `{}`: this stillage was built without the feature `verify-url`",
-            crate::fsx::escaped_path(&self.site)
+            crate::fsx::escaped_path(site)
         ))
         .hint("pass the folder of a site, or install stillage with its default features")
     }
 
     /// Fails if nothing exists at the path and it looks like the address of a server.
     #[cfg(feature = "verify-url")]
-    fn refuse_server(&self) -> anyhow::Result<()> {
-        let Some(url) = crate::check_url::meant(&self.site.to_string_lossy()) else {
+    fn refuse_server(site: &Path) -> anyhow::Result<()> {
+        let Some(url) = crate::check_url::meant(&site.to_string_lossy()) else {
             return Ok(());
         };
-        if crate::fsx::meta(&self.site)?.is_some() {
+        if crate::fsx::meta(site)?.is_some() {
             return Ok(());
         }
-        let path = crate::fsx::escaped_path(&self.site);
+        let path = crate::fsx::escaped_path(site);
         let url = crate::error::escaped(url);
         Err(anyhow::anyhow!("`{path}` does not exist"))
             .hint(format!("to check a server, give its URL: `{url}`"))
     }
 
     #[cfg(feature = "verify-url")]
-    fn run_url(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    fn run_url(self, site: &Path, ui: &Ui) -> anyhow::Result<ExitCode> {
         use crate::check_url;
         use crate::cli::server_report;
         use crate::note::Severity;
@@ -130,7 +162,7 @@ impl VerifyArgs {
             ca: self.ca,
             insecure: self.insecure,
         };
-        let findings = check_url::verify(&self.site.to_string_lossy(), &options)?;
+        let findings = check_url::verify(&site.to_string_lossy(), &options)?;
         Ui::data(&if self.json {
             report::json(&findings)?
         } else {

@@ -5,6 +5,7 @@
 //! blobs.rs      the content of images, each once
 //! json.rs       the JSON files of archives
 //! hybrid.rs, docker.rs, docker_1.rs, oci.rs, dir.rs    the formats
+//! site/         all of a site, or what another one lacks, for `stillage export`
 //! ```
 //! A new format is one file here and one line in [`FORMATS`].
 
@@ -33,6 +34,7 @@ mod json;
 pub mod name;
 mod oci;
 pub mod out;
+pub mod site;
 
 pub use name::TargetName;
 

@@ -176,6 +176,11 @@ impl Claim {
             .collect()
     }
 
+    /// One of the blobs that have the tar of its layer.
+    pub(super) fn tar(&self) -> Option<Digest> {
+        self.layers.first().map(|(_, digest)| *digest)
+    }
+
     /// Compares the layer in the site with the claim.
     pub(super) fn kept_layer(
         &self,

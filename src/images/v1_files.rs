@@ -23,6 +23,7 @@ impl V1Image {
             form: JsonSource::InSite,
             layer: LayerSource::InSite,
             candidates: Vec::new(),
+            tar: None,
             checksum: None,
         }
     }

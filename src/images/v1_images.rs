@@ -40,6 +40,8 @@ pub struct V1Image {
     pub layer: LayerSource,
     /// All blobs that could be its layer, best first.
     pub candidates: Vec<Digest>,
+    /// A blob with the tar of its layer, which v1 clients may not be able to use.
+    pub tar: Option<Digest>,
     /// The checksum, if it is known: of a layer that was made, came with a checksum, or is in the site and no longer
     /// equal to any blob.
     pub checksum: Option<Digest>,
@@ -117,6 +119,7 @@ impl V1Images {
                         form,
                         layer,
                         candidates,
+                        tar: claim.tar(),
                         checksum: claim.checksum(images, *id, layer),
                     },
                 );

@@ -12,6 +12,7 @@ use crate::note::{Note, NoteKind};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
+use crate::spec::name::Reference;
 use crate::spec::source_name::Hosts;
 use crate::spec::v1::V1Id;
 use crate::{bail_invalid, error};
@@ -40,6 +41,8 @@ pub struct Draft {
     /// What was left out because it is damaged or unknown.
     pub faults: Vec<Fault>,
     pub roots: Vec<RootManifest>,
+    /// References that stay as the site has them: each with its digest, and its tag if it has one.
+    pub listed: Vec<Reference>,
     /// Manifests without a name, by the digest of their subject.
     pub referrers: BTreeMap<Digest, Vec<ManifestId>>,
     /// Children come before their index.
@@ -183,6 +186,11 @@ impl Draft {
             origin: origin.into(),
             ..Self::default()
         }
+    }
+
+    /// Whether it has no reference at all.
+    pub fn is_empty(&self) -> bool {
+        self.roots.is_empty() && self.listed.is_empty()
     }
 
     /// Reads a manifest, a config or the JSON of a v1 image. Fails if it is too long, by itself or together

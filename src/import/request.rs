@@ -1,6 +1,7 @@
 //! Which images to take from a source, under which names, and how.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 
 use crate::import::draft::ImportOptions;
@@ -16,6 +17,8 @@ pub struct Request<'a> {
     pub rules: &'a ImportOptions,
     /// Applies to the names that the images get in the site.
     pub selection: &'a Selection,
+    /// The folder of the site that they are added to.
+    pub site: &'a Path,
     /// A single image of the source, as in `oci:PATH:REF`.
     pub one: Option<&'a str>,
     /// The new name for the images, as in `SOURCE=NAME[:TAG]`.
@@ -30,10 +33,11 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A request for all selected images.
-    pub fn new(rules: &'a ImportOptions, selection: &'a Selection) -> Self {
+    pub fn new(rules: &'a ImportOptions, selection: &'a Selection, site: &'a Path) -> Self {
         Self {
             rules,
             selection,
+            site,
             one: None,
             name: None,
             prefix: None,

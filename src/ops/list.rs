@@ -10,9 +10,11 @@ use serde::Serialize;
 use crate::images::Images;
 use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
-use crate::site;
+use crate::site::{self, load};
+use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{Manifest, ManifestKind};
+use crate::spec::name::Repository;
 
 #[derive(Debug, Serialize)]
 pub struct ListedReference {
@@ -61,6 +63,58 @@ pub fn list(root: &Path) -> anyhow::Result<Vec<ListedReference>> {
         }
     }
     Ok(listed)
+}
+
+/// What a repository takes.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct RepositorySize {
+    pub repository: Repository,
+    /// The number of its tags.
+    pub tags: u64,
+    /// The bytes of content that no other repository refers to.
+    pub own: u64,
+    /// The bytes of content that others refer to too.
+    pub shared: u64,
+}
+
+/// The sizes of the repositories of a site, and of the whole site, in which each content counts once. Layers that are made
+/// for v1 do not count.
+pub fn sizes(root: &Path) -> anyhow::Result<(Vec<RepositorySize>, u64)> {
+    let (files, catalogue) = site::read(root)?;
+    let images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+    let contents = |repo: &Repo| -> BTreeMap<Digest, u64> {
+        let mut sizes = BTreeMap::new();
+        for (digest, entry) in &repo.manifests {
+            sizes.insert(*digest, entry.size);
+            let blobs = images.manifests[digest].blobs().into_iter();
+            let blobs = blobs.map(|blob| blob.digest);
+            let others = entry.foreign.iter().chain(&entry.signatures);
+            for digest in blobs.chain(others.copied()) {
+                let stored = images.blobs.get(&digest);
+                sizes.extend(stored.map(|stored| (digest, stored.size)));
+            }
+        }
+        sizes
+    };
+    let mut users: BTreeMap<Digest, (u64, u64)> = BTreeMap::new();
+    for repo in images.repositories.values() {
+        for (digest, size) in contents(repo) {
+            users.entry(digest).or_insert((size, 0)).1 += 1;
+        }
+    }
+    let size = |(repository, repo): (&Repository, &Repo)| {
+        let contents = contents(repo);
+        let is_own = |(digest, _): &(&Digest, &u64)| users[*digest].1 == 1;
+        let own = contents.iter().filter(is_own).map(|(_, size)| size).sum();
+        RepositorySize {
+            repository: repository.clone(),
+            tags: repo.tags.len() as u64,
+            own,
+            shared: contents.values().sum::<u64>() - own,
+        }
+    };
+    let sizes = images.repositories.iter().map(size).collect();
+    Ok((sizes, users.values().map(|(size, _)| size).sum()))
 }
 
 /// The catalogue of a site, byte for byte.

@@ -1,16 +1,20 @@
 //! The operation behind each command. Nothing here prints.
 
+pub mod base;
 pub mod build;
 pub mod changes;
 mod commit;
 pub mod config;
+pub mod diff;
 pub mod edit;
+pub mod export;
 pub mod get;
 pub mod list;
 pub mod prune;
 #[cfg(feature = "publish")]
 pub mod publish;
 pub mod retention;
+mod select;
 mod since;
 mod unused;
 

@@ -25,7 +25,6 @@ use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
 pub use crate::site_files::entry::{CONTAINERD_NAME, Entry, REF_NAME, Repo, V1_ID};
 use crate::spec::descriptor::{Descriptor, Platform};
-use crate::spec::digest::Digest;
 use crate::spec::media_type::OCI_INDEX;
 use crate::spec::name::{Reference, Repository};
 
@@ -167,17 +166,8 @@ struct Descriptors<'a>(&'a BTreeMap<Repository, Repo>);
 impl Serialize for Descriptors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().flat_map(|(repository, repo)| {
-            let tagged: BTreeSet<&Digest> = repo.tags.values().collect();
-            let untagged = repo.manifests.keys();
-            let untagged = untagged.filter(move |digest| !tagged.contains(digest));
-            let by_tag = repo
-                .tags
-                .iter()
-                .map(move |(tag, digest)| repo.descriptor(format!("{repository}:{tag}"), *digest));
-            by_tag.chain(
-                untagged
-                    .map(move |digest| repo.descriptor(format!("{repository}@{digest}"), *digest)),
-            )
+            let names = repo.names(repository).into_iter();
+            names.map(move |(name, digest)| repo.descriptor(name, digest))
         }))
     }
 }
@@ -205,7 +195,20 @@ impl Catalogue {
 
     /// Parses `index.json`. Fails if it is not a catalogue, or has another format version.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
-        let index: Index<Entries> = serde_json::from_slice(bytes)
+        let (catalogue, Entries(repositories)) = Self::of_index(bytes)?;
+        Ok(Self {
+            repositories,
+            ..catalogue
+        })
+    }
+
+    /// Parses `index.json` without its entries.
+    pub fn settings(bytes: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self::of_index::<IgnoredAny>(bytes)?.0)
+    }
+
+    fn of_index<'de, M: Deserialize<'de>>(bytes: &'de [u8]) -> anyhow::Result<(Self, M)> {
+        let index: Index<M> = serde_json::from_slice(bytes)
             .map_err(|error| invalid_input(format!("not a catalogue: {error}")))?;
         let annotations = index.annotations.unwrap_or_default();
         let Some(number) = annotations.get(FORMAT) else {
@@ -239,8 +242,7 @@ impl Catalogue {
             .get(V1_PLATFORM)
             .map(|text| text.parse())
             .transpose()?;
-        catalogue.repositories = index.manifests.0;
-        Ok(catalogue)
+        Ok((catalogue, index.manifests))
     }
 
     /// The bytes of `index.json`.
@@ -280,6 +282,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::digest::Digest;
     use crate::spec::v1::V1Id;
 
     #[test]

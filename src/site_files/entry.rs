@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
-use crate::spec::name::Tag;
+use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::V1Id;
 
 /// The annotation with the reference of an entry (OCI image-spec `annotations.md`).
@@ -69,7 +69,19 @@ pub struct Repo {
 }
 
 impl Repo {
-    pub(super) fn descriptor(&self, name: String, digest: Digest) -> Descriptor {
+    /// The references of its manifests, in the order of the catalogue: by tag, then the untagged by digest.
+    pub fn names(&self, repository: &Repository) -> Vec<(String, Digest)> {
+        let tagged: BTreeSet<&Digest> = self.tags.values().collect();
+        let by_tag = self.tags.iter();
+        let by_tag = by_tag.map(|(tag, digest)| (format!("{repository}:{tag}"), *digest));
+        let untagged = self.manifests.keys();
+        let untagged = untagged.filter(|digest| !tagged.contains(digest));
+        let untagged = untagged.map(|digest| (format!("{repository}@{digest}"), *digest));
+        by_tag.chain(untagged).collect()
+    }
+
+    /// The entry of a manifest, under one of its names.
+    pub fn descriptor(&self, name: String, digest: Digest) -> Descriptor {
         let entry = &self.manifests[&digest];
         let mut annotations = BTreeMap::from([(REF_NAME.to_owned(), name)]);
         if let Some(id) = entry.v1 {

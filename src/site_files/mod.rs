@@ -1,6 +1,6 @@
 //! Reads the files of a site. Needs no lock, and works on a read-only mount.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,8 +18,23 @@ pub mod catalogue;
 mod entry;
 pub mod places;
 
+/// The files of a site. A site that arrives as an archive is laid over the one that it adds to.
 #[derive(Clone, Debug)]
-pub struct SiteFiles(PathBuf);
+pub struct SiteFiles {
+    root: PathBuf,
+    carried: Option<Arc<Carried>>,
+}
+
+/// What an archive carries of a site.
+#[derive(Debug)]
+pub struct Carried {
+    /// The name of the archive in messages, in backticks.
+    pub origin: String,
+    /// By path relative to the root.
+    pub files: BTreeMap<String, Content>,
+    /// The blobs that the layers of v1 images are.
+    pub v1_layers: BTreeMap<V1Id, Digest>,
+}
 
 /// A v1 image of a site.
 #[derive(Clone, Debug)]
@@ -30,7 +45,7 @@ pub struct V1File {
 }
 
 /// The longest catalogue that is read, in bytes: enough for a million references.
-const MAX_CATALOGUE: u64 = 512 << 20;
+pub const MAX_CATALOGUE: u64 = 512 << 20;
 
 /// Files with fewer bytes are copied instead of linked, since a link would save nothing.
 pub const LINK_FROM: u64 = 4096;
@@ -41,20 +56,55 @@ pub const MAX_CHAIN: usize = 1024;
 
 impl SiteFiles {
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self {
+            root: root.into(),
+            carried: None,
+        }
+    }
+
+    /// The files of an archive, and for those that it does not carry the files of the site at `root`.
+    pub fn carried(root: impl Into<PathBuf>, carried: Carried) -> Self {
+        Self {
+            root: root.into(),
+            carried: Some(Arc::new(carried)),
+        }
     }
 
     pub fn root(&self) -> &Path {
-        &self.0
+        &self.root
     }
 
     /// The name of the site in messages, in backticks.
     pub fn origin(&self) -> String {
-        format!("`{}`", fsx::escaped_path(&self.0))
+        match &self.carried {
+            Some(carried) => carried.origin.clone(),
+            None => format!("`{}`", fsx::escaped_path(&self.root)),
+        }
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
-        self.0.join(relative)
+        self.root.join(relative)
+    }
+
+    /// A file; `None` if there is none.
+    pub fn content(&self, relative: &str) -> anyhow::Result<Option<Content>> {
+        let carried = self.carried.as_ref();
+        match carried.and_then(|carried| carried.files.get(relative)) {
+            Some(content) => Ok(Some(content.clone())),
+            None => Content::file(self.path(relative)),
+        }
+    }
+
+    /// Whether an archive has the file.
+    pub fn carries(&self, relative: &str) -> bool {
+        let carried = self.carried.as_ref();
+        carried.is_some_and(|carried| carried.files.contains_key(relative))
+    }
+
+    /// The blob that is the layer of a v1 image, if an archive says so.
+    pub fn v1_layer_digest(&self, id: V1Id) -> Option<Digest> {
+        let carried = self.carried.as_ref()?;
+        carried.v1_layers.get(&id).copied()
     }
 
     /// The bytes of `index.json`, if there is one.
@@ -63,7 +113,7 @@ impl SiteFiles {
     }
 
     pub fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
-        Content::file(self.path(&blob_path(digest)))
+        self.content(&blob_path(digest))
     }
 
     /// The v1 image that a tag names, under one of the names of its repository.
@@ -77,25 +127,28 @@ impl SiteFiles {
     }
 
     pub fn v1_json(&self, id: V1Id) -> anyhow::Result<Option<Arc<[u8]>>> {
-        let content = Content::file(self.path(&format!("v1/images/{id}/json")))?;
+        let content = self.content(&format!("v1/images/{id}/json"))?;
         content.map(|content| content.read(MAX_JSON)).transpose()
     }
 
     /// The `checksum` file of a v1 image. Only images whose JSON or layer cannot be derived have one.
     pub fn v1_checksum(&self, id: V1Id) -> anyhow::Result<Option<Digest>> {
-        let path = self.path(&format!("v1/images/{id}/checksum"));
-        let Some(bytes) = fsx::read(&path, 1 << 10)? else {
+        let Some(content) = self.content(&format!("v1/images/{id}/checksum"))? else {
             return Ok(None);
         };
+        let bytes = content.read(1 << 10)?;
         let text = String::from_utf8_lossy(&bytes);
         text.trim_end()
             .parse()
             .map(Some)
-            .with_context(|| format!("cannot read `{}`", fsx::escaped_path(&path)))
+            .with_context(|| format!("cannot read {}", content.origin()))
     }
 
     pub fn v1_layer(&self, id: V1Id) -> anyhow::Result<Option<Content>> {
-        Content::file(self.path(&format!("v1/images/{id}/layer")))
+        match self.v1_layer_digest(id) {
+            Some(digest) => self.blob(&digest),
+            None => self.content(&format!("v1/images/{id}/layer")),
+        }
     }
 
     /// A v1 image and all images below it, top first. Fails if one is missing or damaged, or if the parents

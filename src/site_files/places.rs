@@ -38,7 +38,7 @@ impl<'a> Places<'a> {
         check: impl Fn(&Content) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let checked = |path: &str| {
-            let found = Content::file(self.files.path(path))?;
+            let found = self.files.content(path)?;
             found.as_ref().map(&check).transpose()
         };
         let in_repository = |name: &String| {

@@ -39,6 +39,10 @@ pub struct Archive {
 const MAX_LINKS: usize = 40;
 
 impl Archive {
+    pub(super) fn of(origin: String, members: Members) -> Self {
+        Self { origin, members }
+    }
+
     /// Opens an archive and indexes it. A compressed archive is read only once and its large members are
     /// staged; a dry run has no staging folder and unpacks the archive to a temporary file instead.
     ///

@@ -145,7 +145,7 @@ pub(super) fn check_header(start: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Whether the first 512 bytes are a tar header with a valid checksum, or zeros (an empty tar).
-pub(super) fn is_tar_header(start: &[u8]) -> bool {
+pub(crate) fn is_tar_header(start: &[u8]) -> bool {
     start.first_chunk().is_some_and(|block: &[u8; 512]| {
         let is_header = || {
             tar_core::Header::from_bytes(block)

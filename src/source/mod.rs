@@ -16,15 +16,18 @@ use crate::progress::Progress;
 use crate::source::archive::Archive;
 use crate::source::given::prefixes;
 pub use crate::source::given::{Source, prefixes_with_about};
+use crate::source::volumes::Exports;
 
 pub mod archive;
 pub mod dir;
 pub mod docker_archive;
 mod docker_index;
+pub mod export;
+pub mod export_check;
 mod given;
 pub mod legacy;
 mod member_name;
-mod members;
+pub(crate) mod members;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;
@@ -36,6 +39,7 @@ mod stored_repository;
 mod stream;
 mod tar_reader;
 pub mod v1_chain;
+pub mod volumes;
 mod walk;
 
 pub struct Format {
@@ -93,6 +97,7 @@ pub const FORMATS: &[Format] = &[
     registry_v1::FORMAT,
     registry_v2::FORMAT,
     static_v2::FORMAT,
+    export::FORMAT,
     docker_archive::FORMAT,
     legacy::FORMAT,
     oci_archive::FORMAT,
@@ -105,6 +110,7 @@ pub struct Run<'a> {
     pub output: &'a Path,
     pub progress: &'a Progress,
     pub rules: &'a ImportOptions,
+    pub exports: &'a Exports,
     /// Whether an archive is known to hold no image.
     pub holds_no_image: &'a dyn Fn(&Identity) -> bool,
 }
@@ -126,14 +132,20 @@ impl Source {
             format!("`{}`", fsx::escaped_path(&self.path))
         };
         let opened = if self.is_stdin() {
-            Opened::Archive(Archive::read(
-                run.progress.counting(std::io::stdin(), false),
-                run.staging,
-                rules.packing,
-                origin.clone(),
-            )?)
+            Opened::archive(
+                Archive::read(
+                    run.progress.counting(std::io::stdin(), false),
+                    run.staging,
+                    rules.packing,
+                    origin.clone(),
+                )?,
+                run,
+            )?
         } else {
             Opened::new(&self.path, run)?
+        };
+        let Some(opened) = opened else {
+            return Ok(Vec::new());
         };
         let (name, prefix) = match &self.name {
             Some(name) => name.in_site(rules.hosts)?,
@@ -143,7 +155,7 @@ impl Source {
             one: self.selected.as_deref(),
             name: name.as_ref(),
             prefix,
-            ..Request::new(rules, selection)
+            ..Request::new(rules, selection, run.output)
         };
         let format = match self.prefix {
             Some(prefix) => Some(opened.named_format(prefix, &origin)?),
@@ -154,7 +166,7 @@ impl Source {
             (None, Opened::Folder(folder)) => walk::load(folder, run, &request)?,
             (None, Opened::Archive(archive)) => return Err(unknown(archive, &origin)),
         };
-        let is_empty = drafts.iter().all(|draft| draft.roots.is_empty());
+        let is_empty = drafts.iter().all(Draft::is_empty);
         if is_empty {
             let drafts = drafts.iter_mut();
             let faults = drafts.flat_map(|draft| std::mem::take(&mut draft.faults));
@@ -270,13 +282,19 @@ enum Opened {
 }
 
 impl Opened {
-    fn new(path: &Path, run: &Run<'_>) -> anyhow::Result<Self> {
+    /// `None` for a volume of an export, unless it is the last: then it stands for all of them.
+    fn new(path: &Path, run: &Run<'_>) -> anyhow::Result<Option<Self>> {
         match fsx::meta(path)? {
-            Some(meta) if meta.is_dir => Ok(Self::Folder(path.to_path_buf())),
-            _ => {
-                Archive::open(path, run.staging, run.rules.packing, run.progress).map(Self::Archive)
-            }
+            Some(meta) if meta.is_dir => Ok(Some(Self::Folder(path.to_path_buf()))),
+            _ => Self::archive(
+                Archive::open(path, run.staging, run.rules.packing, run.progress)?,
+                run,
+            ),
         }
+    }
+
+    fn archive(archive: Archive, run: &Run<'_>) -> anyhow::Result<Option<Self>> {
+        Ok(run.exports.join(archive)?.map(Self::Archive))
     }
 
     /// The first format that is detected.

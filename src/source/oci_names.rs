@@ -131,7 +131,7 @@ mod tests {
         ))
         .unwrap();
         let (rules, selection) = (ImportOptions::default(), Selection::default());
-        let request = Request::new(&rules, &selection);
+        let request = Request::new(&rules, &selection, std::path::Path::new(""));
         let root = root(&descriptor, 0, &request).ok()??;
         Some((
             root.repository.map(|name| name.to_string()),

@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::invalid_input;
-use crate::fsx;
 use crate::import::check::Check;
 use crate::import::draft::{
     Attached, Blobs, Called, Draft, Fault, Part, RootManifest, StoredV1, peek, with_children,
@@ -21,11 +20,12 @@ use crate::plan::lookaside;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::places::{Places, read_manifest};
 use crate::site_files::{SiteFiles, V1File, blob_path};
+use crate::source::export::There;
 use crate::source::{Fit, Format, Input};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::MAX_JSON;
-use crate::spec::name::{Repository, Tag};
+use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::signature::MAX_SIGNATURE;
 use crate::spec::v1::{self, V1Id};
 
@@ -49,19 +49,30 @@ fn load(folder: &Path, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> {
     let index = files.index()?;
     let catalogue =
         Catalogue::parse(&index.ok_or_else(|| invalid_input("`index.json` is missing"))?)?;
+    Ok(vec![load_listed(&files, &catalogue, request, None)?])
+}
+
+/// Reads what a catalogue lists; `there` is the site that it is added to, if the files are those of an export.
+pub(super) fn load_listed(
+    files: &SiteFiles,
+    catalogue: &Catalogue,
+    request: &Request<'_>,
+    there: Option<&There>,
+) -> anyhow::Result<Draft> {
     let mut draft = Draft::new(files.origin());
     for (repository, repo) in &catalogue.repositories {
         let name = request.repository(repository.as_str())?;
         let loading = Loading {
-            files: &files,
+            files,
             request,
-            blobs: Places::new(&files, repository, repo),
+            blobs: Places::new(files, repository, repo),
+            there,
         };
         if request.may_take(&name) {
             loading.repository(&mut draft, &name, repo)?;
         }
     }
-    Ok(vec![draft])
+    Ok(draft)
 }
 
 fn called(repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> String {
@@ -95,6 +106,7 @@ struct Loading<'a> {
     files: &'a SiteFiles,
     request: &'a Request<'a>,
     blobs: Places<'a>,
+    there: Option<&'a There>,
 }
 
 impl Loading<'_> {
@@ -164,6 +176,21 @@ impl Loading<'_> {
         let descriptor = Descriptor::new(&*entry.media_type, *digest, entry.size);
         let (request, rules) = (self.request, self.request.rules);
         let name = called(repository, tag, digest);
+        if let Some(there) = self.there {
+            let reference = Reference {
+                repository: repository.clone(),
+                tag: tag.cloned(),
+                digest: Some(*digest),
+            };
+            let is_plain = !request.is_selective() && request.name.is_none();
+            if is_plain && there.lists(&reference, entry, self.files) {
+                draft.listed.push(reference);
+                return Ok(());
+            }
+            if there.lacks(&name, digest, &self.blobs, self.files)? {
+                return Ok(());
+            }
+        }
         let v1 = entry.v1.filter(|_| rules.v1);
         draft.add_one_of(request, Called::name(&name), |draft| {
             let manifest = draft.add_manifest(&self.blobs, &descriptor, rules)?;
@@ -228,7 +255,7 @@ impl Loading<'_> {
         let names = self.blobs.names.iter();
         let beside = names.map(|name| lookaside::path(name, signed, number));
         for path in std::iter::once(blob_path(signature)).chain(beside) {
-            let content = Content::file(self.files.path(&path))?;
+            let content = self.files.content(&path)?;
             let Some(content) = content.filter(|content| content.len() <= MAX_SIGNATURE) else {
                 continue;
             };
@@ -248,7 +275,8 @@ impl Loading<'_> {
         let checked = new.map(|(id, image)| Ok((id, self.check(id, &image)?, image)));
         for (id, check, image) in checked.collect::<anyhow::Result<Vec<_>>>()? {
             let layer = draft.add_job(image.layer, Work::Verbatim { diff_id: false });
-            draft.jobs[layer].checks.push(check);
+            draft.jobs[layer].digest = self.files.v1_layer_digest(id);
+            draft.jobs[layer].checks.extend(check);
             let (json, parent) = (image.json, image.parent);
             let stored = StoredV1 {
                 json,
@@ -274,16 +302,16 @@ impl Loading<'_> {
 
     /// How its layer is checked. Without a checksum, the JSON must be derived and the layer a blob of the site: the
     /// layer file could be a link to anything.
-    fn check(&self, id: V1Id, image: &V1File) -> anyhow::Result<Check> {
+    fn check(&self, id: V1Id, image: &V1File) -> anyhow::Result<Option<Check>> {
         let files = self.files;
         if let Some(checksum) = files.v1_checksum(id)? {
-            let checksum_file = files.path(&format!("v1/images/{id}/checksum"));
-            return Ok(Check::Checksum {
+            let origin = format!("`v1/images/{id}/checksum` of {}", files.origin());
+            return Ok(Some(Check::Checksum {
                 id,
                 json: image.json.clone(),
                 any_of: vec![checksum],
-                origin: format!("`{}`", fsx::escaped_path(&checksum_file)).into(),
-            });
+                origin: origin.into(),
+            }));
         }
         if !self.is_derived(id, image)? {
             bail_invalid!(
@@ -292,6 +320,7 @@ impl Loading<'_> {
             );
         }
         let folder = files.path("blobs/sha256");
-        Ok(Check::Listed { id, folder })
+        let is_blob = files.v1_layer_digest(id).is_some();
+        Ok((!is_blob).then_some(Check::Listed { id, folder }))
     }
 }

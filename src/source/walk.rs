@@ -120,6 +120,9 @@ impl Walk<'_> {
                 }
                 opened => opened?,
             };
+            let Some(opened) = opened else {
+                return Ok(()); // a volume of an export, read with the last of them
+            };
             if let Some(format) = opened.format()? {
                 return self.read(path, &opened, format, origin).map(drop);
             }

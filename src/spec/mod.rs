@@ -14,6 +14,7 @@ pub mod new_name;
 pub mod remake;
 pub mod schema1;
 pub mod signature;
+pub mod site_export;
 pub mod source_name;
 pub mod ssh_command;
 pub mod v1;

@@ -7,7 +7,7 @@
 //! blank   = SPACE | TAB
 //! word    = [A-Za-z0-9._:/@=] [A-Za-z0-9._:/@=-]*
 //!
-//! get REF...    put [NAME[:TAG] | PREFIX/]    list    index
+//! get REF...    put [NAME[:TAG] | PREFIX/]    list    index    export    export-since
 //! ```
 //! The client is not trusted. There is no quoting, and nothing is ever given to a shell. No word is an option or a
 //! path, so a client cannot leave the site that its key is for.
@@ -27,6 +27,8 @@ pub enum Request {
     List,
     /// The catalogue.
     Index,
+    /// All that the site has, or what the site lacks whose catalogue is on standard input.
+    Export { is_since: bool },
 }
 
 /// The maximum length of a command, in characters.
@@ -39,7 +41,7 @@ impl Request {
     /// Parses a command.
     ///
     /// # Errors
-    /// If it is anything but one of the four requests. The message is one line.
+    /// If it is anything but one of these requests. The message is one line.
     pub fn parse(command: &str) -> anyhow::Result<Self> {
         parse(command).map_err(|reason| refused(command, reason))
     }
@@ -87,8 +89,12 @@ fn parse(command: &str) -> Result<Request, &'static str> {
         ["put" | "registryput", ..] => Err("`put` takes one name at most"),
         ["list"] => Ok(Request::List),
         ["index"] => Ok(Request::Index),
-        ["list" | "index", ..] => Err("`list` and `index` take no other word"),
-        _ => Err("it is none of `get`, `put`, `list` and `index`"),
+        ["export"] => Ok(Request::Export { is_since: false }),
+        ["export-since"] => Ok(Request::Export { is_since: true }),
+        ["list" | "index" | "export" | "export-since", ..] => {
+            Err("`list`, `index`, `export` and `export-since` take no other word")
+        }
+        _ => Err("it is none of `get`, `put`, `list`, `index`, `export` and `export-since`"),
     }
 }
 

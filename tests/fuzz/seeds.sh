@@ -75,3 +75,9 @@ EOT
 text signature <<'EOT'
 \x00sigstore-json\n{"mimeType":"x/y","payload":"eyJ9","annotations":{"a":"b"}}
 EOT
+text export <<'EOT'
+\x00{"format":1,"catalogue":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","base":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","requires":{"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855":3},"v1_layers":{"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"volume":{"number":2,"of":3,"list":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}
+\x01{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":3,"annotations":{"org.opencontainers.image.ref.name":"tiny:1"}}],"annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2"}}
+\x02{"catalogue":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","volumes":[[{"path":"blobs/sha256/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":3,"part":1,"of":"tiny:1"}]]}
+\x03e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  stillage-export.json
+EOT

@@ -23,6 +23,7 @@ type Target = fn(&[u8]);
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("archive", archives::archive),
     ("load", archives::load),
+    ("export", archives::export),
     ("layers", layers::layers),
     ("packed", layers::packed),
     ("manifest", parsers::manifest),

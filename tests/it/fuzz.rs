@@ -135,6 +135,21 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "catalogue" => text(&[&format!(
             r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"x/y","digest":"sha256:{empty}","size":3,"annotations":{{"org.opencontainers.image.ref.name":"tiny:1"}}}}],"annotations":{{"org.stillage.apis":"v1,v2","org.stillage.format":"1","org.stillage.v1.platform":"linux/arm64/v8"}}}}"#
         )]),
+        "export" => {
+            let digest = format!("sha256:{empty}");
+            text(&[
+                &format!(
+                    "\0{{\"format\":1,\"catalogue\":\"{digest}\",\"base\":\"{digest}\",\"requires\":{{\"{digest}\":3}},\"v1_layers\":{{\"{empty}\":\"{digest}\"}},\"volume\":{{\"number\":2,\"of\":3,\"list\":\"{digest}\"}}}}"
+                ),
+                &format!(
+                    "\x01{{\"schemaVersion\":2,\"manifests\":[{{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"{digest}\",\"size\":3,\"annotations\":{{\"org.opencontainers.image.ref.name\":\"tiny:1\"}}}}],\"annotations\":{{\"org.stillage.apis\":\"v1,v2\",\"org.stillage.format\":\"2\"}}}}"
+                ),
+                &format!(
+                    "\x02{{\"catalogue\":\"{digest}\",\"volumes\":[[{{\"path\":\"blobs/sha256/{empty}\",\"size\":3,\"part\":1,\"of\":\"tiny:1\"}}]]}}"
+                ),
+                &format!("\x03{empty}  stillage-export.json\n"),
+            ])
+        }
         "index" => files(|path, _| path.ends_with("index.json")),
         _ => files(|path, bytes| !is_tar(path) && bytes.starts_with(b"{")),
     }

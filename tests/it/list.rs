@@ -57,3 +57,44 @@ fn many_platforms_are_listed() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(platforms.iter().all(|platform| text.contains(platform)));
 }
+
+/// Each content counts as a repository's own, or as shared, and once in the sum.
+#[test]
+fn sizes_are_own_or_shared() {
+    let image = |name: &str, own: &str| Image::new(&[name]).layer("base", "same").layer("own", own);
+    let images = [
+        image("one:1", "1"),
+        image("one:2", "2"),
+        image("two:1", "3"),
+        image("two:2", "3"),
+    ];
+    let folder = TempDir::new("sizes");
+    let (source, site) = (folder.path().join("source"), folder.path().join("site"));
+    Archive::oci(&images).folder(&source);
+    build(&[source.to_str().unwrap()], &site);
+    let output = succeed(stillage(["list", "--sizes", "--json"]).arg(&site));
+    let sizes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let blobs = fs::read_dir(site.join("blobs/sha256")).unwrap();
+    let all = blobs
+        .map(|blob| blob.unwrap().metadata().unwrap().len())
+        .sum::<u64>();
+    assert_eq!(sizes["total"], all);
+    let [one, two] = &sizes["repositories"].as_array().unwrap()[..] else {
+        panic!("{sizes}");
+    };
+    let number = |value: &Value, key: &str| value[key].as_u64().unwrap();
+    assert_eq!((number(one, "tags"), number(two, "tags")), (2, 2));
+    let shared = number(one, "shared");
+    assert_eq!(shared, number(two, "shared"));
+    assert_eq!(number(one, "own") + number(two, "own") + shared, all);
+    assert!(
+        shared > 0 && number(one, "own") > number(two, "own"),
+        "{sizes}"
+    );
+    let output = succeed(stillage(["list", "--sizes"]).arg(&site));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("REPOSITORY") && text.contains("\nall together "),
+        "{text}"
+    );
+}

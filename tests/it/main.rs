@@ -13,6 +13,7 @@ mod content;
 mod credentials;
 mod damage;
 mod edit;
+mod export;
 mod format;
 mod fuzz;
 mod get;

@@ -34,6 +34,8 @@ fn requests_are_understood() {
     for (command, request) in [
         ("list", Request::List),
         ("index", Request::Index),
+        ("export", Request::Export { is_since: false }),
+        ("export-since", Request::Export { is_since: true }),
         ("put", Request::Put(None)),
         ("registryput", Request::Put(None)),
         ("put app", put("app")),
@@ -150,8 +152,23 @@ fn a_login_is_told_what_to_say() {
     let (folder, site) = place();
     let before = everything(folder.path());
     for (options, words, other) in [
-        (&[][..], &["get ", "put ", "list ", "index "][..], "export"),
-        (&["--read-only"], &["get ", "list ", "index "], "put "),
+        (
+            &[][..],
+            &[
+                "get ",
+                "put ",
+                "list ",
+                "index ",
+                "export ",
+                "export-since ",
+            ][..],
+            "config",
+        ),
+        (
+            &["--read-only"],
+            &["get ", "list ", "index ", "export ", "export-since "],
+            "put ",
+        ),
     ] {
         let output = feed(&mut login(&site, options), &archive("new:1"));
         assert_eq!(output.status.code(), Some(2));

@@ -327,3 +327,27 @@ fn links_out_of_the_site_are_found() {
         fs::rename(&to, &path).unwrap();
     }
 }
+
+/// A layer of v1 that is the blob of an image which is removed stays right: it has the tar of one that remains, in zstd.
+#[test]
+fn a_v1_layer_whose_blob_is_removed_is_no_damage() {
+    let site = TempDir::new("verify");
+    let sources = [
+        "fixtures/oci-layout-zstd=zstd",
+        "fixtures/oci-layout-referrer=gzip",
+    ];
+    build(&sources, site.path());
+    for command in [&["remove", "gzip"][..], &["prune", "--grace", "0"]] {
+        succeed(stillage([command[0], site.path().to_str().unwrap()]).args(&command[1..]));
+        assert_eq!(verify(site.path()), (Some(0), vec![]));
+    }
+    // Another layer is none of the image.
+    let id = "45c7d8a37e4c0856d2df6235705bc165fb0be672edbbd34cc011147350f5433d";
+    let layer = site.path().join(format!("v1/images/{id}/layer"));
+    fs::remove_file(&layer).unwrap();
+    fs::write(&layer, b"no layer").unwrap();
+    assert_eq!(
+        verify(site.path()),
+        (Some(1), vec![format!("v1/images/{id}/layer")])
+    );
+}

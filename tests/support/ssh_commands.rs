@@ -165,8 +165,8 @@ const ROWS: &[(&str, &[&str])] = &[
             "put=app",
             "get/app",
             "app",
-            "export",
-            "export app",
+            "exports",
+            "export_since",
             "build",
             "remove app",
             "prune",
@@ -269,6 +269,14 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     (
         NOTHING,
-        &["list app", "list /", "index .", "index app", "list list"],
+        &[
+            "list app",
+            "list /",
+            "index .",
+            "index app",
+            "list list",
+            "export app",
+            "export-since /etc/passwd",
+        ],
     ),
 ];

@@ -106,10 +106,14 @@ pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
 
 /// The repositories of all images.
 pub fn repositories(drafts: &[Draft]) -> BTreeSet<Repository> {
+    let of_roots = |root: &RootManifest| root.repository.clone();
+    let of_listed = |listed: &Reference| listed.repository.clone();
     drafts
         .iter()
-        .flat_map(|draft| &draft.roots)
-        .filter_map(|root| root.repository.clone())
+        .flat_map(|draft| {
+            let roots = draft.roots.iter().filter_map(of_roots);
+            roots.chain(draft.listed.iter().map(of_listed))
+        })
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Merges new images into what the site has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::WithHint as _;
@@ -11,7 +11,7 @@ use crate::import::ingest::{self, Job, Work};
 use crate::note::{Note, NoteKind};
 use crate::ops::build::{BuildOptions, mirror};
 use crate::site::load;
-use crate::site_files::catalogue::{Apis, Catalogue, Format};
+use crate::site_files::catalogue::{Apis, Catalogue, Format, Repo};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::spec::source_name::Hosts;
@@ -28,85 +28,103 @@ pub(super) struct Merged {
     pub(super) is_whole: bool,
 }
 
-/// Merges new images into what the site has, or with `--mirror` into what it keeps.
-pub(super) fn merge(
-    options: &BuildOptions,
-    rules: &ImportOptions,
-    site: &Site,
-    mut catalogue: Catalogue,
-    mut new: Images,
-) -> anyhow::Result<Merged> {
-    let apis = options.apis;
-    let is_old = std::mem::take(&mut catalogue.format) != Format::default();
-    catalogue.full_names = rules.hosts == Hosts::Full;
-    let origins = new.origins();
-    let mut touched: BTreeSet<Repository> = new
-        .repositories
-        .keys()
-        .cloned()
-        .chain(site.pending.iter().cloned())
-        .collect();
-    let platform = options
-        .v1_platform
-        .clone()
-        .or_else(|| catalogue.v1_platform.clone());
-    let other_platform = catalogue.v1_platform != platform;
-    let more_servers = !options.servers.is_subset(&catalogue.servers);
-    catalogue.servers.extend(&options.servers);
-    let is_among_sources = is_among_sources(options);
-    if is_among_sources
-        || is_old
-        || options.mirror
-        || catalogue.apis != apis
-        || other_platform
-        || more_servers
-        || mends(site, &new)?
-    {
-        touched.extend(catalogue.repositories.keys().cloned());
-    }
-    let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
-    catalogue.v1_platform = platform;
-    if options.mirror {
-        catalogue.repositories = mirror::kept(options, site, &catalogue, &mut new)?;
-    }
-    // Stale names are found by loading the whole site.
-    let is_whole = is_among_sources || !site.is_own();
-    if is_whole {
-        touched.extend(catalogue.repositories.keys().cloned());
-    }
-    let mut images = load::load(&site.files, &catalogue, touched.iter(), Some(&new));
-    images.check_readable()?;
-    if !options.mirror {
-        keep_schema1(&mut images, &new, site)?;
-    }
-    if apis.v1 && (!had_v1 || other_platform || is_old) {
-        measure(&mut images, site)?;
-    }
-    images.overlay(new);
-    let notes = images.damage_notes();
-    if is_among_sources {
-        // It says the same of what it lacks.
-        let same: BTreeSet<_> = notes.iter().map(|note| &note.reference).collect();
-        let is_said = |note: &Note| note.kind == NoteKind::Fault && same.contains(&note.reference);
-        images.notes.retain(|note| !is_said(note));
-    }
-    images.notes.extend(notes);
-    catalogue.repositories.extend(
-        images
+/// How new images are merged into a site.
+pub(super) struct Merging<'a> {
+    pub(super) options: &'a BuildOptions,
+    pub(super) apis: Apis,
+    pub(super) rules: &'a ImportOptions,
+    pub(super) site: &'a Site,
+    /// What sources list, and the site has just so.
+    pub(super) listed: BTreeMap<Repository, Repo>,
+}
+
+impl Merging<'_> {
+    /// Merges new images into what the site has, or with `--mirror` into what it keeps.
+    pub(super) fn merge(self, mut catalogue: Catalogue, mut new: Images) -> anyhow::Result<Merged> {
+        let Self {
+            options,
+            apis,
+            rules,
+            site,
+            listed,
+        } = self;
+        let is_old = std::mem::take(&mut catalogue.format) != Format::default();
+        catalogue.full_names = rules.hosts == Hosts::Full;
+        let origins = new.origins();
+        let mut touched: BTreeSet<Repository> = new
             .repositories
-            .iter()
-            .map(|(name, repo)| (name.clone(), repo.clone())),
-    );
-    name::check_shadowing(catalogue.repositories.keys(), |repository| {
-        let origin = origins.get(repository);
-        origin.map_or_else(|| " in the site".into(), |origin| format!(" in {origin}"))
-    })?;
-    Ok(Merged {
-        images,
-        catalogue,
-        touched,
-        is_whole,
-    })
+            .keys()
+            .cloned()
+            .chain(site.pending.iter().cloned())
+            .collect();
+        let platform = options
+            .v1_platform
+            .clone()
+            .or_else(|| catalogue.v1_platform.clone());
+        let other_platform = catalogue.v1_platform != platform;
+        let more_servers = !options.servers.is_subset(&catalogue.servers);
+        catalogue.servers.extend(&options.servers);
+        let is_among_sources = is_among_sources(options);
+        if is_among_sources
+            || is_old
+            || catalogue.apis != apis
+            || other_platform
+            || more_servers
+            || mends(site, &new)?
+        {
+            touched.extend(catalogue.repositories.keys().cloned());
+        }
+        let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
+        catalogue.v1_platform = platform;
+        if options.mirror {
+            let kept = mirror::kept(options, site, &catalogue, &mut new, listed)?;
+            let before = std::mem::replace(&mut catalogue.repositories, kept);
+            let kept = &catalogue.repositories;
+            let changed = before
+                .into_iter()
+                .filter(|(name, repo)| kept.get(name) != Some(repo));
+            touched.extend(changed.map(|(name, _)| name));
+        }
+        // Stale names are found by loading the whole site.
+        let is_whole = is_among_sources || !site.is_own();
+        if is_whole {
+            touched.extend(catalogue.repositories.keys().cloned());
+        }
+        let mut images = load::load(&site.files, &catalogue, touched.iter(), Some(&new));
+        images.check_readable()?;
+        if !options.mirror {
+            keep_schema1(&mut images, &new, site)?;
+        }
+        if apis.v1 && (!had_v1 || other_platform || is_old) {
+            measure(&mut images, site)?;
+        }
+        images.overlay(new);
+        let notes = images.damage_notes();
+        if is_among_sources {
+            // It says the same of what it lacks.
+            let same: BTreeSet<_> = notes.iter().map(|note| &note.reference).collect();
+            let is_said =
+                |note: &Note| note.kind == NoteKind::Fault && same.contains(&note.reference);
+            images.notes.retain(|note| !is_said(note));
+        }
+        images.notes.extend(notes);
+        catalogue.repositories.extend(
+            images
+                .repositories
+                .iter()
+                .map(|(name, repo)| (name.clone(), repo.clone())),
+        );
+        name::check_shadowing(catalogue.repositories.keys(), |repository| {
+            let origin = origins.get(repository);
+            origin.map_or_else(|| " in the site".into(), |origin| format!(" in {origin}"))
+        })?;
+        Ok(Merged {
+            images,
+            catalogue,
+            touched,
+            is_whole,
+        })
+    }
 }
 
 /// Whether the site is one of its own sources, to repair it.

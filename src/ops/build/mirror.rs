@@ -16,7 +16,8 @@ use crate::writer::Site;
 /// What the site keeps in addition to what the sources have:
 /// - the manifest of a reference that a source names but cannot provide;
 /// - the child of an index that a source has lost, unless the user chose platforms;
-/// - everything, if a source may have lost references whose names are unknown.
+/// - everything, if a source may have lost references whose names are unknown;
+/// - what sources list just as the site has it, `listed`.
 ///
 /// # Errors
 /// When the sources have no tag at all.
@@ -25,8 +26,10 @@ pub(super) fn kept(
     site: &Site,
     catalogue: &Catalogue,
     new: &mut Images,
+    listed: BTreeMap<Repository, Repo>,
 ) -> anyhow::Result<BTreeMap<Repository, Repo>> {
-    if new.repositories.values().all(|repo| repo.tags.is_empty()) {
+    let mut all = new.repositories.values().chain(listed.values());
+    if all.all(|repo| repo.tags.is_empty()) {
         return Err(invalid_input(
             "the sources have no image with a tag, so `--mirror` would drop every tag",
         ))
@@ -69,7 +72,7 @@ pub(super) fn kept(
         }
     }
     new.notes.extend(notes);
-    let mut kept = BTreeMap::new();
+    let mut kept = listed;
     for (name, repo) in &catalogue.repositories {
         let tags = wanted.remove(name).unwrap_or_default();
         let children = match new.repositories.get(name) {
@@ -86,7 +89,9 @@ pub(super) fn kept(
         let roots = repo.tags.values().copied().chain(children).chain(digests);
         let reached = reachable(&images, &repo, roots.collect::<Vec<_>>());
         repo.manifests.retain(|digest, _| reached.contains(digest));
-        kept.insert(name.clone(), repo);
+        let kept = kept.entry(name.clone()).or_default();
+        kept.tags.extend(repo.tags);
+        kept.manifests.extend(repo.manifests);
     }
     Ok(kept)
 }

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::error::WithHint as _;
+use crate::error::{WithHint as _, invalid_input};
 use crate::images::v1_images::V1Images;
 use crate::images::{Images, Imported};
 use crate::import::draft::{Draft, ImportOptions, JobId, naming};
 use crate::import::ingest::{self, Job, Stored};
 use crate::note::NoteKind;
-use crate::ops::build::merge::{merge, merged_apis, merged_hosts};
+use crate::ops::build::merge::{Merging, merged_apis, merged_hosts};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
 use crate::progress::Progress;
+use crate::source::volumes::Exports;
 use crate::source::{Run, Source};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
 use crate::writer::Site;
 
+mod exported;
 mod merge;
 mod mirror;
 mod options;
@@ -34,15 +36,15 @@ pub fn build(
     progress: &Arc<Progress>,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
-    let (mut site, catalogue) = Site::open(
+    let (mut site, mut catalogue) = Site::open(
         &options.output,
         Some(options.apis),
         options.dry_run,
         options.link,
         on_contention,
     )?;
-    let apis = merged_apis(&catalogue, options.apis)?;
-    let rules = ImportOptions {
+    let mut apis = merged_apis(&catalogue, options.apis)?;
+    let mut rules = ImportOptions {
         v1: apis.v1,
         hosts: merged_hosts(&catalogue, options)?,
         ..options.rules.clone()
@@ -50,7 +52,8 @@ pub fn build(
     if !rules.v1 {
         site.disk.staging.forget_outlines();
     }
-    let drafts = load_sources(options, &site, &rules, progress)?;
+    let exports = Exports::default();
+    let drafts = load_sources(options, &site, &rules, &exports, progress)?;
     if options.strict {
         check_faults(&drafts)?;
     }
@@ -70,7 +73,19 @@ pub fn build(
         .collect();
 
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
-    let mut merged = merge(options, &rules, &site, catalogue, new)?;
+    if options.sources.len() == 1
+        && let Some(of) = exports.settings()
+    {
+        exported::adopt(of, &mut catalogue, &mut apis, &mut rules);
+    }
+    let merging = Merging {
+        options,
+        apis,
+        rules: &rules,
+        site: &site,
+        listed: exported::listed(&drafts, &before),
+    };
+    let mut merged = merging.merge(catalogue, new)?;
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
     let mut notes = std::mem::take(&mut merged.images.notes);
@@ -114,7 +129,7 @@ fn check_faults(drafts: &[Draft]) -> anyhow::Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(crate::error::invalid_input(faults.join("; ")))
+    Err(invalid_input(faults.join("; ")))
         .hint("leave out `--strict` to skip it with a note and import the rest")
 }
 
@@ -122,6 +137,7 @@ fn load_sources(
     options: &BuildOptions,
     site: &Site,
     rules: &ImportOptions,
+    exports: &Exports,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Draft>> {
     // One after the other: reading a compressed archive already uses all cores.
@@ -130,6 +146,7 @@ fn load_sources(
         output: &options.output,
         progress,
         rules,
+        exports,
         holds_no_image: &|archive| options.cache && site.holds_no_image(archive),
     };
     let load = |source: &Source| source.load(&run, &options.selection);
@@ -138,6 +155,11 @@ fn load_sources(
         .iter()
         .map(load)
         .collect::<anyhow::Result<_>>()?;
+    exports.check()?;
+    if options.exports_only && exports.settings().is_none() {
+        return Err(invalid_input("with `--mirror`, only an export can be put"))
+            .hint("make it with `stillage export`, or leave out `--mirror` to add images");
+    }
     let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
     if naming::repositories(&drafts).is_empty() {
         return Err(anyhow::anyhow!(

@@ -29,6 +29,8 @@ pub struct BuildOptions {
     pub last_wins: bool,
     /// List only what the sources have.
     pub mirror: bool,
+    /// Refuse sources that are not exports.
+    pub exports_only: bool,
     /// Tags that must not move to another manifest.
     pub no_move: Option<Glob>,
     /// Fail on any fault in a source, even if the rest can be imported.
@@ -58,6 +60,7 @@ impl BuildOptions {
             selection: Selection::default(),
             last_wins: false,
             mirror: false,
+            exports_only: false,
             no_move: None,
             strict: false,
             v1_platform: None,

@@ -7,6 +7,7 @@
 //! extra.rs       files that are not planned
 //! unfinished.rs  what an interrupted run has left
 //! deep.rs        diff IDs
+//! export.rs      exports, not sites
 //! finding.rs     problems; those that one lost file causes become one
 //! ```
 
@@ -33,12 +34,14 @@ use crate::writer::{self, unreferenced};
 
 mod access;
 mod deep;
+mod export;
 mod extra;
 mod finding;
 mod hash;
 mod unfinished;
 mod v1;
 
+pub use export::verify_exports;
 pub use finding::{Finding, Kind};
 use finding::{Problem, damaged, missing, or_error};
 use hash::Hashes;

@@ -12,6 +12,8 @@ use stillage::ops::build::{BuildOptions, build};
 use stillage::progress::Progress;
 use stillage::source::Source;
 use stillage::source::archive::Archive;
+use stillage::spec::digest::Digest;
+use stillage::spec::site_export::{CATALOGUE, DESCRIPTION, SUMS, VOLUMES, sum_line};
 
 use super::scratch;
 
@@ -96,4 +98,67 @@ pub(super) fn load(data: &[u8]) {
         }
     }
     let _ = fs::remove_dir_all(&folder);
+}
+
+/// A build of an export ends well or blames the input, whatever it says of itself with the right digests. The first byte
+/// says which member the others are.
+pub(super) fn export(data: &[u8]) {
+    let Some((which, bytes)) = data.split_first() else {
+        return;
+    };
+    let catalogue = br#"{"schemaVersion":2,"manifests":[],"annotations":{"org.stillage.apis":"v1","org.stillage.format":"2"}}"#;
+    let digest = Digest::of(if which % 4 == 1 { bytes } else { catalogue });
+    let list = Digest::of(if which % 4 == 2 { bytes } else { b"{}" });
+    let description = format!(
+        r#"{{"format":1,"catalogue":"{digest}","requires":{{}},"v1_layers":{{}},"volume":{{"number":1,"of":1,"list":"{list}"}}}}"#
+    );
+    let mut members = vec![
+        (DESCRIPTION, description.into_bytes()),
+        (
+            CATALOGUE,
+            gzip(if which % 4 == 1 { bytes } else { catalogue }),
+        ),
+        (VOLUMES, gzip(if which % 4 == 2 { bytes } else { b"{}" })),
+    ];
+    if which % 4 == 0 {
+        members[0].1 = bytes.to_vec();
+    }
+    let sums = members.iter();
+    let sums: String = sums
+        .map(|(name, bytes)| sum_line(&Digest::of(bytes), name))
+        .collect();
+    let sums = if which % 4 == 3 {
+        bytes
+    } else {
+        sums.as_bytes()
+    };
+    members.push((SUMS, sums.to_vec()));
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in &members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        let added = tar.append_data(&mut header, name, &bytes[..]);
+        added.expect("a member can be added");
+    }
+    build_of(&tar.into_inner().expect("a tar"));
+}
+
+fn build_of(tar: &[u8]) {
+    let folder = scratch();
+    let path = folder.join("a.tar");
+    fs::write(&path, tar).expect("a file");
+    let source = Source::parse(path.to_str().expect("a path of text")).expect("a source");
+    let mut options = BuildOptions::new(vec![source], folder.join("site"));
+    options.dry_run = true;
+    if let Err(error) = build(&options, &Arc::default(), || Ok(())) {
+        assert!(is_bad(&error), "{error:?}");
+    }
+    let _ = fs::remove_dir_all(&folder);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, bytes).expect("memory");
+    packed.finish().expect("memory")
 }

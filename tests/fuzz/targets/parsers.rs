@@ -80,7 +80,7 @@ pub(super) fn index(data: &[u8]) {
         return;
     };
     let (rules, selection) = (ImportOptions::default(), Selection::default());
-    let request = Request::new(&rules, &selection);
+    let request = Request::new(&rules, &selection, std::path::Path::new(""));
     for descriptor in &index.entries.manifests {
         if let Ok(Some(root)) = oci_names::root(descriptor, 0, &request) {
             root.repository.as_ref().map(check_repository);
@@ -236,7 +236,8 @@ pub(super) fn ssh_command(data: &[u8]) {
         }
         ssh_command::Request::Put(None)
         | ssh_command::Request::List
-        | ssh_command::Request::Index => {}
+        | ssh_command::Request::Index
+        | ssh_command::Request::Export { .. } => {}
     }
 }
 

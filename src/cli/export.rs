@@ -1,0 +1,201 @@
+//! `stillage export` and `stillage diff`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::report;
+use crate::cli::ui::Ui;
+use crate::error::{WithHint as _, escaped};
+use crate::import::selection::Selection;
+use crate::ops::base::Base;
+use crate::ops::diff;
+use crate::ops::export::{ExportOptions, Exported};
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// Carry only what another site lacks: its folder, its `index.json` (a file, a pipe or `-`), an earlier export, or
+    /// the URL of its server
+    #[arg(long, value_name = "BASE")]
+    since: Option<String>,
+    /// Carry and list only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`, `**` does
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Leave out repositories, or images REPO:TAG, that match a glob
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write volumes of at most this size: FILE with a number before its ending. K, M, G and T are powers of 1,024;
+    /// KB, MB, GB and TB of 1,000
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "output")]
+    max_size: Option<u64>,
+    #[command(flatten)]
+    trust: Trust,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Default, Args)]
+struct Trust {
+    /// URL: trust the certificates in this PEM file, instead of the public roots
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// URL: take any certificate
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
+}
+
+impl Trust {
+    fn base(self, text: String) -> Base {
+        Base {
+            text,
+            ca: self.ca,
+            insecure: self.insecure,
+        }
+    }
+}
+
+impl ExportArgs {
+    /// All of the site, or what the site lacks whose `index.json` is on standard input, to standard output: over SSH.
+    pub(super) fn over_ssh(site: PathBuf, is_since: bool) -> Self {
+        Self {
+            site,
+            since: is_since.then(|| "-".to_owned()),
+            only: Vec::new(),
+            exclude: Vec::new(),
+            output: None,
+            max_size: None,
+            trust: Trust::default(),
+            quiet: true,
+        }
+    }
+
+    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let options = ExportOptions {
+            site: self.site,
+            selection: Selection::new(&self.only, &self.exclude)?,
+            since: self.since.map(|text| self.trust.base(text)),
+        };
+        let to_stream = self
+            .output
+            .as_ref()
+            .is_none_or(|path| path.as_os_str() == "-");
+        let exported = match (self.output, self.max_size) {
+            (Some(path), None) if !to_stream => options.file(&path)?,
+            (Some(path), Some(max)) if !to_stream => options.volumes(&path, max)?,
+            (_, Some(_)) => {
+                return Err(anyhow::anyhow!("volumes cannot go to standard output"))
+                    .hint("name them with `-o FILE`");
+            }
+            _ if io::stdout().is_terminal() => {
+                return Err(anyhow::anyhow!(
+                    "standard output is a terminal, and an archive is not text"
+                ))
+                .hint("write it to a file with `-o FILE`, or pipe it: `| ssh mirror put`");
+            }
+            _ => Ui::binary(|out| options.stream(out))?,
+        };
+        if !self.quiet {
+            ui.messages(summary(&exported));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn summary(exported: &Exported) -> Vec<String> {
+    let mut lines = report::notes(&exported.notes);
+    let files = report::count(exported.files, "file");
+    let bytes = report::bytes(exported.bytes);
+    let volumes = match exported.volumes.len() {
+        0 | 1 => String::new(),
+        several => format!(" in {several} volumes"),
+    };
+    lines.push(format!("exported {files} ({bytes}){volumes}"));
+    lines
+}
+
+/// Parses a number of bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].to_ascii_uppercase();
+    let base = match unit.as_bytes() {
+        [] | [_] | [_, b'I', b'B'] => 1024_u64,
+        [_, b'B'] => 1000,
+        _ => 0,
+    };
+    let power = match unit.bytes().next() {
+        None => Some(0),
+        Some(first) => b"KMGT".iter().position(|known| *known == first),
+    };
+    let power = power.and_then(|power| u32::try_from(power).ok());
+    let power = power.map(|power| if unit.is_empty() { 0 } else { power + 1 });
+    let bytes = power
+        .filter(|_| base > 0)
+        .and_then(|power| digits.parse::<u64>().ok()?.checked_mul(base.pow(power)));
+    bytes.ok_or_else(|| format!("`{}` is not a size such as 4G or 700MB", escaped(text)))
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The folder of the site
+    site: PathBuf,
+    /// The other site: its folder, its `index.json` (a file, a pipe or `-`), an export, or the URL of its server
+    #[arg(value_name = "OTHER")]
+    other: String,
+    #[command(flatten)]
+    trust: Trust,
+    /// Exit with 1 if they differ
+    #[arg(long)]
+    exit_code: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl DiffArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let difference = diff::diff(&self.site, &self.trust.base(self.other))?;
+        Ui::data(&if self.json {
+            report::json(&difference)?
+        } else {
+            report::difference(&difference)
+        })?;
+        let differs = self.exit_code && !difference.is_none();
+        Ok(ExitCode::from(u8::from(differs)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("4G", Some(4 << 30)),
+            ("4g", Some(4 << 30)),
+            ("4GiB", Some(4 << 30)),
+            ("700MB", Some(700_000_000)),
+            ("1T", Some(1 << 40)),
+            ("", None),
+            ("G", None),
+            ("4.7G", None),
+            ("-1", None),
+            ("4GB2", None),
+            ("4X", None),
+            ("4GIX", None),
+            ("99999999999T", None),
+        ] {
+            assert_eq!(size(text).ok(), bytes, "{text}");
+        }
+    }
+}

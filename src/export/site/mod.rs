@@ -1,0 +1,263 @@
+//! A site for another place: all that it lists, or what the site there lacks of it. The format is in
+//! [`crate::spec::site_export`].
+//! ```text
+//! mod.rs    what is carried, and what must be there
+//! base.rs   what the site there has
+//! split.rs  how files are divided into volumes
+//! write.rs  the members of an archive
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::content::Content;
+use crate::error::{WithHint as _, invalid_input};
+use crate::export::site::base::Known;
+use crate::images::Images;
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
+use crate::site_files::{SiteFiles, V1File, blob_path};
+use crate::spec::descriptor::Descriptor;
+use crate::spec::digest::{Digest, Hasher};
+use crate::spec::manifest::Blob;
+use crate::spec::name::Repository;
+use crate::spec::site_export::Description;
+use crate::spec::v1::V1Id;
+
+pub mod base;
+mod split;
+mod write;
+
+pub use write::Volume;
+
+/// The part of a site that is carried.
+pub struct SiteExport {
+    /// `index.json` of the site.
+    catalogue: Vec<u8>,
+    description: Description,
+    /// The manifests that are carried, by name.
+    entries: Vec<Descriptor>,
+    /// In the order of the archive.
+    files: Vec<Carried>,
+}
+
+/// A file of the site.
+struct Carried {
+    path: String,
+    content: Content,
+    digest: Digest,
+    /// A reference that needs it.
+    of: Arc<str>,
+}
+
+impl SiteExport {
+    /// Plans what to carry of what `catalogue` lists, to a place that has `base`: a catalogue and its digest.
+    ///
+    /// # Errors
+    /// If the site has lost something that is to be carried.
+    pub fn plan(
+        files: &SiteFiles,
+        catalogue: &Catalogue,
+        images: &Images,
+        base: Option<&(Catalogue, Digest)>,
+    ) -> anyhow::Result<Self> {
+        let json = catalogue.to_json()?;
+        let known = base.map(|(catalogue, _)| Known::of(catalogue, files, images));
+        let mut planning = Planning {
+            files,
+            images,
+            has_v1: catalogue.apis.v1,
+            known: known.unwrap_or_default(),
+            seen: BTreeSet::new(),
+            description: Description::new(Digest::of(&json), base.map(|(_, digest)| *digest)),
+            entries: Vec::new(),
+            manifests: Vec::new(),
+            small: Vec::new(),
+            layers: Vec::new(),
+        };
+        for (repository, repo) in &catalogue.repositories {
+            let there = base.and_then(|(base, _)| base.repositories.get(repository));
+            planning.repository(repository, repo, there)?;
+        }
+        let mut carried = planning.manifests;
+        carried.extend(planning.small);
+        carried.extend(planning.layers);
+        Ok(Self {
+            catalogue: json,
+            description: planning.description,
+            entries: planning.entries,
+            files: carried,
+        })
+    }
+}
+
+struct Planning<'a> {
+    files: &'a SiteFiles,
+    images: &'a Images,
+    has_v1: bool,
+    known: Known,
+    /// The paths of what is carried so far.
+    seen: BTreeSet<String>,
+    description: Description,
+    entries: Vec<Descriptor>,
+    manifests: Vec<Carried>,
+    /// Configs, signatures, and the JSON of v1 images.
+    small: Vec<Carried>,
+    layers: Vec<Carried>,
+}
+
+impl Planning<'_> {
+    /// Adds what is new in a repository; `there` is what it lists there.
+    fn repository(
+        &mut self,
+        repository: &Repository,
+        repo: &Repo,
+        there: Option<&Repo>,
+    ) -> anyhow::Result<()> {
+        let names = repo.names(repository);
+        for (name, digest) in &names {
+            let entry = &repo.manifests[digest];
+            if there.and_then(|there| there.manifests.get(digest)) == Some(entry) {
+                continue;
+            }
+            self.entry(repository, &name.as_str().into(), digest, entry)?;
+            if !self.known.blobs.contains(digest) {
+                self.entries.push(repo.descriptor(name.clone(), *digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a manifest that a repository does not list there yet.
+    fn entry(
+        &mut self,
+        repository: &Repository,
+        name: &Arc<str>,
+        digest: &Digest,
+        entry: &Entry,
+    ) -> anyhow::Result<()> {
+        let lost = self.images.damage_of(repository, digest);
+        if let Some(lost) = lost.first() {
+            return Err(lost.error(name)).hint(
+                "`stillage verify` shows all damage; `--only` and `--exclude` leave images out",
+            );
+        }
+        let manifest = self.images.manifests[digest].clone();
+        let origin = format!("the manifest {digest}");
+        let content = Content::memory(manifest.bytes.clone(), origin);
+        if self.carry(digest, content.len()) {
+            self.manifests.push(Carried {
+                path: blob_path(digest),
+                content,
+                digest: *digest,
+                of: name.clone(),
+            });
+        }
+        let blobs = manifest.blobs();
+        let is_config = |blob: &&Blob| blob.kind.is_none();
+        let (configs, layers): (Vec<&Blob>, Vec<&Blob>) = blobs.iter().partition(is_config);
+        let configs = configs.into_iter().map(|blob| blob.digest);
+        for digest in configs.chain(entry.signatures.iter().copied()) {
+            let blob = self.blob(digest, name)?;
+            self.small.extend(blob);
+        }
+        let layers = layers.into_iter().map(|blob| blob.digest);
+        for digest in layers.chain(entry.foreign.iter().copied()) {
+            let blob = self.blob(digest, name)?;
+            self.layers.extend(blob);
+        }
+        if let Some(top) = entry.v1.filter(|_| self.has_v1) {
+            self.v1(top, &blobs, name)?;
+        }
+        Ok(())
+    }
+
+    /// Whether content is to be carried. What is there already is noted as required.
+    fn carry(&mut self, digest: &Digest, len: u64) -> bool {
+        if self.known.blobs.contains(digest) {
+            self.description.requires.insert(*digest, len);
+            return false;
+        }
+        self.seen.insert(blob_path(digest))
+    }
+
+    fn blob(&mut self, digest: Digest, name: &Arc<str>) -> anyhow::Result<Option<Carried>> {
+        let stored = self.images.blobs.get(&digest);
+        let stored = stored.filter(|_| !self.images.damage.has(&digest));
+        let lost = || {
+            let site = self.files.origin();
+            invalid_input(format!("{digest} of `{name}` is missing in {site}"))
+        };
+        let content = stored.ok_or_else(lost)?.content.clone();
+        let is_carried = self.carry(&digest, content.len());
+        Ok(is_carried.then(|| Carried {
+            path: blob_path(&digest),
+            content,
+            digest,
+            of: name.clone(),
+        }))
+    }
+
+    /// Adds a chain of v1 images that came with a source. Those whose layers are among `blobs` need no layer of their own.
+    fn v1(&mut self, top: V1Id, blobs: &[Blob], name: &Arc<str>) -> anyhow::Result<()> {
+        let chain = self.files.v1_chain(top)?;
+        let blobs: BTreeMap<Digest, Content> = blobs
+            .iter()
+            .filter_map(|blob| {
+                let stored = self.images.blobs.get(&blob.digest)?;
+                Some((blob.digest, stored.content.clone()))
+            })
+            .collect();
+        for (id, image) in chain {
+            let path = |file: &str| format!("v1/images/{id}/{file}");
+            let is_known = self.known.v1.contains(&id);
+            let key = id.to_string();
+            if self.description.v1_layers.contains_key(&key) || self.seen.contains(&path("json")) {
+                continue;
+            }
+            let layer = same(&image, &blobs)?;
+            if let Some(blob) = layer {
+                self.description.v1_layers.insert(key, blob);
+            }
+            if is_known {
+                continue;
+            }
+            let mut add = |file: &str, content: Content| -> anyhow::Result<Carried> {
+                self.seen.insert(path(file));
+                Ok(Carried {
+                    path: path(file),
+                    digest: content.hash(Hasher::default())?,
+                    content,
+                    of: name.clone(),
+                })
+            };
+            if layer.is_none() {
+                self.layers.push(add("layer", image.layer)?);
+            }
+            for file in ["json", "checksum"] {
+                if let Some(content) = self.files.content(&path(file))? {
+                    self.small.push(add(file, content)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The blob that has the bytes of the layer of a v1 image. Most are links to it.
+fn same(image: &V1File, blobs: &BTreeMap<Digest, Content>) -> anyhow::Result<Option<Digest>> {
+    let place = |content: &Content| -> anyhow::Result<_> {
+        Ok(content.identity()?.map(|identity| identity.place))
+    };
+    let layer = place(&image.layer)?;
+    for (digest, blob) in blobs {
+        if layer.is_some() && place(blob)? == layer {
+            return Ok(Some(*digest));
+        }
+    }
+    let len = image.layer.len();
+    if blobs.values().all(|blob| blob.len() != len) {
+        return Ok(None);
+    }
+    let digest = image.layer.hash(Hasher::default())?;
+    Ok(blobs.contains_key(&digest).then_some(digest))
+}

@@ -1,0 +1,57 @@
+//! What the export of another site means for this one.
+
+use std::collections::BTreeMap;
+
+use crate::import::draft::{Draft, ImportOptions};
+use crate::site_files::catalogue::{Apis, Catalogue, Repo};
+use crate::spec::name::Repository;
+use crate::spec::source_name::Hosts;
+
+/// Makes a new site like the one that was exported, except for what the options say. No site gets an API that neither
+/// has.
+pub(super) fn adopt(
+    of: Catalogue,
+    catalogue: &mut Catalogue,
+    apis: &mut Apis,
+    rules: &mut ImportOptions,
+) {
+    let is_new = catalogue.repositories.is_empty();
+    let has = Apis {
+        v1: catalogue.apis.v1 && !is_new,
+        v2: catalogue.apis.v2 && !is_new,
+    };
+    let both = Apis {
+        v1: apis.v1 && (of.apis.v1 || has.v1),
+        v2: apis.v2 && (of.apis.v2 || has.v2),
+    };
+    if both.v1 || both.v2 {
+        *apis = both;
+    }
+    if is_new {
+        if of.full_names {
+            rules.hosts = Hosts::Full;
+        }
+        catalogue.v1_platform = of.v1_platform;
+        catalogue.servers.extend(of.servers);
+    }
+}
+
+/// The references that exports list, and that stay as the site has them.
+pub(super) fn listed(
+    drafts: &[Draft],
+    before: &BTreeMap<Repository, Repo>,
+) -> BTreeMap<Repository, Repo> {
+    let mut listed: BTreeMap<Repository, Repo> = BTreeMap::new();
+    for reference in drafts.iter().flat_map(|draft| &draft.listed) {
+        let Some((repo, digest)) = before.get(&reference.repository).zip(reference.digest) else {
+            continue;
+        };
+        let kept = listed.entry(reference.repository.clone()).or_default();
+        if let Some(entry) = repo.manifests.get(&digest) {
+            kept.manifests.insert(digest, entry.clone());
+            kept.tags
+                .extend(reference.tag.clone().map(|tag| (tag, digest)));
+        }
+    }
+    listed
+}

@@ -1,0 +1,98 @@
+//! `export`: what a site has, or what another site lacks of it, as an archive that `build` merges.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::export::site::SiteExport;
+use crate::fsx;
+use crate::import::selection::Selection;
+use crate::note::Note;
+use crate::ops::base::Base;
+use crate::ops::select::select;
+use crate::site::{self, load};
+
+pub struct ExportOptions {
+    pub site: PathBuf,
+    pub selection: Selection,
+    /// What the other site has. Nothing without it.
+    pub since: Option<Base>,
+}
+
+/// What was written.
+pub struct Exported {
+    /// Of the site, and their bytes.
+    pub files: u64,
+    pub bytes: u64,
+    /// The files that were written; empty for a stream.
+    pub volumes: Vec<PathBuf>,
+    pub notes: Vec<Note>,
+}
+
+impl ExportOptions {
+    /// Writes one archive to a stream.
+    ///
+    /// # Errors
+    /// If the site lacks something or has other bytes than it says: then the archive has no end.
+    pub fn stream(&self, out: &mut (dyn Write + Send)) -> anyhow::Result<Exported> {
+        let export = self.plan()?;
+        export.archive(out)?;
+        Ok(self.exported(&export, Vec::new()))
+    }
+
+    /// Writes one archive to a file, which appears when it is whole.
+    pub fn file(&self, path: &Path) -> anyhow::Result<Exported> {
+        let export = self.plan()?;
+        fsx::replace(&fsx::canonical(path), |out| export.archive(out))?;
+        Ok(self.exported(&export, vec![path.to_owned()]))
+    }
+
+    /// Writes volumes of at most `max` bytes beside a path, `x.1.tar` to `x.9.tar` for `x.tar`. Each appears when it is
+    /// whole.
+    pub fn volumes(&self, path: &Path, max: u64) -> anyhow::Result<Exported> {
+        let export = self.plan()?;
+        let volumes = export.volumes(max)?;
+        let mut split = BTreeMap::new();
+        let mut paths = Vec::new();
+        for volume in &volumes {
+            let path = numbered(path, volume.number, volume.of);
+            fsx::replace(&path, |out| export.write(volume, &mut split, out))?;
+            paths.push(path);
+        }
+        Ok(self.exported(&export, paths))
+    }
+
+    fn plan(&self) -> anyhow::Result<SiteExport> {
+        // Before the site, since a pipe may have to be read for its writer to go on.
+        let base = self.since.as_ref().map(Base::read).transpose()?;
+        let (files, mut catalogue) = site::read(&self.site)?;
+        let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+        if self.selection.is_any() {
+            select(&images, &mut catalogue.repositories, &self.selection)?;
+            images.repositories.clone_from(&catalogue.repositories);
+        }
+        let base = base.map(|state| (state.catalogue, state.digest));
+        SiteExport::plan(&files, &catalogue, &images, base.as_ref())
+    }
+
+    fn exported(&self, export: &SiteExport, volumes: Vec<PathBuf>) -> Exported {
+        let (files, bytes) = export.carried();
+        Exported {
+            files,
+            bytes,
+            volumes,
+            notes: self.selection.unmatched().collect(),
+        }
+    }
+}
+
+/// The name of a volume: its number comes before the ending, with as many digits as the last one has.
+fn numbered(path: &Path, number: u32, of: u32) -> PathBuf {
+    let width = of.to_string().len();
+    let number = format!("{number:0width$}");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() => format!("{stem}.{number}.{ending}"),
+        _ => format!("{name}.{number}"),
+    })
+}

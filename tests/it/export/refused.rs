@@ -1,0 +1,278 @@
+//! What is no export, or a damaged one, changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Place, large, member, members};
+use crate::support::archive::{Archive, Kind, gzip};
+use crate::support::files::digest;
+use crate::support::place::{feed, image};
+use crate::support::site::{stderr, stillage, succeed};
+
+/// The members of an export, to change.
+fn opened(path: &str) -> Archive {
+    let mut archive = Archive::default();
+    for (name, _) in members(Path::new(path)) {
+        let bytes = member(Path::new(path), &name);
+        archive = archive.file(&name, bytes);
+    }
+    archive
+}
+
+/// An export with other bytes in a member, whose digests are right.
+fn changed(archive: Archive, name: &str, bytes: &[u8]) -> Archive {
+    let sums = String::from_utf8(archive.bytes("SHA256SUMS").to_vec()).unwrap();
+    let lines = sums.lines().map(|line| match line.split_once("  ") {
+        Some((_, member)) if member == name => format!("{}  {member}\n", &digest(bytes)[7..]),
+        _ => format!("{line}\n"),
+    });
+    let sums: String = lines.collect();
+    archive.set_file(name, bytes).set_file("SHA256SUMS", sums)
+}
+
+#[test]
+fn a_damaged_export_is_refused_whole() {
+    let place = Place::new();
+    place.publish(&["fixtures/docker-1.4.1.tar"]);
+    let first = place.export("first.tar", &[]);
+    place.merged(&[&first]);
+    place.publish_images(&[image("app:1", "one"), image("app:2", "two")]);
+    let second = place.export("second.tar", &["--since", &first]);
+    let description =
+        String::from_utf8(member(Path::new(&second), "stillage-export.json")).unwrap();
+    let names = opened(&second).names("blobs/");
+    let blob = names.last().unwrap().as_str();
+    let manifest = names.first().unwrap().as_str();
+    let whole = || opened(&second);
+    let other = |text: &str, with: &str| {
+        let bytes = description.replacen(text, with, 1).into_bytes();
+        assert_ne!(bytes, description.as_bytes());
+        changed(whole(), "stillage-export.json", &bytes)
+    };
+    for (archive, words) in [
+        (whole().flip(blob), [blob, "cannot read"]),
+        (whole().flip(manifest), [manifest, ""]),
+        (whole().drop(blob), ["does not carry", &blob[13..]]),
+        (whole().drop(manifest), ["does not carry", &manifest[13..]]),
+        (
+            whole().flip("stillage-export.json"),
+            ["stillage-export.json", ""],
+        ),
+        (
+            whole().flip("stillage-catalogue.json.gz"),
+            ["stillage-catalogue.json.gz", ""],
+        ),
+        (
+            whole().drop("stillage-catalogue.json.gz"),
+            ["`stillage-catalogue.json.gz`", "missing"],
+        ),
+        (whole().drop("SHA256SUMS"), ["`SHA256SUMS`", "missing"]),
+        (
+            whole().set_file("SHA256SUMS", "no sums\n"),
+            ["`SHA256SUMS`", "invalid"],
+        ),
+        (
+            other("\"format\":1", "\"format\":2"),
+            ["has format 2", "use a newer version"],
+        ),
+        (
+            other("\"catalogue\":\"sha256:", "\"catalogue\":\"sha512:"),
+            ["invalid", ""],
+        ),
+        (
+            changed(whole(), "stillage-catalogue.json.gz", &gzip(b"{}")),
+            ["another digest", ""],
+        ),
+        (
+            changed(whole(), "stillage-export.json", b"{"),
+            ["`stillage-export.json` is invalid", ""],
+        ),
+        (
+            whole().set("stillage-export.json", Kind::Symlink("oci-layout".into())),
+            ["damaged", ""],
+        ),
+    ] {
+        let path = place.path("damaged.tar");
+        fs::write(&path, archive.tar()).unwrap();
+        let path = path.to_str().unwrap();
+        place.refused(&[path], &words);
+        place.refused(&[path, "--mirror"], &words);
+    }
+    let bytes = fs::read(&second).unwrap();
+    for length in [1600, 5000, bytes.len() - 1024, bytes.len() - 2000] {
+        let path = place.path("cut.tar");
+        fs::write(&path, &bytes[..length]).unwrap();
+        place.refused(&[path.to_str().unwrap()], &["truncated"]);
+    }
+    place.merged(&[&second]);
+    place.assert_same_sites();
+}
+
+/// What the base promised and the other side has lost since is named; also if it is only too short.
+#[test]
+fn what_the_other_side_has_lost_is_named() {
+    let place = Place::new();
+    place.publish_images(&[large("large:1", 300_000, 3)]);
+    let first = place.export("first.tar", &[]);
+    place.merged(&[&first]);
+    // The same base, under a new manifest.
+    let next = large("large:2", 300_000, 3).layer("etc/more", "more");
+    place.publish_images(&[next]);
+    let second = place.export("second.tar", &["--since", &first]);
+    let required: serde_json::Value =
+        serde_json::from_slice(&member(Path::new(&second), "stillage-export.json")).unwrap();
+    let required = required["requires"].as_object().unwrap();
+    assert!(required.len() >= 2, "{required:?}");
+    for (blob, size) in required {
+        let path = place.path("there/blobs/sha256").join(&blob[7..]);
+        let names = walkdir::WalkDir::new(place.path("there/v2"));
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|entry| entry.unwrap().into_path())
+            .filter(|path| path.ends_with(blob) || path.ends_with(Path::new(blob)))
+            .filter(|path| path.is_file())
+            .chain([path.clone()])
+            .collect();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, size.as_u64().unwrap());
+        for name in &names {
+            fs::remove_file(name).unwrap();
+        }
+        place.refused(&[&second], &["does not have", blob, "`large:2`"]);
+        for name in &names {
+            fs::write(name, &bytes[1..]).unwrap();
+        }
+        place.refused(&[&second], &["does not have", blob]);
+        for name in &names {
+            fs::write(name, &bytes).unwrap();
+        }
+    }
+    place.merged(&[&second]);
+}
+
+/// A damaged site exports nothing that would lack something.
+#[test]
+fn a_damaged_site_is_not_exported() {
+    let place = Place::new();
+    place.publish_images(&[image("app:1", "one")]);
+    let first = place.export("first.tar", &[]);
+    place.publish_images(&[large("large:1", 300_000, 4)]);
+    let here = place.text("here");
+    let biggest = fs::read_dir(place.path("here/blobs/sha256")).unwrap();
+    let biggest = biggest
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| fs::metadata(path).unwrap().len());
+    let biggest = biggest.unwrap();
+    let bytes = fs::read(&biggest).unwrap();
+    let output = place.path("out.tar");
+    let refused = |words: &[&str]| {
+        for target in [output.to_str().unwrap(), "-"] {
+            let mut export = stillage(["export", &here, "--since", &first, "-o", target]);
+            let refused = export.output().unwrap();
+            let said = stderr(&refused);
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            for word in words {
+                assert!(said.contains(word), "`{word}` is not in: {said}");
+            }
+            assert!(!output.exists());
+            // Nobody takes what was written for a whole archive.
+            if !refused.stdout.is_empty() {
+                let there = place.text("there");
+                let taken = feed(&mut stillage(["put", &there]), &refused.stdout);
+                assert_eq!(taken.status.code(), Some(1));
+            }
+        }
+    };
+    let mut flipped = bytes.clone();
+    flipped[100_000] ^= 1;
+    // Links to it are damaged too.
+    fs::OpenOptions::new().write(true).open(&biggest).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(
+        &fs::OpenOptions::new().write(true).open(&biggest).unwrap(),
+        &flipped,
+        0,
+    )
+    .unwrap();
+    refused(&["has the digest"]);
+    for entry in walkdir::WalkDir::new(place.path("here")) {
+        let path = entry.unwrap().into_path();
+        if path.is_file() && fs::read(&path).unwrap() == flipped {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    refused(&["`large:1` is damaged", "--exclude"]);
+    succeed(&mut stillage([
+        "export",
+        &here,
+        "--exclude",
+        "large",
+        "-o",
+        output.to_str().unwrap(),
+    ]));
+    // What the other side has is not needed here.
+    fs::remove_file(&output).unwrap();
+    fs::write(&biggest, &bytes).unwrap();
+    place.merged(&[&place.export("all.tar", &[])]);
+}
+
+#[test]
+fn what_is_no_base_is_told() {
+    let place = Place::new();
+    place.publish_images(&[image("app:1", "one")]);
+    let here = place.text("here");
+    fs::write(place.path("text"), "no index\n").unwrap();
+    fs::write(place.path("empty"), "").unwrap();
+    fs::write(
+        place.path("index.json"),
+        r#"{"schemaVersion":2,"manifests":[]}"#,
+    )
+    .unwrap();
+    fs::create_dir(place.path("folder")).unwrap();
+    let archive = Archive::docker_20(&[image("app:1", "one")]).tar();
+    fs::write(place.path("docker.tar"), archive).unwrap();
+    for (base, code, words) in [
+        (
+            "text",
+            1,
+            "neither the `index.json` of a site nor an export",
+        ),
+        ("empty", 1, "it is empty"),
+        ("index.json", 1, "not a catalogue"),
+        ("folder", 2, "not a site"),
+        (
+            "docker.tar",
+            1,
+            "neither the `index.json` of a site nor an export",
+        ),
+        ("nothing", 2, "does not exist"),
+    ] {
+        let base = place.text(base);
+        for args in [
+            &["export", &here, "--since", &base][..],
+            &["diff", &here, &base],
+        ] {
+            let output = stillage(args).output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+            assert!(said.contains(words), "{args:?}: {said}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    for (args, words) in [
+        (&["--max-size", "1M"][..], "--output"),
+        (
+            &["--max-size", "1M", "-o", "-"],
+            "volumes cannot go to standard output",
+        ),
+        (&["--max-size", "x", "-o", "f"], "is not a size"),
+        (&["--since", "nothing", "--ca", "x"], "only apply to a URL"),
+    ] {
+        let output = stillage(["export", &here]).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            stderr(&output).contains(words),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
