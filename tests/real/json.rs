@@ -76,6 +76,26 @@ fn every_command_prints_what_its_schema_says() {
             .iter()
             .any(|row| row.get("tag").is_none())
     );
+    let sizes = checked("list-sizes", &["list", site, "--sizes"]);
+    assert!(count(&sizes["repositories"]) > 3);
+    let (export, other) = (
+        folder.path().join("export.tar"),
+        folder.path().join("other"),
+    );
+    let exported = stillage(["export", site, "-o", text(&export)]).status();
+    assert!(exported.unwrap().success());
+    checked("build", &["build", text(&export), "-o", text(&other)]);
+    let gone = checked("edit", &["remove", text(&other), "zstd", "old:1"]);
+    assert!(count(&gone["changes"]["removed"]) > 1);
+    checked("edit", &["tag", text(&other), "tiny:1", "own"]);
+    let diff = checked("diff", &["diff", site, text(&other)]);
+    assert!(count(&diff["added"]) > 1 && count(&diff["removed"]) == 1);
+    let diff = checked("diff", &["diff", site, text(&export)]);
+    assert!(diff.get("site_lacks").is_none());
+    let bytes = fs::read(&export).unwrap();
+    fs::write(&export, &bytes[..bytes.len() / 2]).unwrap();
+    assert_eq!(count(&checked("verify", &["verify", text(&export)])), 1);
+
     let tagged = checked("edit", &["tag", site, "tiny:1", "2"]);
     assert_eq!(name_of(&tagged["changes"]["added"][0]), "tiny:2");
     let removed = checked("edit", &["remove", site, "tiny"]);

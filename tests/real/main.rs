@@ -23,6 +23,7 @@ mod crash;
 mod delivery;
 mod disk;
 mod edges;
+mod export;
 mod file_systems;
 mod get;
 mod htaccess;

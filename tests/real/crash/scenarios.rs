@@ -113,6 +113,21 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         &["build app.tar -o SITE"],
         "build other-site -o SITE",
     ),
+    scenario(
+        "an export is merged",
+        &["build app.tar -o SITE"],
+        "build first.tar -o SITE",
+    ),
+    scenario(
+        "an export of what is new is a mirror",
+        &["build first.tar -o SITE", "build short.tar -o SITE"],
+        "build second.tar --mirror -o SITE",
+    ),
+    scenario(
+        "volumes are merged",
+        &["build first.tar -o SITE"],
+        "build volumes -o SITE",
+    ),
 ];
 
 /// A folder with all that the scenarios build from.
@@ -145,7 +160,17 @@ impl Sources {
         Archive::oci(&[app]).folder(&sources.path("app.oci"));
         Archive::oci(&[index]).folder(&sources.path("app.index"));
         let other = sources.path("other-site");
-        run(&mut sources.command("build old.tar moved.tar -o SITE", &other)).unwrap();
+        fs::create_dir(sources.path("volumes")).unwrap();
+        for args in [
+            "build old.tar moved.tar -o SITE",
+            "export SITE -o first.tar",
+            "build both.tar long zstd -o SITE",
+            "remove SITE o/old:1",
+            "export SITE --since first.tar -o second.tar",
+            "export SITE --since first.tar --max-size 20K -o volumes/v.tar",
+        ] {
+            run(&mut sources.command(args, &other)).unwrap();
+        }
         sources
     }
 
