@@ -27,6 +27,8 @@ pub struct Glob {
     /// The option and its value, in backticks.
     text: String,
     repository: GlobMatcher,
+    /// The same without the host of Docker Hub, for names without a host.
+    on_hub: Option<GlobMatcher>,
     tag: Option<GlobMatcher>,
     matched: AtomicBool,
 }
@@ -42,17 +44,22 @@ impl Glob {
             Some((repository, tag)) => (repository, Some(compile(tag)?)),
             None => (text, None),
         };
+        let on_hub = repository.strip_prefix("docker.io/");
         Ok(Self {
             text: format!("`{option} {text}`"),
             repository: compile(repository)?,
+            on_hub: on_hub.map(compile).transpose()?,
             tag,
             matched: AtomicBool::new(false),
         })
     }
 
     fn is_of(&self, repository: &Repository) -> bool {
-        let mut names = repository.aliases().into_iter();
-        names.any(|name| self.repository.is_match(name))
+        let globs = std::iter::once(&self.repository).chain(&self.on_hub);
+        let names = repository.aliases();
+        globs
+            .into_iter()
+            .any(|glob| names.iter().any(|name| glob.is_match(name)))
     }
 
     /// A note if it has matched nothing so far.
@@ -175,6 +182,11 @@ mod tests {
             (&[], &["app:1"], "app", Some("2"), true),
             (&[], &["app:1"], "app", None, true),
             (&["app"], &["**:*-rc"], "app", Some("2-rc"), false),
+            (&["docker.io/library/app"], &[], "app", Some("1"), true),
+            (&["docker.io/app"], &[], "app", Some("1"), true),
+            (&["docker.io/o/*"], &[], "o/app", Some("1"), true),
+            (&["docker.io/o/*"], &[], "docker.io/o/app", Some("1"), true),
+            (&["docker.io/o/*"], &[], "quay.io/o/app", Some("1"), false),
         ] {
             let wants = selects(only, exclude, repository, tag);
             assert_eq!(wants, wanted, "{only:?} {exclude:?} {repository} {tag:?}");

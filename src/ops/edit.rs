@@ -47,23 +47,28 @@ pub fn tag(
     tags: &[Tag],
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
-    let touched = [from.repository.clone()].into();
-    edit(options, touched, on_contention, |images| {
-        let name = &from.repository;
-        let repo = images.repositories.get(name);
-        let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
-        let digest = find(repo, from)?;
-        if let Some(lost) = images.damage_of(name, &digest).first() {
-            let site = fsx::escaped_path(&options.site);
-            return Err(lost.error(&from.to_string())).hint(format!(
+    edit(
+        options,
+        std::slice::from_ref(from),
+        on_contention,
+        |images, named| {
+            let from = &named[0];
+            let name = &from.repository;
+            let repo = images.repositories.get(name);
+            let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
+            let digest = find(repo, from)?;
+            if let Some(lost) = images.damage_of(name, &digest).first() {
+                let site = fsx::escaped_path(&options.site);
+                return Err(lost.error(&from.to_string())).hint(format!(
                 "restore it with a build from its sources, or with `stillage build {site} -o {site}` from what is left"
             ));
-        }
-        let repo = images.repositories.entry(name.clone()).or_default();
-        repo.tags
-            .extend(tags.iter().map(|tag| (tag.clone(), digest)));
-        Ok(())
-    })
+            }
+            let repo = images.repositories.entry(name.clone()).or_default();
+            repo.tags
+                .extend(tags.iter().map(|tag| (tag.clone(), digest)));
+            Ok(())
+        },
+    )
 }
 
 /// Removes references from a site: a tag, a manifest by digest with all its tags, or a whole repository. A
@@ -76,12 +81,8 @@ pub fn remove(
     ignore_missing: bool,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
-    let touched = references
-        .iter()
-        .map(|reference| reference.repository.clone())
-        .collect();
-    edit(options, touched, on_contention, |images| {
-        for reference in references {
+    edit(options, references, on_contention, |images, named| {
+        for reference in named {
             let name = &reference.repository;
             let is_whole = reference.tag.is_none() && reference.digest.is_none();
             let known = images.repositories.get(name);
@@ -204,18 +205,22 @@ pub(super) fn reachable(
     }
 }
 
-/// Applies a change to the `touched` repositories of a site.
+/// Applies a change to the repositories of references. `change` gets these as the site calls them.
 fn edit(
     options: &EditOptions,
-    mut touched: BTreeSet<Repository>,
+    references: &[Reference],
     on_contention: impl FnOnce() -> anyhow::Result<()>,
-    change: impl FnOnce(&mut Images) -> anyhow::Result<()>,
+    change: impl FnOnce(&mut Images, &[Reference]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let (site, before) = open(&options.site, options.dry_run, on_contention)?;
-    touched.extend(site.pending.iter().cloned());
+    let named = references.iter();
+    let named: Vec<Reference> = named.map(|reference| before.in_site(reference)).collect();
+    let repositories = named.iter().map(|reference| &reference.repository);
+    let touched = repositories.chain(&site.pending);
+    let touched: BTreeSet<Repository> = touched.cloned().collect();
     let mut images = load::load(&site.files, &before, touched.iter(), None);
     images.check_readable()?;
-    change(&mut images)?;
+    change(&mut images, &named)?;
     let mut catalogue = before.clone();
     for name in &touched {
         match images.repositories.get(name) {

@@ -69,8 +69,8 @@ impl Asked {
             && text.len() <= 64
             && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
         match text.parse::<Reference>() {
-            Ok(named) if !is_id || catalogue.repositories.contains_key(&named.repository) => {
-                Ok(Self::Reference(named))
+            Ok(named) if !is_id || catalogue.find(&named.repository).is_some() => {
+                Ok(Self::Reference(catalogue.in_site(&named)))
             }
             // A mistake of the user, not of the data.
             Err(error) if !is_id => bail!("{error:#}"),

@@ -245,6 +245,24 @@ impl Catalogue {
         Ok((catalogue, index.manifests))
     }
 
+    /// The repository that a name means: the one that has it, or else the one that Docker means by it, with or without the
+    /// host of Docker Hub.
+    pub fn find(&self, name: &Repository) -> Option<&Repository> {
+        let others = [name.without_hub(), name.completed()];
+        let mut names = std::iter::once(name).chain(others.iter().flatten());
+        let known = |name| Some(self.repositories.get_key_value(name)?.0);
+        names.find_map(known)
+    }
+
+    /// A reference with the name that the site has for its repository, if it has one.
+    pub fn in_site(&self, reference: &Reference) -> Reference {
+        let found = self.find(&reference.repository);
+        Reference {
+            repository: found.unwrap_or(&reference.repository).clone(),
+            ..reference.clone()
+        }
+    }
+
     /// The bytes of `index.json`.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         let apis: Vec<&str> = [("v1", self.apis.v1), ("v2", self.apis.v2)]

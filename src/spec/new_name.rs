@@ -50,7 +50,18 @@ impl NewName {
                 let full = Reference::from_source(&name.to_string(), hosts, None)?;
                 (Some(full), None)
             }
-            Self::Name(name) => (Some(name.clone()), None),
+            Self::Name(name) => {
+                let on_hub = name
+                    .repository
+                    .without_hub()
+                    .filter(|_| hosts == Hosts::Drop);
+                let repository = on_hub.unwrap_or_else(|| name.repository.clone());
+                let name = Reference {
+                    repository,
+                    ..name.clone()
+                };
+                (Some(name), None)
+            }
             Self::Prefix(prefix) => (None, Some(prefix)),
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! A first component that contains `.` or `:`, or is `localhost`, is a host.
 
-use crate::spec::name::{Reference, short};
+use crate::spec::name::{Reference, Repository, short};
 
 /// What becomes of the hosts in the names of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub enum Hosts {
     /// `docker.io/library/alpine` (distribution `reference/normalize.go`).
     Full,
 }
+
+/// What names on Docker Hub may begin with.
+const HUBS: [&str; 2] = ["docker.io/", "index.docker.io/"];
 
 impl Reference {
     /// The host in a name, with its port.
@@ -44,6 +47,23 @@ impl Reference {
     }
 }
 
+impl Repository {
+    /// The name without the host of Docker Hub; `None` if it has another host or none.
+    pub fn without_hub(&self) -> Option<Self> {
+        let name = HUBS
+            .iter()
+            .find_map(|hub| self.as_str().strip_prefix(hub))?;
+        name.parse().ok()
+    }
+
+    /// The name with the host that Docker completes it with; `None` if it has one.
+    pub fn completed(&self) -> Option<Self> {
+        let name = self.as_str();
+        let full = completed(name, split_host(name).0.is_some());
+        (full != name).then(|| full.parse().ok()).flatten()
+    }
+}
+
 /// The host of a name, if it has one, and the rest.
 fn split_host(text: &str) -> (Option<&str>, &str) {
     match text.split_once('/') {
@@ -54,8 +74,7 @@ fn split_host(text: &str) -> (Option<&str>, &str) {
 
 fn completed(name: &str, has_host: bool) -> String {
     let on_hub = if has_host {
-        let hub = ["docker.io/", "index.docker.io/"];
-        hub.iter().find_map(|host| name.strip_prefix(host))
+        HUBS.iter().find_map(|host| name.strip_prefix(host))
     } else {
         Some(name)
     };

@@ -1,10 +1,12 @@
 //! Names: hosts, prefixes, conflicts.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::archive::{Archive, Image};
-use crate::support::place::{Place, image};
-use crate::support::site::{json as read, stderr, stillage};
+use crate::support::place::{Place, feed, image};
+use crate::support::site::{json as read, name_of, stderr, stillage};
 
 #[test]
 fn hosts_are_kept_on_demand() {
@@ -158,4 +160,84 @@ fn the_last_source_wins_on_demand() {
         read(place.site().join("v2/app/tags/list"))["tags"],
         json!(["1"])
     );
+}
+
+/// `docker.io/library/x`, `library/x` and `x` are one repository for every command; in a site with full names too.
+#[test]
+fn the_host_of_docker_hub_means_the_same_everywhere() {
+    let spellings = [
+        "tiny",
+        "library/tiny",
+        "docker.io/library/tiny",
+        "docker.io/tiny",
+    ];
+    for full in [false, true] {
+        for name in spellings {
+            let place = Place::new();
+            let options: &[&str] = if full { &["--full-names"] } else { &[] };
+            let site = place.site();
+            let site = site.to_str().unwrap();
+            let known = if full {
+                "docker.io/library/tiny"
+            } else {
+                "tiny"
+            };
+            let source = place.tar("source.tar", &[image("other:1", "text")]);
+            place.build(&[&[format!("{source}={name}:1").as_str()], options].concat());
+            let run = |args: &[&str]| {
+                let output = stillage(args).output().unwrap();
+                assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+                output.stdout
+            };
+            let names = || -> Vec<String> {
+                let listed: serde_json::Value =
+                    serde_json::from_slice(&run(&["list", "--json", site])).unwrap();
+                listed.as_array().unwrap().iter().map(name_of).collect()
+            };
+            assert_eq!(names(), [format!("{known}:1")], "{name}");
+            for other in spellings {
+                run(&["tag", site, &format!("{other}:1"), "2"]);
+                assert_eq!(
+                    names(),
+                    [format!("{known}:1"), format!("{known}:2")],
+                    "{other}"
+                );
+                run(&["remove", site, &format!("{other}:2")]);
+                assert_eq!(names(), [format!("{known}:1")], "{other}");
+                assert!(!run(&["get", site, &format!("{other}:1")]).is_empty());
+                let archive = fs::read(&source).unwrap();
+                let output = feed(
+                    &mut stillage(["put", site, &format!("{other}:1")]),
+                    &archive,
+                );
+                assert!(output.status.success(), "{}", stderr(&output));
+                assert_eq!(names(), [format!("{known}:1")], "{other}");
+                let glob = if full { known } else { other };
+                assert!(!run(&["export", site, "--only", glob]).is_empty());
+            }
+        }
+    }
+    // A repository that really has the name comes first; other hosts are other repositories.
+    let place = Place::new();
+    let tar = |name: &str| {
+        place.tar(
+            &format!("{}.tar", name.replace('/', "-")),
+            &[image("x:1", name)],
+        )
+    };
+    let (plain, hub) = (tar("plain"), tar("hub"));
+    place.build(&[
+        &format!("{plain}=app:1"),
+        &format!("{hub}=docker.io/library/app:1"),
+        "--keep-host",
+    ]);
+    let site = place.site();
+    let get = |name: &str| {
+        let output = stillage(["get", site.to_str().unwrap(), name])
+            .output()
+            .unwrap();
+        (output.status.code(), output.stdout)
+    };
+    assert_ne!(get("app:1"), get("docker.io/library/app:1"));
+    assert_eq!(get("quay.io/library/app:1").0, Some(2));
 }
