@@ -4,6 +4,7 @@
 #   tests/bench.sh [PART...]     all parts, or some:
 #     build      a docker-archive of 550 MB in plain layers, against skopeo
 #     get        an image in gzip layers as an archive, against skopeo
+#     export     a site as an archive, and back, against tar; one new image among 100,000 references
 #     zstd       the same archive with zstd, against skopeo
 #     lacking    layers that lack folders, against the same with them
 #     folder     a folder of docker-archives on one base, against skopeo; unchanged
@@ -97,7 +98,7 @@ peak() {
 bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(build get zstd lacking folder registry copy again large verify nginx serve many publish)
+((${#parts[@]})) || parts=(build get export zstd lacking folder registry copy again large verify nginx serve many publish)
 need time time
 cargo build --release --locked --quiet
 stillage=$(realpath "${CARGO_TARGET_DIR:-target}")/release/stillage

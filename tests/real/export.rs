@@ -246,12 +246,12 @@ fn one_new_image_among_many_is_a_small_export() {
     let options = ["--since", text(&since), "-o", text(&delta), "-q"];
     let peak = watched(stillage(["export", text(&site)]).args(options));
     assert!(peak < MOST_MEMORY, "{} MiB", peak >> 10);
-    let size = |name: &str| fs::metadata(at(name)).unwrap().len();
+    let length = |name: &str| fs::metadata(at(name)).unwrap().len();
     assert!(
-        size("delta.tar") * 20 < size("full.tar"),
+        length("delta.tar") * 20 < length("full.tar"),
         "{} of {}",
-        size("delta.tar"),
-        size("full.tar")
+        length("delta.tar"),
+        length("full.tar")
     );
     let peak = watched(&mut stillage([
         "build",
