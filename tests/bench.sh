@@ -4,7 +4,7 @@
 #   tests/bench.sh [PART...]     all parts, or some:
 #     build      a docker-archive of 550 MB in plain layers, against skopeo
 #     get        an image in gzip layers as an archive, against skopeo
-#     export     a site as an archive, and back, against tar; one new image among 100,000 references
+#     export     a site as an archive, against tar; one new image among 100,000 references, there and back
 #     zstd       the same archive with zstd, against skopeo
 #     lacking    layers that lack folders, against the same with them
 #     folder     a folder of docker-archives on one base, against skopeo; unchanged

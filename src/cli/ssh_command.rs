@@ -45,6 +45,9 @@ impl SshCommandArgs {
         match Request::parse(&command)? {
             Request::Get(references) => GetArgs::of(self.site, references).run(),
             Request::Put(_) if self.read_only => Err(refused(&command, "this key can only read")),
+            Request::Put(Some(_)) if self.mirror => {
+                Err(refused(&command, "this key puts exports, which have names"))
+            }
             Request::Put(name) => PutArgs {
                 site: self.site,
                 name,

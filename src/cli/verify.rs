@@ -50,7 +50,7 @@ impl VerifyArgs {
             return Ok(code);
         }
         let [site] = &self.sites[..] else {
-            bail!("only exports and their volumes can be verified together");
+            bail!("a site is verified by itself");
         };
         let site = site.clone();
         let text = site.to_string_lossy().to_ascii_lowercase();
@@ -100,13 +100,13 @@ impl VerifyArgs {
 
     /// Verifies exports; `None` if these are no files.
     fn run_exports(&self, ui: &Ui) -> anyhow::Result<Option<ExitCode>> {
-        if !self.sites.iter().all(|path| path.is_file()) {
+        if self.sites.len() == 1 && !self.sites[0].is_file() {
             return Ok(None);
         }
         if self.fast || self.deep || self.jobs.is_some() || self.ca.is_some() || self.insecure {
             bail!("`--fast`, `--deep`, `--jobs`, `--ca` and `--insecure` do not apply to exports");
         }
-        let findings = with_progress(ui.quiet, Verb::Read, |progress| {
+        let (findings, alone) = with_progress(ui.quiet, Verb::Read, |progress| {
             verify::verify_exports(&self.sites, progress)
         })?;
         Ui::data(&if self.json {
@@ -114,6 +114,7 @@ impl VerifyArgs {
         } else {
             report::findings(&findings)
         })?;
+        ui.messages(alone);
         if findings.is_empty() {
             ui.message("no problems found");
             return Ok(Some(ExitCode::SUCCESS));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{create, escaped_path};
+use crate::error::WithHint as _;
 
 /// A new file whose write errors name its path. Writing fails before the file system is full: other programs
 /// need space too, and the unpacked size of a source is not known beforehand.
@@ -130,6 +131,21 @@ fn is_short(free: u64, all: u64, block: u64) -> bool {
     free < reserve
 }
 
+/// Fails if a file would become part of a folder.
+pub(crate) fn check_outside(path: &Path, folder: &Path) -> anyhow::Result<()> {
+    let path = super::absolute(path)?;
+    let parent = path.parent().map(super::canonical).unwrap_or_default();
+    if parent.starts_with(super::canonical(folder)) {
+        return Err(anyhow::anyhow!(
+            "`{}` would become part of `{}`",
+            escaped_path(&path),
+            escaped_path(folder)
+        ))
+        .hint("write it to another folder");
+    }
+    Ok(())
+}
+
 /// Writes a file with what `make` writes, in place of the one of that name, once it is complete. Until then it has no
 /// name, where the system can do that: so whatever ends the process, nothing is left.
 pub(crate) fn replace(
@@ -139,10 +155,7 @@ pub(crate) fn replace(
     if super::meta(path)?.is_some_and(|meta| !meta.is_file) {
         anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut builder = tempfile::Builder::new();
     if let Some(file) = nameless(folder) {
         let file = filled(path, file, make)?;
@@ -168,6 +181,13 @@ pub(crate) fn replace(
     let complete = filled(path, created, make)?;
     let replaced = complete.persist(path).map_err(|failed| failed.error);
     super::with_path("replace", path, replaced).map(|_| ())
+}
+
+/// The folder that a path is in.
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent();
+    let named = parent.filter(|folder| !folder.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
 }
 
 /// A file without a name that can get one; `None` where the file system or the system cannot do that.
@@ -215,16 +235,29 @@ impl NewFolder {
         {
             anyhow::bail!("the folder `{}` is not empty", escaped_path(place));
         }
-        let beside = place
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let beside = beside.unwrap_or(Path::new("."));
+        Ok(Self {
+            place: place.to_owned(),
+            ..Self::beside(place)?
+        })
+    }
+
+    /// A folder whose files are to lie beside a path, whatever is there.
+    pub(crate) fn beside(path: &Path) -> anyhow::Result<Self> {
+        let beside = folder_of(path);
         let mut builder = tempfile::Builder::new();
         let temporary = builder.prefix(".stillage-").tempdir_in(beside);
         Ok(Self {
             temporary: super::with_path("create a folder in", beside, temporary)?,
-            place: place.to_owned(),
+            place: beside.to_owned(),
         })
+    }
+
+    /// Moves its files to its place, in the place of others of their names.
+    pub(crate) fn give_names(&self) -> anyhow::Result<()> {
+        for name in super::names(self.path())? {
+            super::rename(&self.path().join(&name), &self.place.join(&name))?;
+        }
+        super::sync_one(&self.place)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::error::WithHint as _;
+use crate::export::site::base::Known;
+use crate::images::Images;
 use crate::layer::Compression;
-use crate::site;
+use crate::site::{self, load};
 use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{MAX_CATALOGUE, SiteFiles};
 use crate::source::export;
@@ -82,6 +84,18 @@ impl Base {
 }
 
 impl State {
+    /// The content that the site has, as far as it is known in another, `images` of `files`.
+    pub(super) fn known(&self, files: &SiteFiles, images: &Images) -> Known {
+        match &self.files {
+            Some(there) => {
+                let all = self.catalogue.repositories.keys();
+                let there = load::load(there, &self.catalogue, all, None);
+                Known::at(&there, &self.catalogue, files, images)
+            }
+            None => Known::of(&self.catalogue, files, images),
+        }
+    }
+
     fn parse(index: &[u8]) -> anyhow::Result<Self> {
         Ok(Self {
             catalogue: Catalogue::parse(index)?,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::export::site::base::Known;
 use crate::images::Images;
-use crate::ops::base::{Base, State};
+use crate::ops::base::Base;
 use crate::ops::changes::{Changes, MovedTag, Named};
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
@@ -51,11 +51,8 @@ impl Difference {
 
 /// Compares a site with another.
 pub fn diff(root: &Path, other: &Base) -> anyhow::Result<Difference> {
-    let State {
-        catalogue: other,
-        files: other_files,
-        ..
-    } = other.read()?;
+    let state = other.read()?;
+    let other = &state.catalogue;
     let (files, catalogue) = site::read(root)?;
     let Changes {
         added,
@@ -68,10 +65,10 @@ pub fn diff(root: &Path, other: &Base) -> anyhow::Result<Difference> {
         added,
         moved,
         removed,
-        other_lacks: lacking(&images, &Known::of(&other, &files, &images)),
-        site_lacks: other_files.map(|other_files| {
-            let others = all(&other_files, &other);
-            lacking(&others, &Known::of(&catalogue, &files, &images))
+        other_lacks: lacking(&images, &state.known(&files, &images)),
+        site_lacks: state.files.as_ref().map(|other_files| {
+            let others = all(other_files, other);
+            lacking(&others, &Known::at(&images, &catalogue, &files, &images))
         }),
     })
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::export::site::SiteExport;
+use crate::export::site::{Base, SiteExport, Volume};
 use crate::fsx;
 use crate::import::selection::Selection;
-use crate::note::Note;
-use crate::ops::base::Base;
+use crate::note::{Note, NoteKind};
+use crate::ops::base;
 use crate::ops::select::select;
 use crate::site::{self, load};
 
@@ -16,7 +16,7 @@ pub struct ExportOptions {
     pub site: PathBuf,
     pub selection: Selection,
     /// What the other site has. Nothing without it.
-    pub since: Option<Base>,
+    pub since: Option<base::Base>,
 }
 
 /// What was written.
@@ -43,36 +43,53 @@ impl ExportOptions {
     /// Writes one archive to a file, which appears when it is whole.
     pub fn file(&self, path: &Path) -> anyhow::Result<Exported> {
         let export = self.plan()?;
+        fsx::check_outside(path, &self.site)?;
         fsx::replace(&fsx::canonical(path), |out| export.archive(out))?;
         Ok(self.exported(&export, vec![path.to_owned()]))
     }
 
-    /// Writes volumes of at most `max` bytes beside a path, `x.1.tar` to `x.9.tar` for `x.tar`. Each appears when it is
+    /// Writes volumes of at most `max` bytes beside a path, `x.1.tar` to `x.9.tar` for `x.tar`. They appear when all are
     /// whole.
     pub fn volumes(&self, path: &Path, max: u64) -> anyhow::Result<Exported> {
+        fsx::check_outside(path, &self.site)?;
+        anyhow::ensure!(!path.is_dir(), "`{}` is a folder", fsx::escaped_path(path));
         let export = self.plan()?;
         let volumes = export.volumes(max)?;
+        let place = |volume: &Volume| numbered(path, volume.number, volume.of);
+        let folder = fsx::NewFolder::beside(path)?;
         let mut split = BTreeMap::new();
-        let mut paths = Vec::new();
         for volume in &volumes {
-            let path = numbered(path, volume.number, volume.of);
+            let name = place(volume);
+            let path = folder.path().join(name.file_name().unwrap_or_default());
             fsx::replace(&path, |out| export.write(volume, &mut split, out))?;
-            paths.push(path);
         }
-        Ok(self.exported(&export, paths))
+        folder.give_names()?;
+        let mut exported = self.exported(&export, volumes.iter().map(place).collect());
+        let of = volumes.len().try_into().unwrap_or(u32::MAX);
+        let left = numbered(path, of.saturating_add(1), of);
+        if fsx::meta(&left)?.is_some() {
+            let left = fsx::escaped_path(&left);
+            let note = format!("`{left}` is no volume of this export, but of another");
+            exported.notes.push(NoteKind::Choice.note(note));
+        }
+        Ok(exported)
     }
 
     fn plan(&self) -> anyhow::Result<SiteExport> {
         // Before the site, since a pipe may have to be read for its writer to go on.
-        let base = self.since.as_ref().map(Base::read).transpose()?;
+        let base = self.since.as_ref().map(base::Base::read).transpose()?;
         let (files, mut catalogue) = site::read(&self.site)?;
         let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
         if self.selection.is_any() {
             select(&images, &mut catalogue.repositories, &self.selection)?;
             images.repositories.clone_from(&catalogue.repositories);
         }
-        let base = base.map(|state| (state.catalogue, state.digest));
-        SiteExport::plan(&files, &catalogue, &images, base.as_ref())
+        let base = base.as_ref().map(|state| Base {
+            known: state.known(&files, &images),
+            catalogue: &state.catalogue,
+            digest: state.digest,
+        });
+        SiteExport::plan(&files, &catalogue, &images, base)
     }
 
     fn exported(&self, export: &SiteExport, volumes: Vec<PathBuf>) -> Exported {

@@ -44,11 +44,13 @@ pub fn archive(options: &GetOptions, out: &mut (dyn Write + Send)) -> anyhow::Re
 
 /// Writes an archive to a file, which appears when it is whole.
 pub fn file(options: &GetOptions, path: &Path) -> anyhow::Result<()> {
+    fsx::check_outside(path, &options.site)?;
     fsx::replace(&fsx::canonical(path), |out| archive(options, out))
 }
 
 /// Writes a folder, which appears when it is whole.
 pub fn folder(options: &GetOptions, path: &Path) -> anyhow::Result<()> {
+    fsx::check_outside(path, &options.site)?;
     let export = export(options)?;
     let mut folder = Folder::new(path)?;
     (options.format.write)(&export, &mut folder)?;

@@ -20,13 +20,20 @@ pub(crate) fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     Ok((files, catalogue))
 }
 
-/// Fails if a folder is not a site. Its catalogue is not parsed, unless nothing else shows that it is one.
+/// Fails if a path is not the folder of a site. Its catalogue is not parsed, unless nothing else shows that it is one.
 pub(crate) fn recognise(root: &Path) -> anyhow::Result<SiteFiles> {
     let files = SiteFiles::new(root);
     let not = |why: &str| {
         let text = format!("{} is not a {why}", files.origin());
         Err(anyhow::anyhow!(text)).hint("create one with `stillage build SOURCE -o SITE`")
     };
+    if root.is_file() {
+        return Err(anyhow::anyhow!(
+            "{} is not a site but a file",
+            files.origin()
+        ))
+        .hint("make a site of it with `stillage build FILE -o SITE`");
+    }
     if fsx::meta(&files.path("index.json"))?.is_none() {
         return not("site: it has no `index.json`");
     }

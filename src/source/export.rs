@@ -204,12 +204,12 @@ impl There {
         let Some(base) = description.base else {
             return error;
         };
-        let state = self.state.map_or("it is empty".into(), |state| {
+        let state = self.state.map_or("there is none".into(), |state| {
             format!("its `index.json` has the digest {state}")
         });
         let hint = format!(
-            "it adds to the site whose `index.json` has the digest {base}; here {state}: apply the exports between first, or \
-             export again with `--since` of this site's `index.json`"
+            "it adds to the site whose `index.json` has the digest {base}; here {state}: apply the exports between first, each \
+             with a `build` of its own, or export again with `--since` of this site's `index.json`"
         );
         error.context(Hint(hint))
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::content::Identity;
-use crate::error::{Hint, escaped, invalid_input};
+use crate::error::{Hint, WithHint as _, escaped, invalid_input};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
@@ -17,6 +17,7 @@ use crate::source::archive::Archive;
 use crate::source::given::prefixes;
 pub use crate::source::given::{Source, prefixes_with_about};
 use crate::source::volumes::Exports;
+use crate::spec::site_export::DESCRIPTION;
 
 pub mod archive;
 pub mod dir;
@@ -141,10 +142,22 @@ impl Source {
                 )?,
                 run,
             )?
+        } else if self
+            .prefix
+            .is_some_and(|prefix| prefix != export::FORMAT.prefix)
+            && self.path.is_dir()
+        {
+            Some(Opened::Folder(self.path.clone()))
         } else {
             Opened::new(&self.path, run)?
         };
         let Some(opened) = opened else {
+            if self.name.is_some() {
+                return Err(anyhow::anyhow!(
+                    "{origin} is one of several volumes, which cannot be renamed"
+                ))
+                .hint("put all volumes into a folder, and rename that: `FOLDER=PREFIX/`");
+            }
             return Ok(Vec::new());
         };
         let (name, prefix) = match &self.name {
@@ -285,6 +298,10 @@ impl Opened {
     /// `None` for a volume of an export, unless it is the last: then it stands for all of them.
     fn new(path: &Path, run: &Run<'_>) -> anyhow::Result<Option<Self>> {
         match fsx::meta(path)? {
+            // One that was unpacked is still no layout that has all.
+            Some(meta) if meta.is_dir && fsx::meta(&path.join(DESCRIPTION))?.is_some() => {
+                Self::archive(Archive::unpacked(path)?, run)
+            }
             Some(meta) if meta.is_dir => Ok(Some(Self::Folder(path.to_path_buf()))),
             _ => Self::archive(
                 Archive::open(path, run.staging, run.rules.packing, run.progress)?,

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
+
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{WithHint as _, escaped, invalid_input};
@@ -40,7 +42,8 @@ impl Exports {
         if !archive.has(DESCRIPTION) {
             return Ok(Some(archive));
         }
-        archive.check_end()?;
+        let whole = archive.check_end();
+        whole.with_context(|| format!("cannot read {}", archive.origin()))?;
         confirm(&archive)?;
         let about = description(&archive)?;
         let bytes = catalogue(&archive, &about)?;
@@ -92,7 +95,7 @@ impl Exports {
             origins.join(", "),
             missing.join("; ")
         )))
-        .hint("give all volumes as sources, in any order, or the folder that they are in")
+        .hint("give all volumes to `stillage build`, in any order, or the folder that they are in")
     }
 }
 

@@ -83,11 +83,15 @@ impl Walk<'_> {
         }
         let origin = format!("`{}`", fsx::escaped_path(path));
         if is_folder {
-            let opened = Opened::Folder(path.to_path_buf());
-            return match opened.format()? {
-                Some(format) => self.read(path, &opened, format, origin),
-                None => Ok(Visited::Part),
+            let Some(opened) = Opened::new(path, self.run)? else {
+                return Ok(Visited::Whole);
             };
+            let Some(format) = opened.format()? else {
+                return Ok(Visited::Part);
+            };
+            let is_unpacked = matches!(opened, Opened::Archive(_));
+            let visited = self.read(path, &opened, format, origin)?;
+            return Ok(if is_unpacked { Visited::Whole } else { visited });
         }
         self.visit_file(entry, origin)?;
         Ok(Visited::Part)

@@ -1,4 +1,4 @@
-# What an export costs: all of a site, and one new image of many.
+# What an export costs: all of a site, and one new image among many.
 
 bench_export() {
     packed_layout
@@ -7,13 +7,7 @@ bench_export() {
     theirs() { tar -C "$work/site" -cf "$work/theirs.tar" blobs; }
     table "\`tar\` of the blobs"
     pair "\`export\` of $(($(bytes "$work/site/blobs") / 1000000)) MB" ours theirs
-    merge_before() { rm -rf "$work/there"; }
-    merge() { "$stillage" build -q "$work/ours.tar" -o "$work/there"; }
-    unpack_before() { rm -rf "$work/unpacked" && mkdir "$work/unpacked"; }
-    unpack() { tar -C "$work/unpacked" -xf "$work/ours.tar"; }
-    table "\`tar -x\` of it"
-    pair "\`build\` of it" merge unpack
-    rm -rf "$work"/{site,there,unpacked} "$work"/{ours,theirs}.tar
+    rm -rf "$work/site" "$work"/{ours,theirs}.tar
 
     layout "$work/more" 10000 10
     "$stillage" build -q "$work/more" -o "$work/site"

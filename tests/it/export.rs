@@ -296,6 +296,70 @@ fn a_merge_adds_and_a_mirror_replaces() {
     place.assert_same_sites();
 }
 
+/// A base that is a folder is looked at: what it has lost is carried, and restored.
+#[test]
+fn what_a_base_has_lost_is_carried() {
+    let place = Place::new();
+    place.publish(&SMALL);
+    place.merged(&[&place.export("first.tar", &[])]);
+    for (number, entry) in fs::read_dir(place.path("there/blobs/sha256"))
+        .unwrap()
+        .enumerate()
+    {
+        if number % 4 == 0 {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            for lost in walkdir::WalkDir::new(place.path("there")) {
+                let lost = lost.unwrap().into_path();
+                if lost.is_file() && lost.to_str().unwrap().contains(name) {
+                    fs::remove_file(lost).unwrap();
+                }
+            }
+        }
+    }
+    let (here, there) = (place.text("here"), place.text("there"));
+    let differs = || {
+        let mut diff = stillage(["diff", "--exit-code", &here, &there]);
+        diff.output().unwrap().status.code()
+    };
+    assert_eq!(differs(), Some(1));
+    place.merged(&[&place.export("mend.tar", &["--since", &there])]);
+    assert_eq!(differs(), Some(0));
+}
+
+/// An export that was unpacked is one still: it does not count as a layout with less.
+#[test]
+fn an_unpacked_export_is_one_still() {
+    let place = Place::new();
+    place.publish(&SMALL);
+    let first = place.export("first.tar", &[]);
+    place.merged(&[&first]);
+    place.publish_images(&[large("large:1", 300_000, 5)]);
+    let second = place.export("second.tar", &["--since", &first]);
+    place.export("v.tar", &["--since", &first, "--max-size", "100K"]);
+    let unpack = |name: &str| {
+        let folder = place.path(&format!("unpacked/{name}"));
+        fs::create_dir_all(&folder).unwrap();
+        tar::Archive::new(fs::File::open(place.path(name)).unwrap())
+            .unpack(&folder)
+            .unwrap();
+        folder.to_str().unwrap().to_owned()
+    };
+    let volumes = ["v.1.tar", "v.2.tar", "v.3.tar"].map(unpack);
+    assert!(!place.path("v.4.tar").exists());
+    place.refused(&[&volumes[0], "--mirror"], &["volume 2 of 3 is missing"]);
+    place.merged(&[&volumes[2], &volumes[0], &volumes[1], "--mirror"]);
+    place.assert_same_sites();
+    fs::remove_dir_all(place.path("there")).unwrap();
+    place.merged(&[&first]);
+    place.merged(&[&place.text("unpacked"), "--mirror"]);
+    place.assert_same_sites();
+    let folder = unpack("second.tar");
+    assert_eq!(fs::metadata(second).unwrap().is_file(), true);
+    place.merged(&[&folder, "--mirror"]);
+    place.assert_same_sites();
+}
+
 /// `--only` and `--exclude` select what is carried and what is listed, names included.
 #[test]
 fn a_selection_is_all_that_leaves() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::images::Images;
 use crate::images::damage::is_lost;
 use crate::site_files::SiteFiles;
-use crate::site_files::catalogue::Catalogue;
+use crate::site_files::catalogue::{Catalogue, Entry};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::v1::V1Id;
@@ -18,6 +18,24 @@ pub struct Known {
 }
 
 impl Known {
+    /// What a site in a folder has: what it lists but has lost is not known.
+    pub fn at(there: &Images, base: &Catalogue, files: &SiteFiles, images: &Images) -> Self {
+        let mut known = Self::of(base, files, images);
+        for digest in there.damage.content.keys() {
+            known.blobs.remove(digest);
+        }
+        known
+    }
+
+    /// Whether it has a manifest, and all that its entry needs.
+    pub fn has(&self, digest: &Digest, manifest: &Manifest, entry: &Entry) -> bool {
+        let blobs = manifest.blobs();
+        let blobs = blobs.iter().map(|blob| &blob.digest);
+        let others = entry.foreign.iter().chain(&entry.signatures);
+        let mut all = blobs.chain(others).chain([digest]);
+        all.all(|digest| self.blobs.contains(digest))
+    }
+
     /// What a site has that lists `base`, as far as its manifests are known here: in `images`, or unused in `files`.
     pub fn of(base: &Catalogue, files: &SiteFiles, images: &Images) -> Self {
         let mut known = Self::default();

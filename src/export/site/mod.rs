@@ -49,8 +49,16 @@ struct Carried {
     of: Arc<str>,
 }
 
+/// The site that an export adds to.
+pub struct Base<'a> {
+    pub catalogue: &'a Catalogue,
+    /// Of its `index.json`.
+    pub digest: Digest,
+    pub known: Known,
+}
+
 impl SiteExport {
-    /// Plans what to carry of what `catalogue` lists, to a place that has `base`: a catalogue and its digest.
+    /// Plans what to carry of what `catalogue` lists, to a place with `base`.
     ///
     /// # Errors
     /// If the site has lost something that is to be carried.
@@ -58,24 +66,25 @@ impl SiteExport {
         files: &SiteFiles,
         catalogue: &Catalogue,
         images: &Images,
-        base: Option<&(Catalogue, Digest)>,
+        base: Option<Base<'_>>,
     ) -> anyhow::Result<Self> {
         let json = catalogue.to_json()?;
-        let known = base.map(|(catalogue, _)| Known::of(catalogue, files, images));
+        let digest = base.as_ref().map(|base| base.digest);
+        let (there, known) = base.map(|base| (base.catalogue, base.known)).unzip();
         let mut planning = Planning {
             files,
             images,
             has_v1: catalogue.apis.v1,
             known: known.unwrap_or_default(),
             seen: BTreeSet::new(),
-            description: Description::new(Digest::of(&json), base.map(|(_, digest)| *digest)),
+            description: Description::new(Digest::of(&json), digest),
             entries: Vec::new(),
             manifests: Vec::new(),
             small: Vec::new(),
             layers: Vec::new(),
         };
         for (repository, repo) in &catalogue.repositories {
-            let there = base.and_then(|(base, _)| base.repositories.get(repository));
+            let there = there.and_then(|there: &Catalogue| there.repositories.get(repository));
             planning.repository(repository, repo, there)?;
         }
         let mut carried = planning.manifests;
@@ -117,7 +126,14 @@ impl Planning<'_> {
         for (name, digest) in &names {
             let entry = &repo.manifests[digest];
             if there.and_then(|there| there.manifests.get(digest)) == Some(entry) {
-                continue;
+                if self
+                    .known
+                    .has(digest, &self.images.manifests[digest], entry)
+                {
+                    continue;
+                }
+                // Carried again, it says that what it needs is to be restored.
+                self.known.blobs.remove(digest);
             }
             self.entry(repository, &name.as_str().into(), digest, entry)?;
             if !self.known.blobs.contains(digest) {

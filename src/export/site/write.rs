@@ -74,11 +74,11 @@ impl SiteExport {
         loop {
             let room = max.saturating_sub(head_len + END);
             if room < MIN_ROOM {
-                let least = head_len + END + MIN_ROOM;
                 return Err(anyhow::anyhow!(
-                    "volumes of {max} bytes are too small: each says what all of them hold"
+                    "volumes of {max} bytes are too small: {} bytes of each would say what all of them hold",
+                    head_len + END
                 ))
-                .hint(format!("use `--max-size` with at least {least} bytes"));
+                .hint("give `--max-size` more");
             }
             let volumes = self.heads(split(&files, room))?;
             let len = |volume: &Volume| -> u64 {

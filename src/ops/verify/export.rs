@@ -26,14 +26,24 @@ struct Found {
 ///
 /// # Errors
 /// When a file cannot be read. Anything wrong in it is a finding, a volume that is missing too.
-pub fn verify_exports(paths: &[PathBuf], progress: &Arc<Progress>) -> anyhow::Result<Vec<Finding>> {
+pub fn verify_exports(
+    paths: &[PathBuf],
+    progress: &Arc<Progress>,
+) -> anyhow::Result<(Vec<Finding>, Vec<String>)> {
     let mut findings = Vec::new();
     let mut sets: BTreeMap<Digest, Found> = BTreeMap::new();
     for path in paths {
         let shown = fsx::escaped_path(path);
         let content = Content::file(path.clone())?;
         let content = content.ok_or_else(|| invalid_input(format!("`{shown}` does not exist")))?;
-        let Checked { volume, problems } = check(path, &content.counted(progress))?;
+        let checked = check(path, &content.counted(progress));
+        let Checked { volume, problems } = match checked {
+            Err(error) if paths.len() > 1 => Checked {
+                volume: None,
+                problems: vec![error.root_cause().to_string()],
+            },
+            checked => checked?,
+        };
         let path = path.to_string_lossy().into_owned();
         findings.extend(
             problems
@@ -49,10 +59,15 @@ pub fn verify_exports(paths: &[PathBuf], progress: &Arc<Progress>) -> anyhow::Re
             found.numbers.push(volume.number);
         }
     }
+    let mut others = Vec::new();
     for found in sets.into_values() {
         let missing = missing(&found.list, |number| found.numbers.contains(&number));
+        if paths.len() == 1 {
+            others = missing;
+            break;
+        }
         let missing = missing.into_iter();
         findings.extend(missing.map(|text| Finding::new(&found.path, (Kind::Missing, text))));
     }
-    Ok(findings)
+    Ok((findings, others))
 }

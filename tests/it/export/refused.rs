@@ -7,7 +7,7 @@ use super::{Place, large, member, members};
 use crate::support::archive::{Archive, Kind, gzip};
 use crate::support::files::digest;
 use crate::support::place::{feed, image};
-use crate::support::site::{stderr, stillage, succeed};
+use crate::support::site::{assert_same, everything, stderr, stillage, succeed};
 
 /// The members of an export, to change.
 fn opened(path: &str) -> Archive {
@@ -213,6 +213,74 @@ fn a_damaged_site_is_not_exported() {
     fs::remove_file(&output).unwrap();
     fs::write(&biggest, &bytes).unwrap();
     place.merged(&[&place.export("all.tar", &[])]);
+}
+
+/// Nothing is written into the exported site, and volumes that cannot all be written replace none.
+#[test]
+fn an_export_replaces_nothing_that_it_should_not() {
+    let place = Place::new();
+    place.publish_images(&[large("large:1", 300_000, 4), image("app:1", "one")]);
+    let here = place.text("here");
+    let before = everything(&place.path("here"));
+    for args in [
+        &["export", &here, "-o", &place.text("here/index.json")][..],
+        &["export", &here, "-o", &place.text("here/new.tar")],
+        &[
+            "export",
+            &here,
+            "-o",
+            &place.text("here/v.tar"),
+            "--max-size",
+            "1M",
+        ],
+        &["export", &here, "-o", &here, "--max-size", "1M"],
+        &["get", &here, "app:1", "-o", &place.text("here/index.json")],
+        &[
+            "get",
+            &here,
+            "app:1",
+            "--format",
+            "oci",
+            "-o",
+            &place.text("here/v1/new"),
+        ],
+    ] {
+        let output = stillage(args).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert_same(&before, &everything(&place.path("here")));
+    fs::create_dir(place.path("volumes")).unwrap();
+    place.export("volumes/v.tar", &["--max-size", "100K"]);
+    let volumes = everything(&place.path("volumes"));
+    assert_eq!(volumes.len(), 3);
+    let largest = fs::read_dir(place.path("here/blobs/sha256")).unwrap();
+    let largest = largest.map(|entry| entry.unwrap().path());
+    let largest = largest
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    let end = bytes.len() - 9;
+    bytes[end] ^= 1;
+    fs::write(&largest, &bytes).unwrap();
+    let options = ["--max-size", "100K", "-o", &place.text("volumes/v.tar")];
+    let output = stillage(["export", &here]).args(options).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_same(&volumes, &everything(&place.path("volumes")));
+    // Fewer of them leave others behind, which is told.
+    bytes[end] ^= 1;
+    fs::write(&largest, &bytes).unwrap();
+    let options = ["--max-size", "200K", "-o", &place.text("volumes/v.tar")];
+    let output = succeed(stillage(["export", &here]).args(options));
+    assert!(
+        stderr(&output).contains("v.3.tar` is no volume of this export"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
