@@ -41,7 +41,8 @@
 //! with hints, and escaping of untrusted names).
 //!
 //! What a server must answer is data too. [`routes`] defines it for every URL path; `serve`, the built-in
-//! server, follows it; [`server_config`] expresses it in the configuration of each web server; `check_url` sends
+//! server, follows it; [`server_config`] expresses it in the configuration of each web server, [`client_config`] in that of each
+//! client; `check_url` sends
 //! requests to a running server and judges its answers. [`bucket`] is the client of an S3-compatible store, into which
 //! `ops::publish` merges a site.
 //!
@@ -65,13 +66,15 @@
 //!
 //! # Adding something
 //! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], an
-//! export format in [`export::FORMATS`], a web server in [`server_config::SERVERS`], pages or configuration files inside the site in `plan::AREAS`.
+//! export format in [`export::FORMATS`], a web server in [`server_config::SERVERS`], a client in
+//! [`client_config::CLIENTS`], pages or configuration files inside the site in `plan::AREAS`.
 
 #[cfg(feature = "publish")]
 pub mod bucket;
 #[cfg(feature = "verify-url")]
 pub(crate) mod check_url;
 pub mod cli;
+pub mod client_config;
 pub mod content;
 pub mod error;
 pub mod export;

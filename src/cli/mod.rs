@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand};
 
 use crate::cli::build::BuildArgs;
+use crate::cli::clients::ClientsArgs;
 use crate::cli::config::ConfigArgs;
 use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
 use crate::cli::export::{DiffArgs, ExportArgs};
@@ -22,6 +23,7 @@ use crate::cli::verify::VerifyArgs;
 use crate::error::Hint;
 
 mod build;
+mod clients;
 mod config;
 mod edit;
 mod export;
@@ -81,6 +83,9 @@ enum Command {
     /// Print a web server configuration that serves a site
     #[command(after_long_help = config::servers_help())]
     Config(ConfigArgs),
+    /// Print the files that make clients use a site, as a registry and as a mirror of others
+    #[command(after_long_help = clients::clients_help())]
+    Clients(ClientsArgs),
     /// Publish a site to a bucket, where a CDN or the store itself serves it
     #[cfg(feature = "publish")]
     Publish(PublishArgs),
@@ -131,6 +136,7 @@ impl Command {
             Self::Export(args) => args.run(ui),
             Self::Diff(args) => args.run(),
             Self::Config(args) => args.run(ui),
+            Self::Clients(args) => args.run(ui),
             #[cfg(feature = "publish")]
             Self::Publish(args) => args.run(ui),
             #[cfg(feature = "serve")]

@@ -3,6 +3,7 @@
 pub mod base;
 pub mod build;
 pub mod changes;
+pub mod clients;
 mod commit;
 pub mod config;
 pub mod diff;

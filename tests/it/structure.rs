@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "error",
     "note",
     "progress",
@@ -22,6 +22,7 @@ const ORDER: [&str; 21] = [
     "export",
     "writer",
     "server_config",
+    "client_config",
     "serve",
     "check_url",
     "source",
