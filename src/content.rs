@@ -141,11 +141,18 @@ impl Content {
     /// `len` bytes of it, from an offset on.
     ///
     /// # Errors
-    /// If it is not all in one file, or the file cannot be opened.
+    /// If it is neither in memory nor all in one file, or the file cannot be opened.
     pub fn part(&self, offset: u64, len: u64) -> anyhow::Result<Self> {
         let (file, start) = match &self.place {
             Location::File(path) => (Arc::new(fsx::open(path)?), 0),
             Location::Range(file, start) => (file.clone(), *start),
+            Location::Memory(bytes) => {
+                let (start, len) = (usize::try_from(offset)?, usize::try_from(len)?);
+                return Ok(Self::memory(
+                    &bytes[start..start + len],
+                    self.origin.clone(),
+                ));
+            }
             _ => anyhow::bail!("{} cannot be split", self.origin),
         };
         Ok(Self::range(file, start + offset, len, self.origin.clone()))

@@ -183,6 +183,12 @@ pub(crate) fn replace(
     super::with_path("replace", path, replaced).map(|_| ())
 }
 
+/// Writes a file in place of the one of that name, and makes the folders above it.
+pub(crate) fn replace_below(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    super::create_dirs(folder_of(path))?;
+    replace(path, |out| Ok(out.write_all(bytes)?))
+}
+
 /// The folder that a path is in.
 fn folder_of(path: &Path) -> &Path {
     let parent = path.parent();

@@ -18,7 +18,7 @@ use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::media_type::DOCKER_SCHEMA1;
-use crate::spec::name::{Repository, Tag};
+use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
 pub mod damage;
@@ -49,6 +49,8 @@ pub struct Images {
     pub notes: BTreeSet<Note>,
     tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
     conflicts: Vec<Conflict>,
+    /// What sources list as the site has it, each with its source.
+    listed: Vec<(Reference, Arc<str>)>,
 }
 
 /// A tag that sources give to different manifests.
@@ -113,6 +115,9 @@ impl Images {
         for root in &draft.roots {
             self.add_root(draft, root, &finished, imported)?;
         }
+        let listed = draft.listed.iter();
+        self.listed
+            .extend(listed.map(|reference| (reference.clone(), draft.origin.clone())));
         self.notes.extend(draft.notes.iter().cloned());
         Ok(())
     }
@@ -172,9 +177,8 @@ impl Images {
         }
         for id in draft.members(root) {
             // v1 serves tags alone.
-            let v1 = root
-                .v1
-                .filter(|_| id == root.manifest && root.tag.is_some());
+            let has_v1 = root.tag.is_some() || draft.is_export;
+            let v1 = root.v1.filter(|_| id == root.manifest && has_v1);
             let digest = finished[&id].digest;
             self.add_manifest(&repository, finished[&id].clone(), v1);
             for (layer, job) in draft.manifests[id].foreign() {
@@ -191,7 +195,9 @@ impl Images {
             // Not of a manifest that is made anew.
             if let Some(entry) = repo.and_then(|repo| repo.manifests.get_mut(signed)) {
                 entry.add_signatures([stored.digest]);
-                entry.signatures.sort();
+                if !draft.is_export {
+                    entry.signatures.sort();
+                }
             }
         }
         Ok(())
@@ -226,7 +232,16 @@ impl Images {
     }
 
     /// Fails if sources give a tag to different manifests.
-    pub fn check_conflicts(&self) -> anyhow::Result<()> {
+    pub fn check_conflicts(&mut self) -> anyhow::Result<()> {
+        for (reference, origin) in std::mem::take(&mut self.listed) {
+            let is_tag = reference.tag.as_ref().zip(reference.digest);
+            if let Some((tag, digest)) = is_tag
+                && let Some(repo) = self.repositories.get(&reference.repository)
+                && repo.tags.get(tag).is_some_and(|other| *other != digest)
+            {
+                self.add_tag(&reference.repository, tag, digest, &origin);
+            }
+        }
         if self.conflicts.is_empty() {
             return Ok(());
         }

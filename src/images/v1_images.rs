@@ -86,6 +86,13 @@ impl V1Images {
                 }
             }
         }
+        // Only exports have v1 forms of manifests without a tag.
+        let entries = images
+            .repositories
+            .values()
+            .flat_map(|repo| repo.manifests.values());
+        let is_new = |top: &V1Id| images.v1.get(top).is_some_and(|form| form.layer.is_some());
+        wanted.extend(entries.filter_map(|entry| entry.v1).filter(is_new));
         let claims = found.claims(images, site, derived, wanted)?;
         let blobs = images.registry_blobs();
         let mut unfit = Vec::new();

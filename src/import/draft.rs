@@ -41,6 +41,9 @@ pub struct Draft {
     /// What was left out because it is damaged or unknown.
     pub faults: Vec<Fault>,
     pub roots: Vec<RootManifest>,
+    /// Whether its references are to be as they are in the site that was exported, v1 forms without a tag and the order of
+    /// signatures included.
+    pub is_export: bool,
     /// References that stay as the site has them: each with its digest, and its tag if it has one.
     pub listed: Vec<Reference>,
     /// Manifests without a name, by the digest of their subject.

@@ -13,7 +13,7 @@ use crate::site::{self, load};
 use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{MAX_CATALOGUE, SiteFiles};
 use crate::source::export;
-use crate::source::members::is_tar_header;
+use crate::source::members::{about_tar, is_tar_header};
 use crate::spec::digest::Digest;
 use crate::{bail_invalid, fsx};
 
@@ -65,7 +65,9 @@ impl Base {
             _ => State::of_stream(fsx::open(path)?),
         };
         let name = fsx::escaped_path(path);
-        state.with_context(|| format!("cannot read the state of a site from `{name}`"))
+        state
+            .map_err(|error| about_tar(error, &format!("`{name}`")))
+            .with_context(|| format!("cannot read the state of a site from `{name}`"))
     }
 
     #[cfg(feature = "verify-url")]
@@ -132,7 +134,9 @@ impl State {
         let mut index = Vec::new();
         if is_json {
             whole.take(MAX_CATALOGUE + 1).read_to_end(&mut index)?;
-            anyhow::ensure!(index.len() as u64 <= MAX_CATALOGUE, "it is too large");
+            if index.len() as u64 > MAX_CATALOGUE {
+                bail_invalid!("it is too large");
+            }
         } else {
             index = export::state(compression.decoder(whole, 0)?)?;
         }

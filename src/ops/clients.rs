@@ -45,8 +45,7 @@ pub fn files(options: &ClientsOptions) -> anyhow::Result<Vec<(&'static str, File
 pub fn write(files: &[(&'static str, File)], folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let write = |(client, file): &(&str, File)| {
         let path = folder.join(client).join(&file.path);
-        fsx::create_dirs(path.parent().unwrap_or(folder))?;
-        fsx::replace(&path, |out| Ok(out.write_all(file.text.as_bytes())?))?;
+        fsx::replace_below(&path, file.text.as_bytes())?;
         Ok(path)
     };
     files.iter().map(write).collect()

@@ -42,6 +42,16 @@ impl Entry {
         })
     }
 
+    /// Whether another entry of the manifest says the same; without `v1`, whatever its v1 form is.
+    pub fn is_same(&self, other: &Self, v1: bool) -> bool {
+        let form = |entry: &Self| entry.v1.filter(|_| v1);
+        self.media_type == other.media_type
+            && self.size == other.size
+            && form(self) == form(other)
+            && self.foreign == other.foreign
+            && self.signatures == other.signatures
+    }
+
     /// Adds what a newer entry of the same manifest has.
     pub fn update(&mut self, newer: Self) {
         self.media_type = newer.media_type;

@@ -88,11 +88,23 @@ impl SiteFiles {
 
     /// A file; `None` if there is none.
     pub fn content(&self, relative: &str) -> anyhow::Result<Option<Content>> {
-        let carried = self.carried.as_ref();
-        match carried.and_then(|carried| carried.files.get(relative)) {
-            Some(content) => Ok(Some(content.clone())),
-            None => Content::file(self.path(relative)),
+        if let Some(carried) = &self.carried {
+            let found = carried.files.get(relative);
+            // The files of a v1 image belong together.
+            let folder = relative
+                .strip_prefix("v1/images/")
+                .and_then(|rest| rest.split('/').next());
+            let has_image = |id: &str| carried.files.contains_key(&format!("v1/images/{id}/json"));
+            if found.is_some() || folder.is_some_and(has_image) {
+                return Ok(found.cloned());
+            }
         }
+        Content::file(self.path(relative))
+    }
+
+    /// Whether an archive carries part of the site.
+    pub fn is_carried(&self) -> bool {
+        self.carried.is_some()
     }
 
     /// Whether an archive has the file.

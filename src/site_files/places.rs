@@ -27,6 +27,11 @@ impl<'a> Places<'a> {
         Self { files, names, repo }
     }
 
+    /// Whether the files are those of an export.
+    pub fn is_of_export(&self) -> bool {
+        self.files.is_carried()
+    }
+
     /// The content of a digest: what `check` makes of the first file that passes it. `None` if there is no file of that
     /// name.
     ///

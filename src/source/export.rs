@@ -2,7 +2,7 @@
 //! [`crate::spec::site_export`].
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 
 use crate::bail_invalid;
 use crate::content::Content;
-use crate::error::{Hint, invalid_input, is_bad};
+use crate::error::{Hint, escaped, invalid_input, is_bad};
 use crate::import::draft::{Blobs as _, Draft, peek};
 use crate::import::request::Request;
 use crate::site_files::catalogue::{Catalogue, Entry};
@@ -19,7 +19,7 @@ use crate::site_files::{Carried, MAX_CATALOGUE, SiteFiles, blob_path};
 use crate::source::archive::Archive;
 use crate::source::tar_reader::{Stream, TarReader};
 use crate::source::{Fit, Format, Input, site};
-use crate::spec::digest::Digest;
+use crate::spec::digest::{Digest, Hasher};
 use crate::spec::name::Reference;
 use crate::spec::site_export::{CATALOGUE, DESCRIPTION, Description, SUMS, VOLUMES, parse_sums};
 
@@ -48,7 +48,10 @@ fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> 
     }
     // One delivery: it has all that it lists.
     if !draft.faults.is_empty() {
-        return Err(draft.faults.swap_remove(0).error);
+        let fault = draft.faults.swap_remove(0);
+        let names = fault.called.names();
+        let name = names.first().map(|name| format!("`{}`", escaped(name)));
+        return Err(fault.error.context(name.unwrap_or_default()));
     }
     Ok(vec![draft])
 }
@@ -63,8 +66,8 @@ pub(super) fn confirm(archive: &Archive) -> anyhow::Result<()> {
     let sums = parse_sums(&archive.required(SUMS)?.read(MAX_CATALOGUE)?)?;
     let members = [DESCRIPTION, CATALOGUE, VOLUMES, "index.json", "oci-layout"];
     for member in members.iter().filter(|member| archive.has(member)) {
-        let bytes = archive.required(member)?.read(MAX_CATALOGUE)?;
-        if sums.get(*member) != Some(&Digest::of(&bytes)) {
+        let digest = archive.required(member)?.hash(Hasher::default())?;
+        if sums.get(*member) != Some(&digest) {
             bail_invalid!(
                 "`{member}` of {} is damaged: `{SUMS}` has another digest",
                 archive.origin()
@@ -120,6 +123,8 @@ pub(super) struct There {
     state: Option<Digest>,
     /// What the export needs and neither has, each with a reference that needs it.
     lacking: RefCell<BTreeMap<Digest, String>>,
+    /// The manifests that were looked at.
+    seen: RefCell<BTreeSet<Digest>>,
 }
 
 impl There {
@@ -132,6 +137,7 @@ impl There {
             state: index.map(|bytes| Digest::of(bytes)),
             files,
             lacking: RefCell::default(),
+            seen: RefCell::default(),
         })
     }
 
@@ -147,9 +153,12 @@ impl There {
         };
         let catalogue = self.catalogue.as_ref();
         let repo = catalogue.and_then(|catalogue| catalogue.repositories.get(repository));
+        let has_v1 = catalogue.is_some_and(|catalogue| catalogue.apis.v1);
         repo.is_some_and(|repo| {
             let has_tag = |tag| repo.tags.get(tag) == Some(digest);
-            repo.manifests.get(digest) == Some(entry) && tag.as_ref().is_none_or(has_tag)
+            let known = repo.manifests.get(digest);
+            known.is_some_and(|known| known.is_same(entry, has_v1))
+                && tag.as_ref().is_none_or(has_tag)
         }) && !export.carries(&blob_path(digest))
     }
 
@@ -164,6 +173,18 @@ impl There {
         let mut missing = Vec::new();
         let mut next = vec![*digest];
         while let Some(digest) = next.pop() {
+            if !self.seen.borrow_mut().insert(digest) {
+                continue;
+            }
+            let entry = blobs.repo.manifests.get(&digest);
+            for blob in entry
+                .iter()
+                .flat_map(|entry| entry.foreign.iter().chain(&entry.signatures))
+            {
+                if !has(blobs, export, blob, None)? {
+                    missing.push(*blob);
+                }
+            }
             if !has(blobs, export, &digest, None)? {
                 missing.push(digest);
                 continue;

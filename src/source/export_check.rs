@@ -10,11 +10,11 @@ use crate::fsx;
 use crate::layer::Compression;
 use crate::site_files::MAX_CATALOGUE;
 use crate::source::export::unpacked;
-use crate::source::members::about_tar;
+use crate::source::members::{MAX_NAMES, about_tar};
 use crate::source::tar_reader::{Kind, Stream, TarReader};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::site_export::{
-    CATALOGUE, DESCRIPTION, Description, SUMS, VOLUMES, Volume, Volumes, parse_sums,
+    CATALOGUE, DESCRIPTION, Description, MAX_MEMBERS, SUMS, VOLUMES, Volume, Volumes, parse_sums,
 };
 
 /// What an archive says of itself, and what is wrong with it.
@@ -59,6 +59,7 @@ struct Members {
     digests: BTreeMap<String, Digest>,
     /// The members that say what it holds.
     about: BTreeMap<String, Vec<u8>>,
+    name_bytes: usize,
 }
 
 impl Members {
@@ -70,6 +71,10 @@ impl Members {
                 continue;
             }
             let name = String::from_utf8_lossy(&head.name).into_owned();
+            self.name_bytes += name.len();
+            if self.digests.len() >= MAX_MEMBERS || self.name_bytes > MAX_NAMES {
+                crate::bail_invalid!("it has too many members");
+            }
             let mut hasher = Hasher::default();
             if [CATALOGUE, DESCRIPTION, SUMS, VOLUMES].contains(&name.as_str()) {
                 let mut bytes = Vec::new();

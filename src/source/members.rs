@@ -12,6 +12,7 @@ use crate::source::member_name::{link_target, safe_name, shown};
 use crate::source::tar_reader::{Head, Kind};
 use crate::spec::digest::Hasher;
 use crate::spec::mistaken;
+use crate::spec::site_export::MAX_MEMBERS;
 
 #[derive(Debug)]
 pub(super) enum Member {
@@ -24,10 +25,8 @@ pub(super) enum Member {
     Unreadable(String),
 }
 
-/// More members than this are refused.
-const MAX_MEMBERS: usize = 1 << 18;
 /// The limit for all names and link targets together, in bytes.
-const MAX_NAMES: usize = 64 << 20;
+pub(super) const MAX_NAMES: usize = 64 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -120,7 +119,7 @@ impl Member {
 }
 
 /// Adds the name of the archive to an error from reading it.
-pub(super) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
+pub(crate) fn about_tar(error: anyhow::Error, origin: &str) -> anyhow::Error {
     match error.downcast::<io::Error>() {
         Ok(error) => {
             let expands = Expansion::caused(&error);

@@ -190,6 +190,9 @@ impl Source {
                 .notes
                 .extend(draft.faults.iter().flat_map(Fault::notes));
         }
+        if is_empty && run.exports.is_waiting() {
+            return Ok(drafts);
+        }
         if is_empty && (self.selected.is_some() || !request.passed_over.get()) {
             return Err(self.holds_nothing(&origin, &drafts));
         }

@@ -60,6 +60,7 @@ pub(super) fn load_listed(
     there: Option<&There>,
 ) -> anyhow::Result<Draft> {
     let mut draft = Draft::new(files.origin());
+    draft.is_export = files.is_carried();
     for (repository, repo) in &catalogue.repositories {
         let name = request.repository(repository.as_str())?;
         let loading = Loading {
@@ -94,6 +95,14 @@ impl Blobs for Places<'_> {
         })?;
         let lost = || invalid_input(format!("the manifest {digest} is missing in the site"));
         found.map_or_else(|| Err(lost()), |content| Ok(Some(content)))
+    }
+
+    /// What an export does not list is not meant, though the site that it adds to may have it.
+    fn child(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        if self.is_of_export() && !self.repo.manifests.contains_key(digest) {
+            return Ok(None);
+        }
+        self.blob(digest)
     }
 
     fn serves_foreign(&self, manifest: &Digest, layer: &Digest) -> bool {

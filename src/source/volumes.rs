@@ -1,6 +1,6 @@
 //! The volumes of an export, in any order: they are one archive once the last of them is opened.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
@@ -25,6 +25,8 @@ pub struct Exports {
     complete: RefCell<BTreeSet<Digest>>,
     /// What the catalogue of the last one says of its site, without references.
     settings: RefCell<Option<Catalogue>>,
+    /// How many there are.
+    count: Cell<usize>,
 }
 
 struct Waiting {
@@ -49,6 +51,7 @@ impl Exports {
         let bytes = catalogue(&archive, &about)?;
         *self.settings.borrow_mut() = Some(Catalogue::settings(&bytes)?);
         let Some(volume) = about.volume else {
+            self.count.set(self.count.get() + 1);
             return Ok(Some(archive));
         };
         if self.complete.borrow().contains(&volume.list) {
@@ -74,12 +77,19 @@ impl Exports {
             return Ok(None);
         }
         self.complete.borrow_mut().insert(volume.list);
+        self.count.set(self.count.get() + 1);
         set.joined().map(Some)
     }
 
-    /// What the site was like that the last export is of; it lists nothing.
+    /// What the site was like that the only export is of; it lists nothing.
     pub fn settings(&self) -> Option<Catalogue> {
-        self.settings.borrow().clone()
+        let settings = self.settings.borrow().clone();
+        settings.filter(|_| self.count.get() == 1)
+    }
+
+    /// Whether any volume waits for others.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.borrow().is_empty()
     }
 
     /// Fails if a volume is missing, and says what it holds.
@@ -142,8 +152,11 @@ fn list(archive: &Archive, digest: &Digest) -> anyhow::Result<Volumes> {
 }
 
 /// Compares a part of a file with its digest: the digest of the whole file would not say which part is damaged.
-fn check_part(archive: &Archive, member: &str, content: &Content) -> anyhow::Result<()> {
-    let sums = parse_sums(&archive.required(SUMS)?.read(MAX_CATALOGUE)?)?;
+fn check_part(
+    sums: &BTreeMap<String, Digest>,
+    member: &str,
+    content: &Content,
+) -> anyhow::Result<()> {
     if sums.get(member) != Some(&content.hash(Hasher::default())?) {
         bail_invalid!(
             "{} is damaged: `{SUMS}` has another digest",
@@ -160,7 +173,12 @@ impl Waiting {
         let mut members = Members::default();
         let mut parts: BTreeMap<&str, Vec<Content>> = BTreeMap::new();
         for (held, archive) in list.volumes.iter().zip(volumes.values()) {
+            let sums = parse_sums(&archive.required(SUMS)?.read(MAX_CATALOGUE)?)?;
+            let mut seen = BTreeSet::new();
             for held in held {
+                if !seen.insert(held.member()) {
+                    bail_invalid!("`{VOLUMES}` lists `{}` twice", escaped(held.member()));
+                }
                 let content = archive.required(&held.member())?;
                 if content.len() != held.size {
                     let text = format!(
@@ -172,7 +190,7 @@ impl Waiting {
                     return Err(invalid_input(text));
                 }
                 if held.part.is_some() {
-                    check_part(archive, &held.member(), &content)?;
+                    check_part(&sums, &held.member(), &content)?;
                     parts.entry(&held.path).or_default().push(content);
                 } else {
                     members.add(held.path.clone().into(), Member::File(content, None))?;

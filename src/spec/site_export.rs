@@ -27,6 +27,9 @@ pub const CATALOGUE: &str = "stillage-catalogue.json.gz";
 pub const VOLUMES: &str = "stillage-volumes.json.gz";
 pub const SUMS: &str = "SHA256SUMS";
 
+/// The most members of an archive that is read.
+pub const MAX_MEMBERS: usize = 1 << 18;
+
 /// The version of this format.
 const FORMAT: u32 = 1;
 

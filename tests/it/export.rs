@@ -17,6 +17,7 @@ use crate::support::site::{
 };
 use crate::support::temp::TempDir;
 
+mod edges;
 mod refused;
 mod volumes;
 
@@ -355,7 +356,7 @@ fn an_unpacked_export_is_one_still() {
     place.merged(&[&place.text("unpacked"), "--mirror"]);
     place.assert_same_sites();
     let folder = unpack("second.tar");
-    assert_eq!(fs::metadata(second).unwrap().is_file(), true);
+    assert!(fs::metadata(second).unwrap().is_file());
     place.merged(&[&folder, "--mirror"]);
     place.assert_same_sites();
 }

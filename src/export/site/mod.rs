@@ -3,19 +3,22 @@
 //! ```text
 //! mod.rs    what is carried, and what must be there
 //! base.rs   what the site there has
+//! layers.rs the blobs that are layers of v1 images
 //! split.rs  how files are divided into volumes
 //! write.rs  the members of an archive
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::content::Content;
 use crate::error::{WithHint as _, invalid_input};
 use crate::export::site::base::Known;
+use crate::export::site::layers::LayerBlobs;
 use crate::images::Images;
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
-use crate::site_files::{SiteFiles, V1File, blob_path};
+use crate::site_files::{SiteFiles, blob_path};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::manifest::Blob;
@@ -24,6 +27,7 @@ use crate::spec::site_export::Description;
 use crate::spec::v1::V1Id;
 
 pub mod base;
+mod layers;
 mod split;
 mod write;
 
@@ -74,8 +78,9 @@ impl SiteExport {
         let mut planning = Planning {
             files,
             images,
-            has_v1: catalogue.apis.v1,
+            has_v1: catalogue.apis.v1 && there.is_none_or(|there| there.apis.v1),
             known: known.unwrap_or_default(),
+            blobs: OnceCell::new(),
             seen: BTreeSet::new(),
             description: Description::new(Digest::of(&json), digest),
             entries: Vec::new(),
@@ -102,8 +107,10 @@ impl SiteExport {
 struct Planning<'a> {
     files: &'a SiteFiles,
     images: &'a Images,
+    /// Whether both sites have v1.
     has_v1: bool,
     known: Known,
+    blobs: OnceCell<LayerBlobs>,
     /// The paths of what is carried so far.
     seen: BTreeSet<String>,
     description: Description,
@@ -125,7 +132,8 @@ impl Planning<'_> {
         let names = repo.names(repository);
         for (name, digest) in &names {
             let entry = &repo.manifests[digest];
-            if there.and_then(|there| there.manifests.get(digest)) == Some(entry) {
+            let listed = there.and_then(|there| there.manifests.get(digest));
+            if listed.is_some_and(|listed| listed.is_same(entry, self.has_v1)) {
                 if self
                     .known
                     .has(digest, &self.images.manifests[digest], entry)
@@ -182,7 +190,7 @@ impl Planning<'_> {
             self.layers.extend(blob);
         }
         if let Some(top) = entry.v1.filter(|_| self.has_v1) {
-            self.v1(top, &blobs, name)?;
+            self.v1(top, name)?;
         }
         Ok(())
     }
@@ -213,67 +221,39 @@ impl Planning<'_> {
         }))
     }
 
-    /// Adds a chain of v1 images that came with a source. Those whose layers are among `blobs` need no layer of their own.
-    fn v1(&mut self, top: V1Id, blobs: &[Blob], name: &Arc<str>) -> anyhow::Result<()> {
-        let chain = self.files.v1_chain(top)?;
-        let blobs: BTreeMap<Digest, Content> = blobs
-            .iter()
-            .filter_map(|blob| {
-                let stored = self.images.blobs.get(&blob.digest)?;
-                Some((blob.digest, stored.content.clone()))
-            })
-            .collect();
-        for (id, image) in chain {
+    /// Adds a chain of v1 images that came with a source. Those whose layers are blobs need no layer of their own.
+    fn v1(&mut self, top: V1Id, name: &Arc<str>) -> anyhow::Result<()> {
+        for (id, image) in self.files.v1_chain(top)? {
             let path = |file: &str| format!("v1/images/{id}/{file}");
-            let is_known = self.known.v1.contains(&id);
-            let key = id.to_string();
-            if self.description.v1_layers.contains_key(&key) || self.seen.contains(&path("json")) {
+            // What is there may be another form, with another layer.
+            if self.known.v1.contains(&id) || !self.seen.insert(path("json")) {
                 continue;
             }
-            let layer = same(&image, &blobs)?;
-            if let Some(blob) = layer {
-                self.description.v1_layers.insert(key, blob);
-            }
-            if is_known {
-                continue;
-            }
-            let mut add = |file: &str, content: Content| -> anyhow::Result<Carried> {
-                self.seen.insert(path(file));
-                Ok(Carried {
-                    path: path(file),
-                    digest: content.hash(Hasher::default())?,
-                    content,
+            let images = self.images;
+            let blobs = self.blobs.get_or_init(|| LayerBlobs::of(images));
+            if let Some(blob) = blobs.same(images, &image.layer)? {
+                self.description.v1_layers.insert(id.to_string(), blob);
+                let blob = self.blob(blob, name)?;
+                self.layers.extend(blob);
+            } else {
+                self.layers.push(Carried {
+                    path: path("layer"),
+                    digest: image.layer.hash(Hasher::default())?,
+                    content: image.layer,
                     of: name.clone(),
-                })
-            };
-            if layer.is_none() {
-                self.layers.push(add("layer", image.layer)?);
+                });
             }
             for file in ["json", "checksum"] {
                 if let Some(content) = self.files.content(&path(file))? {
-                    self.small.push(add(file, content)?);
+                    self.small.push(Carried {
+                        path: path(file),
+                        digest: content.hash(Hasher::default())?,
+                        content,
+                        of: name.clone(),
+                    });
                 }
             }
         }
         Ok(())
     }
-}
-
-/// The blob that has the bytes of the layer of a v1 image. Most are links to it.
-fn same(image: &V1File, blobs: &BTreeMap<Digest, Content>) -> anyhow::Result<Option<Digest>> {
-    let place = |content: &Content| -> anyhow::Result<_> {
-        Ok(content.identity()?.map(|identity| identity.place))
-    };
-    let layer = place(&image.layer)?;
-    for (digest, blob) in blobs {
-        if layer.is_some() && place(blob)? == layer {
-            return Ok(Some(*digest));
-        }
-    }
-    let len = image.layer.len();
-    if blobs.values().all(|blob| blob.len() != len) {
-        return Ok(None);
-    }
-    let digest = image.layer.hash(Hasher::default())?;
-    Ok(blobs.contains_key(&digest).then_some(digest))
 }

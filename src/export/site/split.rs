@@ -1,11 +1,14 @@
 //! Divides files into volumes.
 
-use crate::spec::site_export::part_path;
+use crate::spec::site_export::{MAX_MEMBERS, part_path};
 
 /// The bytes of a block of a tar.
 const BLOCK: u64 = 512;
 /// Less room than this at the end of a volume is not filled with a part of a file, in bytes.
 const SMALLEST_PART: u64 = 64 << 10;
+
+/// The most files of a volume, beside what it says of itself.
+pub(super) const MOST_FILES: usize = MAX_MEMBERS - 16;
 
 /// A file of a volume, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,13 @@ pub(super) fn split(files: &[(&str, u64)], room: u64) -> Vec<Vec<Piece>> {
             part: None,
         };
         let needed = cost(path, *len);
+        let is_full = volumes
+            .last()
+            .is_some_and(|last: &Vec<Piece>| last.len() >= MOST_FILES);
+        if is_full {
+            volumes.push(Vec::new());
+            left = room;
+        }
         if needed <= left {
             left -= needed;
             add(&mut volumes, whole);

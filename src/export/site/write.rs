@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use crate::error::WithHint as _;
 use crate::export::json;
 use crate::export::out::{self, Out as _, Tar};
-use crate::export::site::split::{Piece, cost, split};
+use crate::export::site::split::{MOST_FILES, Piece, cost, split};
 use crate::export::site::{Carried, SiteExport};
 use crate::fsx;
 use crate::plan::layout::OCI_LAYOUT;
@@ -44,6 +44,13 @@ impl SiteExport {
     /// # Errors
     /// If the site has other bytes than it says: then the archive has no end.
     pub fn archive(&self, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+        if self.files.len() > MOST_FILES {
+            return Err(anyhow::anyhow!(
+                "an archive of {} files is too large to be read again",
+                self.files.len()
+            ))
+            .hint("write volumes, with `--max-size`");
+        }
         let pieces = self.files.iter().enumerate().map(|(file, carried)| Piece {
             file,
             offset: 0,

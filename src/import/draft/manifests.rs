@@ -24,6 +24,11 @@ pub trait Blobs {
     /// `None` if the source does not have it.
     fn blob(&self, digest: &Digest) -> anyhow::Result<Option<Content>>;
 
+    /// The child of an index; `None` if the source does not have it.
+    fn child(&self, digest: &Digest) -> anyhow::Result<Option<Content>> {
+        self.blob(digest)
+    }
+
     /// Whether the source is a site that serves a foreign layer of a manifest.
     fn serves_foreign(&self, _manifest: &Digest, _layer: &Digest) -> bool {
         false
@@ -62,7 +67,12 @@ impl Draft {
         if let Some(id) = self.kept_manifests.get(&descriptor.digest) {
             return Ok(Some(*id));
         }
-        let Some(content) = blobs.blob(&descriptor.digest)? else {
+        let content = if depth == 0 {
+            blobs.blob(&descriptor.digest)?
+        } else {
+            blobs.child(&descriptor.digest)?
+        };
+        let Some(content) = content else {
             return Ok(None);
         };
         if depth > MAX_NESTING {

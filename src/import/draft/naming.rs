@@ -134,6 +134,13 @@ pub fn last_wins(drafts: &mut [Draft], lost: bool) {
                 }
                 _ => true,
             });
+        draft.listed.retain(|listed| {
+            let Some(tag) = &listed.tag else { return true };
+            let key = (listed.repository.clone(), tag.clone());
+            let is_last = !seen.contains(&key);
+            own.insert(key);
+            is_last
+        });
         seen.extend(own);
         let faults = draft
             .notes

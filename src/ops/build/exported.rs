@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::import::draft::{Draft, ImportOptions};
+use crate::import::ingest::Work;
 use crate::site_files::catalogue::{Apis, Catalogue, Repo};
 use crate::spec::name::Repository;
 use crate::spec::source_name::Hosts;
@@ -27,12 +28,26 @@ pub(super) fn adopt(
     if both.v1 || both.v2 {
         *apis = both;
     }
+    rules.v1 = apis.v1;
     if is_new {
-        if of.full_names {
+        if of.full_names && rules.hosts == Hosts::Drop {
             rules.hosts = Hosts::Full;
         }
         catalogue.v1_platform = of.v1_platform;
         catalogue.servers.extend(of.servers);
+    }
+}
+
+/// Leaves out what only v1 needs, if the site has no v1.
+pub(super) fn forget_v1(drafts: &mut [Draft], rules: &ImportOptions) {
+    for draft in drafts.iter_mut().filter(|_| !rules.v1) {
+        for job in &mut draft.jobs {
+            if let Work::Verbatim { diff_id } = &mut job.work {
+                *diff_id = false;
+            }
+        }
+        draft.roots.iter_mut().for_each(|root| root.v1 = None);
+        draft.v1.clear();
     }
 }
 

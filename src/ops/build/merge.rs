@@ -36,6 +36,8 @@ pub(super) struct Merging<'a> {
     pub(super) site: &'a Site,
     /// What sources list, and the site has just so.
     pub(super) listed: BTreeMap<Repository, Repo>,
+    /// Whether all sources are exports.
+    pub(super) are_exports: bool,
 }
 
 impl Merging<'_> {
@@ -47,6 +49,7 @@ impl Merging<'_> {
             rules,
             site,
             listed,
+            are_exports,
         } = self;
         let is_old = std::mem::take(&mut catalogue.format) != Format::default();
         catalogue.full_names = rules.hosts == Hosts::Full;
@@ -77,7 +80,7 @@ impl Merging<'_> {
         let had_v1 = std::mem::replace(&mut catalogue.apis, apis).v1;
         catalogue.v1_platform = platform;
         if options.mirror {
-            let kept = mirror::kept(options, site, &catalogue, &mut new, listed)?;
+            let kept = mirror::kept(options, site, &catalogue, &mut new, listed, are_exports)?;
             let before = std::mem::replace(&mut catalogue.repositories, kept);
             let kept = &catalogue.repositories;
             let changed = before

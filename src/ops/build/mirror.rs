@@ -15,7 +15,7 @@ use crate::writer::Site;
 
 /// What the site keeps in addition to what the sources have:
 /// - the manifest of a reference that a source names but cannot provide;
-/// - the child of an index that a source has lost, unless the user chose platforms;
+/// - the child of an index that a source has lost, unless the user chose platforms, or all sources are exports;
 /// - everything, if a source may have lost references whose names are unknown;
 /// - what sources list just as the site has it, `listed`.
 ///
@@ -27,6 +27,7 @@ pub(super) fn kept(
     catalogue: &Catalogue,
     new: &mut Images,
     listed: BTreeMap<Repository, Repo>,
+    are_exports: bool,
 ) -> anyhow::Result<BTreeMap<Repository, Repo>> {
     let mut all = new.repositories.values().chain(listed.values());
     if all.all(|repo| repo.tags.is_empty()) {
@@ -76,7 +77,9 @@ pub(super) fn kept(
     for (name, repo) in &catalogue.repositories {
         let tags = wanted.remove(name).unwrap_or_default();
         let children = match new.repositories.get(name) {
-            Some(newer) if options.rules.platforms.is_empty() => lost_children(new, newer, repo),
+            Some(newer) if options.rules.platforms.is_empty() && !are_exports => {
+                lost_children(new, newer, repo)
+            }
             _ => BTreeSet::new(),
         };
         let digests = by_digest.remove(name).unwrap_or_default();

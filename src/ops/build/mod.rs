@@ -53,7 +53,15 @@ pub fn build(
         site.disk.staging.forget_outlines();
     }
     let exports = Exports::default();
-    let drafts = load_sources(options, &site, &rules, &exports, progress)?;
+    let mut drafts = load_sources(options, &site, &rules, &exports, progress)?;
+    if let Some(of) = exports.settings()
+        && drafts
+            .iter()
+            .all(|draft| draft.is_export || draft.is_empty())
+    {
+        exported::adopt(of, &mut catalogue, &mut apis, &mut rules);
+        exported::forget_v1(&mut drafts, &rules);
+    }
     if options.strict {
         check_faults(&drafts)?;
     }
@@ -73,17 +81,15 @@ pub fn build(
         .collect();
 
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
-    if options.sources.len() == 1
-        && let Some(of) = exports.settings()
-    {
-        exported::adopt(of, &mut catalogue, &mut apis, &mut rules);
-    }
     let merging = Merging {
         options,
         apis,
         rules: &rules,
         site: &site,
         listed: exported::listed(&drafts, &before),
+        are_exports: drafts
+            .iter()
+            .all(|draft| draft.is_export || draft.is_empty()),
     };
     let mut merged = merging.merge(catalogue, new)?;
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
