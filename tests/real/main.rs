@@ -15,6 +15,7 @@ mod artifacts;
 mod bad_input;
 mod browser;
 mod bytes_read;
+mod client_files;
 mod client_lists;
 mod clients;
 mod collections;

@@ -21,7 +21,7 @@ const MIRRORED: [&str; 3] = [
     "--full-names",
 ];
 
-fn mirror() -> TempDir {
+pub(crate) fn mirror() -> TempDir {
     let site = TempDir::new("mirror");
     build(&MIRRORED, site.path());
     site

@@ -14,6 +14,7 @@ pub(crate) mod hand_site;
 pub(crate) mod http;
 pub(crate) mod judge;
 pub(crate) mod layout;
+pub(crate) mod machine;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod refused;

@@ -27,6 +27,11 @@ impl Docker {
 
     /// The same with more arguments.
     pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::start_by(&[], more)
+    }
+
+    /// The same, by a command that runs another.
+    pub(crate) fn start_by(runner: &[String], more: &[&str]) -> Self {
         let scratch = TempDir::new("docker");
         let at = |name: &str| scratch.path().join(name).display().to_string();
         let (root, exec, pidfile) = (at("root"), at("exec"), at("pid"));
@@ -37,8 +42,14 @@ impl Docker {
             "--storage-driver", "vfs", "--bridge", "none", "--ip-masq=false",
             "--iptables=false", "--ip6tables=false",
         ];
-        let args = [&args, more].concat();
-        let daemon = Daemon::start(&tool("dockerd"), &args, Path::new(&at("log")))
+        let dockerd = tool("dockerd").display().to_string();
+        let runner = runner.iter().map(String::as_str);
+        let words: Vec<&str> = runner
+            .chain([dockerd.as_str()])
+            .chain(args)
+            .chain(more.iter().copied())
+            .collect();
+        let daemon = Daemon::start(Path::new(words[0]), &words[1..], Path::new(&at("log")))
             .wait_until(|| run(command(scratch.path()).arg("info")).is_ok());
         Self {
             _daemon: daemon,
