@@ -10,8 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::archive::{Archive, Image};
+use crate::support::clients::Podman;
 use crate::support::distribution::Distribution;
 use crate::support::files::digest;
+use crate::support::machine::Machine;
 use crate::support::place::{Place, image};
 use crate::support::process::{run, tool};
 use crate::support::servers::nginx::Nginx;
@@ -301,4 +303,63 @@ fn the_signature_tag_is_that_of_skopeo() {
         String::from_utf8(place.read(&path)).unwrap(),
         String::from_utf8(pushed.read(&path)).unwrap()
     );
+}
+
+/// The files that `clients` prints, with the key set: by the name of the site the identity is remapped, by that of the
+/// registry it is that which was signed.
+#[test]
+fn the_policy_of_the_client_files_is_met() {
+    let place = Place::new();
+    let signer = Signer { place: &place };
+    let simple = |manifest: &[u8]| signer.simple(manifest);
+    let sigstore = |manifest: &[u8]| signer.sigstore(manifest);
+    let both = folder(&place, "both", &image("", "both"), &[&simple, &sigstore]);
+    let none = folder(&place, "none", &image("", "none"), &[]);
+    let sources = [
+        format!("dir:{both}={IDENTITY}:1"),
+        format!("dir:{none}={IDENTITY}:none"),
+    ];
+    place.build(&[&sources[0], &sources[1], "--full-names"]);
+    let nginx = Nginx::start(&place.site());
+    let host = format!("127.0.0.1:{}", nginx.port);
+    let out = place.path("clients");
+    let mut clients =
+        crate::support::site::stillage(["clients", "--url", &format!("http://{host}"), "-o"]);
+    run(clients.arg(&out).arg(place.site())).unwrap();
+    let machine = Machine::new("mirror.test", "127.0.0.1");
+    machine.install(&out.join("podman/etc"));
+    let example = fs::read_to_string(machine.path("containers/policy.json.example")).unwrap();
+    let key = place.path("public.gpg").display().to_string();
+    let policy = example.replace("/etc/pki/containers/key.gpg", &key);
+    fs::write(machine.path("containers/policy.json"), policy).unwrap();
+    for name in [IDENTITY.to_owned(), format!("{host}/{IDENTITY}")] {
+        for (tag, is_signed) in [("1", true), ("none", false)] {
+            let reference = format!("{name}:{tag}");
+            let pulled = place.path("pulled");
+            let _ = fs::remove_dir_all(&pulled);
+            let mut skopeo = Command::new(tool("skopeo"));
+            skopeo.args(["copy", "--quiet", &format!("docker://{reference}")]);
+            let copied = run(&mut machine.on(skopeo.arg(format!("dir:{}", pulled.display()))));
+            let podman = Podman::new();
+            let mut pull = podman.command();
+            let taken = run(&mut machine.on(pull.args(["pull", "--quiet", &reference])));
+            for result in [&copied, &taken] {
+                match result {
+                    Ok(_) => assert!(is_signed, "{reference}"),
+                    Err(error) => {
+                        let said = error.to_string();
+                        assert!(
+                            !is_signed && said.contains("signature"),
+                            "{reference}: {said}"
+                        );
+                    }
+                }
+            }
+            if is_signed {
+                let read = |name: &str| fs::read(pulled.join(name)).unwrap();
+                let is_signed = |name| signer.has_signed(&read(name), &read("manifest.json"));
+                assert!(is_signed("signature-1") || is_signed("signature-2"));
+            }
+        }
+    }
 }
