@@ -144,7 +144,20 @@ impl Text {
         ] {
             self.lines(begin, false)?;
         }
-        self.replace("405 \"GET, HEAD, OPTIONS\"", "405 \"GET, HEAD\"")
+        self.replace("405 \"GET, HEAD, OPTIONS\"", "405 \"GET, HEAD\"")?;
+        if auth == Auth::Basic {
+            // Docker 1.x sends its password to nobody else.
+            let version =
+                "        add_header X-Docker-Registry-Version   $registry_v1_version always;\n";
+            let standalone =
+                "        add_header X-Docker-Registry-Standalone $registry_standalone;\n";
+            self.replace(version, &format!("{version}{standalone}"))?;
+            let map = "    map $status $registry_allow";
+            let of_v1 =
+                "    map $registry_v1_version $registry_standalone { default true; \"\" \"\"; }\n";
+            self.replace(map, &format!("{of_v1}{map}"))?;
+        }
+        Ok(())
     }
 
     /// Moves the site below a path. Clients ask below it if it is in their configuration, as containerd's
