@@ -36,13 +36,14 @@ impl Machine {
 
     /// The words before a program that runs it on this machine.
     pub(crate) fn words(&self) -> Vec<String> {
-        let mut script = String::from("set -e; ");
-        for entry in fs::read_dir(self.etc.path()).unwrap() {
+        let entries = fs::read_dir(self.etc.path()).unwrap();
+        let mount = |entry: std::io::Result<fs::DirEntry>| {
             let from = entry.unwrap().path();
-            let name = from.file_name().unwrap().to_str().unwrap();
-            script += &format!("mount --bind '{}' /etc/{name}; ", from.display());
-        }
-        script += "exec \"$@\"";
+            let name = from.file_name().unwrap().to_str().unwrap().to_owned();
+            format!("mount --bind '{}' /etc/{name} && ", from.display())
+        };
+        let mounts: String = entries.map(mount).collect();
+        let script = format!("{mounts}exec \"$@\"");
         let unshare = tool("unshare").display().to_string();
         let words = [
             &unshare,
