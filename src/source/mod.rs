@@ -14,9 +14,9 @@ use crate::import::staging::Staging;
 use crate::note::Note;
 use crate::progress::Progress;
 use crate::source::archive::Archive;
+use crate::source::export::volumes::Exports;
 use crate::source::given::prefixes;
 pub use crate::source::given::{Source, prefixes_with_about};
-use crate::source::volumes::Exports;
 use crate::spec::site_export::DESCRIPTION;
 
 pub mod archive;
@@ -24,7 +24,6 @@ pub mod dir;
 pub mod docker_archive;
 mod docker_index;
 pub mod export;
-pub mod export_check;
 mod given;
 pub mod legacy;
 mod member_name;
@@ -40,7 +39,6 @@ mod stored_repository;
 mod stream;
 mod tar_reader;
 pub mod v1_chain;
-pub mod volumes;
 mod walk;
 
 pub struct Format {

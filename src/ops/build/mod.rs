@@ -12,7 +12,7 @@ use crate::ops::build::merge::{Merging, merged_apis, merged_hosts};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
 use crate::progress::Progress;
-use crate::source::volumes::Exports;
+use crate::source::export::volumes::Exports;
 use crate::source::{Run, Source};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};

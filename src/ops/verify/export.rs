@@ -9,8 +9,8 @@ use crate::error::invalid_input;
 use crate::fsx;
 use crate::ops::verify::finding::{Finding, Kind, damaged};
 use crate::progress::Progress;
-use crate::source::export_check::{Checked, check};
-use crate::source::volumes::missing;
+use crate::source::export::check::{Checked, check};
+use crate::source::export::volumes::missing;
 use crate::spec::digest::Digest;
 use crate::spec::site_export::Volumes;
 

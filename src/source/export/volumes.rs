@@ -40,7 +40,7 @@ const NAMED: usize = 3;
 
 impl Exports {
     /// Takes an archive. Gives it back if it is no volume, and all volumes as one with the last of them.
-    pub(super) fn join(&self, archive: Archive) -> anyhow::Result<Option<Archive>> {
+    pub(in crate::source) fn join(&self, archive: Archive) -> anyhow::Result<Option<Archive>> {
         if !archive.has(DESCRIPTION) {
             return Ok(Some(archive));
         }
@@ -88,7 +88,7 @@ impl Exports {
     }
 
     /// Whether any volume waits for others.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(in crate::source) fn is_waiting(&self) -> bool {
         !self.waiting.borrow().is_empty()
     }
 
