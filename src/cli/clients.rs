@@ -33,6 +33,9 @@ pub(super) struct ClientsArgs {
 
 impl ClientsArgs {
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        if let Some(folder) = &self.output {
+            crate::fsx::check_outside(&folder.join("docker"), &self.site)?;
+        }
         let files = clients::files(&ClientsOptions {
             site: self.site,
             address: self.url,

@@ -18,6 +18,9 @@ use crate::ops::export::{ExportOptions, Exported};
 pub(super) struct ExportArgs {
     /// The folder of the site
     site: PathBuf,
+    /// The same as `-o FILE`
+    #[arg(value_name = "FILE", conflicts_with = "output", hide = true)]
+    file: Option<PathBuf>,
     /// Carry only what another site lacks: its folder, its `index.json` (a file, a pipe or `-`), an earlier export, or
     /// the URL of its server
     #[arg(long, value_name = "BASE")]
@@ -33,7 +36,7 @@ pub(super) struct ExportArgs {
     output: Option<PathBuf>,
     /// Write volumes of at most this size: FILE with a number before its ending. K, M, G and T are powers of 1,024;
     /// KB, MB, GB and TB of 1,000
-    #[arg(long, value_name = "SIZE", value_parser = size, requires = "output")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
     #[command(flatten)]
     trust: Trust,
@@ -67,6 +70,7 @@ impl ExportArgs {
     pub(super) fn over_ssh(site: PathBuf, is_since: bool) -> Self {
         Self {
             site,
+            file: None,
             since: is_since.then(|| "-".to_owned()),
             only: Vec::new(),
             exclude: Vec::new(),
@@ -78,16 +82,14 @@ impl ExportArgs {
     }
 
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+        let output = self.output.or(self.file);
         let options = ExportOptions {
             site: self.site,
             selection: Selection::new(&self.only, &self.exclude)?,
             since: self.since.map(|text| self.trust.base(text)),
         };
-        let to_stream = self
-            .output
-            .as_ref()
-            .is_none_or(|path| path.as_os_str() == "-");
-        let exported = match (self.output, self.max_size) {
+        let to_stream = output.as_ref().is_none_or(|path| path.as_os_str() == "-");
+        let exported = match (output, self.max_size) {
             (Some(path), None) if !to_stream => options.file(&path)?,
             (Some(path), Some(max)) if !to_stream => options.volumes(&path, max)?,
             (_, Some(_)) => {

@@ -51,7 +51,16 @@ impl FromStr for Address {
         };
         let listen: Result<Listen, _> = format!("{host}{port}").parse();
         let is_host = listen.is_ok_and(|listen| listen.host.is_some() && listen.port > 0);
-        ensure!(is_host, "`{shown}` has no host, or one that is not legal");
+        ensure!(is_host, "`{shown}` is not `https://HOST[:PORT][/PATH]`");
+        ensure!(
+            !host.starts_with('['),
+            "names of images cannot begin with an IPv6 address: give the server a name, instead of `{shown}`"
+        );
+        let last = path.trim_end_matches('/').rsplit('/').next();
+        ensure!(
+            last != Some("v2"),
+            "`{shown}` ends with `/v2`, which clients add themselves"
+        );
         Ok(Self {
             is_tls,
             host: host.to_owned(),
@@ -73,7 +82,7 @@ mod tests {
                 "https://m.example:5000",
                 "m.example:5000",
             ),
-            ("http://[::1]:80/hub/", "http://[::1]:80", "[::1]:80/hub"),
+            ("http://m:80/hub/", "http://m:80", "m:80/hub"),
             ("http://localhost", "http://localhost", "localhost"),
         ] {
             let address: Address = text.parse().unwrap();
@@ -97,6 +106,8 @@ mod tests {
             "https://h#x",
             "https://h/a/../b",
             "https://\"h",
+            "https://[::1]:5000",
+            "https://h/hub/v2/",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

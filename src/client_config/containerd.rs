@@ -30,18 +30,19 @@ fn files(setup: &Setup) -> Vec<File> {
         File::new(path.trim_start_matches('/'), about, comment + &text)
     };
     let mut files = vec![config()];
-    if address.prefix.is_root() {
-        let text = format!(
-            "server = \"{0}\"\n\n{1}",
-            address.origin(),
-            host(&address.origin(), false)
-        );
-        files.push(file(
-            &address.host,
-            "images of the site by its own name",
-            text,
-        ));
-    }
+    // Below a path, names begin with it.
+    let own_ca = setup.ca.as_ref().map(|_| format!("ca = \"{ca}\"\n"));
+    let text = format!(
+        "server = \"{0}\"\n{1}\n{2}",
+        address.origin(),
+        own_ca.unwrap_or_default(),
+        host(&address.origin(), false)
+    );
+    files.push(file(
+        &address.host,
+        "images of the site by its own name",
+        text,
+    ));
     for upstream in &setup.upstreams {
         let (url, override_path) = mirror(setup, upstream);
         let about = format!(
@@ -76,24 +77,21 @@ fn mirror(setup: &Setup, upstream: &Upstream) -> (String, bool) {
     )
 }
 
-/// What makes containerd read the folders.
+/// What makes containerd read the folders. Version 2 of the configuration is read by containerd 2 as well.
 fn config() -> File {
     let text = format!(
-        "# Add to /etc/containerd/config.toml, and restart containerd. With `version = 3` (containerd 2):\n\
-         #\n\
-         #   [plugins.\"io.containerd.cri.v1.images\".registry]\n\
-         #     config_path = \"{FOLDER}\"\n\
-         #\n\
-         # With `version = 2` (containerd 1.5 to 1.7):\n\
+        "# /etc/containerd/config.toml, if there is none; otherwise set `config_path` in the table that is there, and remove\n\
+         # tables `registry.mirrors` and `registry.configs`, which exclude it. In files with `version = 3` the table is\n\
+         # [plugins.\"io.containerd.cri.v1.images\".registry]. Restart containerd then.\n\
+         # `ctr images pull --hosts-dir {FOLDER} NAME` and nerdctl need no configuration.\n\
+         version = 2\n\
          \n\
          [plugins.\"io.containerd.grpc.v1.cri\".registry]\n  \
-         config_path = \"{FOLDER}\"\n\
-         \n\
-         # `ctr images pull --hosts-dir {FOLDER} NAME` and nerdctl need no configuration.\n"
+         config_path = \"{FOLDER}\"\n"
     );
     File::new(
         "config.toml",
-        "to be added to /etc/containerd/config.toml",
+        "what /etc/containerd/config.toml must say",
         text,
     )
 }

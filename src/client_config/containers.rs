@@ -49,7 +49,11 @@ fn registries(setup: &Setup) -> Option<File> {
             address.host
         );
     }
-    let about = "mirrors; what the site lacks comes from the registry itself";
+    let about = if setup.upstreams.is_empty() {
+        "the site has no TLS"
+    } else {
+        "mirrors; what the site lacks comes from the registry itself"
+    };
     let is_needed = !setup.upstreams.is_empty() || !address.is_tls;
     is_needed.then(|| File::new(path, about, text))
 }
@@ -58,7 +62,7 @@ fn registries(setup: &Setup) -> Option<File> {
 fn signatures(setup: &Setup) -> File {
     let address = &setup.address;
     let path = "etc/containers/registries.d/stillage.yaml";
-    let mut text = format!("# /{path}\ndocker:\n  {}:\n", address.host);
+    let mut text = format!("# /{path}\ndocker:\n  \"{}\":\n", address.host);
     if address.prefix.is_root() {
         let lookaside = "# by GPG (\"simple signing\")";
         let _ = writeln!(
@@ -74,26 +78,23 @@ fn signatures(setup: &Setup) -> File {
 /// A policy that demands a signature of what the site has. Images from a mirror keep the names that were signed; pulled
 /// by the name of the site, they are `remapIdentity`.
 fn policy(setup: &Setup) -> File {
+    // Signatures by GPG are not found below a path.
+    let signed_by = if setup.address.prefix.is_root() {
+        json!({"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/containers/key.gpg"})
+    } else {
+        json!({"type": "sigstoreSigned", "keyPath": "/etc/pki/containers/cosign.pub"})
+    };
     let requirement = |from: &str, signed: &str| {
-        json!([{
-            "type": "signedBy",
-            "keyType": "GPGKeys",
-            "keyPath": "/etc/pki/containers/key.gpg",
-            "signedIdentity": {"type": "remapIdentity", "prefix": from, "signedPrefix": signed},
-        }])
+        let mut requirement = signed_by.clone();
+        requirement["signedIdentity"] =
+            json!({"type": "remapIdentity", "prefix": from, "signedPrefix": signed});
+        json!([requirement])
     };
     let mut scopes = serde_json::Map::new();
     for upstream in &setup.upstreams {
         let location = setup.location(upstream);
-        let by_name = requirement(&location, &upstream.host);
-        let identity = &by_name[0];
-        let own = json!([{
-            "type": identity["type"],
-            "keyType": identity["keyType"],
-            "keyPath": identity["keyPath"],
-        }]);
-        scopes.insert(location, by_name);
-        scopes.insert(upstream.host.clone(), own);
+        scopes.insert(location.clone(), requirement(&location, &upstream.host));
+        scopes.insert(upstream.host.clone(), json!([signed_by]));
     }
     if scopes.is_empty() {
         let name = setup.address.name();
@@ -103,8 +104,8 @@ fn policy(setup: &Setup) -> File {
         "default": [{"type": "reject"}],
         "transports": {"docker": scopes},
     });
-    let about = "an example: only signed images. Set the key (for sigstore \"sigstoreSigned\", without \"keyType\") and the \
-                 name that was signed";
+    let about = "an example: only signed images, and no archives. Set the key and the name that was signed; with cosign the \
+                 type is \"sigstoreSigned\", without \"keyType\"";
     File::new(
         "etc/containers/policy.json.example",
         about,

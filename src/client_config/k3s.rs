@@ -12,14 +12,12 @@ pub(super) const CLIENT: Client = Client {
 
 fn files(setup: &Setup) -> Vec<File> {
     let address = &setup.address;
-    if !address.prefix.is_root() {
-        return Vec::new();
-    }
     let path = "etc/rancher/k3s/registries.yaml";
     let ca = "etc/rancher/k3s/registry-ca.crt";
     let (host, origin) = (&address.host, address.origin());
     let mut text = format!(
-        "# /{path}; restart k3s then\nmirrors:\n  \"{host}\":\n    endpoint:\n      - \"{origin}\"\n"
+        "# /{path}, or /etc/rancher/rke2/registries.yaml for RKE2; restart k3s or RKE2 then\n\
+         mirrors:\n  \"{host}\":\n    endpoint:\n      - \"{origin}\"\n"
     );
     for upstream in &setup.upstreams {
         let _ = write!(
@@ -27,12 +25,11 @@ fn files(setup: &Setup) -> Vec<File> {
             "  \"{}\":\n    endpoint:\n      - \"{origin}\"\n",
             upstream.host
         );
-        if !upstream.below.is_empty() {
-            let _ = write!(
-                text,
-                "    rewrite:\n      \"^(.*)$\": \"{}/$1\"\n",
-                upstream.below
-            );
+        // Below a path, a site answers names that begin with it.
+        let location = setup.location(upstream);
+        let below = location[host.len()..].trim_start_matches('/');
+        if !below.is_empty() {
+            let _ = write!(text, "    rewrite:\n      \"^(.*)$\": \"{below}/$1\"\n");
         }
     }
     if setup.ca.is_some() {

@@ -18,12 +18,13 @@ fn files(setup: &Setup) -> Vec<File> {
          With `imagePullPolicy: Always` the runtime still asks for the tag at each start; let manifests name digests where that\n\
          matters.\n\
          \n\
-         A site with a login needs a secret,\n\
+         A login at the site, for images named {name}/..:\n\
          \n    \
          kubectl create secret docker-registry site --docker-server={0} --docker-username=.. --docker-password=..\n\
          \n\
-         named in `imagePullSecrets`, or the same in /var/lib/kubelet/config.json on each node. A site with client certificates\n\
-         needs them in the files of the runtime: `client` in hosts.toml, or client.cert and client.key beside ca.crt.\n",
+         named in `imagePullSecrets`, or the same in /var/lib/kubelet/config.json on each node. The runtime does not use it for a\n\
+         mirror: there the login belongs into its configuration, which is a header `Authorization` in hosts.toml\n\
+         ([host.\"..\".header]), `configs: .. auth` in registries.yaml of k3s, or `global_auth_file` of CRI-O. Client certificates need no login: `client` in hosts.toml, or client.cert and client.key beside ca.crt.\n",
         setup.address.host
     );
     vec![File::new("notes.txt", "notes", text)]

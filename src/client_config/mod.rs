@@ -90,17 +90,33 @@ impl FromStr for Upstream {
             Reference::host(&format!("{host}/x")) == Some(host),
             "`{shown}` is not the host of a registry, such as quay.io, or `HOST=PREFIX`"
         );
+        let host = if ["index.docker.io", "registry-1.docker.io"].contains(&host) {
+            HUB
+        } else {
+            host
+        };
         ensure!(
             below.is_empty()
                 || below
                     .parse::<Repository>()
                     .is_ok_and(|name| name.as_str() == below),
-            "`{shown}` has no prefix of repository names behind the `=`"
+            "what `{shown}` has behind the `=` is not the beginning of names of repositories"
         );
         Ok(Self {
             host: host.to_owned(),
             below: below.to_owned(),
         })
+    }
+}
+
+impl Upstream {
+    /// The name of a repository of the site in the registry; `None` if it is of another.
+    fn rest<'a>(&self, repository: &'a Repository) -> Option<&'a str> {
+        let name = repository.as_str();
+        if self.below.is_empty() {
+            return Some(name).filter(|name| Reference::host(name).is_none());
+        }
+        name.strip_prefix(&self.below)?.strip_prefix('/')
     }
 }
 
@@ -115,20 +131,59 @@ pub struct Setup {
 
 impl Setup {
     /// The registries that a site with full names mirrors: those that its names begin with.
-    pub fn upstreams_of(catalogue: &Catalogue) -> Vec<Upstream> {
+    pub fn upstreams_of(catalogue: &Catalogue, address: &Address) -> Vec<Upstream> {
         if !catalogue.full_names {
             return Vec::new();
         }
         let names = catalogue.repositories.keys();
-        let mut hosts: Vec<&str> = names
-            .filter_map(|name| Reference::host(name.as_str()))
-            .collect();
+        let hosts = names.filter_map(|name| Reference::host(name.as_str()));
+        let mut hosts: Vec<&str> = hosts.filter(|host| *host != address.host).collect();
         hosts.dedup();
         let upstream = |host: &str| Upstream {
             host: host.to_owned(),
             below: host.to_owned(),
         };
         hosts.into_iter().map(upstream).collect()
+    }
+
+    /// Refuses what would make files that contradict themselves.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.ca.is_none() || self.address.is_tls,
+            "`--ca` needs a URL that begins with `https://`"
+        );
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            let Upstream { host, below } = upstream;
+            let before = &self.upstreams[..index];
+            ensure!(
+                before.iter().all(|other| other.host != *host),
+                "`--upstream` names `{host}` twice"
+            );
+            ensure!(
+                *host != self.address.host,
+                "`{host}` is the site itself, which is no mirror of itself"
+            );
+            ensure!(
+                before.iter().all(|other| other.below != *below),
+                "`--upstream` gives the same names to `{host}` and to another registry: use `{host}=PREFIX`"
+            );
+            let mut names = self.catalogue.repositories.keys();
+            ensure!(
+                names.any(|name| upstream.rest(name).is_some()),
+                "the site has no image of `{host}`: no name begins with `{below}/`"
+            );
+        }
+        Ok(())
+    }
+
+    /// The registry that a repository of the site is of, and its name there.
+    fn upstream_of<'a>(&'a self, repository: &'a Repository) -> Option<(&'a Upstream, &'a str)> {
+        let found = self.upstreams.iter();
+        let found = found.filter_map(|upstream| Some((upstream, upstream.rest(repository)?)));
+        found.max_by_key(|(upstream, _)| upstream.below.len())
     }
 
     /// The files of all clients, each with the folder of its client.

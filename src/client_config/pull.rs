@@ -14,19 +14,10 @@ fn files(setup: &Setup) -> Vec<File> {
     let site = setup.address.name();
     let mut text = String::new();
     for (repository, repo) in &setup.catalogue.repositories {
-        let upstream = setup.upstreams.iter().find_map(|upstream| {
-            let below = upstream.below.as_str();
-            let rest = match below {
-                "" => Some(repository.as_str()),
-                below => repository.as_str().strip_prefix(below)?.strip_prefix('/'),
-            };
-            let rest = rest?;
-            let library = if upstream.host == HUB && !rest.contains('/') {
-                "library/"
-            } else {
-                ""
-            };
-            Some((upstream, format!("{}/{library}{rest}", upstream.host)))
+        let upstream = setup.upstream_of(repository).map(|(upstream, rest)| {
+            let is_short = upstream.host == HUB && !rest.contains('/');
+            let library = if is_short { "library/" } else { "" };
+            (upstream, format!("{}/{library}{rest}", upstream.host))
         });
         let tags = repo.tags.keys().filter(|tag| tag.attached_to().is_none());
         for tag in tags {

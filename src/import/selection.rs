@@ -29,6 +29,8 @@ pub struct Glob {
     repository: GlobMatcher,
     /// The same without the host of Docker Hub, for names without a host.
     on_hub: Option<GlobMatcher>,
+    /// If it is the name of one repository: that.
+    name: Option<Repository>,
     tag: Option<GlobMatcher>,
     matched: AtomicBool,
 }
@@ -44,17 +46,23 @@ impl Glob {
             Some((repository, tag)) => (repository, Some(compile(tag)?)),
             None => (text, None),
         };
+        let is_name = !repository.contains(['*', '?', '[', '{', '\\']);
         let on_hub = repository.strip_prefix("docker.io/");
         Ok(Self {
             text: format!("`{option} {text}`"),
             repository: compile(repository)?,
             on_hub: on_hub.map(compile).transpose()?,
+            name: is_name.then(|| repository.parse().ok()).flatten(),
             tag,
             matched: AtomicBool::new(false),
         })
     }
 
     fn is_of(&self, repository: &Repository) -> bool {
+        let same = |name: &Repository| name.without_hub().unwrap_or_else(|| name.clone());
+        if self.name.as_ref().map(same) == Some(same(repository)) {
+            return true;
+        }
         let globs = std::iter::once(&self.repository).chain(&self.on_hub);
         let names = repository.aliases();
         globs
@@ -187,6 +195,24 @@ mod tests {
             (&["docker.io/o/*"], &[], "o/app", Some("1"), true),
             (&["docker.io/o/*"], &[], "docker.io/o/app", Some("1"), true),
             (&["docker.io/o/*"], &[], "quay.io/o/app", Some("1"), false),
+            (&["app"], &[], "docker.io/library/app", Some("1"), true),
+            (
+                &["library/app:1"],
+                &[],
+                "docker.io/library/app",
+                Some("1"),
+                true,
+            ),
+            (
+                &["docker.io/app"],
+                &[],
+                "docker.io/library/app",
+                Some("1"),
+                true,
+            ),
+            (&["o/app"], &[], "docker.io/o/app", Some("1"), true),
+            (&["*/app"], &[], "docker.io/o/app", Some("1"), false),
+            (&["app"], &[], "quay.io/library/app", Some("1"), false),
         ] {
             let wants = selects(only, exclude, repository, tag);
             assert_eq!(wants, wanted, "{only:?} {exclude:?} {repository} {tag:?}");

@@ -23,12 +23,12 @@ const MAX_PEM: u64 = 1 << 20;
 /// Makes the files, each with the folder of its client.
 ///
 /// # Errors
-/// If there is no site, or the certificates are none.
+/// If there is no site, the certificates are none, or the options contradict the site or themselves.
 pub fn files(options: &ClientsOptions) -> anyhow::Result<Vec<(&'static str, File)>> {
     let (_, catalogue) = site::read(&options.site)?;
     let ca = options.ca.as_deref().map(read_pem).transpose()?;
     let upstreams = if options.upstreams.is_empty() {
-        Setup::upstreams_of(&catalogue)
+        Setup::upstreams_of(&catalogue, &options.address)
     } else {
         options.upstreams.clone()
     };
@@ -38,6 +38,7 @@ pub fn files(options: &ClientsOptions) -> anyhow::Result<Vec<(&'static str, File
         ca,
         catalogue,
     };
+    setup.check()?;
     Ok(setup.files())
 }
 

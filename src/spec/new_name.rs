@@ -62,6 +62,17 @@ impl NewName {
                 };
                 (Some(name), None)
             }
+            Self::Prefix(prefix) if hosts == Hosts::Drop => {
+                let rest = prefix.strip_prefix("docker.io").unwrap_or(prefix);
+                let is_hub =
+                    rest.len() < prefix.len() && (rest.is_empty() || rest.starts_with('/'));
+                let rest = if is_hub {
+                    rest.trim_start_matches('/')
+                } else {
+                    prefix
+                };
+                (None, Some(rest).filter(|rest| !rest.is_empty()))
+            }
             Self::Prefix(prefix) => (None, Some(prefix)),
         })
     }

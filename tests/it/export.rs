@@ -440,6 +440,10 @@ fn the_base_is_read_once() {
     let piped = feed(&mut stillage(["export", &here, "--since", "-"]), &index);
     assert!(piped.status.success(), "{}", stderr(&piped));
     assert_eq!(piped.stdout, second);
+    let piped = stillage(["export", &here, "--since", &first, "-"])
+        .output()
+        .unwrap();
+    assert_eq!(piped.stdout, second);
     succeed(std::process::Command::new("mkfifo").arg(&fifo));
     let writer = {
         let fifo = fifo.clone();

@@ -212,8 +212,12 @@ fn the_host_of_docker_hub_means_the_same_everywhere() {
                 );
                 assert!(output.status.success(), "{}", stderr(&output));
                 assert_eq!(names(), [format!("{known}:1")], "{other}");
-                let glob = if full { known } else { other };
-                assert!(!run(&["export", site, "--only", glob]).is_empty());
+                assert!(!run(&["export", site, "--only", other]).is_empty());
+                let moved = place.tar("moved.tar", &[image("other:1", "moved")]);
+                let guard = format!("--no-move={other}");
+                let output =
+                    stillage(["build", &format!("{moved}={name}:1"), "-o", site, &guard]).output();
+                assert_eq!(output.unwrap().status.code(), Some(1), "{guard}");
             }
         }
     }

@@ -175,6 +175,16 @@ fn containerd_takes_its_files() {
             "{name}: {refused}"
         );
     }
+    // What is added to its configuration is understood.
+    let added = served.files("ours").join("containerd/config.toml");
+    let config = served.folder.path().join("config.toml");
+    fs::copy(added, &config).unwrap();
+    let mut dump = Command::new(tool("containerd"));
+    let dump = run(dump.arg("--config").arg(&config).args(["config", "dump"])).unwrap();
+    assert!(
+        dump.contains(&format!("config_path = \"{certs}\"")),
+        "{dump}"
+    );
     // k3s makes a `hosts.toml` of each mirror: its endpoint, with the name rewritten.
     let k3s = served.machine("ours", "k3s");
     let yaml = fs::read_to_string(k3s.path("rancher/k3s/registries.yaml")).unwrap();
@@ -350,9 +360,44 @@ fn what_is_no_url_and_no_certificate_is_told() {
     let key = folder.path().join("ours/ca.key");
     for (args, words) in [
         (&["--url", "mirror.test"][..], "is not a URL"),
+        (&["--url", "https://[::1]:5000"], "IPv6 address"),
+        (
+            &[
+                "--url",
+                "https://m.test",
+                "--upstream",
+                "docker.io",
+                "--upstream",
+                "index.docker.io=x",
+            ],
+            "twice",
+        ),
+        (
+            &[
+                "--url",
+                "https://m.test",
+                "--upstream",
+                "docker.io",
+                "--upstream",
+                "quay.io",
+            ],
+            "the same names",
+        ),
+        (
+            &["--url", "https://m.test", "--upstream", "m.test"],
+            "is the site itself",
+        ),
+        (
+            &["--url", "https://m.test", "--upstream", "quay.io=nosuch"],
+            "no name begins with",
+        ),
+        (
+            &["--url", "https://m.test", "-o", site.to_str().unwrap()],
+            "would become part of",
+        ),
         (
             &["--url", "https://mirror.test/v2"],
-            "begins like an address of a site",
+            "which clients add themselves",
         ),
         (
             &["--url", "https://m.test", "--upstream", "quay"],
@@ -360,7 +405,7 @@ fn what_is_no_url_and_no_certificate_is_told() {
         ),
         (
             &["--url", "https://m.test", "--upstream", "quay.io=A B"],
-            "no prefix",
+            "not the beginning of names",
         ),
         (
             &["--url", "https://m.test", "--ca", key.to_str().unwrap()],
@@ -402,4 +447,46 @@ fn what_is_no_url_and_no_certificate_is_told() {
     ] {
         assert!(hub.contains(part), "{part}: {hub}");
     }
+}
+
+/// Where names overlap, the longest prefix decides; below a path, each client still gets what it can use.
+#[test]
+fn names_and_paths_in_the_files_are_right() {
+    let folder = TempDir::new("client-files");
+    let site = folder.path().join("site");
+    build(
+        &["fixtures/docker-20.10.tar", "fixtures/oci-layout=quay/"],
+        &site,
+    );
+    let print = |url: &str, more: &[&str]| {
+        let mut clients = stillage(["clients", "--url", url]);
+        String::from_utf8(succeed(clients.arg(&site).args(more)).stdout).unwrap()
+    };
+    for upstreams in [["docker.io", "quay.io=quay"], ["quay.io=quay", "docker.io"]] {
+        let text = print(
+            "https://m.test",
+            &["--upstream", upstreams[0], "--upstream", upstreams[1]],
+        );
+        assert!(text.contains("podman pull quay.io/tiny:1\n"), "{text}");
+        assert!(
+            text.contains("podman pull docker.io/library/tiny:1\n"),
+            "{text}"
+        );
+        assert!(!text.contains("docker.io/quay"), "{text}");
+    }
+    let text = print("http://m.test:5000/hub", &["--upstream", "quay.io=quay"]);
+    for part in [
+        "\n[host.\"http://m.test:5000\"]\n",
+        "\n[host.\"http://m.test:5000/hub/v2/quay\"]\n",
+        "location = \"m.test:5000/hub/quay\"\ninsecure = true\n",
+        "\"^(.*)$\": \"hub/quay/$1\"\n",
+        "\"type\": \"sigstoreSigned\"",
+        "docker pull m.test:5000/hub/tiny:1\n",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert!(
+        !text.contains("lookaside") && !text.contains("=== docker-1"),
+        "{text}"
+    );
 }

@@ -38,6 +38,12 @@ pub(super) fn adopt(
     }
 }
 
+/// Whether all that is read comes from exports.
+pub(super) fn are_all(drafts: &[Draft]) -> bool {
+    let mut drafts = drafts.iter();
+    drafts.all(|draft| draft.is_export || draft.is_empty())
+}
+
 /// Leaves out what only v1 needs, if the site has no v1.
 pub(super) fn forget_v1(drafts: &mut [Draft], rules: &ImportOptions) {
     for draft in drafts.iter_mut().filter(|_| !rules.v1) {

@@ -54,11 +54,8 @@ pub fn build(
     }
     let exports = Exports::default();
     let mut drafts = load_sources(options, &site, &rules, &exports, progress)?;
-    if let Some(of) = exports.settings()
-        && drafts
-            .iter()
-            .all(|draft| draft.is_export || draft.is_empty())
-    {
+    let are_exports = exported::are_all(&drafts);
+    if let Some(of) = exports.settings().filter(|_| are_exports) {
         exported::adopt(of, &mut catalogue, &mut apis, &mut rules);
         exported::forget_v1(&mut drafts, &rules);
     }
@@ -70,16 +67,7 @@ pub fn build(
         imported,
         read,
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
-    let given: Vec<(Repository, Tag, Digest)> = new
-        .repositories
-        .iter()
-        .flat_map(|(name, repo)| {
-            repo.tags
-                .iter()
-                .map(|(tag, digest)| (name.clone(), tag.clone(), *digest))
-        })
-        .collect();
-
+    let given = tags(&new);
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
     let merging = Merging {
         options,
@@ -87,9 +75,7 @@ pub fn build(
         rules: &rules,
         site: &site,
         listed: exported::listed(&drafts, &before),
-        are_exports: drafts
-            .iter()
-            .all(|draft| draft.is_export || draft.is_empty()),
+        are_exports,
     };
     let mut merged = merging.merge(catalogue, new)?;
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
@@ -110,19 +96,28 @@ pub fn build(
     let no_images = drafts.into_iter().flat_map(|draft| draft.no_images);
     site.remember_sources(&read, &no_images.collect::<Vec<_>>())?;
     let repositories = &merged.catalogue.repositories;
-    let references = given
-        .iter()
-        .filter(|(repository, tag, digest)| {
-            let repo = repositories.get(repository);
-            repo.and_then(|repo| repo.tags.get(tag)) == Some(digest)
-        })
-        .map(|(repository, tag, digest)| built(&v1, repository, tag, *digest))
-        .collect();
+    let is_listed = |(repository, tag, digest): &(Repository, Tag, Digest)| {
+        let repo = repositories.get(repository);
+        repo.and_then(|repo| repo.tags.get(tag)) == Some(digest)
+    };
+    let listed = given.into_iter().filter(is_listed);
     Ok(Summary {
-        references,
+        references: listed
+            .map(|(repository, tag, digest)| built(&v1, &repository, &tag, digest))
+            .collect(),
         changes: Changes { files, ..changes },
         notes: notes.into_iter().collect(),
     })
+}
+
+/// All tags of images, with their manifests.
+fn tags(images: &Images) -> Vec<(Repository, Tag, Digest)> {
+    let repositories = images.repositories.iter();
+    let tags = repositories.flat_map(|(name, repo)| {
+        let tags = repo.tags.iter();
+        tags.map(|(tag, digest)| (name.clone(), tag.clone(), *digest))
+    });
+    tags.collect()
 }
 
 /// Fails if any source has a fault.

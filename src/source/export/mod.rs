@@ -38,6 +38,9 @@ pub const FORMAT: Format = Format {
     has_folders: false,
 };
 
+/// The most bytes of what an archive says of itself, without its catalogue.
+pub(super) const MAX_ABOUT: u64 = 64 << 20;
+
 fn fit(archive: &Archive) -> Fit {
     Fit::by(archive.has(DESCRIPTION), DESCRIPTION, false)
 }
@@ -63,12 +66,12 @@ fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> 
 
 /// The description of an export.
 pub(super) fn description(archive: &Archive) -> anyhow::Result<Description> {
-    Description::parse(&archive.required(DESCRIPTION)?.read(MAX_CATALOGUE)?)
+    Description::parse(&archive.required(DESCRIPTION)?.read(MAX_ABOUT)?)
 }
 
 /// Compares with `SHA256SUMS` the members that say what an export is.
 pub(super) fn confirm(archive: &Archive) -> anyhow::Result<()> {
-    let sums = parse_sums(&archive.required(SUMS)?.read(MAX_CATALOGUE)?)?;
+    let sums = parse_sums(&archive.required(SUMS)?.read(MAX_ABOUT)?)?;
     let members = [DESCRIPTION, CATALOGUE, VOLUMES, "index.json", "oci-layout"];
     for member in members.iter().filter(|member| archive.has(member)) {
         let digest = archive.required(member)?.hash(Hasher::default())?;
@@ -131,7 +134,7 @@ pub fn state(archive: impl Read) -> anyhow::Result<Vec<u8>> {
         match &head.name[..] {
             name if name == DESCRIPTION.as_bytes() => {
                 let mut bytes = Vec::new();
-                tar.by_ref().take(MAX_CATALOGUE).read_to_end(&mut bytes)?;
+                tar.by_ref().take(MAX_ABOUT).read_to_end(&mut bytes)?;
                 described = Some(Description::parse(&bytes)?);
             }
             name if name == CATALOGUE.as_bytes() => {

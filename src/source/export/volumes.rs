@@ -8,10 +8,9 @@ use anyhow::Context as _;
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::{WithHint as _, escaped, invalid_input};
-use crate::site_files::MAX_CATALOGUE;
 use crate::site_files::catalogue::Catalogue;
 use crate::source::archive::Archive;
-use crate::source::export::{catalogue, confirm, description, unpacked};
+use crate::source::export::{MAX_ABOUT, catalogue, confirm, description, unpacked};
 use crate::source::members::{Member, Members};
 use crate::spec::digest::{Digest, Hasher};
 use crate::spec::site_export::{CATALOGUE, DESCRIPTION, Held, SUMS, VOLUMES, Volumes, parse_sums};
@@ -137,7 +136,7 @@ fn holding(held: &[Held]) -> String {
 
 /// The list of what the volumes hold.
 fn list(archive: &Archive, digest: &Digest) -> anyhow::Result<Volumes> {
-    let packed = archive.required(VOLUMES)?.read(MAX_CATALOGUE)?;
+    let packed = archive.required(VOLUMES)?.read(MAX_ABOUT)?;
     let damaged = |why: String| {
         invalid_input(format!(
             "`{VOLUMES}` of {} is damaged: {why}",
@@ -173,7 +172,7 @@ impl Waiting {
         let mut members = Members::default();
         let mut parts: BTreeMap<&str, Vec<Content>> = BTreeMap::new();
         for (held, archive) in list.volumes.iter().zip(volumes.values()) {
-            let sums = parse_sums(&archive.required(SUMS)?.read(MAX_CATALOGUE)?)?;
+            let sums = parse_sums(&archive.required(SUMS)?.read(MAX_ABOUT)?)?;
             let mut seen = BTreeSet::new();
             for held in held {
                 if !seen.insert(held.member()) {

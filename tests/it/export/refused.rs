@@ -327,7 +327,10 @@ fn what_is_no_base_is_told() {
         }
     }
     for (args, words) in [
-        (&["--max-size", "1M"][..], "--output"),
+        (
+            &["--max-size", "1M"][..],
+            "volumes cannot go to standard output",
+        ),
         (
             &["--max-size", "1M", "-o", "-"],
             "volumes cannot go to standard output",
