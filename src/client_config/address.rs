@@ -51,6 +51,9 @@ impl FromStr for Address {
         };
         let listen: Result<Listen, _> = format!("{host}{port}").parse();
         let is_host = listen.is_ok_and(|listen| listen.host.is_some() && listen.port > 0);
+        let labels = host.split(':').next().unwrap_or_default().split('.');
+        let is_host =
+            is_host && (host.starts_with('[') || labels.clone().all(|label| !label.is_empty()));
         ensure!(is_host, "`{shown}` is not `https://HOST[:PORT][/PATH]`");
         ensure!(
             !host.starts_with('['),
@@ -107,6 +110,8 @@ mod tests {
             "https://h/a/../b",
             "https://\"h",
             "https://[::1]:5000",
+            "https://../",
+            "https://m..example",
             "https://h/hub/v2/",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");

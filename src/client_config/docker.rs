@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::client_config::{Client, File, HUB, Setup};
+use crate::client_config::{Client, File, Setup};
 
 pub(super) const CLIENT: Client = Client {
     name: "docker",
@@ -16,18 +16,13 @@ fn files(setup: &Setup) -> Vec<File> {
     let address = &setup.address;
     let mut daemon = serde_json::Map::new();
     let mut about = vec!["merge it with what is there, and reload Docker"];
-    let hub = setup.upstreams.iter().find(|upstream| upstream.host == HUB);
-    if let Some(hub) = hub {
-        // With full names, nginx and `serve` know what Docker Hub's names mean.
-        let is_at_root = hub.below.is_empty() || (setup.catalogue.full_names && hub.below == HUB);
-        if is_at_root {
-            let mirror = format!("{}{}", address.origin(), address.prefix);
-            daemon.insert("registry-mirrors".into(), json!([mirror]));
-        }
-        if is_at_root && !hub.below.is_empty() {
+    if let Some(hub) = setup.docker_hub() {
+        let mirror = format!("{}{}", address.origin(), address.prefix);
+        daemon.insert("registry-mirrors".into(), json!([mirror]));
+        if !hub.below.is_empty() {
             about.push("the mirror must be served by nginx or `stillage serve`");
         }
-        if is_at_root && !address.prefix.is_root() {
+        if !address.prefix.is_root() {
             about.push("a mirror below a path needs Docker 25 or later");
         }
     }

@@ -179,11 +179,25 @@ impl Setup {
         Ok(())
     }
 
+    /// Docker Hub, if Docker can mirror it: it asks at the root, by names without a host. With full names, nginx and
+    /// `serve` know what these mean.
+    fn docker_hub(&self) -> Option<&Upstream> {
+        let is_known =
+            |below: &str| below.is_empty() || (self.catalogue.full_names && below == HUB);
+        let mut upstreams = self.upstreams.iter();
+        upstreams.find(|upstream| upstream.host == HUB && is_known(&upstream.below))
+    }
+
     /// The registry that a repository of the site is of, and its name there.
     fn upstream_of<'a>(&'a self, repository: &'a Repository) -> Option<(&'a Upstream, &'a str)> {
         let found = self.upstreams.iter();
         let found = found.filter_map(|upstream| Some((upstream, upstream.rest(repository)?)));
-        found.max_by_key(|(upstream, _)| upstream.below.len())
+        let found = found.max_by_key(|(upstream, _)| upstream.below.len());
+        // Clients ask for `hub/library/x`, which is not `hub/x`.
+        let is_short = |(upstream, rest): &(&Upstream, &str)| {
+            upstream.host == HUB && !upstream.below.is_empty() && !rest.contains('/')
+        };
+        found.filter(|found| !is_short(found))
     }
 
     /// The files of all clients, each with the folder of its client.

@@ -11,7 +11,7 @@ pub(super) const CLIENT: Client = Client {
 };
 
 fn files(setup: &Setup) -> Vec<File> {
-    let site = setup.address.name();
+    let (site, hub) = (setup.address.name(), setup.docker_hub());
     let mut text = String::new();
     for (repository, repo) in &setup.catalogue.repositories {
         let upstream = setup.upstream_of(repository).map(|(upstream, rest)| {
@@ -27,7 +27,7 @@ fn files(setup: &Setup) -> Vec<File> {
                 .map(|(upstream, name)| (upstream, format!("{name}:{tag}")));
             // Docker mirrors Docker Hub alone.
             let docker = match &by_mirror {
-                Some((upstream, name)) if upstream.host == HUB => name,
+                Some((upstream, name)) if hub == Some(**upstream) => name,
                 _ => &own,
             };
             let others = by_mirror.as_ref().map_or(&own, |(_, name)| name);

@@ -1,5 +1,6 @@
 //! Large output files, whose write errors carry the path.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -131,11 +132,13 @@ fn is_short(free: u64, all: u64, block: u64) -> bool {
     free < reserve
 }
 
-/// Fails if a file would become part of a folder.
+/// Fails if a file would become part of a folder, by links too.
 pub(crate) fn check_outside(path: &Path, folder: &Path) -> anyhow::Result<()> {
     let path = super::absolute(path)?;
-    let parent = path.parent().map(super::canonical).unwrap_or_default();
-    if parent.starts_with(super::canonical(folder)) {
+    let real = path
+        .ancestors()
+        .find_map(|above| std::fs::canonicalize(above).ok());
+    if real.is_some_and(|real| real.starts_with(super::canonical(folder))) {
         return Err(anyhow::anyhow!(
             "`{}` would become part of `{}`",
             escaped_path(&path),
@@ -258,10 +261,22 @@ impl NewFolder {
         })
     }
 
-    /// Moves its files to its place, in the place of others of their names.
-    pub(crate) fn give_names(&self) -> anyhow::Result<()> {
-        for name in super::names(self.path())? {
-            super::rename(&self.path().join(&name), &self.place.join(&name))?;
+    /// Moves files to its place, in the place of others of their names.
+    ///
+    /// # Errors
+    /// If there is a folder of one of the names, before any is moved.
+    pub(crate) fn give_names(&self, names: &[&OsStr]) -> anyhow::Result<()> {
+        for name in names {
+            let place = self.place.join(name);
+            if super::meta(&place)?.is_some_and(|meta| !meta.is_file) {
+                anyhow::bail!(
+                    "cannot replace `{}`: it is not a file",
+                    escaped_path(&place)
+                );
+            }
+        }
+        for name in names {
+            super::rename(&self.path().join(name), &self.place.join(name))?;
         }
         super::sync_one(&self.place)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::note::{Note, NoteKind};
-use crate::spec::name::{Repository, Tag};
+use crate::spec::name::{Reference, Repository, Tag};
 
 /// Globs of `REPOSITORY` or `REPOSITORY:TAG`. `*` does not match `/`, `**` does.
 #[derive(Debug, Default)]
@@ -63,11 +63,14 @@ impl Glob {
         if self.name.as_ref().map(same) == Some(same(repository)) {
             return true;
         }
-        let globs = std::iter::once(&self.repository).chain(&self.on_hub);
         let names = repository.aliases();
-        globs
-            .into_iter()
-            .any(|glob| names.iter().any(|name| glob.is_match(name)))
+        let matches = |glob: &GlobMatcher| names.iter().any(|name| glob.is_match(name));
+        let is_of_hub = Reference::host(repository.as_str()).is_none();
+        matches(&self.repository)
+            || self
+                .on_hub
+                .as_ref()
+                .is_some_and(|glob| is_of_hub && matches(glob))
     }
 
     /// A note if it has matched nothing so far.
@@ -195,6 +198,8 @@ mod tests {
             (&["docker.io/o/*"], &[], "o/app", Some("1"), true),
             (&["docker.io/o/*"], &[], "docker.io/o/app", Some("1"), true),
             (&["docker.io/o/*"], &[], "quay.io/o/app", Some("1"), false),
+            (&["docker.io/**"], &[], "quay.io/o/app", Some("1"), false),
+            (&["docker.io/**"], &[], "docker.io/o/app", Some("1"), true),
             (&["app"], &[], "docker.io/library/app", Some("1"), true),
             (
                 &["library/app:1"],

@@ -1,10 +1,11 @@
 //! `export`: what a site has, or what another site lacks of it, as an archive that `build` merges.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::export::site::{Base, SiteExport, Volume};
+use crate::export::site::{Base, SiteExport};
 use crate::fsx;
 use crate::import::selection::Selection;
 use crate::note::{Note, NoteKind};
@@ -55,16 +56,22 @@ impl ExportOptions {
         anyhow::ensure!(!path.is_dir(), "`{}` is a folder", fsx::escaped_path(path));
         let export = self.plan()?;
         let volumes = export.volumes(max)?;
-        let place = |volume: &Volume| numbered(path, volume.number, volume.of);
+        let places = volumes.iter();
+        let places: Vec<PathBuf> = places
+            .map(|volume| numbered(path, volume.number, volume.of))
+            .collect();
+        let names: Vec<&OsStr> = places
+            .iter()
+            .filter_map(|place| place.file_name())
+            .collect();
         let folder = fsx::NewFolder::beside(path)?;
         let mut split = BTreeMap::new();
-        for volume in &volumes {
-            let name = place(volume);
-            let path = folder.path().join(name.file_name().unwrap_or_default());
+        for (volume, name) in volumes.iter().zip(&names) {
+            let path = folder.path().join(name);
             fsx::replace(&path, |out| export.write(volume, &mut split, out))?;
         }
-        folder.give_names()?;
-        let mut exported = self.exported(&export, volumes.iter().map(place).collect());
+        folder.give_names(&names)?;
+        let mut exported = self.exported(&export, places.clone());
         let of = volumes.len().try_into().unwrap_or(u32::MAX);
         let left = numbered(path, of.saturating_add(1), of);
         if fsx::meta(&left)?.is_some() {
@@ -106,10 +113,11 @@ impl ExportOptions {
 /// The name of a volume: its number comes before the ending, with as many digits as the last one has.
 fn numbered(path: &Path, number: u32, of: u32) -> PathBuf {
     let width = of.to_string().len();
-    let number = format!("{number:0width$}");
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(match name.rsplit_once('.') {
-        Some((stem, ending)) if !stem.is_empty() => format!("{stem}.{number}.{ending}"),
-        _ => format!("{name}.{number}"),
-    })
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push(format!(".{number:0width$}"));
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
 }

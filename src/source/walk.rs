@@ -83,7 +83,15 @@ impl Walk<'_> {
         }
         let origin = format!("`{}`", fsx::escaped_path(path));
         if is_folder {
-            let Some(opened) = Opened::new(path, self.run)? else {
+            let opened = match Opened::new(path, self.run) {
+                Err(error) if is_bad(&error) => {
+                    let called = Called::Nameless(origin);
+                    self.left_out.leave_out(self.request, called, error)?;
+                    return Ok(Visited::Whole);
+                }
+                opened => opened?,
+            };
+            let Some(opened) = opened else {
                 return Ok(Visited::Whole);
             };
             let Some(format) = opened.format()? else {

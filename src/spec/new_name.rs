@@ -63,15 +63,14 @@ impl NewName {
                 (Some(name), None)
             }
             Self::Prefix(prefix) if hosts == Hosts::Drop => {
-                let rest = prefix.strip_prefix("docker.io").unwrap_or(prefix);
-                let is_hub =
-                    rest.len() < prefix.len() && (rest.is_empty() || rest.starts_with('/'));
-                let rest = if is_hub {
-                    rest.trim_start_matches('/')
-                } else {
-                    prefix
-                };
-                (None, Some(rest).filter(|rest| !rest.is_empty()))
+                let inside: Option<Repository> = format!("{prefix}/x").parse().ok();
+                let on_hub = inside.and_then(|inside| inside.without_hub());
+                // Without the `/x` again: none if all of it was the host, and `library/`.
+                let len = on_hub.map_or(prefix.len(), |name| name.as_str().len().saturating_sub(2));
+                (
+                    None,
+                    Some(&prefix[prefix.len() - len..]).filter(|rest| !rest.is_empty()),
+                )
             }
             Self::Prefix(prefix) => (None, Some(prefix)),
         })

@@ -221,6 +221,17 @@ fn the_host_of_docker_hub_means_the_same_everywhere() {
             }
         }
     }
+    for prefix in [
+        "library/",
+        "docker.io/",
+        "docker.io/library/",
+        "index.docker.io/",
+    ] {
+        let place = Place::new();
+        let source = place.tar("source.tar", &[image("tiny:1", "text")]);
+        place.build(&[&format!("{source}={prefix}")]);
+        assert_eq!(place.catalog(), json!(["tiny"]), "{prefix}");
+    }
     // A repository that really has the name comes first; other hosts are other repositories.
     let place = Place::new();
     let tar = |name: &str| {

@@ -474,6 +474,17 @@ fn names_and_paths_in_the_files_are_right() {
         );
         assert!(!text.contains("docker.io/quay"), "{text}");
     }
+    // Docker mirrors Docker Hub at the root alone, and nobody asks for `hub/tiny`.
+    let text = print("https://m.test", &["--upstream", "docker.io=quay"]);
+    assert!(
+        text.contains("docker pull m.test/quay/sample/hello:1.0\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("podman pull docker.io/sample/hello:1.0\n"),
+        "{text}"
+    );
+    assert!(text.contains("podman pull m.test/quay/tiny:1\n"), "{text}");
     let text = print("http://m.test:5000/hub", &["--upstream", "quay.io=quay"]);
     for part in [
         "\n[host.\"http://m.test:5000\"]\n",

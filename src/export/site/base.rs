@@ -24,16 +24,23 @@ impl Known {
         for digest in there.damage.content.keys() {
             known.blobs.remove(digest);
         }
+        for top in there.damage.chains.keys() {
+            for id in files.v1_ids(*top) {
+                known.v1.remove(&id);
+            }
+        }
         known
     }
 
-    /// Whether it has a manifest, and all that its entry needs.
-    pub fn has(&self, digest: &Digest, manifest: &Manifest, entry: &Entry) -> bool {
+    /// Whether it has a manifest, and all that its entry needs; with `v1` also the v1 form.
+    pub fn has(&self, digest: &Digest, manifest: &Manifest, entry: &Entry, v1: bool) -> bool {
         let blobs = manifest.blobs();
         let blobs = blobs.iter().map(|blob| &blob.digest);
         let others = entry.foreign.iter().chain(&entry.signatures);
         let mut all = blobs.chain(others).chain([digest]);
+        let form = entry.v1.filter(|_| v1);
         all.all(|digest| self.blobs.contains(digest))
+            && form.is_none_or(|top| self.v1.contains(&top))
     }
 
     /// What a site has that lists `base`, as far as its manifests are known here: in `images`, or unused in `files`.

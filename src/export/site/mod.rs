@@ -136,7 +136,7 @@ impl Planning<'_> {
             if listed.is_some_and(|listed| listed.is_same(entry, self.has_v1)) {
                 if self
                     .known
-                    .has(digest, &self.images.manifests[digest], entry)
+                    .has(digest, &self.images.manifests[digest], entry, self.has_v1)
                 {
                     continue;
                 }

@@ -8,8 +8,8 @@ use crate::site_files::catalogue::{Apis, Catalogue, Repo};
 use crate::spec::name::Repository;
 use crate::spec::source_name::Hosts;
 
-/// Makes a new site like the one that was exported, except for what the options say. No site gets an API that neither
-/// has.
+/// Makes a new site like the one that was exported, except for what the options say. One that has images keeps its APIs:
+/// an update for a site without v1 has no v1 forms.
 pub(super) fn adopt(
     of: Catalogue,
     catalogue: &mut Catalogue,
@@ -17,15 +17,13 @@ pub(super) fn adopt(
     rules: &mut ImportOptions,
 ) {
     let is_new = catalogue.repositories.is_empty();
-    let has = Apis {
-        v1: catalogue.apis.v1 && !is_new,
-        v2: catalogue.apis.v2 && !is_new,
-    };
     let both = Apis {
-        v1: apis.v1 && (of.apis.v1 || has.v1),
-        v2: apis.v2 && (of.apis.v2 || has.v2),
+        v1: apis.v1 && of.apis.v1,
+        v2: apis.v2 && of.apis.v2,
     };
-    if both.v1 || both.v2 {
+    if !is_new {
+        *apis = catalogue.apis;
+    } else if both.v1 || both.v2 {
         *apis = both;
     }
     rules.v1 = apis.v1;

@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use crate::bail_invalid;
 use crate::content::Content;
 use crate::error::escaped;
-use crate::import::draft::Draft;
+use crate::import::draft::{Draft, ImportOptions};
 use crate::import::request::Request;
 use crate::site_files::catalogue::Catalogue;
 use crate::site_files::{Carried, MAX_CATALOGUE, SiteFiles};
@@ -50,7 +50,15 @@ fn load(archive: &Archive, request: &Request<'_>) -> anyhow::Result<Vec<Draft>> 
     let catalogue = Catalogue::parse(&catalogue(archive, &description)?)?;
     let files = SiteFiles::carried(request.site, carried(archive, &description)?);
     let there = There::at(request.site)?;
-    let mut draft = site::load_listed(&files, &catalogue, request, Some(&there))?;
+    let rules = ImportOptions {
+        v1: request.rules.v1 && there.takes_v1(),
+        ..request.rules.clone()
+    };
+    let request = Request {
+        rules: &rules,
+        ..request.clone()
+    };
+    let mut draft = site::load_listed(&files, &catalogue, &request, Some(&there))?;
     if there.is_lacking() {
         return Err(there.refused(archive, &description));
     }

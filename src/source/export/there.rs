@@ -48,6 +48,12 @@ impl There {
         })
     }
 
+    /// Whether v1 forms are of use. A site with images and without v1 does not get it by an export.
+    pub(super) fn takes_v1(&self) -> bool {
+        let catalogue = self.catalogue.as_ref();
+        catalogue.is_none_or(|catalogue| catalogue.apis.v1 || catalogue.repositories.is_empty())
+    }
+
     /// Whether the site lists a reference just so, and the export does not carry it: then it stays as it is.
     pub(in crate::source) fn lists(
         &self,

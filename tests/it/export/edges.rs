@@ -244,6 +244,45 @@ fn a_site_without_v1_is_carried_as_it_is() {
     place.assert_same_sites();
 }
 
+/// A site without v1 does not get it by an update that has no v1 forms; a lost v1 form is carried again.
+#[test]
+fn v1_is_neither_added_nor_lost_by_updates() {
+    let place = Place::new();
+    place.publish(&["fixtures/docker-1.4.1.tar"]);
+    let there = place.text("there");
+    build(
+        &["fixtures/docker-1.4.1.tar=base/", "--no-v1"],
+        &place.path("there"),
+    );
+    place.merged(&[&place.export("update.tar", &["--since", &there])]);
+    assert!(!place.path("there/v1").exists());
+    fs::remove_dir_all(place.path("there")).unwrap();
+    place.merged(&[&place.export("full.tar", &[])]);
+    let images = fs::read_dir(place.path("there/v1/images")).unwrap();
+    let mut images: Vec<_> = images.map(|entry| entry.unwrap().path()).collect();
+    images.sort();
+    fs::remove_file(images[0].join("json")).unwrap();
+    place.merged(&[&place.export("mend.tar", &["--since", &there])]);
+    place.assert_same_sites();
+}
+
+/// A folder that only looks like an export is left out of a walk, as a bad archive is.
+#[test]
+fn what_looks_like_an_unpacked_export_stops_nobody() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("many/bad")).unwrap();
+    fs::write(place.path("many/bad/stillage-export.json"), "{}").unwrap();
+    let good = Archive::docker_20(&[image("good:1", "good")]).tar();
+    fs::write(place.path("many/good.tar"), good).unwrap();
+    let said = place.merged(&[&place.text("many")]);
+    assert!(
+        said.contains("good:1 sha256:") && said.contains("SHA256SUMS"),
+        "{said}"
+    );
+    let strict = place.merge(&[&place.text("many"), "--strict"]);
+    assert_eq!(strict.status.code(), Some(1));
+}
+
 /// Two folders with some of the volumes each are as good as one with all.
 #[test]
 fn volumes_in_several_folders() {

@@ -253,7 +253,37 @@ fn an_export_replaces_nothing_that_it_should_not() {
             stderr(&output)
         );
     }
+    // By links neither.
+    std::os::unix::fs::symlink(place.path("here"), place.path("link")).unwrap();
+    std::os::unix::fs::symlink(place.path("here/index.json"), place.path("o.tar")).unwrap();
+    for args in [
+        &["export", &here, "-o", &place.text("o.tar")][..],
+        &["get", &here, "app:1", "-o", &place.text("o.tar")],
+        &["export", &here, "-o", &place.text("link/v1/new.tar")],
+        &[
+            "clients",
+            &here,
+            "--url",
+            "https://m.test",
+            "-o",
+            &place.text("link/x/y"),
+        ],
+    ] {
+        let output = stillage(args).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
     assert_same(&before, &everything(&place.path("here")));
+    // A folder in the way of one volume leaves them all.
+    fs::create_dir_all(place.path("taken/v.2.tar")).unwrap();
+    let options = ["--max-size", "100K", "-o", &place.text("taken/v.tar")];
+    let output = stillage(["export", &here]).args(options).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(place.path("taken")).unwrap().count(), 1);
     fs::create_dir(place.path("volumes")).unwrap();
     place.export("volumes/v.tar", &["--max-size", "100K"]);
     let volumes = everything(&place.path("volumes"));
