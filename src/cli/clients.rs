@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::parsed;
 use crate::cli::ui::Ui;
+use crate::cli::{parsed, report};
 use crate::client_config::{Address, CLIENTS, File, Upstream};
 use crate::fsx::escaped_path;
+use crate::note::NoteKind;
 use crate::ops::clients::{self, ClientsOptions};
 
 #[derive(Debug, Args)]
@@ -48,9 +49,17 @@ impl ClientsArgs {
             return Ok(ExitCode::SUCCESS);
         };
         let paths = clients::write(&files, &folder)?;
-        for ((_, file), path) in files.iter().zip(paths) {
-            ui.message(&format!("{}: {}", escaped_path(&path), file.about));
+        for ((_, file), path) in files.iter().zip(&paths) {
+            ui.message(&format!("{}: {}", escaped_path(path), file.about));
         }
+        let leftovers = clients::leftovers(&folder, &paths)?;
+        let notes = leftovers.iter().map(|path| {
+            let path = escaped_path(path);
+            NoteKind::Choice.note(format!(
+                "`{path}` is not of this run: remove it if it no longer applies"
+            ))
+        });
+        ui.messages(report::notes(&notes.collect::<Vec<_>>()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
+use anyhow::ensure;
 use clap::Args;
 
-use crate::cli::report;
 use crate::cli::ui::Ui;
+use crate::cli::{parsed, report};
 use crate::error::{WithHint as _, escaped};
 use crate::import::selection::Selection;
 use crate::ops::base::Base;
@@ -18,9 +20,9 @@ use crate::ops::export::{ExportOptions, Exported};
 pub(super) struct ExportArgs {
     /// The folder of the site
     site: PathBuf,
-    /// The same as `-o FILE`
-    #[arg(value_name = "FILE", conflicts_with = "output", hide = true)]
-    file: Option<PathBuf>,
+    /// `-` for standard output, as with `-o -`
+    #[arg(value_name = "-", value_parser = parsed::<Dash>, conflicts_with = "output", hide = true)]
+    dash: Option<Dash>,
     /// Carry only what another site lacks: its folder, its `index.json` (a file, a pipe or `-`), an earlier export, or
     /// the URL of its server
     #[arg(long, value_name = "BASE")]
@@ -43,6 +45,21 @@ pub(super) struct ExportArgs {
     /// Print nothing but errors
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dash;
+
+impl FromStr for Dash {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        ensure!(
+            text == "-",
+            "name the file with `-o FILE`, and what the other side has with `--since BASE`"
+        );
+        Ok(Self)
+    }
 }
 
 #[derive(Debug, Default, Args)]
@@ -70,7 +87,7 @@ impl ExportArgs {
     pub(super) fn over_ssh(site: PathBuf, is_since: bool) -> Self {
         Self {
             site,
-            file: None,
+            dash: None,
             since: is_since.then(|| "-".to_owned()),
             only: Vec::new(),
             exclude: Vec::new(),
@@ -82,14 +99,16 @@ impl ExportArgs {
     }
 
     pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
-        let output = self.output.or(self.file);
         let options = ExportOptions {
             site: self.site,
             selection: Selection::new(&self.only, &self.exclude)?,
             since: self.since.map(|text| self.trust.base(text)),
         };
-        let to_stream = output.as_ref().is_none_or(|path| path.as_os_str() == "-");
-        let exported = match (output, self.max_size) {
+        let to_stream = self
+            .output
+            .as_ref()
+            .is_none_or(|path| path.as_os_str() == "-");
+        let exported = match (self.output, self.max_size) {
             (Some(path), None) if !to_stream => options.file(&path)?,
             (Some(path), Some(max)) if !to_stream => options.volumes(&path, max)?,
             (_, Some(_)) => {

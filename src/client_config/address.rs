@@ -42,7 +42,8 @@ impl FromStr for Address {
         let (rest, is_tls) = found.with_context(|| {
             format!("`{shown}` is not a URL: it begins with neither `https://` nor `http://`")
         })?;
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, _) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = &text[text.len() - rest.len() + host.len()..];
         // With a port, what a server listens on has the same rules.
         let port = if host.ends_with(']') || !host.contains(':') {
             ":1"
@@ -51,9 +52,10 @@ impl FromStr for Address {
         };
         let listen: Result<Listen, _> = format!("{host}{port}").parse();
         let is_host = listen.is_ok_and(|listen| listen.host.is_some() && listen.port > 0);
-        let labels = host.split(':').next().unwrap_or_default().split('.');
-        let is_host =
-            is_host && (host.starts_with('[') || labels.clone().all(|label| !label.is_empty()));
+        let mut labels = host.split(':').next().unwrap_or_default().split('.');
+        let is_label =
+            |label: &str| !(label.is_empty() || label.starts_with('-') || label.ends_with('-'));
+        let is_host = is_host && (host.starts_with('[') || labels.all(is_label));
         ensure!(is_host, "`{shown}` is not `https://HOST[:PORT][/PATH]`");
         ensure!(
             !host.starts_with('['),
@@ -113,6 +115,8 @@ mod tests {
             "https://../",
             "https://m..example",
             "https://h/hub/v2/",
+            "https://h/HUB",
+            "https://-h.example",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

@@ -35,7 +35,8 @@ fn files(setup: &Setup) -> Vec<File> {
     if setup.ca.is_some() {
         let _ = write!(
             text,
-            "configs:\n  \"{host}\":\n    tls:\n      ca_file: /{ca}\n"
+            "# For RKE2, copy the certificate to /etc/rancher/rke2 too, and write its path here.\n\
+             configs:\n  \"{host}\":\n    tls:\n      ca_file: /{ca}\n"
         );
     }
     let mut files = vec![File::new(path, "mirrors; restart k3s then", text)];

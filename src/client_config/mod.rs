@@ -84,13 +84,14 @@ impl FromStr for Upstream {
     /// Parses `HOST[=PREFIX]`.
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (host, below) = text.split_once('=').unwrap_or((text, ""));
+        let host = &host.to_ascii_lowercase();
         let below = below.trim_end_matches('/');
         let shown = escaped(text);
         ensure!(
-            Reference::host(&format!("{host}/x")) == Some(host),
+            Reference::host(&format!("{host}/x")) == Some(host.as_str()),
             "`{shown}` is not the host of a registry, such as quay.io, or `HOST=PREFIX`"
         );
-        let host = if ["index.docker.io", "registry-1.docker.io"].contains(&host) {
+        let host = if ["index.docker.io", "registry-1.docker.io"].contains(&host.as_str()) {
             HUB
         } else {
             host
@@ -146,6 +147,20 @@ impl Setup {
         hosts.into_iter().map(upstream).collect()
     }
 
+    /// A registry as the site mirrors it: by default below its host if the names are full.
+    pub fn upstream_in(catalogue: &Catalogue, upstream: &Upstream) -> Upstream {
+        let host = &upstream.host;
+        let mut names = catalogue.repositories.keys();
+        let is_full = catalogue.full_names
+            && upstream.below.is_empty()
+            && names.any(|name| Reference::host(name.as_str()) == Some(host));
+        let below = if is_full { host } else { &upstream.below };
+        Upstream {
+            host: host.clone(),
+            below: below.clone(),
+        }
+    }
+
     /// Refuses what would make files that contradict themselves.
     ///
     /// # Errors
@@ -168,12 +183,17 @@ impl Setup {
             );
             ensure!(
                 before.iter().all(|other| other.below != *below),
-                "`--upstream` gives the same names to `{host}` and to another registry: use `{host}=PREFIX`"
+                "`--upstream` gives the same names to `{host}` and to another registry: use `{host}=PREFIX` with another prefix"
             );
             let mut names = self.catalogue.repositories.keys();
+            let reason = if below.is_empty() {
+                "every name begins with the host of a registry".to_owned()
+            } else {
+                format!("no name begins with `{below}/`")
+            };
             ensure!(
                 names.any(|name| upstream.rest(name).is_some()),
-                "the site has no image of `{host}`: no name begins with `{below}/`"
+                "the site has no image of `{host}`: {reason}"
             );
         }
         Ok(())

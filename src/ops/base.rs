@@ -53,7 +53,7 @@ impl Base {
         );
         let path = Path::new(&self.text);
         let state = match self.text.as_str() {
-            "-" => State::of_stream(io::stdin()),
+            "-" => State::of_pipe(io::stdin()),
             _ if fsx::meta(path)?.is_none() => {
                 return Err(anyhow::anyhow!(
                     "`{}` does not exist",
@@ -62,7 +62,10 @@ impl Base {
                 .hint("give a site, its `index.json`, an export or the URL of a server");
             }
             _ if path.is_dir() => return State::of_site(path),
-            _ => State::of_stream(fsx::open(path)?),
+            _ if fsx::meta(path)?.is_some_and(|meta| meta.is_file) => {
+                State::of_stream(&mut fsx::open(path)?)
+            }
+            _ => State::of_pipe(fsx::open(path)?),
         };
         let name = fsx::escaped_path(path);
         state
@@ -117,8 +120,15 @@ impl State {
         })
     }
 
+    /// Reads a pipe to its end, so that its writer does not fail.
+    fn of_pipe(mut pipe: impl Read + Send) -> anyhow::Result<Self> {
+        let state = Self::of_stream(&mut pipe)?;
+        io::copy(&mut pipe, &mut io::sink())?;
+        Ok(state)
+    }
+
     /// Reads `index.json`, or as much of an export as is needed.
-    fn of_stream(mut stream: impl Read + Send) -> anyhow::Result<Self> {
+    fn of_stream(stream: &mut (impl Read + Send)) -> anyhow::Result<Self> {
         let mut start = Vec::new();
         stream.by_ref().take(512).read_to_end(&mut start)?;
         if start.is_empty() {

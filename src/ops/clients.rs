@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use walkdir::WalkDir;
 
-use crate::client_config::{Address, File, Setup, Upstream};
+use crate::client_config::{Address, CLIENTS, File, Setup, Upstream};
 use crate::error::WithHint as _;
 use crate::{fsx, site};
 
@@ -30,7 +31,10 @@ pub fn files(options: &ClientsOptions) -> anyhow::Result<Vec<(&'static str, File
     let upstreams = if options.upstreams.is_empty() {
         Setup::upstreams_of(&catalogue, &options.address)
     } else {
-        options.upstreams.clone()
+        let given = options.upstreams.iter();
+        given
+            .map(|upstream| Setup::upstream_in(&catalogue, upstream))
+            .collect()
     };
     let setup = Setup {
         address: options.address.clone(),
@@ -50,6 +54,27 @@ pub fn write(files: &[(&'static str, File)], folder: &Path) -> anyhow::Result<Ve
         Ok(path)
     };
     files.iter().map(write).collect()
+}
+
+/// The files in the folders of clients that are not among these: those that an earlier run has left.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn leftovers(folder: &Path, written: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for client in CLIENTS {
+        let entries = WalkDir::new(folder.join(client.name)).sort_by_file_name();
+        for entry in entries {
+            let entry = match entry {
+                Err(error) if error.depth() == 0 => continue,
+                entry => entry?,
+            };
+            if !entry.file_type().is_dir() && !written.iter().any(|path| path == entry.path()) {
+                left.push(entry.into_path());
+            }
+        }
+    }
+    Ok(left)
 }
 
 fn read_pem(path: &Path) -> anyhow::Result<String> {

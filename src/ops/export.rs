@@ -73,10 +73,13 @@ impl ExportOptions {
         folder.give_names(&names)?;
         let mut exported = self.exported(&export, places.clone());
         let of = volumes.len().try_into().unwrap_or(u32::MAX);
-        let left = numbered(path, of.saturating_add(1), of);
-        if fsx::meta(&left)?.is_some() {
+        for number in of.saturating_add(1).. {
+            let left = numbered(path, number, of);
+            if fsx::meta(&left)?.is_none() {
+                break;
+            }
             let left = fsx::escaped_path(&left);
-            let note = format!("`{left}` is no volume of this export, but of another");
+            let note = format!("`{left}` is not a volume of this export, but of another");
             exported.notes.push(NoteKind::Choice.note(note));
         }
         Ok(exported)

@@ -16,7 +16,7 @@ use crate::import::draft::{Called, Draft, RootManifest};
 use crate::import::request::Request;
 use crate::note::{Note, NoteKind};
 use crate::source::archive::Archive;
-use crate::source::{Format, Opened, Run};
+use crate::source::{Format, Opened, Run, export};
 use crate::spec::mistaken;
 use crate::spec::name::{Reference, Tag};
 
@@ -164,6 +164,8 @@ impl Walk<'_> {
         };
         let mut found = match format.load(opened, &origin, &request) {
             Ok(found) => found,
+            // One delivery of several, which are applied one by one.
+            Err(error) if format.prefix == export::FORMAT.prefix => return Err(error),
             Err(error) => {
                 let called = Called::Nameless(origin);
                 self.left_out.leave_out(&request, called, error)?;

@@ -454,6 +454,22 @@ fn the_base_is_read_once() {
     assert_eq!(fs::read(piped).unwrap(), second);
 }
 
+/// The writer of a pipe can write all, also of an export, of which only the beginning matters.
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let place = Place::new();
+    place.publish_images(&[large("large:1", 1_000_000, 1)]);
+    let whole = fs::read(place.export("whole.tar", &[])).unwrap();
+    let fifo = place.text("fifo");
+    succeed(std::process::Command::new("mkfifo").arg(&fifo));
+    let writer = {
+        let fifo = fifo.clone();
+        std::thread::spawn(move || fs::write(fifo, whole).unwrap())
+    };
+    place.export("since.tar", &["--since", &fifo]);
+    writer.join().unwrap();
+}
+
 /// Over a pipe, as `ssh` is one; also with `--mirror`, and from the other side.
 #[test]
 fn an_export_is_put() {

@@ -82,10 +82,10 @@ impl SiteExport {
             let room = max.saturating_sub(head_len + END);
             if room < MIN_ROOM {
                 return Err(anyhow::anyhow!(
-                    "volumes of {max} bytes are too small: {} bytes of each would say what all of them hold",
-                    head_len + END
+                    "volumes of {max} bytes are too small: each also says what all of them hold, and needs at least {} bytes",
+                    head_len + END + MIN_ROOM
                 ))
-                .hint("give `--max-size` more");
+                .hint("make them larger with `--max-size`");
             }
             let volumes = self.heads(split(&files, room))?;
             let len = |volume: &Volume| -> u64 {

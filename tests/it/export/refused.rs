@@ -109,6 +109,42 @@ fn a_damaged_export_is_refused_whole() {
 }
 
 /// What the base promised and the other side has lost since is named; also if it is only too short.
+/// The second lacks what the first brings, and is not left out with a note.
+#[test]
+fn a_folder_with_two_updates_is_refused() {
+    let place = Place::new();
+    place.publish_images(&[image("app:1", "one")]);
+    let first = place.export("first.tar", &[]);
+    fs::create_dir(place.path("updates")).unwrap();
+    place.publish_images(&[image("app:2", "two")]);
+    let second = place.export("updates/1.tar", &["--since", &first]);
+    place.publish_images(&[image("app:3", "three")]);
+    let third = place.export("updates/2.tar", &["--since", &second]);
+    place.merged(&[&first]);
+    let updates = place.text("updates");
+    let words = [&third, "does not carry", "a `build` of its own"];
+    place.refused(&[&updates], &words);
+    place.refused(&[&updates, "--mirror"], &words);
+    place.merged(&[&second]);
+    place.merged(&[&third]);
+    place.assert_same_sites();
+}
+
+/// What comes after the site is no file to write to: it may be the base.
+#[test]
+fn an_export_needs_an_option_for_its_file() {
+    let place = Place::new();
+    place.publish_images(&[image("app:1", "one")]);
+    let base = place.export("base.tar", &[]);
+    let bytes = fs::read(&base).unwrap();
+    let output = stillage(["export", &place.text("here"), &base])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`-o FILE`"), "{}", stderr(&output));
+    assert_eq!(fs::read(&base).unwrap(), bytes);
+}
+
 #[test]
 fn what_the_other_side_has_lost_is_named() {
     let place = Place::new();
@@ -307,7 +343,7 @@ fn an_export_replaces_nothing_that_it_should_not() {
     let options = ["--max-size", "200K", "-o", &place.text("volumes/v.tar")];
     let output = succeed(stillage(["export", &here]).args(options));
     assert!(
-        stderr(&output).contains("v.3.tar` is no volume of this export"),
+        stderr(&output).contains("v.3.tar` is not a volume of this export"),
         "{}",
         stderr(&output)
     );

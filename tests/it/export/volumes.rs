@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Place, large, members};
 use crate::support::chance::Chance;
 use crate::support::place::{feed, image};
-use crate::support::site::{SMALL, stderr, stillage};
+use crate::support::site::{SMALL, stderr, stillage, succeed};
 
 /// A site whose largest layer does not fit into a volume.
 fn place() -> (Place, Vec<String>) {
@@ -208,9 +208,29 @@ fn volumes_of_two_exports_are_told_apart() {
     let output = small.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        stderr(&output).contains("would say what all of them hold"),
+        stderr(&output).contains("also says what all of them hold"),
         "{}",
         stderr(&output)
     );
     assert!(!place.path("x.1.tar").exists());
+}
+
+#[test]
+fn volumes_that_are_left_of_another_export_are_named() {
+    let (place, paths) = place();
+    let (here, out) = (place.text("here"), place.text("volumes/v.tar"));
+    let again = succeed(&mut stillage([
+        "export",
+        &here,
+        "-o",
+        &out,
+        "--max-size",
+        "1G",
+    ]));
+    let said = stderr(&again);
+    assert!(paths.len() > 2);
+    for path in &paths[1..] {
+        let note = format!("`{path}` is not a volume of this export");
+        assert!(said.contains(&note), "{said}");
+    }
 }
