@@ -81,7 +81,8 @@ fn a_terminal_shows_a_line_that_is_gone_in_the_end() {
         .filter(|state| !state.trim().is_empty());
     assert!(states.clone().count() >= 2, "{shown:?}");
     for state in states {
-        let is_one = state.starts_with(LINE) || state.contains(WRITING);
+        // A slow machine may show the bar of the last blob before it is done.
+        let is_one = state.contains(LINE) || state.contains(WRITING);
         assert!(is_one, "{shown:?}");
     }
     assert!(progress.contains("/s "), "no speed: {shown:?}");
