@@ -17,7 +17,6 @@ use crate::error::invalid_input;
 use crate::export::out::Out;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::import::ingest::Stored;
 use crate::site_files::SiteFiles;
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
@@ -115,21 +114,16 @@ impl Export {
         invalid_input(format!("{digest} is missing in {}", self.files.origin()))
     }
 
-    fn held(&self, digest: &Digest) -> Option<&Stored> {
-        let found = self.images.blobs.get(digest);
-        found.filter(|_| !self.images.damage.has(digest))
-    }
-
     /// A blob. Its bytes are not checked yet.
     fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
-        let held = self.held(digest).ok_or_else(|| self.lost(digest))?;
+        let held = self.images.held(digest).ok_or_else(|| self.lost(digest))?;
         Ok(held.content.clone())
     }
 
     /// The layers that clients may get from a URL, where the site has them.
     fn foreign<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = Digest> + 'a {
         let digests = manifest.optional().map(|layer| layer.digest);
-        digests.filter(|digest| self.held(digest).is_some())
+        digests.filter(|digest| self.images.held(digest).is_some())
     }
 
     /// The image of a reference, with the diff IDs of its layers.
@@ -159,7 +153,7 @@ impl Export {
         Ok(Image {
             lacks_foreign: layers
                 .iter()
-                .any(|layer| self.held(&layer.digest).is_none()),
+                .any(|layer| self.images.held(&layer.digest).is_none()),
             config: (config.digest, json),
             layers: layers.clone(),
             diff_ids,

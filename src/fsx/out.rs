@@ -155,9 +155,7 @@ pub(crate) fn replace(
     path: &Path,
     make: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    if super::meta(path)?.is_some_and(|meta| !meta.is_file) {
-        anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
-    }
+    check_replaceable(path)?;
     let folder = folder_of(path);
     let mut builder = tempfile::Builder::new();
     if let Some(file) = nameless(folder) {
@@ -184,6 +182,13 @@ pub(crate) fn replace(
     let complete = filled(path, created, make)?;
     let replaced = complete.persist(path).map_err(|failed| failed.error);
     super::with_path("replace", path, replaced).map(|_| ())
+}
+
+fn check_replaceable(path: &Path) -> anyhow::Result<()> {
+    if super::meta(path)?.is_some_and(|meta| !meta.is_file) {
+        anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
+    }
+    Ok(())
 }
 
 /// Writes a file in place of the one of that name, and makes the folders above it.
@@ -267,13 +272,7 @@ impl NewFolder {
     /// If there is a folder of one of the names, before any is moved.
     pub(crate) fn give_names(&self, names: &[&OsStr]) -> anyhow::Result<()> {
         for name in names {
-            let place = self.place.join(name);
-            if super::meta(&place)?.is_some_and(|meta| !meta.is_file) {
-                anyhow::bail!(
-                    "cannot replace `{}`: it is not a file",
-                    escaped_path(&place)
-                );
-            }
+            check_replaceable(&self.place.join(name))?;
         }
         for name in names {
             super::rename(&self.path().join(name), &self.place.join(name))?;

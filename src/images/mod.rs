@@ -296,13 +296,19 @@ impl Images {
         }
     }
 
+    /// A blob that is not lost.
+    pub fn held(&self, digest: &Digest) -> Option<&Stored> {
+        let found = self.blobs.get(digest);
+        found.filter(|_| !self.damage.has(digest))
+    }
+
     /// The blobs that manifests list, the foreign layers that are served, and signatures.
     pub fn registry_blobs(&self) -> BTreeSet<Digest> {
         let manifests = self.manifests.values();
         let blobs = manifests.flat_map(|manifest| manifest.blobs());
         let repositories = self.repositories.values();
         let entries = repositories.flat_map(|repo| repo.manifests.values());
-        let more = entries.flat_map(|entry| entry.foreign.iter().chain(&entry.signatures));
+        let more = entries.flat_map(Entry::others);
         blobs.map(|blob| blob.digest).chain(more.copied()).collect()
     }
 

@@ -52,20 +52,21 @@ impl Base {
             "`--ca` and `--insecure` only apply to a URL"
         );
         let path = Path::new(&self.text);
-        let state = match self.text.as_str() {
-            "-" => State::of_pipe(io::stdin()),
-            _ if fsx::meta(path)?.is_none() => {
-                return Err(anyhow::anyhow!(
-                    "`{}` does not exist",
-                    fsx::escaped_path(path)
-                ))
-                .hint("give a site, its `index.json`, an export or the URL of a server");
+        let state = if self.text == "-" {
+            State::of_pipe(io::stdin())
+        } else {
+            match fsx::meta(path)? {
+                None => {
+                    return Err(anyhow::anyhow!(
+                        "`{}` does not exist",
+                        fsx::escaped_path(path)
+                    ))
+                    .hint("give a site, its `index.json`, an export or the URL of a server");
+                }
+                Some(meta) if meta.is_dir => return State::of_site(path),
+                Some(meta) if meta.is_file => State::of_stream(&mut fsx::open(path)?),
+                Some(_) => State::of_pipe(fsx::open(path)?),
             }
-            _ if path.is_dir() => return State::of_site(path),
-            _ if fsx::meta(path)?.is_some_and(|meta| meta.is_file) => {
-                State::of_stream(&mut fsx::open(path)?)
-            }
-            _ => State::of_pipe(fsx::open(path)?),
         };
         let name = fsx::escaped_path(path);
         state
@@ -89,14 +90,21 @@ impl Base {
 }
 
 impl State {
-    /// The content that the site has, as far as it is known in another, `images` of `files`.
-    pub(super) fn known(&self, files: &SiteFiles, images: &Images) -> Known {
-        match &self.files {
-            Some(there) => {
-                let all = self.catalogue.repositories.keys();
-                let there = load::load(there, &self.catalogue, all, None);
-                Known::at(&there, &self.catalogue, files, images)
-            }
+    /// The images of the site, if it is a folder.
+    pub(super) fn images(&self) -> Option<Images> {
+        let files = self.files.as_ref()?;
+        Some(load::all(files, &self.catalogue))
+    }
+
+    /// The content that the site has, `there` if its images are at hand, as far as it is known in another, `images` of `files`.
+    pub(super) fn known(
+        &self,
+        there: Option<&Images>,
+        files: &SiteFiles,
+        images: &Images,
+    ) -> Known {
+        match there {
+            Some(there) => Known::at(there, &self.catalogue, files, images),
             None => Known::of(&self.catalogue, files, images),
         }
     }

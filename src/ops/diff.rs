@@ -10,8 +10,6 @@ use crate::images::Images;
 use crate::ops::base::Base;
 use crate::ops::changes::{Changes, MovedTag, Named};
 use crate::site::{self, load};
-use crate::site_files::SiteFiles;
-use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 
 /// How one site differs from another.
@@ -60,21 +58,17 @@ pub fn diff(root: &Path, other: &Base) -> anyhow::Result<Difference> {
         removed,
         ..
     } = Changes::of_tags(&other.repositories, &catalogue.repositories);
-    let images = all(&files, &catalogue);
+    let images = load::all(&files, &catalogue);
+    let others = state.images();
+    let known = state.known(others.as_ref(), &files, &images);
     Ok(Difference {
         added,
         moved,
         removed,
-        other_lacks: lacking(&images, &state.known(&files, &images)),
-        site_lacks: state.files.as_ref().map(|other_files| {
-            let others = all(other_files, other);
-            lacking(&others, &Known::at(&images, &catalogue, &files, &images))
-        }),
+        other_lacks: lacking(&images, &known),
+        site_lacks: others
+            .map(|others| lacking(&others, &Known::at(&images, &catalogue, &files, &images))),
     })
-}
-
-fn all(files: &SiteFiles, catalogue: &Catalogue) -> Images {
-    load::load(files, catalogue, catalogue.repositories.keys(), None)
 }
 
 /// The content of images that is not known.

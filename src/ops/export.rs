@@ -89,13 +89,13 @@ impl ExportOptions {
         // Before the site, since a pipe may have to be read for its writer to go on.
         let base = self.since.as_ref().map(base::Base::read).transpose()?;
         let (files, mut catalogue) = site::read(&self.site)?;
-        let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+        let mut images = load::all(&files, &catalogue);
         if self.selection.is_any() {
             select(&images, &mut catalogue.repositories, &self.selection)?;
             images.repositories.clone_from(&catalogue.repositories);
         }
         let base = base.as_ref().map(|state| Base {
-            known: state.known(&files, &images),
+            known: state.known(state.images().as_ref(), &files, &images),
             catalogue: &state.catalogue,
             digest: state.digest,
         });

@@ -81,15 +81,14 @@ pub struct RepositorySize {
 /// for v1 do not count.
 pub fn sizes(root: &Path) -> anyhow::Result<(Vec<RepositorySize>, u64)> {
     let (files, catalogue) = site::read(root)?;
-    let images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+    let images = load::all(&files, &catalogue);
     let contents = |repo: &Repo| -> BTreeMap<Digest, u64> {
         let mut sizes = BTreeMap::new();
         for (digest, entry) in &repo.manifests {
             sizes.insert(*digest, entry.size);
             let blobs = images.manifests[digest].blobs().into_iter();
             let blobs = blobs.map(|blob| blob.digest);
-            let others = entry.foreign.iter().chain(&entry.signatures);
-            for digest in blobs.chain(others.copied()) {
+            for digest in blobs.chain(entry.others().copied()) {
                 let stored = images.blobs.get(&digest);
                 sizes.extend(stored.map(|stored| (digest, stored.size)));
             }

@@ -27,9 +27,8 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
     let images = plan.images;
     for (digest, entry) in &images.repositories[repository].manifests {
         for (number, signature) in (1..).zip(&entry.signatures) {
-            let known = images.blobs.get(signature);
             // A number may come to stand for another signature, so it is compared byte by byte.
-            let file = match known.filter(|_| !images.damage.has(signature)) {
+            let file = match images.held(signature) {
                 Some(stored) => File::Bytes(stored.content.read(MAX_SIGNATURE)?),
                 // Lost, or in a bucket alone.
                 None => File::Kept(*signature),

@@ -20,6 +20,11 @@ use crate::spec::media_type::LayerKind;
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
 
+/// Loads all repositories of a site, as [`load`] does.
+pub(crate) fn all(files: &SiteFiles, catalogue: &Catalogue) -> Images {
+    load(files, catalogue, catalogue.repositories.keys(), None)
+}
+
 /// Loads some repositories. The digests of manifests and of the configs of images are checked. Other blobs must have the
 /// length in their descriptor: `verify` checks their digests. Content in `fresh`, which was just imported, need not be
 /// in the site. Content that has lost its name below `blobs/` is found under that in a repository.
@@ -57,7 +62,7 @@ impl Loading<'_> {
         let places = Places::new(self.files, repository, repo);
         for (digest, entry) in &repo.manifests {
             self.manifest(&places, *digest, entry);
-            for digest in entry.foreign.iter().chain(&entry.signatures) {
+            for digest in entry.others() {
                 let blob = Blob {
                     digest: *digest,
                     size: None,

@@ -42,6 +42,11 @@ impl Entry {
         })
     }
 
+    /// What the image has beside the blobs that its manifest lists: foreign layers that are served, and signatures.
+    pub fn others(&self) -> impl Iterator<Item = &Digest> {
+        self.foreign.iter().chain(&self.signatures)
+    }
+
     /// Whether another entry of the manifest says the same; without `v1`, whatever its v1 form is.
     pub fn is_same(&self, other: &Self, v1: bool) -> bool {
         let form = |entry: &Self| entry.v1.filter(|_| v1);

@@ -36,7 +36,7 @@ impl Known {
     pub fn has(&self, digest: &Digest, manifest: &Manifest, entry: &Entry, v1: bool) -> bool {
         let blobs = manifest.blobs();
         let blobs = blobs.iter().map(|blob| &blob.digest);
-        let others = entry.foreign.iter().chain(&entry.signatures);
+        let others = entry.others();
         let mut all = blobs.chain(others).chain([digest]);
         let form = entry.v1.filter(|_| v1);
         all.all(|digest| self.blobs.contains(digest))
@@ -50,8 +50,7 @@ impl Known {
             if known.blobs.insert(*digest) {
                 known.blobs.extend(blobs(digest, files, images));
             }
-            known.blobs.extend(&entry.foreign);
-            known.blobs.extend(&entry.signatures);
+            known.blobs.extend(entry.others());
             if let Some(top) = entry.v1.filter(|top| !known.v1.contains(top)) {
                 known.v1.extend(files.v1_ids(top));
             }

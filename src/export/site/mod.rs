@@ -205,13 +205,11 @@ impl Planning<'_> {
     }
 
     fn blob(&mut self, digest: Digest, name: &Arc<str>) -> anyhow::Result<Option<Carried>> {
-        let stored = self.images.blobs.get(&digest);
-        let stored = stored.filter(|_| !self.images.damage.has(&digest));
         let lost = || {
             let site = self.files.origin();
             invalid_input(format!("{digest} of `{name}` is missing in {site}"))
         };
-        let content = stored.ok_or_else(lost)?.content.clone();
+        let content = self.images.held(&digest).ok_or_else(lost)?.content.clone();
         let is_carried = self.carry(&digest, content.len());
         Ok(is_carried.then(|| Carried {
             path: blob_path(&digest),

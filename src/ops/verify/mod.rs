@@ -73,7 +73,7 @@ pub struct Verified {
 /// When there is no site or it cannot be read at all. Anything wrong in it is a finding.
 pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Result<Verified> {
     let (files, catalogue) = site::read(root)?;
-    let mut images = load::load(&files, &catalogue, catalogue.repositories.keys(), None);
+    let mut images = load::all(&files, &catalogue);
     let mut findings = finding::lost(&images);
     let v1 = if catalogue.apis.v1 {
         v1_images(&mut images, &catalogue, &mut findings)

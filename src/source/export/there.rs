@@ -95,10 +95,7 @@ impl There {
                 continue;
             }
             let entry = blobs.repo.manifests.get(&digest);
-            for blob in entry
-                .iter()
-                .flat_map(|entry| entry.foreign.iter().chain(&entry.signatures))
-            {
+            for blob in entry.into_iter().flat_map(Entry::others) {
                 if !has(blobs, export, blob, None)? {
                     missing.push(*blob);
                 }
