@@ -32,6 +32,8 @@
 //!
 //! [`ops`] holds the commands without their printing, [`cli`] the printing.
 //!
+//! [`pages`] makes the pages for people: it renders what it is given, and reads only configs.
+//!
 //! The other way, [`export`] writes images of a site as archives and folders that image loaders read.
 //!
 //! All of these use [`spec`] (the rules of the specifications, without IO), [`content`] (bytes that can be
@@ -84,6 +86,7 @@ pub mod import;
 pub mod layer;
 pub(crate) mod note;
 pub mod ops;
+pub mod pages;
 pub mod plan;
 pub mod progress;
 pub mod routes;
@@ -94,4 +97,5 @@ pub(crate) mod site;
 pub mod site_files;
 pub mod source;
 pub mod spec;
+pub(crate) mod text;
 pub(crate) mod writer;

@@ -1,7 +1,7 @@
 //! The routes of a site: what a request path means, which file answers it, and with which headers. The
 //! built-in server uses this module directly; [`crate::server_config`] renders it for other servers.
 //! ```text
-//! /  /index.html  /index.json  /oci-layout  /blobs/sha256/<hex>
+//! /  /index.html  /_pages/..  /index.json  /oci-layout  /blobs/sha256/<hex>
 //! /v1/_ping  /v1/search  /v1/images/<id>/{json,ancestry,checksum,layer}
 //! /v1/repositories/<name>/{images,tags,tags/<tag>}
 //! /lookaside/<name>@sha256=<hex>/signature-<N>
@@ -11,18 +11,18 @@
 //! path decide what it is.
 
 use crate::spec::digest::Digest;
-use crate::spec::media_type::{MANIFEST_TYPES, OCI_INDEX};
+use crate::spec::media_type::{MANIFEST_TYPES, OCI_INDEX, page_type};
 use crate::spec::v1::V1Id;
 
-/// The media type of JSON files without a more specific one.
-pub const JSON: &str = "application/json";
+pub use crate::spec::media_type::JSON;
+
 const BYTES: &str = "application/octet-stream";
 
 /// A request path that a site may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
-    /// `index.html`, for browsers.
-    Page,
+    /// A file for browsers: `index.html`, or below `_pages/`.
+    Page(&'a str),
     /// `oci-layout` or `index.json`.
     Layout(&'a str),
     /// `blobs/sha256/<hex>`.
@@ -93,7 +93,7 @@ impl<'a> Route<'a> {
     /// Parses a percent-decoded path without repeated slashes. `None` if no site answers it.
     pub fn of(path: &'a str) -> Option<Self> {
         match path.strip_prefix('/')? {
-            "" | "index.html" => Some(Self::Page),
+            "" | "index.html" => Some(Self::Page("index.html")),
             "v2" | "v2/" => Some(Self::V2),
             "v2/_catalog" => Some(Self::Catalog),
             "v1/_ping" => Some(Self::Ping),
@@ -108,6 +108,9 @@ impl<'a> Route<'a> {
                     Self::of_v1_repository(rest)
                 } else if let Some(rest) = rest.strip_prefix("lookaside/") {
                     Self::of_signature(rest)
+                } else if let Some(below) = rest.strip_prefix("_pages/") {
+                    let is_page = is_safe(below) && page_type(below).is_some();
+                    is_page.then_some(Self::Page(rest))
                 } else {
                     let hex = rest.strip_prefix("blobs/sha256/")?;
                     Digest::from_hex(hex).ok().map(Self::Content)
@@ -182,8 +185,7 @@ impl<'a> Route<'a> {
                 .collect()
         };
         match *self {
-            Self::Page => vec!["index.html".into()],
-            Self::Layout(file) => vec![file.into()],
+            Self::Page(file) | Self::Layout(file) => vec![file.into()],
             Self::Content(digest) => vec![format!("blobs/sha256/{}", digest.hex())],
             Self::Signature(path, _) => vec![format!("lookaside/{path}")],
             Self::Ping => vec!["v1/_ping".into()],
@@ -214,7 +216,7 @@ impl<'a> Route<'a> {
     /// The `Content-Type` of one of its files. For a manifest the extension decides.
     pub fn media_type(&self, file: &str) -> &'static str {
         match self {
-            Self::Page => "text/html",
+            Self::Page(file) => page_type(file).unwrap_or(BYTES),
             Self::Content(_)
             | Self::Signature(..)
             | Self::Blob(..)

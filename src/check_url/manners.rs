@@ -21,7 +21,7 @@ pub(super) fn judge(probe: &Probe<'_>, path: &str, answer: &Answer) {
         return;
     }
     encoding(probe, path, &route, answer);
-    if route.cache() == Cache::Pointer && route != Route::Page {
+    if route.cache() == Cache::Pointer && !matches!(route, Route::Page(_)) {
         age(probe, path, answer);
     }
 }

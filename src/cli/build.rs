@@ -104,6 +104,12 @@ pub(super) struct BuildArgs {
     /// Leave out the v2 API, which all newer clients pull from
     #[arg(long, conflicts_with = "no_v1")]
     no_v2: bool,
+    /// Leave out the pages for people, `index.html` and `_pages/`; the next build without it makes them
+    #[arg(long)]
+    no_pages: bool,
+    /// The title of the page that lists the repositories; the site remembers it
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Write configuration files for this server into the site: `apache`; the site remembers it
     #[arg(long, value_name = "SERVER")]
     server: Vec<ServedBy>,
@@ -197,6 +203,8 @@ impl BuildArgs {
             output: self.output,
             apis,
             servers: self.server.into_iter().collect(),
+            pages: Some(!self.no_pages),
+            title: self.title,
             rules,
             selection: Selection::new(&self.only, &self.exclude)?,
             no_move: self.no_move.glob()?,

@@ -15,6 +15,7 @@ use crate::import::selection::Selection;
 use crate::ops::base::Base;
 use crate::ops::diff;
 use crate::ops::export::{ExportOptions, Exported};
+use crate::text;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
@@ -132,8 +133,8 @@ impl ExportArgs {
 
 fn summary(exported: &Exported) -> Vec<String> {
     let mut lines = report::notes(&exported.notes);
-    let files = report::count(exported.files, "file");
-    let bytes = report::bytes(exported.bytes);
+    let files = text::count(exported.files, "file");
+    let bytes = text::bytes(exported.bytes);
     let volumes = match exported.volumes.len() {
         0 | 1 => String::new(),
         several => format!(" in {several} volumes"),

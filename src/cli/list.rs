@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::report::{self, bytes, table};
+use crate::cli::report::{self, table};
 use crate::cli::ui::Ui;
 use crate::error::escaped;
 use crate::fsx::escaped_path;
 use crate::ops::list::{self, ListedReference, RepositorySize};
+use crate::text::bytes;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {

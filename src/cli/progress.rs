@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::report;
 use crate::progress::{Progress, State};
+use crate::text;
 
 /// How often the line on a terminal is updated.
 const FRAME: Duration = Duration::from_millis(100);
@@ -124,10 +124,10 @@ fn line(state: State, verb: Verb, per_second: f64, left: Duration) -> String {
     let has_end = state.all_bytes > state.bytes;
     let is_all = !has_end && state.blobs > 0 && state.blobs >= state.all_blobs;
     let mut parts = vec![if has_end {
-        let (bytes, all) = (report::bytes(state.bytes), report::bytes(state.all_bytes));
+        let (bytes, all) = (text::bytes(state.bytes), text::bytes(state.all_bytes));
         format!("{verb} {bytes} of {all}")
     } else {
-        format!("{verb} {}", report::bytes(state.bytes))
+        format!("{verb} {}", text::bytes(state.bytes))
     }];
     if state.all_blobs > 0 {
         let all = state.all_blobs.max(state.blobs);
@@ -139,7 +139,7 @@ fn line(state: State, verb: Verb, per_second: f64, left: Duration) -> String {
             clippy::cast_sign_loss,
             reason = "a speed is not negative, and a fraction of a byte does not matter"
         )]
-        let speed = report::bytes(per_second as u64);
+        let speed = text::bytes(per_second as u64);
         parts.push(format!("{speed}/s"));
     }
     let left = left.as_secs();

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use crate::check_url::ServerProblem;
-use crate::cli::report::count;
 use crate::error::escaped;
 use crate::note::Severity;
 use crate::server_config::SERVERS;
+use crate::text::count;
 
 /// The width of lines, in characters.
 const WIDTH: usize = 80;

@@ -11,6 +11,7 @@ use crate::cli::report;
 use crate::cli::ui::Ui;
 use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
+use crate::text;
 
 #[derive(Debug, Args)]
 #[expect(
@@ -77,14 +78,14 @@ impl VerifyArgs {
             report::findings(findings)
         })?;
         if verified.unfinished > 0 {
-            let files = report::count(verified.unfinished, "file");
+            let files = text::count(verified.unfinished, "file");
             ui.message(&format!(
                 "a run was interrupted, or is still going on: {files} unfinished, which the next `build`, `tag`, `remove` or `prune` completes"
             ));
         }
         if findings.is_empty() {
             if verified.unused > 0 {
-                let files = report::count(verified.unused, "unused file");
+                let files = text::count(verified.unused, "unused file");
                 ui.message(&format!(
                     "{files}: `stillage prune` deletes them after the grace period"
                 ));
@@ -92,7 +93,7 @@ impl VerifyArgs {
             ui.message("no problems found");
             return Ok(ExitCode::SUCCESS);
         }
-        let problems = report::count(findings.len() as u64, "problem");
+        let problems = text::count(findings.len() as u64, "problem");
         ui.message(&format!("{problems} found"));
         ui.messages(report::remedies(findings, &site));
         Ok(ExitCode::from(1))
@@ -119,7 +120,7 @@ impl VerifyArgs {
             ui.message("no problems found");
             return Ok(Some(ExitCode::SUCCESS));
         }
-        let problems = report::count(findings.len() as u64, "problem");
+        let problems = text::count(findings.len() as u64, "problem");
         ui.message(&format!("{problems} found"));
         Ok(Some(ExitCode::from(1)))
     }

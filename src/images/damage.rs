@@ -108,7 +108,7 @@ impl Images {
     }
 
     /// A manifest, its children and so on, as far as the images have them.
-    fn with_children(&self, digest: &Digest) -> Vec<&Manifest> {
+    pub fn with_children(&self, digest: &Digest) -> Vec<&Manifest> {
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         let mut next = vec![*digest];
         while let Some(digest) = next.pop() {

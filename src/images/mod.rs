@@ -23,7 +23,9 @@ use crate::spec::v1::{self, V1Id};
 
 pub mod damage;
 mod finish;
+pub mod measure;
 mod overlay;
+mod related;
 pub(crate) mod v1_choice;
 pub mod v1_claims;
 mod v1_files;
@@ -310,20 +312,6 @@ impl Images {
         let entries = repositories.flat_map(|repo| repo.manifests.values());
         let more = entries.flat_map(Entry::others);
         blobs.map(|blob| blob.digest).chain(more.copied()).collect()
-    }
-
-    /// The manifests of a repository that neither a tag nor an index leads to.
-    pub fn untagged(&self, repo: &Repo) -> BTreeSet<Digest> {
-        let mut rest: BTreeSet<Digest> = repo.manifests.keys().copied().collect();
-        for digest in repo.manifests.keys() {
-            for child in self.manifests[digest].children() {
-                rest.remove(&child.digest);
-            }
-        }
-        for digest in repo.tags.values() {
-            rest.remove(digest);
-        }
-        rest
     }
 
     /// The layers of all images, without those of artifacts and those that are lost.

@@ -1,7 +1,7 @@
 //! `list`: what a site serves.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -13,7 +13,6 @@ use crate::ops::view::View;
 use crate::site::{self, load};
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Manifest, ManifestKind};
 use crate::spec::name::Repository;
 
 #[derive(Debug, Serialize)]
@@ -137,12 +136,12 @@ fn row(
     measured: &mut BTreeMap<Digest, Measured>,
 ) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
-    let entry = &images.repositories[&name.repository].manifests[&name.digest];
     let Measured { platforms, size } = match measured.entry(name.digest) {
         Entry::Occupied(known) => known.get().clone(),
         Entry::Vacant(place) => {
-            let found = measure(images, manifest, entry.size)?;
-            place.insert(found).clone()
+            let found = images.measure(&name.digest)?;
+            let (platforms, size) = (found.platforms(), found.size);
+            place.insert(Measured { platforms, size }).clone()
         }
     };
     let lost = images.damage_of(&name.repository, &name.digest);
@@ -160,43 +159,4 @@ fn row(
             .filter(|_| !manifest.is_image()),
         subject: manifest.subject,
     })
-}
-
-/// Measures a manifest of `size` bytes and all that it points to. What is there twice counts once.
-fn measure(images: &Images, manifest: &Manifest, size: u64) -> anyhow::Result<Measured> {
-    let mut measured = Measured {
-        size,
-        ..Measured::default()
-    };
-    let mut seen = BTreeSet::from([manifest.digest]);
-    let mut platforms = BTreeSet::new();
-    let mut next = vec![manifest];
-    while let Some(manifest) = next.pop() {
-        for blob in manifest.blobs() {
-            let stored = images.blobs.get(&blob.digest);
-            if let Some(stored) = stored.filter(|_| seen.insert(blob.digest)) {
-                measured.size += stored.size;
-            }
-        }
-        if let ManifestKind::Image {
-            config: Some(config),
-            ..
-        } = &manifest.kind
-            && manifest.is_image()
-            && !images.damage.has(&config.digest)
-        {
-            let platform = images.config(&config.digest)?.1.platform.to_string();
-            if platforms.insert(platform.clone()) {
-                measured.platforms.push(platform);
-            }
-        }
-        let children = manifest.children().iter().rev();
-        for child in children.filter_map(|child| images.manifests.get(&child.digest)) {
-            if seen.insert(child.digest) {
-                measured.size += child.bytes.len() as u64;
-                next.push(child);
-            }
-        }
-    }
-    Ok(measured)
 }

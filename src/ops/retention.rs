@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::images::Images;
 use crate::import::selection::Glob;
@@ -16,11 +16,7 @@ use crate::note::Note;
 use crate::ops::changes::{Named, named};
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
-use crate::spec::manifest::{Manifest, ManifestKind};
 use crate::spec::name::{Repository, Tag};
-
-/// Earlier times stand for none, in seconds since 1970: builds set 1970 or 1980 to be reproducible.
-const NO_TIME_BEFORE: i64 = 11 * 365 * 86_400;
 
 /// Rules for tags. One that both kinds are about goes if it is old and not among the last.
 #[derive(Debug, Default)]
@@ -84,7 +80,7 @@ impl Retention {
         let mut dated: Vec<(&Tag, Digest, Timestamp)> = Vec::new();
         for (tag, digest) in &repo.tags {
             if tag.attached_to().is_none()
-                && let Some(created) = created(images, &images.manifests[digest])?
+                && let Some(created) = images.measure(digest)?.created()
             {
                 dated.push((tag, *digest, created));
             }
@@ -130,32 +126,4 @@ impl Retention {
         }
         Ok(expired)
     }
-}
-
-/// When the image of a manifest was created; `None` if it does not say.
-fn created(images: &Images, manifest: &Manifest) -> anyhow::Result<Option<Timestamp>> {
-    #[derive(Deserialize)]
-    struct Config {
-        created: Option<String>,
-    }
-    if let ManifestKind::Image {
-        config: Some(config),
-        ..
-    } = &manifest.kind
-        && manifest.is_image()
-        && !images.damage.has(&config.digest)
-    {
-        let (bytes, _) = images.config(&config.digest)?;
-        let config: Option<Config> = serde_json::from_slice(&bytes).ok();
-        let text = config.and_then(|config| config.created);
-        let time: Option<Timestamp> = text.and_then(|text| text.parse().ok());
-        return Ok(time.filter(|time| time.as_second() >= NO_TIME_BEFORE));
-    }
-    let children = manifest.children().iter();
-    let children = children.filter_map(|child| images.manifests.get(&child.digest));
-    let mut newest = None;
-    for child in children {
-        newest = newest.max(created(images, child)?);
-    }
-    Ok(newest)
 }

@@ -1,10 +1,12 @@
 //! Loads a whole site for reading.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::images::Images;
 use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
+use crate::pages::{Before, Pages};
 use crate::plan::Plan;
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
@@ -14,6 +16,8 @@ pub(super) struct View {
     pub(super) catalogue: Catalogue,
     pub(super) images: Images,
     pub(super) v1: V1Images,
+    files: SiteFiles,
+    pages: OnceLock<Pages>,
 }
 
 impl View {
@@ -36,6 +40,8 @@ impl View {
             catalogue,
             images,
             v1,
+            files: files.clone(),
+            pages: OnceLock::new(),
         })
     }
 
@@ -44,6 +50,10 @@ impl View {
             catalogue: &self.catalogue,
             images: &self.images,
             v1: &self.v1,
+            pages: self.pages.get_or_init(|| {
+                let before = Before::of_site(&self.files);
+                Pages::new(&self.catalogue, &self.images, before)
+            }),
         }
     }
 }

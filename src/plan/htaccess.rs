@@ -15,7 +15,7 @@ use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::v2::extension;
 use crate::plan::{Area, Plan};
 use crate::routes::{NO_REFERRERS, no_such_range, not_found, read_only};
-use crate::site_files::catalogue::{Catalogue, Repo, ServedBy};
+use crate::site_files::catalogue::{Repo, ServedBy};
 use crate::spec::name::Repository;
 
 /// The error responses, for `.htaccess` and for the whole server: a request may fail before Apache reads
@@ -41,9 +41,9 @@ pub(super) const AREA: Area = Area {
     lists,
 };
 
-fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
+fn lists(tree: &mut Tree, plan: &Plan<'_>) -> anyhow::Result<()> {
     answers(tree)?;
-    let has_v1 = if catalogue.apis.v1 { "yes" } else { "no" };
+    let has_v1 = if plan.catalogue.apis.v1 { "yes" } else { "no" };
     let text = RULES.replace("@ERRORS@\n", ERRORS);
     let text = text.replace("@HAS_V1@", has_v1);
     tree.bytes(".htaccess".into(), Stage::List, text.into_bytes())

@@ -5,10 +5,9 @@
 //! ```
 
 use crate::images::Images;
-use crate::plan::Area;
 use crate::plan::tree::{File, Stage, Tree};
+use crate::plan::{Area, Plan};
 use crate::site_files::blob_path;
-use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 
 pub(super) const AREA: Area = Area {
@@ -29,7 +28,11 @@ pub(super) fn blob(tree: &mut Tree, images: &Images, digest: &Digest) -> anyhow:
 /// The `oci-layout` of a layout (image-spec `image-layout.md`).
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    tree.bytes("index.json".into(), Stage::Catalogue, catalogue.to_json()?)?;
+fn lists(tree: &mut Tree, plan: &Plan<'_>) -> anyhow::Result<()> {
+    tree.bytes(
+        "index.json".into(),
+        Stage::Catalogue,
+        plan.catalogue.to_json()?,
+    )?;
     tree.bytes("oci-layout".into(), Stage::Pointer, OCI_LAYOUT)
 }

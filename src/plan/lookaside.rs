@@ -5,7 +5,7 @@
 
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
-use crate::spec::digest::Digest;
+use crate::site_files::signature_path;
 use crate::spec::name::Repository;
 use crate::spec::signature::MAX_SIGNATURE;
 
@@ -14,14 +14,6 @@ pub(super) const AREA: Area = Area {
     repository,
     lists: |_, _| Ok(()),
 };
-
-/// The path of a signature of a manifest.
-pub(crate) fn path(name: &str, signed: &Digest, number: usize) -> String {
-    format!(
-        "lookaside/{name}@sha256={}/signature-{number}",
-        signed.hex()
-    )
-}
 
 fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
     let images = plan.images;
@@ -34,7 +26,7 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
                 None => File::Kept(*signature),
             };
             for name in repository.aliases() {
-                let path = path(&name, digest, number);
+                let path = signature_path(&name, digest, number);
                 tree.insert(path, Stage::Signature, file.clone())?;
             }
         }

@@ -7,14 +7,16 @@
 //! v1/                              v1.rs
 //! v2/                              v2.rs
 //! lookaside/                       lookaside.rs
-//! index.html                       pages.rs
+//! index.html, _pages/              pages.rs
 //! .htaccess, _answers/             htaccess.rs, if the site is for Apache
 //! ```
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
+use crate::pages::{Pages, Shown};
 use crate::plan::tree::{File, Tree};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
@@ -51,6 +53,8 @@ pub struct Plan<'a> {
     pub images: &'a Images,
     /// The v1 images of these repositories.
     pub v1: &'a V1Images,
+    /// What pages say of these and of the other repositories.
+    pub pages: &'a Pages,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +73,7 @@ struct Area {
     /// Plans the files of one repository.
     repository: fn(&mut Tree, &Plan<'_>, &Repository) -> anyhow::Result<()>,
     /// Plans the files that list all repositories, or are the same in every site.
-    lists: fn(&mut Tree, &Catalogue) -> anyhow::Result<()>,
+    lists: fn(&mut Tree, &Plan<'_>) -> anyhow::Result<()>,
 }
 
 const AREAS: &[Area] = &[
@@ -99,6 +103,26 @@ impl<'a> Plan<'a> {
         parts
     }
 
+    /// The bytes of a file that the plan makes; `None` if they are those of some content, or derived from it.
+    ///
+    /// # Errors
+    /// Only for a bug: a page of what is not loaded.
+    pub fn bytes(&self, file: &File) -> anyhow::Result<Option<Arc<[u8]>>> {
+        Ok(match file {
+            File::Bytes(bytes) => Some(bytes.clone()),
+            File::Page(page) => {
+                let shown = Shown {
+                    catalogue: self.catalogue,
+                    images: self.images,
+                    v1: self.v1,
+                    pages: self.pages,
+                };
+                Some(shown.render(page)?.into())
+            }
+            _ => None,
+        })
+    }
+
     /// The files of one part.
     ///
     /// # Errors
@@ -116,7 +140,7 @@ impl<'a> Plan<'a> {
             }
             Part::Lists => {
                 for area in areas {
-                    (area.lists)(&mut tree, self.catalogue)?;
+                    (area.lists)(&mut tree, self)?;
                 }
             }
         }

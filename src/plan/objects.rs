@@ -78,18 +78,20 @@ impl Plan<'_> {
         }
         let tree = self.tree(part)?;
         let files = tree.files().filter(|(_, stage, _)| stages.contains(stage));
-        let objects = files.filter_map(|(file, stage, content)| {
-            Some(Object {
-                digest: self.digest(part, file, content),
-                size: self.size(content),
-                bytes: match content {
-                    File::Bytes(bytes) => Some(bytes.clone()),
-                    _ => None,
-                },
-                ..object(file, stage)?
-            })
-        });
-        Ok(objects.collect())
+        let mut objects = Vec::new();
+        for (file, stage, content) in files {
+            if let Some(object) = object(file, stage) {
+                let bytes = self.bytes(content)?;
+                let size = bytes.as_ref().map(|bytes| bytes.len() as u64);
+                objects.push(Object {
+                    digest: self.digest(part, file, content, bytes.as_deref()),
+                    size: size.or_else(|| self.size(content)),
+                    bytes,
+                    ..object
+                });
+            }
+        }
+        Ok(objects)
     }
 
     /// Whether planning the part may give files of these stages.
@@ -105,22 +107,28 @@ impl Plan<'_> {
 
     fn size(&self, content: &File) -> Option<u64> {
         match content {
-            File::Bytes(bytes) | File::TagLines { new: bytes, .. } => Some(bytes.len() as u64),
+            File::TagLines { new, .. } => Some(new.len() as u64),
             File::Blob(digest) | File::Own(digest) => {
                 let manifest = self.images.manifests.get(digest);
                 let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
                 manifest.map_or_else(blob, |manifest| Some(manifest.bytes.len() as u64))
             }
-            File::V1(..) | File::Link(_) | File::Kept(_) => None,
+            _ => None,
         }
     }
 
     /// The digest that clients use. For a signed schema 1 manifest it is not that of the file's bytes.
-    fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
+    fn digest(
+        &self,
+        part: Part<'_>,
+        file: &str,
+        content: &File,
+        bytes: Option<&[u8]>,
+    ) -> Option<Digest> {
         match content {
             File::Blob(digest) | File::Own(digest) | File::Kept(digest) => Some(*digest),
-            File::V1(..) | File::TagLines { .. } | File::Link(_) => None,
-            File::Bytes(bytes) => {
+            _ => {
+                let bytes = bytes?;
                 let typed = file.split_once("/_types/").map(|(_, name)| name);
                 let tag = typed.and_then(|name| name.rsplit_once('.'));
                 let tagged = match (part, tag) {

@@ -1,50 +1,49 @@
-//! `index.html`: a page for people. It loads nothing else.
+//! Pages for people: see [`crate::pages`], which draws their files and makes them.
 
-use std::fmt::Write as _;
-
-use crate::plan::Area;
-use crate::plan::tree::{Stage, Tree};
-use crate::site_files::catalogue::Catalogue;
-
-const HEAD: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Container images</title>
-<style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }
-code { font-size: .9em; overflow-wrap: anywhere; }
-</style>
-<h1>Container images</h1>
-<p>This folder of files is a read-only registry. Pull from it with
-<code>docker pull <span id="host">HOST</span>/NAME:TAG</code>, or with podman, containerd, skopeo, crane.</p>
-<script>if (location.host) document.getElementById("host").textContent =
-    location.host + location.pathname.replace(/\/(index\.html)?$/, "");</script>
-<table>
-<thead><tr><th>Name<th>Tag<th>Digest</thead>
-<tbody>
-"#;
+use crate::pages::{ASSETS, Page, has_pages};
+use crate::plan::tree::{File, Stage, Tree};
+use crate::plan::{Area, Plan};
+use crate::spec::name::Repository;
 
 pub(super) const AREA: Area = Area {
-    is_in: |_| true,
-    repository: |_, _, _| Ok(()),
+    is_in: |catalogue| catalogue.pages.is_some(),
+    repository,
     lists,
 };
 
-/// The page lists all tags. Names need no escaping: they cannot contain special characters of HTML.
-fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    let mut page = HEAD.to_owned();
-    for (repository, repo) in &catalogue.repositories {
-        for (tag, digest) in &repo.tags {
-            writeln!(
-                page,
-                "<tr><td>{repository}<td>{tag}<td><code>{digest}</code>"
-            )?;
+fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyhow::Result<()> {
+    let Some(known) = plan.pages.of(repository).filter(|_| has_pages(repository)) else {
+        return Ok(());
+    };
+    for digest in &known.roots {
+        let page = Page::Image(repository.clone(), *digest);
+        let path = page.path();
+        if known.here.contains(digest) && !known.is_damaged {
+            tree.insert(path, Stage::Pointer, File::Page(page))?;
+        } else if known.is_damaged || known.facts.contains_key(digest) {
+            tree.insert(path, Stage::Pointer, File::OldPage)?;
         }
     }
-    page.push_str("</tbody>\n</table>\n</html>\n");
-    tree.bytes("index.html".into(), Stage::List, page.into_bytes())
+    for page in [
+        Page::Images(repository.clone()),
+        Page::Repository(repository.clone()),
+    ] {
+        let path = page.path();
+        let file = if known.is_damaged {
+            File::OldPage
+        } else {
+            File::Page(page)
+        };
+        tree.insert(path, Stage::TagList, file)?;
+    }
+    Ok(())
+}
+
+fn lists(tree: &mut Tree, _: &Plan<'_>) -> anyhow::Result<()> {
+    for (path, text) in ASSETS {
+        tree.bytes(path.into(), Stage::Pointer, text.as_bytes())?;
+    }
+    Page::LISTS
+        .into_iter()
+        .try_for_each(|page| tree.insert(page.path(), Stage::List, File::Page(page)))
 }

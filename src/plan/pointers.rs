@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
+use crate::pages::{Before, Pages, VERSION, has_pages};
 use crate::plan::tree::{Stage, Tree};
 use crate::plan::{Part, Plan};
 use crate::routes::NO_REFERRERS;
@@ -40,13 +41,13 @@ impl Pointers {
             <(BTreeMap<_, _>, BTreeSet<_>, BTreeSet<_>)>::default();
         for name in repository.aliases() {
             let path = |sample: &String| sample.replace(NAME, &name);
-            lists.extend(
-                SAMPLE
-                    .lists
-                    .iter()
-                    .map(|(sample, stage)| (path(sample), *stage)),
-            );
-            folders.extend(SAMPLE.folders.iter().map(path));
+            // Pages lie under the first name alone.
+            let has_pages = has_pages(repository) && name == repository.as_str();
+            let is_there = |sample: &str| has_pages || !sample.starts_with("_pages/");
+            let is_listed = SAMPLE.lists.iter().filter(|(sample, _)| is_there(sample));
+            lists.extend(is_listed.map(|(sample, stage)| (path(sample), *stage)));
+            let has_folder = SAMPLE.folders.iter().filter(|sample| is_there(sample));
+            folders.extend(has_folder.map(path));
             manifests.extend(SAMPLE.manifests.iter().map(path));
         }
         Self {
@@ -94,6 +95,7 @@ impl Pointers {
 fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
     let mut catalogue = Catalogue::empty(Apis { v1: true, v2: true });
     catalogue.servers = BTreeSet::from(ServedBy::ALL);
+    catalogue.pages = Some(VERSION.into());
     let (mut images, mut v1, mut repo) = (Images::default(), V1Images::default(), Repo::default());
     if is_full {
         let manifest = Manifest::parse(Arc::from(NO_REFERRERS.as_bytes()), None)?;
@@ -119,6 +121,7 @@ fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
+        pages: &Pages::new(&catalogue, &images, Before::default()),
     };
     plan.tree(Part::Repository(repository))
 }

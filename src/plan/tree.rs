@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use crate::pages::Page;
 use crate::spec::digest::Digest;
 use crate::spec::v1::V1Id;
 
@@ -60,6 +61,10 @@ pub enum File {
     Own(Digest),
     /// Derived from a v1 image at the time of writing.
     V1(V1Id, Derived),
+    /// A page for people, made when it is needed.
+    Page(Page),
+    /// A page of images whose configs are lost, or elsewhere. The file stays as it is, if there is one.
+    OldPage,
     /// A symbolic link to this path, relative to the folder of the link.
     Link(String),
 }

@@ -15,7 +15,6 @@ use serde_json::json;
 use crate::images::v1_claims::{JsonSource, LayerSource};
 use crate::plan::tree::{Derived, File, Stage, Tree};
 use crate::plan::{Area, Plan};
-use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::{Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
@@ -89,8 +88,9 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
 }
 
 /// The client `docker-registry-client` from `PyPI` needs a namespace in each name.
-fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    let results: Vec<_> = catalogue
+fn lists(tree: &mut Tree, plan: &Plan<'_>) -> anyhow::Result<()> {
+    let results: Vec<_> = plan
+        .catalogue
         .repositories
         .keys()
         .map(|repository| json!({"name": repository.with_namespace(), "description": ""}))

@@ -13,7 +13,7 @@
 //!                                              missing subject
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::images::Images;
 use crate::images::damage::is_lost;
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
-use crate::site_files::catalogue::{Catalogue, Format, Repo};
+use crate::site_files::catalogue::{Format, Repo};
 use crate::spec::descriptor::Descriptor;
 use crate::spec::digest::Digest;
 use crate::spec::media_type::{self, OCI_INDEX};
@@ -113,7 +113,7 @@ fn pointers(tree: &mut Tree, images: &Images, repo: &Repo, name: &str) -> anyhow
             tree.insert(path, Stage::Pointer, file.clone())?;
         }
     }
-    let attached = attached(images, repo);
+    let attached = images.referrers(repo);
     let none = BTreeSet::new();
     // A subject may be missing (distribution-spec, "Pushing Manifests with Subject").
     let named = attached.iter().filter(|(_, by)| !by.is_empty());
@@ -146,36 +146,14 @@ pub(crate) fn tag_list(repo: &Repo, name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&json!({"name": name, "tags": tags}))?)
 }
 
-/// The referrers of each manifest: those with a `subject`, and those that a fallback tag lists.
-fn attached(images: &Images, repo: &Repo) -> BTreeMap<Digest, BTreeSet<Digest>> {
-    let mut attached: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
-    for digest in repo.manifests.keys() {
-        if let Some(subject) = images.manifests[digest].subject {
-            attached.entry(subject).or_default().insert(*digest);
-        }
-    }
-    for (tag, digest) in &repo.tags {
-        if let Some(subject) = tag.attached_to() {
-            let listed = images.manifests[digest]
-                .children()
-                .iter()
-                .map(|child| child.digest);
-            let present = listed.filter(|digest| {
-                repo.manifests.contains_key(digest) && !is_lost(&images.manifests[digest])
-            });
-            attached.entry(subject).or_default().extend(present);
-        }
-    }
-    attached
-}
-
 /// The file extension of a manifest under `_types/`.
 pub(super) fn extension(images: &Images, digest: &Digest) -> &'static str {
     media_type::extension(images.manifests[digest].media_type).unwrap_or("om")
 }
 
-fn lists(tree: &mut Tree, catalogue: &Catalogue) -> anyhow::Result<()> {
-    let names: Vec<&str> = catalogue
+fn lists(tree: &mut Tree, plan: &Plan<'_>) -> anyhow::Result<()> {
+    let names: Vec<&str> = plan
+        .catalogue
         .repositories
         .keys()
         .map(Repository::as_str)

@@ -61,7 +61,10 @@ RewriteRule ^/v2{pattern}/(.+)$ /v2/$1 [PT]
 RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
 RewriteRule ^{pattern}(/.+)$ $1 [PT]
 RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
-RewriteRule ^{pattern}/?$ / [PT]
+RewriteRule ^{pattern}/$ / [PT]
+# The addresses in pages are relative to the folder.
+RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
+RewriteRule ^{pattern}$ {prefix}/ [R=301,L]
 RewriteCond %{{ENV:REDIRECT_STATUS}} ^$
 RewriteRule !^/v2/?$ - [R=404,L]
 "

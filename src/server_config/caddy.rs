@@ -63,8 +63,9 @@ fn below(prefix: &Prefix) -> String {
 \t\trewrite @other_name /v2/-
 \t\t@in_name path_regexp in_name ^/v2{pattern}/(.+)$
 \t\trewrite @in_name /v2/{{re.in_name.1}}
+\t\t# The addresses in pages are relative to the folder.
 \t\t@bare path {prefix}
-\t\trewrite @bare /
+\t\tredir @bare {prefix}/ 301
 \t\t@below path {prefix}/*
 \t\turi @below strip_prefix {prefix}\n\n"
     )

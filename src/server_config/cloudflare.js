@@ -29,6 +29,7 @@ class Site {
 async function answer(request, site, path, url) {
     if (request.method === 'OPTIONS') return new Response(null, { status: 204, headers: PREFLIGHT });
     if (request.method !== 'GET' && request.method !== 'HEAD') return fail(readOnly(path), { Allow: METHODS });
+    if (isBare(url.pathname)) return send(301, '', { Location: BELOW + '/' });
     if (path === '/v2' || path === '/v2/') return version(request, site);
     const content = CONTENT.exec(path);
     if (content) return immutable(request, site, path, content[1] || content[2]);

@@ -46,6 +46,7 @@ function ask(request, path) {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (request.method === 'OPTIONS') return preflight(path);
     if (!isRead) return fail(path, readOnly(path), { allow: METHODS });
+    if (isBare(request.uri)) return answer(301, '', { location: BELOW + '/' });
     if (path === '/v2' || path === '/v2/') {
         // `docker manifest` of Docker up to 20.10 wants a version. Never send it to the daemons of Docker 1.6 to 1.9
         // (`docker/1.9.1`): its absence is what sends them to v1.

@@ -10,7 +10,7 @@ const CONTENT = anyOf([
     'v2/' + NAME + '/(?:blobs|manifests)/sha256:(' + HEX + ')',
 ]);
 const POINTERS = anyOf([
-    'index\\.html', 'index\\.json', 'oci-layout', 'lookaside/' + NAME + '@sha256=' + HEX + '/signature-\\d+',
+    'index\\.html', '_pages/[a-z0-9._/-]+\\.(?:html|css|js|json|svg)', 'index\\.json', 'oci-layout', 'lookaside/' + NAME + '@sha256=' + HEX + '/signature-\\d+',
     'v1/_ping', 'v1/search', 'v1/repositories/' + NAME + '/(?:images|tags|tags/' + TAG + ')',
     'v2/_catalog', 'v2/' + NAME + '/tags/list', 'v2/' + NAME + '/manifests/' + TAG,
     'v2/' + NAME + '/referrers/(?:(?:sha256|blake3):' + HEX + '|sha512:[0-9a-f]{128})',
@@ -24,10 +24,14 @@ function anyOf(paths) {
 const BELOW = '';
 function inside(path) {
     if (!BELOW || /^\/v2\/?$/.test(path)) return path;
-    if (path === BELOW) return '/';
     if (path.startsWith(BELOW + '/')) return path.slice(BELOW.length);
     if (path.startsWith('/v2' + BELOW + '/')) return '/v2' + path.slice(3 + BELOW.length);
     return /^\/v2\//.test(path) ? '/v2/-' : '/-';
+}
+
+// The addresses in pages are relative to the folder of the site.
+function isBare(path) {
+    return BELOW !== '' && path === BELOW;
 }
 
 // The path of the object that answers a path, which may be escaped.

@@ -16,6 +16,8 @@ local TYPES = {
     { ".s0", "application/vnd.docker.distribution.manifest.v1+json" },
 }
 
+local PAGES = { html = "text/html", css = "text/css", js = "text/javascript", json = JSON, svg = "image/svg+xml" }
+
 local NO_REFERRERS =
     '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 
@@ -133,6 +135,8 @@ end
 local function endpoint()
     if path:find("/.", 1, true) then return nil end
     if path == "/" or path == "/index.html" then return pointer("text/html", "/index.html") end
+    local page = path:match("^/_pages/.+%.(%l+)$")
+    if page then return PAGES[page] and pointer(PAGES[page], path) or nil end
     if path == "/oci-layout" or path == "/index.json" then return pointer(JSON, path) end
     if path == "/v2" or path == "/v2/" then return pointer(JSON, "/v2/index.html") end
     local blob = path:match("^/blobs/sha256/(.*)$")
@@ -252,6 +256,12 @@ if method == "OPTIONS" then
 end
 if method ~= "GET" and method ~= "HEAD" then return read_only() end
 if climbs_out(r.req_attr["request.orig-uri"]) then return fail(400, "Bad request") end
+
+-- The addresses in pages are relative to the folder.
+if BELOW ~= "" and asked == BELOW then
+    r.resp_header["Location"] = BELOW .. "/"
+    return 301
+end
 
 local found = endpoint()
 if not found then return not_found() end

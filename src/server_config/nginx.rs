@@ -171,7 +171,6 @@ impl Text {
                 "    # The site is below a path, which containerd and mirrors of Docker have before `/v2/`, podman and CRI-O in names.
     map $uri $registry_path {{
         \"~^{pattern}(?<below>/.*)$\" $below;
-        \"~^{pattern}$\" /;
         \"~^/v2{pattern}/(?<named>.+)$\" /v2/$named;
         \"~^(?<version>/v2/?)$\" $version;
         \"~^/v2/\" /v2/-;
@@ -183,7 +182,11 @@ impl Text {
         )?;
         self.replace(
             "        # See $registry_host.",
-            "        rewrite ^ $registry_path;\n\n        # See $registry_host.",
+            &format!(
+                "        # The addresses in pages are relative to the folder.
+        if ($uri = {prefix}) {{ return 301 {prefix}/; }}
+        rewrite ^ $registry_path;\n\n        # See $registry_host."
+            ),
         )
     }
 

@@ -56,7 +56,7 @@ digests='/v2/**/manifests/sha256:* /v2/**/_types/sha256:*/*'
 images='/v1/images/*/json /v1/images/*/ancestry /v1/images/*/checksum /lookaside/**/signature-*'
 referrers='/v2/**/referrers/*'
 tags='/v2/**/manifests/* /v2/**/_types/*.* /v2/**/_tags/* /v1/repositories/**/tags/*'
-lists='/v2/**/tags/list /v1/repositories/**/tags/index.json /v1/repositories/**/tags/index.html
+lists='/_pages/** /v2/**/tags/list /v1/repositories/**/tags/index.json /v1/repositories/**/tags/index.html
     /v1/repositories/**/images'
 catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
 
@@ -64,7 +64,7 @@ catalogue='/* /v1/_ping /v1/search /v2/index.html /v2/_catalog'
 by_length='-rlH --chmod=D755,F644 --size-only'
 by_content='-rlH --chmod=D755,F644 --checksum'
 # Folders that keep files of others cannot be deleted, which is worth a line only to those who watch.
-delete='-rq --existing --ignore-existing --delete --include=/blobs/ --include=/lookaside/ --include=/v1/ --include=/v2/ --exclude=/*'
+delete='-rq --existing --ignore-existing --delete --include=/_pages/ --include=/blobs/ --include=/lookaside/ --include=/v1/ --include=/v2/ --exclude=/*'
 case " $* " in
     *' -v'* | *' -nv'* | *' -i'* | *' --verbose '* | *' --itemize-changes '*) delete="-r${delete#-rq}" ;;
 esac

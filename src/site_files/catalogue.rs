@@ -10,6 +10,8 @@
 //!     "org.stillage.signatures":"sha256:.."}}],             simple-signing signatures, in the order of their numbers
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2",
 //!   "org.stillage.names":"full",                           if names without a host are completed
+//!   "org.stillage.pages":"1",                              the version of the pages for people, if there are any
+//!   "org.stillage.title":"..",                             if they have one of their own
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
 //!   "org.stillage.v1.platform":".."}}                     if v1 does not serve linux/amd64
 //! ```
@@ -32,7 +34,9 @@ const FORMAT: &str = "org.stillage.format";
 const APIS: &str = "org.stillage.apis";
 const NAMES: &str = "org.stillage.names";
 const FULL: &str = "full";
+const PAGES: &str = "org.stillage.pages";
 const SERVERS: &str = "org.stillage.servers";
+const TITLE: &str = "org.stillage.title";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apis {
@@ -101,6 +105,10 @@ pub struct Catalogue {
     /// Whether every name has a host: names of sources without one are completed.
     pub full_names: bool,
     pub servers: BTreeSet<ServedBy>,
+    /// The version of the pages for people; `None` if there are none.
+    pub pages: Option<String>,
+    /// The title of the lists of repositories.
+    pub title: Option<String>,
     /// The platform of the images of an index that v1 clients get, if it is not linux/amd64.
     pub v1_platform: Option<Platform>,
     pub repositories: BTreeMap<Repository, Repo>,
@@ -179,6 +187,8 @@ impl Catalogue {
             apis,
             full_names: false,
             servers: BTreeSet::new(),
+            pages: None,
+            title: None,
             v1_platform: None,
             repositories: BTreeMap::new(),
         }
@@ -238,6 +248,8 @@ impl Catalogue {
             .map(|names| names.split(',').map(str::parse).collect())
             .transpose()?
             .unwrap_or_default();
+        catalogue.pages = annotations.get(PAGES).cloned();
+        catalogue.title = annotations.get(TITLE).cloned();
         catalogue.v1_platform = annotations
             .get(V1_PLATFORM)
             .map(|text| text.parse())
@@ -275,11 +287,15 @@ impl Catalogue {
             .v1_platform
             .as_ref()
             .map(|platform| (V1_PLATFORM, platform.to_string()));
+        let pages = self.pages.clone().map(|version| (PAGES, version));
+        let title = self.title.clone().map(|title| (TITLE, title));
         let format = self.format.number().into();
         let annotations = [(FORMAT, format), (APIS, apis.join(","))]
             .into_iter()
             .chain(self.full_names.then(|| (NAMES, FULL.into())))
             .chain(servers)
+            .chain(pages)
+            .chain(title)
             .chain(platform);
         let index = Index {
             schema_version: 2,

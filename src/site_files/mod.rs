@@ -50,7 +50,7 @@ pub const MAX_CATALOGUE: u64 = 512 << 20;
 /// Files with fewer bytes are copied instead of linked, since a link would save nothing.
 pub const LINK_FROM: u64 = 4096;
 /// The folders of a site.
-pub const FOLDERS: [&str; 4] = ["blobs", "lookaside", "v1", "v2"];
+pub const FOLDERS: [&str; 5] = ["_pages", "blobs", "lookaside", "v1", "v2"];
 /// The longest chain of v1 images that is read. Docker makes at most 127.
 pub const MAX_CHAIN: usize = 1024;
 
@@ -250,6 +250,14 @@ impl SiteFiles {
 /// Relative to the root of a site.
 pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
+}
+
+/// The path of a signature of a manifest, relative to the root of a site.
+pub fn signature_path(name: &str, signed: &Digest, number: usize) -> String {
+    format!(
+        "lookaside/{name}@sha256={}/signature-{number}",
+        signed.hex()
+    )
 }
 
 /// The files that a v1 image may have, relative to the root of a site.

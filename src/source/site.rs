@@ -16,10 +16,9 @@ use crate::import::draft::{
 use crate::import::ingest::Work;
 use crate::import::request::Request;
 use crate::note::NoteKind;
-use crate::plan::lookaside;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::site_files::places::{Places, read_manifest};
-use crate::site_files::{SiteFiles, V1File, blob_path};
+use crate::site_files::{SiteFiles, V1File, blob_path, signature_path};
 use crate::source::export::There;
 use crate::source::{Fit, Format, Input};
 use crate::spec::descriptor::Descriptor;
@@ -262,7 +261,7 @@ impl Loading<'_> {
         signature: &Digest,
     ) -> anyhow::Result<Option<Content>> {
         let names = self.blobs.names.iter();
-        let beside = names.map(|name| lookaside::path(name, signed, number));
+        let beside = names.map(|name| signature_path(name, signed, number));
         for path in std::iter::once(blob_path(signature)).chain(beside) {
             let content = self.files.content(&path)?;
             let Some(content) = content.filter(|content| content.len() <= MAX_SIGNATURE) else {

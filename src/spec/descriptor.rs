@@ -169,6 +169,7 @@ impl fmt::Display for Platform {
         write!(f, "{}/{}", escaped(&self.os), escaped(&self.architecture))?;
         self.variant
             .as_ref()
+            .filter(|variant| !variant.is_empty())
             .map_or(Ok(()), |variant| write!(f, "/{}", escaped(variant)))
     }
 }

@@ -154,16 +154,28 @@ impl Manifest {
 
     /// The descriptor for a list of referrers (OCI distribution-spec, "Listing Referrers").
     pub fn referrer(&self) -> Descriptor {
+        Descriptor {
+            artifact_type: self.artifact_type.clone(),
+            annotations: self.annotations(),
+            ..self.descriptor()
+        }
+    }
+
+    /// The annotations of the manifest itself. They are read anew each time, since few need them.
+    pub fn annotations(&self) -> Option<BTreeMap<String, String>> {
         #[derive(Default, Deserialize)]
         struct Annotated {
             annotations: Option<BTreeMap<String, String>>,
         }
-        // Few manifests are referrers, so they are not kept.
-        let Annotated { annotations } = go_json::parse(&self.bytes).unwrap_or_default();
-        Descriptor {
-            artifact_type: self.artifact_type.clone(),
-            annotations,
-            ..self.descriptor()
+        let annotated: Annotated = go_json::parse(&self.bytes).unwrap_or_default();
+        annotated.annotations
+    }
+
+    /// The digest of the config.
+    pub fn config(&self) -> Option<&Digest> {
+        match &self.kind {
+            ManifestKind::Image { config, .. } => config.as_ref().map(|config| &config.digest),
+            _ => None,
         }
     }
 

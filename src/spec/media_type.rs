@@ -2,6 +2,8 @@
 //!
 //! Sources: OCI image-spec `media-types.md`; distribution `manifest/schema2`, `manifestlist`, `schema1`.
 
+/// The media type of JSON files without a more specific one.
+pub const JSON: &str = "application/json";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker schema 1 manifest with signatures.
@@ -29,6 +31,22 @@ pub const MANIFEST_TYPES: &[(&str, &str)] = &[
     (DOCKER_SCHEMA1, "s1"),
     (DOCKER_SCHEMA1_UNSIGNED, "s0"),
 ];
+
+/// The types of files for browsers, by their extension.
+const PAGE_TYPES: [(&str, &str); 5] = [
+    ("html", "text/html"),
+    ("css", "text/css"),
+    ("js", "text/javascript"),
+    ("json", JSON),
+    ("svg", "image/svg+xml"),
+];
+
+/// The type of a file for browsers; `None` if it is none.
+pub fn page_type(file: &str) -> Option<&'static str> {
+    let (_, extension) = file.rsplit_once('.')?;
+    let known = PAGE_TYPES.iter().find(|(known, _)| *known == extension);
+    known.map(|(_, media_type)| *media_type)
+}
 
 /// The extension of a manifest type's file under `_types/`; `None` if registries do not serve this type.
 pub fn extension(media_type: &str) -> Option<&'static str> {

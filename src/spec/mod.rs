@@ -4,6 +4,7 @@ pub mod descriptor;
 pub mod digest;
 pub mod go_json;
 pub mod go_v1_image;
+pub mod image_config;
 pub mod json;
 pub mod legacy;
 pub mod manifest;

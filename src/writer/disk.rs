@@ -103,7 +103,7 @@ impl Disk {
     }
 
     /// Removes a file, if it exists.
-    pub(super) fn remove(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn remove(&self, path: &Path) -> anyhow::Result<()> {
         self.change(|| fsx::remove(path))
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::fsx;
+use crate::pages;
 use crate::plan::Part;
 use crate::plan::pointers::Pointers;
 use crate::plan::tree::{File, Stage, Tree};
@@ -60,6 +61,8 @@ impl Writer<'_> {
             let has_manifests = names.manifests.contains(folder);
             let mut found = fsx::names(&self.site.files.path(folder))?;
             found.retain(|name| !(has_manifests && name.starts_with("sha256:")));
+            // The folders of other repositories lie beside pages.
+            found.retain(|name| !folder.starts_with("_pages/") || pages::is_image(name));
             gone.extend(
                 found
                     .iter()

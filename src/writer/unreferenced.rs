@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::fsx;
+use crate::pages::{ASSETS, Page, has_pages, is_image};
 use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
@@ -99,6 +100,18 @@ impl FileKind {
         if let Some(name) = path.strip_suffix("/manifests/.htaccess") {
             return named(name.strip_prefix("v2/")?, Self::Pointer);
         }
+        if let Some(rest) = path.strip_prefix("_pages/") {
+            let is_known = || Page::LISTS.iter().any(|page| page.path() == path);
+            if is_known() || ASSETS.iter().any(|(asset, _)| *asset == path) {
+                return Some(Self::List);
+            }
+            let (name, file) = rest.rsplit_once('/')?;
+            name.parse().ok().filter(has_pages)?;
+            return match file {
+                "index.html" | "images.json" => Some(Self::List),
+                file => is_image(file).then_some(Self::Pointer),
+            };
+        }
         // A server without configuration serves it for the path of its folder.
         let path = path.strip_suffix("/index.html").unwrap_or(path);
         match Route::of(&format!("/{path}"))? {
@@ -120,7 +133,7 @@ impl FileKind {
             Route::Content(digest) => Some(Self::Content(digest)),
             Route::V1Image(id, _) if path.ends_with("/json") => Some(Self::V1Json(id)),
             Route::V1Image(id, _) => Some(Self::V1Rest(id)),
-            Route::Page | Route::Layout(_) => None,
+            Route::Page(_) | Route::Layout(_) => None,
         }
     }
 
@@ -155,7 +168,7 @@ pub(crate) fn planned(plan: &Plan<'_>, visit: &mut dyn FnMut(&str)) -> anyhow::R
     Ok(())
 }
 
-/// Finds all files under `blobs/`, `v1/` and `v2/` that the plan of the whole site does not have, sorted by
+/// Finds all files in the folders of a site that the plan of the whole site does not have, sorted by
 /// kind. Symbolic links are not followed, and count as files, but for those to folders of the site. Other files in the
 /// root are ignored.
 pub(crate) fn find(files: &SiteFiles, plan: &Plan<'_>) -> anyhow::Result<Vec<Unreferenced>> {
@@ -219,7 +232,11 @@ fn is_above_repository(plan: &Plan<'_>, path: &str) -> bool {
         .keys()
         .flat_map(Repository::aliases);
     names.any(|name| {
-        let folders = [format!("v2/{name}"), format!("v1/repositories/{name}")];
+        let folders = [
+            format!("v2/{name}"),
+            format!("v1/repositories/{name}"),
+            format!("_pages/{name}"),
+        ];
         folders
             .iter()
             .any(|folder| Path::new(folder).starts_with(path))
@@ -292,6 +309,10 @@ mod tests {
             "v1/repositories/library/a/images",
             "v1/repositories/a/tags/index.json",
             "v1/repositories/a/tags/index.html",
+            "_pages/_search.json",
+            "_pages/_style.css",
+            "_pages/a/b/index.html",
+            "_pages/a/images.json",
         ] {
             assert_eq!(FileKind::of(path), FileKind::List, "{path}");
         }
@@ -305,6 +326,7 @@ mod tests {
             "v1/repositories/a/b/tags/latest".into(),
             "v1/repositories/a/tags/tags".into(),
             format!("v2/a/referrers/sha256:{hex}"),
+            format!("_pages/a/{hex}.html"),
         ] {
             assert_eq!(FileKind::of(&path), FileKind::Pointer, "{path}");
         }
@@ -321,6 +343,9 @@ mod tests {
             "v1/repositories/a/tags/-",
             "v1/index.html",
             "blobs/sha256/readme",
+            "_pages/_other.html",
+            "_pages/a/other.html",
+            "_pages/a/index.html/index.html",
         ] {
             assert_eq!(FileKind::of(path), FileKind::Foreign, "{path}");
         }

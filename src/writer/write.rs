@@ -189,10 +189,13 @@ impl Writer<'_> {
                     let old = fsx::read(&path, MAX_LINES)?.unwrap_or_default();
                     self.bytes(&path, &join(new, &old))?
                 }
-                File::Bytes(bytes) => self.bytes(&path, bytes)?,
+                File::Bytes(_) | File::Page(_) => {
+                    let bytes = self.plan.bytes(file)?.unwrap_or_default();
+                    self.bytes(&path, &bytes)?
+                }
                 File::V1(id, derived) => self.bytes(&path, &self.derived(*id, *derived)?)?,
                 File::Own(digest) => self.content(&path, digest)?,
-                File::Kept(_) => continue,
+                File::Kept(_) | File::OldPage => continue,
                 File::Link(target) => {
                     if let Some(temporary) = self.symlink(&path, target)? {
                         push(stage, &|staged| {

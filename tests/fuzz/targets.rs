@@ -11,6 +11,8 @@ pub(crate) mod apply_layer;
 mod archives;
 #[path = "targets/layers.rs"]
 mod layers;
+#[path = "targets/pages.rs"]
+mod pages;
 #[path = "targets/parsers.rs"]
 mod parsers;
 #[path = "targets/servers.rs"]
@@ -34,6 +36,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("name", parsers::name),
     ("ssh_command", parsers::ssh_command),
     ("catalogue", parsers::catalogue),
+    ("pages", pages::pages),
     ("http", servers::http),
     ("lines", servers::lines),
 ];

@@ -20,7 +20,7 @@ const LONGEST: usize = 80 << 10;
 const SLOWEST: Duration = Duration::from_mins(1);
 
 /// Text that parsers look for.
-const TOKENS: [&str; 24] = [
+const TOKENS: [&str; 26] = [
     "\0",
     "/",
     "..",
@@ -45,6 +45,8 @@ const TOKENS: [&str; 24] = [
     "\"parent\":",
     "77777777777",
     "\u{ff}",
+    "<script>",
+    "\"><img src=x onerror='",
 ];
 
 /// A piece of some bytes.
@@ -97,6 +99,20 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
             "\0sigstore-json\n{\"mimeType\":\"x/y\",\"payload\":\"eyJ9\",\"annotations\":{\"a\":\"b\"}}",
             "\0simple-signing\n",
         ]),
+        "pages" => {
+            let html = "\"><script>x</script><a href='javascript:x' style='x'>&lt;";
+            let config = r#"{"created":"2024-01-01T00:00:00Z","os":"HTML","config":{"Labels":{"HTML":"HTML","url":"https://HTML"},
+                "Cmd":["HTML"],"User":"HTML"},"history":[{"created_by":"/bin/sh -c HTML"},{"created_by":"HTML","empty_layer":true}],
+                "rootfs":{"type":"layers","diff_ids":["sha256:EMPTY"]}}"#;
+            let config = config
+                .replace("HTML", &html.replace('"', "\\\""))
+                .replace("EMPTY", empty);
+            text(&[
+                html,
+                &config,
+                r#"{"repositories":[{"name":"a/c","tags":1,"description":"<"}]}"#,
+            ])
+        }
         "packed" => files(|path, bytes| !is_tar(path) && !bytes.starts_with(b"{")),
         "layers" => {
             let mut chance = Chance(7);

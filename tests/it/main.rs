@@ -26,6 +26,7 @@ mod names;
 mod objects;
 mod old_docker;
 mod options;
+mod pages;
 mod properties;
 mod put;
 mod samples;

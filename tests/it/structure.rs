@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "error",
     "note",
+    "text",
     "progress",
     "fsx",
     "spec",
@@ -17,6 +18,7 @@ const ORDER: [&str; 22] = [
     "import",
     "site_files",
     "images",
+    "pages",
     "plan",
     "site",
     "export",

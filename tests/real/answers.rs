@@ -49,6 +49,25 @@ fn layout_rows(of: &Sample) -> Vec<Row> {
         get("/index.html")
             .pointer("text/html")
             .body(of.file("index.html")),
+        get("/_pages/_names.html")
+            .pointer("text/html")
+            .body(of.file("_pages/_names.html")),
+        get("/_pages/_style.css")
+            .pointer("text/css")
+            .body(of.file("_pages/_style.css")),
+        get("/_pages/_script.js")
+            .pointer("text/javascript")
+            .body(of.file("_pages/_script.js")),
+        get("/_pages/_icon.svg")
+            .pointer("image/svg+xml")
+            .body(of.file("_pages/_icon.svg")),
+        get("/_pages/_search.json")
+            .pointer(JSON)
+            .body(of.file("_pages/_search.json")),
+        get("/_pages/").v1_error(404, "Not found"),
+        get("/_pages").v1_error(404, "Not found"),
+        get("/_pages/none.html").v1_error(404, "Not found"),
+        get("/_pages/_style.css/").v1_error(404, "Not found"),
         get("/index.json").pointer(JSON).body(of.file("index.json")),
         get("/oci-layout").pointer(JSON).body(of.file("oci-layout")),
         get(&blob).immutable(BYTES).body(of.file(&blob[1..])),

@@ -62,7 +62,6 @@ fn every_configuration_serves_a_site_below_a_path() {
             ("/v2/", None),
             ("/v2/hub.x/y/tiny/manifests/1", Some(&manifest)),
             ("/hub.x/y/", None),
-            ("/hub.x/y", None),
             ("/hub.x/y/index.json", None),
             ("/hub.x/y/v1/_ping", None),
             ("/hub.x/y/v1/repositories/tiny/tags", None),
@@ -81,6 +80,10 @@ fn every_configuration_serves_a_site_below_a_path() {
                 assert_eq!(said, Some(digest.as_str()), "{name}: {path}");
             }
         }
+        let bare = http::get(running.port, "/hub.x/y");
+        let location = bare.header("Location").unwrap_or_default();
+        assert_eq!(bare.status, 301, "{name}");
+        assert!(location.ends_with("/hub.x/y/"), "{name}: {location}");
         for path in [
             "/",
             "/index.json",

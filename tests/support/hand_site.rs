@@ -57,6 +57,15 @@ pub(crate) fn put(site: &Path, path: &str, bytes: impl AsRef<[u8]>) {
 /// Fills an empty folder.
 pub(crate) fn hand_made_site(site: &Path) {
     put(site, "index.html", "<!doctype html><title>Images</title>");
+    for page in [
+        "names.html",
+        "style.css",
+        "script.js",
+        "icon.svg",
+        "search.json",
+    ] {
+        put(site, &format!("_pages/_{page}"), page);
+    }
     put(site, "oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
     let annotations = r#"{"org.stillage.apis":"v1,v2","org.stillage.format":"1"}"#;
     let index = format!(r#"{{"schemaVersion":2,"manifests":[],"annotations":{annotations}}}"#);

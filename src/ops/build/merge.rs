@@ -10,6 +10,7 @@ use crate::import::draft::ImportOptions;
 use crate::import::ingest::{self, Job, Work};
 use crate::note::{Note, NoteKind};
 use crate::ops::build::{BuildOptions, mirror};
+use crate::pages::{Before, VERSION};
 use crate::site::load;
 use crate::site_files::catalogue::{Apis, Catalogue, Format, Repo};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
@@ -68,11 +69,14 @@ impl Merging<'_> {
         let more_servers = !options.servers.is_subset(&catalogue.servers);
         catalogue.servers.extend(&options.servers);
         let is_among_sources = is_among_sources(options);
+        let had_pages = catalogue.pages.is_some();
+        let other_pages = pages(options, &mut catalogue, site, &touched);
         if is_among_sources
             || is_old
             || catalogue.apis != apis
             || other_platform
             || more_servers
+            || other_pages
             || mends(site, &new)?
         {
             touched.extend(catalogue.repositories.keys().cloned());
@@ -89,7 +93,8 @@ impl Merging<'_> {
             touched.extend(changed.map(|(name, _)| name));
         }
         // Stale names are found by loading the whole site.
-        let is_whole = is_among_sources || !site.is_own();
+        let is_whole =
+            is_among_sources || !site.is_own() || (had_pages && catalogue.pages.is_none());
         if is_whole {
             touched.extend(catalogue.repositories.keys().cloned());
         }
@@ -128,6 +133,30 @@ impl Merging<'_> {
             is_whole,
         })
     }
+}
+
+/// Sets which pages the site is to have. Returns whether those of all repositories are to be made.
+fn pages(
+    options: &BuildOptions,
+    catalogue: &mut Catalogue,
+    site: &Site,
+    touched: &BTreeSet<Repository>,
+) -> bool {
+    if let Some(title) = &options.title {
+        catalogue.title = (!title.is_empty()).then(|| title.clone());
+    }
+    let is_new = catalogue.repositories.is_empty();
+    let has_pages = options.pages.unwrap_or(is_new || catalogue.pages.is_some());
+    let pages = has_pages.then(|| VERSION.to_owned());
+    if std::mem::replace(&mut catalogue.pages, pages) != catalogue.pages {
+        return true;
+    }
+    let known = Before::of_site(&site.files).summaries;
+    let mut others = catalogue
+        .repositories
+        .keys()
+        .filter(|name| !touched.contains(*name));
+    has_pages && others.any(|name| !known.contains_key(name))
 }
 
 /// Whether the site is one of its own sources, to repair it.

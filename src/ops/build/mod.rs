@@ -69,6 +69,7 @@ pub fn build(
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given = tags(&new);
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
+    let had_pages = catalogue.pages.is_some();
     let merging = Merging {
         options,
         apis,
@@ -90,6 +91,9 @@ pub fn build(
         is_upgrade: format < merged.catalogue.format,
     };
     let (v1, files) = commit.apply(&mut merged.images, progress)?;
+    if had_pages && merged.catalogue.pages.is_none() {
+        site.disk.remove(&site.files.path("index.html"))?;
+    }
     notes.extend(v1.notes.iter().cloned());
     notes.extend(options.selection.unmatched());
     site.remember(imported.iter().flat_map(Imported::values))?;

@@ -22,6 +22,10 @@ pub struct BuildOptions {
     pub apis: Apis,
     /// Servers whose configuration files go into the site, in addition to those it has.
     pub servers: BTreeSet<ServedBy>,
+    /// Whether the site is to have pages for people; `None` to leave that as it is.
+    pub pages: Option<bool>,
+    /// A new title for the lists of repositories; if it is empty, the default one.
+    pub title: Option<String>,
     pub rules: ImportOptions,
     /// Which images to import.
     pub selection: Selection,
@@ -53,6 +57,8 @@ impl BuildOptions {
             output,
             apis,
             servers: BTreeSet::new(),
+            pages: None,
+            title: None,
             rules: ImportOptions {
                 v1: true,
                 ..ImportOptions::default()

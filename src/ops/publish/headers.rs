@@ -23,8 +23,10 @@ use crate::spec::name::{Repository, Tag};
 pub(super) const KEY: &str = "_publish/headers.json";
 
 /// Addresses of each kind.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "/",
+    "/_pages/a/index.html",
+    "/_pages/_script.js",
     "/index.json",
     "/blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000",
     "/v1/_ping",

@@ -11,6 +11,8 @@ use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
+use crate::pages::facts::{Facts, ImagesFile};
+use crate::pages::{Before, Page, Pages, SEARCH, images_path};
 use crate::plan::Plan;
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
@@ -24,6 +26,7 @@ pub(super) struct Merged {
     /// The repositories whose pointers are compared.
     pub(super) images: Images,
     pub(super) v1: V1Images,
+    pub(super) pages: Pages,
     /// Keys of pointers that are dropped.
     pub(super) dropped: Vec<String>,
 }
@@ -34,6 +37,7 @@ impl Merged {
             catalogue: &self.catalogue,
             images: &self.images,
             v1: &self.v1,
+            pages: &self.pages,
         }
     }
 }
@@ -78,11 +82,13 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
         }
     }
     let (images, v1) = load(Some((local, mirror)), remote, &catalogue, &compared)?;
-    let dropped = dropped(before, &catalogue.repositories);
+    let dropped = dropped(remote, &catalogue.repositories);
+    let pages = pages(remote, &catalogue, &images)?;
     Ok(Merged {
         catalogue,
         images,
         v1,
+        pages,
         dropped,
     })
 }
@@ -93,12 +99,41 @@ pub(super) fn of_bucket(remote: &Remote<'_>) -> anyhow::Result<Merged> {
     let catalogue = catalogue.context("the bucket has no site")?;
     let all = catalogue.repositories.keys().collect();
     let (images, v1) = load(None, remote, &catalogue, &all)?;
+    let pages = pages(remote, &catalogue, &images)?;
     Ok(Merged {
         catalogue,
         images,
         v1,
+        pages,
         dropped: Vec::new(),
     })
+}
+
+/// What pages say of the images, and of other repositories of the bucket. What the site does not have is known from the
+/// bucket's files of pages, so no config is read from there.
+pub(super) fn pages(
+    remote: &Remote<'_>,
+    catalogue: &Catalogue,
+    images: &Images,
+) -> anyhow::Result<Pages> {
+    if catalogue.pages.is_none() {
+        return Ok(Pages::default());
+    }
+    let mut before = Before::of_search(&remote.get(SEARCH)?.unwrap_or_default());
+    let names: Vec<&Repository> = images.repositories.keys().collect();
+    let known: Vec<BTreeMap<Digest, Facts>> = names
+        .par_iter()
+        .map(|name| {
+            let is_here = |digest| images.has_configs(digest);
+            if images.repositories[*name].manifests.keys().all(is_here) {
+                return Ok(BTreeMap::new());
+            }
+            let bytes = remote.get(&images_path(name))?.unwrap_or_default();
+            Ok(ImagesFile::parse(&bytes).images)
+        })
+        .collect::<anyhow::Result<_>>()?;
+    before.images = names.into_iter().cloned().zip(known).collect();
+    Ok(Pages::new(catalogue, images, before))
 }
 
 /// The images of repositories. What the site does not have comes from the bucket, of which a mirror keeps nothing
@@ -127,12 +162,13 @@ fn load(
         })
         .collect::<anyhow::Result<_>>()?;
     for ((repository, _, entry), manifest) in entries.iter().zip(manifests) {
-        images.add_manifest(repository, manifest, entry.v1);
         let ours = local.map(|(local, _)| &local.images.blobs);
-        let signatures = entry.signatures.iter();
-        for stored in signatures.filter_map(|signature| ours?.get(signature)) {
+        let config = manifest.config().into_iter();
+        let blobs = config.chain(&entry.signatures);
+        for stored in blobs.filter_map(|blob| ours?.get(blob)) {
             images.add_blob(stored.clone());
         }
+        images.add_manifest(repository, manifest, entry.v1);
     }
     for repository in wanted {
         let repo = of(repository).clone();
@@ -190,8 +226,15 @@ fn has_pointers(
 
 /// The settings of the bucket's catalogue: those of its site, if it has one.
 fn merged_settings(local: &Catalogue, remote: Option<&Catalogue>) -> anyhow::Result<Catalogue> {
+    let pages = |of: fn(&Catalogue) -> &Option<String>| {
+        let theirs = remote.and_then(|remote| of(remote).clone());
+        of(local).clone().or(theirs)
+    };
+    let (pages, title) = (pages(|site| &site.pages), pages(|site| &site.title));
     let settings = |catalogue: &Catalogue| Catalogue {
         servers: BTreeSet::new(),
+        pages: pages.clone(),
+        title: title.clone(),
         repositories: BTreeMap::new(),
         format: catalogue.format,
         apis: catalogue.apis,
@@ -277,11 +320,25 @@ fn add_v1_images(
     Ok(())
 }
 
-/// The pointers of tags and repositories that are no longer listed.
-fn dropped(before: &BTreeMap<Repository, Repo>, after: &BTreeMap<Repository, Repo>) -> Vec<String> {
+/// The pointers of tags, images and repositories that are no longer listed.
+fn dropped(remote: &Remote<'_>, after: &BTreeMap<Repository, Repo>) -> Vec<String> {
     let mut keys = Vec::new();
-    for (repository, repo) in before {
+    for (repository, repo) in remote.repositories() {
         let kept = after.get(repository);
+        let is_gone =
+            |digest: &&Digest| kept.is_none_or(|kept| !kept.manifests.contains_key(*digest));
+        let images = repo.manifests.keys().filter(is_gone);
+        let mut pages: Vec<Page> = images
+            .map(|digest| Page::Image(repository.clone(), *digest))
+            .collect();
+        if kept.is_none() {
+            pages.extend([
+                Page::Repository(repository.clone()),
+                Page::Images(repository.clone()),
+            ]);
+        }
+        let pages = pages.iter().map(Page::path);
+        keys.extend(pages.filter(|key| remote.size(key).is_some()));
         for name in repository.aliases() {
             let (v1, v2) = (format!("v1/repositories/{name}"), format!("v2/{name}"));
             let is_gone = |tag: &&Tag| kept.is_none_or(|kept| !kept.tags.contains_key(*tag));

@@ -224,6 +224,14 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// The bytes of an object of the list.
+    pub(super) fn get(&self, key: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        if !self.objects.contains_key(&short(key)) {
+            return Ok(None);
+        }
+        Ok(self.bucket()?.get(key)?.map(|(bytes, _)| bytes))
+    }
+
     /// A manifest of a repository.
     pub(super) fn manifest(
         &self,

@@ -191,7 +191,7 @@ impl<'a> Upload<'a> {
                 Some(bytes) if object.cache == Cache::Pointer => self.pointer(object, bytes),
                 Some(bytes) => self.made(object, bytes),
                 // In the bucket alone.
-                None if object.stage == Stage::Signature => Ok(()),
+                None if object.stage >= Stage::Signature => Ok(()),
                 None => self.file(object),
             }
         };

@@ -23,6 +23,7 @@ use crate::images::Images;
 use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
 use crate::ops::unused::Withheld;
+use crate::pages::{Before, Pages};
 use crate::plan::tree::File;
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
@@ -84,6 +85,7 @@ pub fn verify(root: &Path, depth: Depth, progress: &Arc<Progress>) -> anyhow::Re
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
+        pages: &Pages::new(&catalogue, &images, Before::of_site(&files)),
     };
     let verifier = Verifier {
         files: &files,
@@ -179,6 +181,7 @@ impl Verifier<'_> {
         match self.plan.tree(part) {
             Ok(tree) => tree
                 .files()
+                .filter(|(_, _, file)| !matches!(file, File::OldPage))
                 .filter_map(|(path, stage, file)| {
                     let problem = or_error(self.file(path, file))
                         .filter(|_| !self.is_judged_elsewhere(part, path, stage));
@@ -216,11 +219,15 @@ impl Verifier<'_> {
                 && (self.depth == Depth::Fast
                     || fsx::read(&absolute, meta.len)?.as_deref() == Some(expected)))
         };
+        let made = match file {
+            File::TagLines { new, .. } => Some(new.clone()),
+            file => self.plan.bytes(file)?,
+        };
+        if let Some(bytes) = made {
+            let same = is(&bytes)?;
+            return Ok((!same).then(|| damaged("it does not match the catalogue")));
+        }
         match file {
-            File::Bytes(bytes) | File::TagLines { new: bytes, .. } => {
-                let same = is(bytes)?;
-                Ok((!same).then(|| damaged("it does not match the catalogue")))
-            }
             // The digest of a signed schema 1 manifest is not that of its bytes.
             File::Blob(digest) if self.plan.images.manifests.contains_key(digest) => {
                 let same = is(&self.plan.images.manifests[digest].bytes)?;
@@ -232,8 +239,6 @@ impl Verifier<'_> {
                 let matches = self.matches(&absolute, meta, *digest)?;
                 Ok((!matches).then(|| damaged(format!("it does not have the digest {digest}"))))
             }
-            // Checked in v1.rs and above.
-            File::V1(..) | File::Link(_) => Ok(None),
             File::Blob(digest) | File::Own(digest) if self.depth == Depth::Fast => {
                 let expected = self.plan.images.blobs.get(digest).map(|blob| blob.size);
                 let other = expected.filter(|expected| *expected != meta.len);
@@ -245,6 +250,8 @@ impl Verifier<'_> {
                 Ok((actual != *digest)
                     .then(|| damaged(format!("it has the digest {actual}, not {digest}"))))
             }
+            // Checked in v1.rs and above.
+            _ => Ok(None),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::ops::verify::Verifier;
 use crate::plan::Part;
 use crate::plan::tree::Stage;
 use crate::plan::v2::OVER_1000;
+use crate::routes::Route;
 use crate::spec::manifest::{MAX_JSON, Manifest};
 use crate::spec::name::Repository;
 use crate::spec::v1::V1Id;
@@ -39,6 +40,7 @@ impl Verifier<'_> {
         let is_in = |name: &String| {
             path.starts_with(&format!("v2/{name}/"))
                 || path.starts_with(&format!("v1/repositories/{name}/"))
+                || path.starts_with(&format!("_pages/{name}/"))
         };
         let is_of_all = ["v1/_ping", "v1/search", "v2/index.html", "v2/_catalog"].contains(&path);
         if is_of_all && !self.pending.is_empty() {
@@ -68,7 +70,9 @@ impl Verifier<'_> {
         if path.ends_with(OVER_1000) {
             return Ok(true);
         }
-        if path.ends_with(".htaccess") || path == "index.html" {
+        if path.ends_with(".htaccess")
+            || matches!(Route::of(&format!("/{path}")), Some(Route::Page(_)))
+        {
             return Ok(!bytes.is_empty());
         }
         let of_tag = path

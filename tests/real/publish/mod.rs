@@ -17,6 +17,7 @@ mod examples;
 pub(crate) mod interrupted;
 mod kept;
 mod many;
+mod pages;
 mod pruned;
 
 /// A site with an image for each text, which is in its layer, and its names.
@@ -331,8 +332,8 @@ fn what_changed_is_listed_for_the_cdn() {
     let text = std::fs::read_to_string(list).unwrap();
     let paths: BTreeSet<&str> = text.lines().collect();
     for path in [
-        "/",
         "/index.json",
+        "/_pages/app/index.html",
         "/v2/app/manifests/1",
         "/v1/repositories/library/app/tags",
     ] {
