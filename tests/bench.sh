@@ -16,6 +16,7 @@
 #     nginx      start and memory of nginx with 10,000 repositories, against one with an empty site
 #     serve      requests a second of nginx and of `stillage serve`, against docker-registry
 #     many       10,000 and 100,000 references: nothing new, one new image, memory, `list`
+#     pages      pages for people: what they cost a build; how soon they open, against those of an empty site
 #     publish    a site to a bucket of SeaweedFS, against `aws s3 sync` and `rclone sync`, and who pulls from it
 #
 # Needs Rust, 25 GiB of disk, and root: to install the peers from Debian where they are missing. RUNS=5 is how
@@ -30,6 +31,7 @@ work=$(mktemp -d)
 # nginx reads it as another user.
 chmod 755 "$work"
 trap 'kill $(cat "$work/nginx/nginx.pid" 2>/dev/null) 2>/dev/null || true
+    kill $(cat "$work/served.pid" 2>/dev/null) 2>/dev/null || true
     kill -KILL $(cat "$work/store/weed.pid" 2>/dev/null) 2>/dev/null && wait 2>/dev/null || true
     rm -rf "$work"' EXIT
 for part in tests/bench/*.sh; do
@@ -98,7 +100,7 @@ peak() {
 bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }'; }
 
 parts=("$@")
-((${#parts[@]})) || parts=(build get export zstd lacking folder registry copy again large verify nginx serve many publish)
+((${#parts[@]})) || parts=(build get export zstd lacking folder registry copy again large verify nginx serve many pages publish)
 need time time
 cargo build --release --locked --quiet
 stillage=$(realpath "${CARGO_TARGET_DIR:-target}")/release/stillage

@@ -104,10 +104,13 @@ pub(super) struct BuildArgs {
     /// Leave out the v2 API, which all newer clients pull from
     #[arg(long, conflicts_with = "no_v1")]
     no_v2: bool,
-    /// Leave out the pages for people, `index.html` and `_pages/`; the next build without it makes them
+    /// Leave out the pages for people, `index.html` and `_pages/`; the site remembers it
     #[arg(long)]
     no_pages: bool,
-    /// The title of the page that lists the repositories; the site remembers it
+    /// Make the pages that `--no-pages` left out; `index.html` is replaced
+    #[arg(long, conflicts_with = "no_pages")]
+    pages: bool,
+    /// The title of the page that lists the repositories; the site remembers it. With an empty one, the default
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// Write configuration files for this server into the site: `apache`; the site remembers it
@@ -203,7 +206,7 @@ impl BuildArgs {
             output: self.output,
             apis,
             servers: self.server.into_iter().collect(),
-            pages: Some(!self.no_pages),
+            pages: (self.pages || self.no_pages).then_some(self.pages),
             title: self.title,
             rules,
             selection: Selection::new(&self.only, &self.exclude)?,

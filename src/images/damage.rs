@@ -113,7 +113,7 @@ impl Images {
         let mut next = vec![*digest];
         while let Some(digest) = next.pop() {
             if let Some(manifest) = self.manifests.get(&digest).filter(|_| seen.insert(digest)) {
-                next.extend(manifest.children().iter().map(|child| child.digest));
+                next.extend(manifest.children().iter().rev().map(|child| child.digest));
                 found.push(&**manifest);
             }
         }

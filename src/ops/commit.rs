@@ -11,7 +11,7 @@ use crate::images::Images;
 use crate::images::v1_images::V1Images;
 use crate::note::{Note, NoteKind};
 use crate::ops::{unused, v1_layers};
-use crate::pages::{Before, Pages};
+use crate::pages::Pages;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::site_files::catalogue::Catalogue;
@@ -61,7 +61,7 @@ impl Commit<'_> {
             catalogue,
             images,
             v1: &v1,
-            pages: &Pages::new(catalogue, images, Before::of_site(&site.files)),
+            pages: &Pages::of_site(catalogue, images, &site.files)?,
         };
         let is_dropped = |name: &&Repository| !catalogue.repositories.contains_key(*name);
         let dropped = self.touched.iter().filter(is_dropped).collect();

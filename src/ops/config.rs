@@ -65,7 +65,7 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
         conf_d: options.conf_d,
         auth: options.auth,
         output,
-        plan: view.as_ref().map(View::plan),
+        plan: view.as_ref().map(View::plan).transpose()?,
     };
     let files = (server.render)(&setup)?;
     let Some(output) = &setup.output else {

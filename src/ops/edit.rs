@@ -16,8 +16,9 @@ use crate::import::selection::Glob;
 use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
+use crate::pages::VERSION;
 use crate::site::{self, load};
-use crate::site_files::catalogue::{Catalogue, Entry, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, NO_PAGES, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::is_index;
 use crate::spec::name::{Reference, Repository, Tag};
@@ -246,7 +247,14 @@ pub(super) fn open(
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<(Site, Catalogue)> {
     site::recognise(root)?;
-    Site::open(root, None, dry_run, false, on_contention)
+    let (mut site, mut catalogue) = Site::open(root, None, dry_run, false, on_contention)?;
+    // Pages of another version are made anew, so that none of them stays behind.
+    let pages = catalogue.pages.as_deref();
+    if !matches!(pages, Some(NO_PAGES | VERSION)) {
+        catalogue.pages = Some(VERSION.to_owned());
+        site.pending.extend(catalogue.repositories.keys().cloned());
+    }
+    Ok((site, catalogue))
 }
 
 /// Writes the files of the `touched` repositories as `catalogue` has them.

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::images::Images;
+use crate::images::measure::Measured;
 use crate::ops::changes::{Named, named};
 use crate::ops::view::View;
 use crate::site::{self, load};
@@ -122,27 +123,17 @@ pub fn index(root: &Path) -> anyhow::Result<Vec<u8>> {
     index.with_context(|| format!("the site {} is gone", files.origin()))
 }
 
-/// What a reference leads to.
-#[derive(Clone, Default)]
-struct Measured {
-    platforms: Vec<String>,
-    /// In bytes.
-    size: u64,
-}
-
 fn row(
     images: &Images,
     name: Named,
     measured: &mut BTreeMap<Digest, Measured>,
 ) -> anyhow::Result<ListedReference> {
     let manifest = &images.manifests[&name.digest];
-    let Measured { platforms, size } = match measured.entry(name.digest) {
+    let Measured {
+        platforms, size, ..
+    } = match measured.entry(name.digest) {
         Entry::Occupied(known) => known.get().clone(),
-        Entry::Vacant(place) => {
-            let found = images.measure(&name.digest)?;
-            let (platforms, size) = (found.platforms(), found.size);
-            place.insert(Measured { platforms, size }).clone()
-        }
+        Entry::Vacant(place) => place.insert(images.measure(&name.digest)?).clone(),
     };
     let lost = images.damage_of(&name.repository, &name.digest);
     Ok(ListedReference {

@@ -85,15 +85,15 @@ pub fn prune(
     let mut since = Since::new(std::mem::take(&mut list.since), now, options.grace);
     let mut view = View::of(&site.files, catalogue.clone())?;
     view.images.check_readable()?;
-    let withheld = Withheld::of(&view.plan());
-    let names = unreferenced::find(&site.files, &view.plan())?;
+    let withheld = Withheld::of(&view.plan()?);
+    let names = unreferenced::find(&site.files, &view.plan()?)?;
     let expired = expire(&options.retention, &view.images, &mut catalogue, clock)?;
     let mut before = names.clone();
     if !expired.is_empty() {
         let touched = expired.iter().map(|tag| tag.name.repository.clone());
         edit::rebuild_repositories(&site, &catalogue, &touched.collect())?;
         view = View::of(&site.files, catalogue.clone())?;
-        before = unreferenced::find(&site.files, &view.plan())?;
+        before = unreferenced::find(&site.files, &view.plan()?)?;
     }
     let (removed, untagged) = if options.untagged {
         take_untagged(&view.images, &mut catalogue, &mut since)
@@ -104,7 +104,7 @@ pub fn prune(
         before.clone()
     } else {
         edit::rebuild_repositories(&site, &catalogue, &removed.keys().cloned().collect())?;
-        unreferenced::find(&site.files, &View::of(&site.files, catalogue)?.plan())?
+        unreferenced::find(&site.files, &View::of(&site.files, catalogue)?.plan()?)?
     };
     let known: BTreeSet<&Unreferenced> = before.iter().collect();
     let names: Vec<&Unreferenced> = names.iter().filter(|file| file.kind.is_name()).collect();

@@ -80,7 +80,7 @@ impl Retention {
         let mut dated: Vec<(&Tag, Digest, Timestamp)> = Vec::new();
         for (tag, digest) in &repo.tags {
             if tag.attached_to().is_none()
-                && let Some(created) = images.measure(digest)?.created()
+                && let Some(created) = images.measure(digest)?.created
             {
                 dated.push((tag, *digest, created));
             }

@@ -1,12 +1,12 @@
 //! Loads a whole site for reading.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use crate::images::Images;
 use crate::images::v1_claims;
 use crate::images::v1_images::V1Images;
-use crate::pages::{Before, Pages};
+use crate::pages::Pages;
 use crate::plan::Plan;
 use crate::site::{self, load};
 use crate::site_files::SiteFiles;
@@ -45,15 +45,28 @@ impl View {
         })
     }
 
-    pub(super) fn plan(&self) -> Plan<'_> {
+    /// # Errors
+    /// When a file of pages cannot be read.
+    pub(super) fn plan(&self) -> anyhow::Result<Plan<'_>> {
+        let pages = if let Some(known) = self.pages.get() {
+            known
+        } else {
+            let found = Pages::of_site(&self.catalogue, &self.images, &self.files)?;
+            self.pages.get_or_init(|| found)
+        };
+        Ok(Plan {
+            pages,
+            ..self.plan_without_pages()
+        })
+    }
+
+    pub(super) fn plan_without_pages(&self) -> Plan<'_> {
+        static NONE: LazyLock<Pages> = LazyLock::new(Pages::default);
         Plan {
             catalogue: &self.catalogue,
             images: &self.images,
             v1: &self.v1,
-            pages: self.pages.get_or_init(|| {
-                let before = Before::of_site(&self.files);
-                Pages::new(&self.catalogue, &self.images, before)
-            }),
+            pages: &NONE,
         }
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Attachments<'a> {
 }
 
 /// An attached manifest of a repository.
-pub(super) fn attached(name: &Repository, manifest: &Manifest) -> Attached {
+fn attached(name: &Repository, manifest: &Manifest) -> Attached {
     Attached {
         label: label(manifest),
         path: format!("v2/{name}/manifests/{}", manifest.digest),

@@ -1,10 +1,14 @@
-//! The page of an image, index or artifact. It says nothing that may change while its digest stays.
+//! The page of an image, index or artifact. It is made of a manifest and its config alone, so it says the same as long as
+//! the digest is the same: nothing of tags, of what is attached, or of which children of an index the site has.
 
+use anyhow::Context as _;
 use askama::Template;
 
-use crate::images::measure::{Measured, RunnableImage};
-use crate::pages::attached::{self, Attached};
-use crate::pages::{COMMANDS, Command, Page, Shown, root};
+use crate::pages::attached::is_attestation;
+use crate::pages::commands::{Command, commands};
+use crate::pages::facts::Facts;
+use crate::pages::{Page, Shown, root};
+use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::image_config::{ImageConfig, instruction};
 use crate::spec::manifest::{Manifest, ManifestKind};
@@ -18,26 +22,31 @@ pub(super) struct ImagePage<'a> {
     name: &'a Repository,
     digest: &'a Digest,
     short: String,
+    /// What it is: an image, an index or an artifact.
+    kind: &'static str,
     media_type: &'a str,
-    description: Option<String>,
-    commands: &'static [Command],
-    created: Option<String>,
+    artifact_type: Option<&'a str>,
+    facts: Facts,
     size: String,
-    platforms: Vec<String>,
-    /// The platforms of children that the site lacks.
-    absent: Vec<String>,
-    attestations: Vec<Attached>,
+    commands: &'static [Command],
     annotations: Vec<(String, String)>,
-    /// The runnable images.
-    sections: Vec<Section>,
+    children: Vec<Child>,
+    image: Option<Image>,
     /// The blobs of an artifact.
     files: Vec<Blob>,
 }
 
-struct Section {
+struct Child {
     platform: String,
     digest: Digest,
+    /// Relative to the page.
+    href: String,
+}
+
+/// What the config of an image says.
+struct Image {
     settings: Vec<(&'static str, String)>,
+    env: Vec<(String, String)>,
     labels: Vec<(String, String)>,
     layers: Vec<Layer>,
 }
@@ -58,26 +67,40 @@ struct Blob {
 }
 
 impl<'a> ImagePage<'a> {
+    /// # Errors
+    /// If the manifest or its config is not there.
     pub(super) fn new(
         shown: &Shown<'a>,
         name: &'a Repository,
         digest: &'a Digest,
     ) -> anyhow::Result<Self> {
-        let (Some(manifest), Some(facts)) = (
-            shown.images.manifests.get(digest),
-            shown
-                .pages
-                .of(name)
-                .and_then(|known| known.facts.get(digest)),
-        ) else {
-            anyhow::bail!("`{name}@{digest}` is not loaded");
+        let manifest = shown.images.manifests.get(digest);
+        let manifest = manifest.with_context(|| format!("`{name}@{digest}` is not loaded"))?;
+        let config = shown.images.image_config(manifest)?;
+        let is_index = !manifest.children().is_empty();
+        let (kind, facts) = match &config {
+            _ if is_index => ("Index", Facts::annotated(manifest)),
+            config => {
+                let kind = if config.is_some() {
+                    "Image"
+                } else {
+                    "Artifact"
+                };
+                let known = shown.pages.of(name);
+                let facts = known.and_then(|known| known.facts.get(digest));
+                (kind, facts.cloned().unwrap_or_default())
+            }
         };
-        let Measured { images, .. } = shown.images.measure(digest)?;
-        let absent = manifest.children().iter();
-        let absent = absent.filter(|child| !shown.images.manifests.contains_key(&child.digest));
-        let page = Page::Image(name.clone(), *digest);
+        let root = root(&Page::Image(name.clone(), *digest));
+        let child = |child: &Descriptor| Child::new(child, &root, name);
+        let size = if is_index {
+            String::new()
+        } else {
+            bytes(facts.size)
+        };
         Ok(Self {
-            root: root(&page),
+            children: manifest.children().iter().map(child).collect(),
+            root,
             name,
             digest,
             short: digest
@@ -85,51 +108,80 @@ impl<'a> ImagePage<'a> {
                 .chars()
                 .take("sha256:".len() + 12)
                 .collect(),
+            kind,
             media_type: manifest.media_type,
-            description: facts.description.clone(),
+            artifact_type: manifest
+                .artifact_type
+                .as_deref()
+                .filter(|_| kind == "Artifact"),
+            facts,
+            size,
             commands: if shown.catalogue.apis.v2 {
-                &COMMANDS
+                commands(kind != "Artifact")
             } else {
                 &[]
             },
-            created: facts.created.clone(),
-            size: bytes(facts.size),
-            platforms: facts.platforms.clone(),
-            absent: absent
-                .filter_map(|child| child.platform.as_ref())
-                .map(ToString::to_string)
-                .collect(),
-            attestations: attestations(shown, name, manifest),
             annotations: manifest
                 .annotations()
                 .unwrap_or_default()
                 .into_iter()
                 .collect(),
-            files: if images.is_empty() {
+            files: if kind == "Artifact" {
                 files(manifest)
             } else {
                 Vec::new()
             },
-            sections: images.into_iter().map(section).collect(),
+            image: config.map(|(_, config)| Image::new(manifest, config)),
         })
     }
 }
 
-/// Those that are part of an index.
-fn attestations(shown: &Shown<'_>, name: &Repository, manifest: &Manifest) -> Vec<Attached> {
-    let children = manifest.children().iter();
-    let children = children.filter(|child| attached::is_attestation(child));
-    let present = children.filter_map(|child| shown.images.manifests.get(&child.digest));
-    present
-        .map(|manifest| attached::attached(name, manifest))
-        .collect()
+impl Child {
+    fn new(child: &Descriptor, root: &str, name: &Repository) -> Self {
+        let platform = child.platform.as_ref().map(Platform::to_string);
+        let platform = platform.unwrap_or_else(|| child.media_type.clone());
+        let digest = child.digest;
+        let (platform, href) = if is_attestation(child) {
+            let href = format!("{root}v2/{name}/manifests/{digest}");
+            ("attestation".into(), href)
+        } else {
+            (platform, format!("{}.html", digest.hex()))
+        };
+        Self {
+            platform,
+            digest,
+            href,
+        }
+    }
+}
+
+impl Image {
+    fn new(manifest: &Manifest, config: ImageConfig) -> Self {
+        let words = |words: &[String]| serde_json::to_string(words).unwrap_or_default();
+        let settings = [
+            ("User", config.user.clone()),
+            ("Directory", config.working_dir.clone()),
+            ("Ports", config.ports.join(" ")),
+            ("Entrypoint", words(&config.entrypoint)),
+            ("Command", words(&config.cmd)),
+        ];
+        let settings = settings.into_iter();
+        Self {
+            settings: settings
+                .filter(|(_, text)| !text.is_empty() && text != "[]")
+                .collect(),
+            layers: layers(manifest, &config),
+            env: config.env.iter().map(|text| variable(text)).collect(),
+            labels: config.labels.into_iter().collect(),
+        }
+    }
 }
 
 fn files(manifest: &Manifest) -> Vec<Blob> {
     let ManifestKind::Image { layers, .. } = &manifest.kind else {
         return Vec::new();
     };
-    let blob = |layer: &crate::spec::descriptor::Descriptor| Blob {
+    let blob = |layer: &Descriptor| Blob {
         name: layer
             .annotation("org.opencontainers.image.title")
             .unwrap_or(&layer.media_type)
@@ -140,33 +192,12 @@ fn files(manifest: &Manifest) -> Vec<Blob> {
     layers.iter().map(blob).collect()
 }
 
-fn section(image: RunnableImage) -> Section {
-    let RunnableImage {
-        manifest,
-        platform,
-        config,
-    } = image;
-    let words = |words: &[String]| serde_json::to_string(words).unwrap_or_default();
-    let settings = [
-        ("User", config.user.clone()),
-        ("Directory", config.working_dir.clone()),
-        ("Ports", config.ports.join(" ")),
-        ("Entrypoint", words(&config.entrypoint)),
-        ("Command", words(&config.cmd)),
-    ];
-    let settings = settings.into_iter();
-    Section {
-        platform: platform.to_string(),
-        digest: manifest.digest,
-        settings: settings
-            .filter(|(_, text)| !text.is_empty() && text != "[]")
-            .collect(),
-        layers: layers(&manifest, &config),
-        labels: config.labels.into_iter().collect(),
-    }
+fn variable(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
 }
 
-/// The layers, base first, with the steps of the history that made them; the layers alone if these do not match.
+/// The layers, base first, with the steps of the history that made them; with their digests if these do not match.
 fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
     let ManifestKind::Image { layers, .. } = &manifest.kind else {
         return Vec::new();
@@ -177,7 +208,7 @@ fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
         .max()
         .unwrap_or_default()
         .max(1);
-    let mut sizes = layers.iter().map(|layer| layer.size);
+    let mut layers_left = layers.iter().peekable();
     let layer = |size: Option<u64>, command: String| Layer {
         command,
         size: size.map(bytes),
@@ -185,12 +216,15 @@ fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
     };
     let steps = config.history.iter();
     if steps.clone().filter(|step| !step.empty_layer).count() != layers.len() {
-        return sizes.map(|size| layer(Some(size), String::new())).collect();
+        let digest = |layer: &Descriptor| layer.digest.to_string();
+        return layers_left
+            .map(|of| layer(Some(of.size), digest(of)))
+            .collect();
     }
     steps
         .map(|step| {
-            let size = if step.empty_layer { None } else { sizes.next() };
-            layer(size, instruction(&step.created_by))
+            let of = layers_left.next_if(|_| !step.empty_layer);
+            layer(of.map(|of| of.size), instruction(&step.created_by))
         })
         .collect()
 }

@@ -1,7 +1,8 @@
 //! The lists of repositories.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
+use alphanumeric_sort::compare_str;
 use askama::Template;
 
 use crate::pages::facts::Summary;
@@ -22,7 +23,8 @@ pub(super) struct Listing {
     total: String,
     /// Label, address, and whether it is that of this page.
     orders: Vec<(&'static str, String, bool)>,
-    note: Option<String>,
+    /// Whether there are more repositories than those of this page.
+    is_part: bool,
     groups: Vec<Group>,
 }
 
@@ -49,10 +51,9 @@ impl Listing {
             let updated = |summary: &Option<Summary>| Some(summary.as_ref()?.updated.clone());
             all.sort_by_cached_key(|(_, summary)| Reverse(updated(summary)));
         }
-        let mut note = None;
-        if *page == Page::Index && is_large {
+        let is_part = *page == Page::Index && is_large;
+        if is_part {
             all.truncate(MAX_FRONT);
-            note = Some(format!("The {MAX_FRONT} that were last updated."));
         }
         let entry = |(name, summary): (Repository, Option<Summary>)| Entry {
             href: (summary.is_some() && has_pages(&name))
@@ -76,8 +77,8 @@ impl Listing {
             orders: orders
                 .map(|(label, page, is_current)| (label, root.clone() + &page.path(), is_current))
                 .into(),
-            note,
-            groups: if by_name {
+            is_part,
+            groups: if by_name || entries.is_empty() {
                 by_namespace(entries)
             } else {
                 vec![Group {
@@ -90,18 +91,20 @@ impl Listing {
     }
 }
 
-/// Groups repositories by all but the last component of their names. Those of one component come first.
+/// Groups repositories by all but the last component of their names. Those of one component come first. Numbers in names
+/// are sorted by value.
 fn by_namespace(mut entries: Vec<Entry>) -> Vec<Group> {
-    let namespace = |entry: &Entry| {
-        entry
-            .name
-            .rsplit_once('/')
-            .map(|(namespace, _)| namespace.to_owned())
-    };
-    entries.sort_by_cached_key(|entry| (namespace(entry), entry.name.clone()));
+    entries.sort_by(|a, b| {
+        let (of_a, of_b) = (namespace(a), namespace(b));
+        let names = [(of_a, of_b), (&a.name, &b.name)];
+        let natural = |(a, b): (&str, &str)| compare_str(a, b).then_with(|| a.cmp(b));
+        let by_name = names.map(natural).into_iter();
+        let is_none = (!of_a.is_empty()).cmp(&!of_b.is_empty());
+        by_name.fold(is_none, Ordering::then)
+    });
     let mut groups: Vec<Group> = Vec::new();
     for entry in entries {
-        let namespace = namespace(&entry);
+        let namespace = Some(namespace(&entry).to_owned()).filter(|name| !name.is_empty());
         match groups.last_mut() {
             Some(group) if group.namespace == namespace => group.entries.push(entry),
             _ => groups.push(Group {
@@ -111,4 +114,9 @@ fn by_namespace(mut entries: Vec<Entry>) -> Vec<Group> {
         }
     }
     groups
+}
+
+fn namespace(entry: &Entry) -> &str {
+    let split = entry.name.rsplit_once('/');
+    split.map_or("", |(namespace, _)| namespace)
 }

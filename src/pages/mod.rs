@@ -8,27 +8,27 @@
 //! _pages/<name>/index.html      a repository: its images by version and by date
 //! _pages/<name>/images.json     what is known of these images: see facts.rs
 //! _pages/<name>/<hex>.html      an image, index or artifact
-//! _pages/_style.css  _script.js  _icon.svg
+//! _pages/_style.css  _script.js  _search.js  _icon.svg
 //! ```
 //! No component of a name begins with `_`. The page of an image says nothing that may change while its digest stays,
 //! such as its tags, and only the lists of repositories have the title of the site: so a new image changes no page but
 //! its own, that of its repository and these lists.
 
-use std::collections::BTreeMap;
-
 use askama::Template as _;
 
+use crate::content::Content;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::pages::facts::{Facts, ImagesFile, Known, SearchFile, Summary};
-use crate::site_files::SiteFiles;
+pub use crate::pages::known::{Known, Pages};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
 mod attached;
+mod commands;
 pub mod facts;
 mod image;
+mod known;
 mod listing;
 mod order;
 mod repository;
@@ -37,14 +37,14 @@ mod repository;
 pub const VERSION: &str = "1";
 
 /// The files that are the same in all sites.
-pub const ASSETS: [(&str, &str); 3] = [
+pub const ASSETS: [(&str, &str); 4] = [
     ("_pages/_icon.svg", include_str!("templates/icon.svg")),
     ("_pages/_script.js", include_str!("templates/script.js")),
+    ("_pages/_search.js", include_str!("templates/search.js")),
     ("_pages/_style.css", include_str!("templates/style.css")),
 ];
 
-/// The longest file of repositories that is read, in bytes.
-const MAX_SEARCH: u64 = 512 << 20;
+/// The path of the file of all repositories.
 pub const SEARCH: &str = "_pages/_search.json";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,75 +93,6 @@ pub fn is_image(file: &str) -> bool {
     hex.is_some_and(|hex| Digest::from_hex(hex).is_ok())
 }
 
-/// What was known before: of other repositories than those that are loaded, and of images whose configs are elsewhere.
-#[derive(Debug, Default)]
-pub struct Before {
-    pub summaries: BTreeMap<Repository, Summary>,
-    pub images: BTreeMap<Repository, BTreeMap<Digest, Facts>>,
-}
-
-impl Before {
-    /// What a site says of its repositories.
-    pub fn of_site(files: &SiteFiles) -> Self {
-        let content = files.content(SEARCH).ok().flatten();
-        let bytes = content.and_then(|content| content.read(MAX_SEARCH).ok());
-        Self::of_search(&bytes.unwrap_or_default())
-    }
-
-    /// What the file of the search says.
-    pub fn of_search(bytes: &[u8]) -> Self {
-        Self {
-            summaries: SearchFile::summaries(bytes),
-            images: BTreeMap::new(),
-        }
-    }
-}
-
-/// All that pages are made of.
-#[derive(Debug, Default)]
-pub struct Pages {
-    repositories: BTreeMap<Repository, Known>,
-    others: BTreeMap<Repository, Summary>,
-}
-
-impl Pages {
-    /// Reads the configs of the loaded repositories; nothing if the site has no pages.
-    pub fn new(catalogue: &Catalogue, images: &Images, before: Before) -> Self {
-        use rayon::prelude::*;
-
-        if catalogue.pages.is_none() {
-            return Self::default();
-        }
-        let known = |(name, repo)| {
-            let before = before.images.get(name);
-            (Repository::clone(name), Known::of(images, repo, before))
-        };
-        Self {
-            repositories: images.repositories.par_iter().map(known).collect(),
-            others: before.summaries,
-        }
-    }
-
-    pub fn of(&self, name: &Repository) -> Option<&Known> {
-        self.repositories.get(name)
-    }
-
-    fn summary(&self, catalogue: &Catalogue, name: &Repository) -> Option<Summary> {
-        match self.repositories.get(name) {
-            Some(known) if !known.is_damaged => Some(known.summary(&catalogue.repositories[name])),
-            _ => self.others.get(name).cloned(),
-        }
-    }
-
-    /// The lists that have all repositories, in the order of their names.
-    fn summaries(&self, catalogue: &Catalogue) -> Vec<(Repository, Option<Summary>)> {
-        let names = catalogue.repositories.keys();
-        names
-            .map(|name| (name.clone(), self.summary(catalogue, name)))
-            .collect()
-    }
-}
-
 /// A site as pages show it.
 pub struct Shown<'a> {
     pub catalogue: &'a Catalogue,
@@ -183,18 +114,27 @@ impl Shown<'_> {
                 let all = all
                     .iter()
                     .filter_map(|(name, summary)| Some((name, summary.as_ref()?)));
-                serde_json::to_string(&SearchFile::new(all))?
+                facts::search_file(all)?
             }
             Page::Repository(name) => repository::RepositoryPage::new(self, name)?.render()?,
             Page::Images(name) => {
-                let facts = self.pages.of(name).map(|known| known.facts.clone());
-                let images = facts.unwrap_or_default();
-                serde_json::to_string(&ImagesFile { images })?
+                let repo = self.images.repositories.get(name);
+                let (Some(repo), Some(known)) = (repo, self.pages.of(name)) else {
+                    anyhow::bail!("`{name}` is not loaded");
+                };
+                facts::images_file(repo, known)?
             }
             Page::Image(name, digest) => image::ImagePage::new(self, name, digest)?.render()?,
         };
         Ok(text.into_bytes())
     }
+}
+
+/// Whether it is the `index.html` that a site had before it had other pages.
+pub fn is_old_front_page(content: &Content) -> bool {
+    let text = content.read(content.len()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.contains("<p>This folder of files is a read-only registry. Pull from it with")
 }
 
 /// The way from a page to the root of the site.
@@ -212,44 +152,3 @@ fn is_link(text: &str) -> bool {
     let is_web = text.starts_with("https://") || text.starts_with("http://");
     is_web && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
-
-/// How a client pulls an image over v2.
-struct Command {
-    client: &'static str,
-    before: &'static str,
-    /// What it needs where a server has no TLS.
-    plain_http: &'static str,
-    scheme: &'static str,
-    after: &'static str,
-}
-
-const COMMANDS: [Command; 4] = [
-    Command {
-        client: "docker",
-        before: "docker pull",
-        plain_http: "",
-        scheme: "",
-        after: "",
-    },
-    Command {
-        client: "podman",
-        before: "podman pull",
-        plain_http: " --tls-verify=false",
-        scheme: "",
-        after: "",
-    },
-    Command {
-        client: "containerd",
-        before: "ctr images pull",
-        plain_http: " --plain-http",
-        scheme: "",
-        after: "",
-    },
-    Command {
-        client: "skopeo",
-        before: "skopeo copy",
-        plain_http: " --src-tls-verify=false",
-        scheme: "docker://",
-        after: " dir:FOLDER",
-    },
-];

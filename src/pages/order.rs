@@ -24,9 +24,11 @@ pub(super) fn newest_first(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Whether it begins with a number, as `1.2` and `v1.2`.
+/// Whether it begins with a number, as `1.2` and `v1.2`. The hash of a commit, `7f3a9c2`, is none.
 pub(super) fn is_version(tag: &str) -> bool {
-    number(tag).starts_with(|c: char| c.is_ascii_digit())
+    let rest = number(tag).trim_start_matches(|c: char| c.is_ascii_digit());
+    let has_digits = rest.len() < number(tag).len();
+    has_digits && (rest.is_empty() || rest.starts_with(['.', '-', '_', '+']))
 }
 
 fn number(tag: &str) -> &str {
@@ -49,8 +51,8 @@ mod tests {
     #[test]
     fn versions_are_in_their_natural_order() {
         let expected = [
-            "latest", "edge", "main", "10.0", "v2.10.1", "2.9", "2.9-rc2", "2.9-rc1", "2.9-beta",
-            "1.10", "1.9.1", "1.9", "1", "0.1",
+            "latest", "7f3a9c2", "edge", "main", "10.0", "v2.10.1", "2.9", "2.9-rc2", "2.9-rc1",
+            "2.9-beta", "1.10", "1.9.1", "1.9", "1", "0.1",
         ];
         let mut sorted = expected;
         sorted.reverse();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
-use crate::pages::{Pages, Shown};
+use crate::pages::{Page, Pages, Shown};
 use crate::plan::tree::{File, Tree};
 use crate::site_files::catalogue::Catalogue;
 use crate::spec::digest::Digest;
@@ -110,17 +110,23 @@ impl<'a> Plan<'a> {
     pub fn bytes(&self, file: &File) -> anyhow::Result<Option<Arc<[u8]>>> {
         Ok(match file {
             File::Bytes(bytes) => Some(bytes.clone()),
-            File::Page(page) => {
-                let shown = Shown {
-                    catalogue: self.catalogue,
-                    images: self.images,
-                    v1: self.v1,
-                    pages: self.pages,
-                };
-                Some(shown.render(page)?.into())
-            }
+            File::Page(page) => Some(self.page(page)?),
             _ => None,
         })
+    }
+
+    /// The bytes of a page.
+    ///
+    /// # Errors
+    /// Only for a bug: a page of what is not loaded.
+    pub fn page(&self, page: &Page) -> anyhow::Result<Arc<[u8]>> {
+        let shown = Shown {
+            catalogue: self.catalogue,
+            images: self.images,
+            v1: self.v1,
+            pages: self.pages,
+        };
+        Ok(shown.render(page)?.into())
     }
 
     /// The files of one part.

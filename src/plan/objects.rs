@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::pages::Page;
 use crate::plan::tree::{File, Stage};
 use crate::plan::{Part, Plan};
 use crate::routes::{Cache, Route};
@@ -23,6 +24,8 @@ pub struct Object {
     pub size: Option<u64>,
     /// The content, if the plan makes it.
     pub bytes: Option<Arc<[u8]>>,
+    /// The page that it is. Its bytes are made when they are needed, and nothing else tells its size and digest.
+    pub page: Option<Page>,
     /// How long a response may be cached.
     pub cache: Cache,
     pub stage: Stage,
@@ -78,20 +81,22 @@ impl Plan<'_> {
         }
         let tree = self.tree(part)?;
         let files = tree.files().filter(|(_, stage, _)| stages.contains(stage));
-        let mut objects = Vec::new();
-        for (file, stage, content) in files {
-            if let Some(object) = object(file, stage) {
-                let bytes = self.bytes(content)?;
-                let size = bytes.as_ref().map(|bytes| bytes.len() as u64);
-                objects.push(Object {
-                    digest: self.digest(part, file, content, bytes.as_deref()),
-                    size: size.or_else(|| self.size(content)),
-                    bytes,
-                    ..object
-                });
-            }
-        }
-        Ok(objects)
+        let objects = files.filter_map(|(file, stage, content)| {
+            Some(Object {
+                digest: self.digest(part, file, content),
+                size: self.size(content),
+                bytes: match content {
+                    File::Bytes(bytes) => Some(bytes.clone()),
+                    _ => None,
+                },
+                page: match content {
+                    File::Page(page) => Some(page.clone()),
+                    _ => None,
+                },
+                ..object(file, stage)?
+            })
+        });
+        Ok(objects.collect())
     }
 
     /// Whether planning the part may give files of these stages.
@@ -107,7 +112,7 @@ impl Plan<'_> {
 
     fn size(&self, content: &File) -> Option<u64> {
         match content {
-            File::TagLines { new, .. } => Some(new.len() as u64),
+            File::Bytes(bytes) | File::TagLines { new: bytes, .. } => Some(bytes.len() as u64),
             File::Blob(digest) | File::Own(digest) => {
                 let manifest = self.images.manifests.get(digest);
                 let blob = || self.images.blobs.get(digest).map(|blob| blob.size);
@@ -118,17 +123,10 @@ impl Plan<'_> {
     }
 
     /// The digest that clients use. For a signed schema 1 manifest it is not that of the file's bytes.
-    fn digest(
-        &self,
-        part: Part<'_>,
-        file: &str,
-        content: &File,
-        bytes: Option<&[u8]>,
-    ) -> Option<Digest> {
+    fn digest(&self, part: Part<'_>, file: &str, content: &File) -> Option<Digest> {
         match content {
             File::Blob(digest) | File::Own(digest) | File::Kept(digest) => Some(*digest),
-            _ => {
-                let bytes = bytes?;
+            File::Bytes(bytes) => {
                 let typed = file.split_once("/_types/").map(|(_, name)| name);
                 let tag = typed.and_then(|name| name.rsplit_once('.'));
                 let tagged = match (part, tag) {
@@ -140,6 +138,7 @@ impl Plan<'_> {
                 };
                 Some(tagged.unwrap_or_else(|| Digest::of(bytes)))
             }
+            _ => None,
         }
     }
 }
@@ -175,6 +174,7 @@ fn object(file: &str, stage: Stage) -> Option<Object> {
         digest: None,
         size: None,
         bytes: None,
+        page: None,
         cache,
         stage,
     })

@@ -3,10 +3,11 @@
 use crate::pages::{ASSETS, Page, has_pages};
 use crate::plan::tree::{File, Stage, Tree};
 use crate::plan::{Area, Plan};
+use crate::site_files::catalogue::Catalogue;
 use crate::spec::name::Repository;
 
 pub(super) const AREA: Area = Area {
-    is_in: |catalogue| catalogue.pages.is_some(),
+    is_in: Catalogue::has_pages,
     repository,
     lists,
 };
@@ -15,21 +16,22 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
     let Some(known) = plan.pages.of(repository).filter(|_| has_pages(repository)) else {
         return Ok(());
     };
-    for digest in &known.roots {
+    for digest in &known.shown {
         let page = Page::Image(repository.clone(), *digest);
         let path = page.path();
-        if known.here.contains(digest) && !known.is_damaged {
-            tree.insert(path, Stage::Pointer, File::Page(page))?;
-        } else if known.is_damaged || known.facts.contains_key(digest) {
-            tree.insert(path, Stage::Pointer, File::OldPage)?;
-        }
+        let file = if known.here.contains(digest) {
+            File::Page(page)
+        } else {
+            File::OldPage
+        };
+        tree.insert(path, Stage::Pointer, file)?;
     }
     for page in [
         Page::Images(repository.clone()),
         Page::Repository(repository.clone()),
     ] {
         let path = page.path();
-        let file = if known.is_damaged {
+        let file = if known.is_damaged && matches!(page, Page::Repository(_)) {
             File::OldPage
         } else {
             File::Page(page)

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
-use crate::pages::{Before, Pages, VERSION, has_pages};
+use crate::pages::{Pages, VERSION, has_pages};
 use crate::plan::tree::{Stage, Tree};
 use crate::plan::{Part, Plan};
 use crate::routes::NO_REFERRERS;
@@ -121,7 +121,7 @@ fn sample(repository: &Repository, is_full: bool) -> anyhow::Result<Tree> {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        pages: &Pages::new(&catalogue, &images, Before::default()),
+        pages: &Pages::of_images(&catalogue, &images),
     };
     plan.tree(Part::Repository(repository))
 }

@@ -10,7 +10,7 @@
 //!     "org.stillage.signatures":"sha256:.."}}],             simple-signing signatures, in the order of their numbers
 //!  "annotations":{"org.stillage.apis":"v1,v2","org.stillage.format":"2",
 //!   "org.stillage.names":"full",                           if names without a host are completed
-//!   "org.stillage.pages":"1",                              the version of the pages for people, if there are any
+//!   "org.stillage.pages":"1",                              the version of the pages for people, or "none"
 //!   "org.stillage.title":"..",                             if they have one of their own
 //!   "org.stillage.servers":"apache",                       if servers have their own files in the site
 //!   "org.stillage.v1.platform":".."}}                     if v1 does not serve linux/amd64
@@ -35,6 +35,8 @@ const APIS: &str = "org.stillage.apis";
 const NAMES: &str = "org.stillage.names";
 const FULL: &str = "full";
 const PAGES: &str = "org.stillage.pages";
+/// What a site says that is to have no pages.
+pub const NO_PAGES: &str = "none";
 const SERVERS: &str = "org.stillage.servers";
 const TITLE: &str = "org.stillage.title";
 const V1_PLATFORM: &str = "org.stillage.v1.platform";
@@ -105,7 +107,7 @@ pub struct Catalogue {
     /// Whether every name has a host: names of sources without one are completed.
     pub full_names: bool,
     pub servers: BTreeSet<ServedBy>,
-    /// The version of the pages for people; `None` if there are none.
+    /// The version of the pages for people, or [`NO_PAGES`]; `None` for a site from before there were versions.
     pub pages: Option<String>,
     /// The title of the lists of repositories.
     pub title: Option<String>,
@@ -192,6 +194,11 @@ impl Catalogue {
             v1_platform: None,
             repositories: BTreeMap::new(),
         }
+    }
+
+    /// Whether the site has pages for people.
+    pub fn has_pages(&self) -> bool {
+        self.pages.as_ref().is_some_and(|pages| pages != NO_PAGES)
     }
 
     /// Whether an `index.json` is the catalogue of a site.

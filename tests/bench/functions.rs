@@ -19,7 +19,7 @@ use stillage::images::{Images, memory_blob};
 use stillage::import::ingest::Stored;
 use stillage::import::staging::Staging;
 use stillage::layer::{self, Compression, Tar};
-use stillage::pages::{Before, Pages};
+use stillage::pages::Pages;
 use stillage::plan::Plan;
 use stillage::progress::Progress;
 use stillage::site_files::catalogue::{Apis, Catalogue};
@@ -119,7 +119,7 @@ fn plan(bencher: Bencher<'_, '_>) {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        pages: &Pages::new(&catalogue, &images, Before::default()),
+        pages: &Pages::of_images(&catalogue, &images),
     };
     let files = || {
         let parts = plan.parts();

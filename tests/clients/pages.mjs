@@ -37,7 +37,7 @@ const names = (page) => texts(page, '.repositories li > :first-child');
 await open({ permissions: ['clipboard-read', 'clipboard-write'] }, async (page) => {
     const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
     const copied = async (text) => {
-        await page.locator('#copied', { hasText: text }).waitFor();
+        await page.locator('#said', { hasText: text }).waitFor();
         return clipboard();
     };
     await page.goto(site);
@@ -65,20 +65,22 @@ await open({ permissions: ['clipboard-read', 'clipboard-write'] }, async (page) 
     await page.locator('#by-version').focus();
     await page.keyboard.press('ArrowRight');
     seen.by_date = await texts(page, '.tags b:first-child');
-    await page.getByRole('button', { name: 'Copy the command for podman' }).click();
+    await page.getByRole('button', { name: 'Copy for podman', exact: true }).click();
     seen.podman = await copied('podman');
-    await page.getByRole('button', { name: 'Copy the command for 0.9' }).filter({ visible: true }).click();
+    await page.getByRole('button', { name: /Copy for podman.*: 0\.9/ }).filter({ visible: true }).click();
     seen.tag = await copied('0.9');
     await page.locator('.tags a').filter({ visible: true }).first().click();
     await page.waitForURL(/[0-9a-f]{64}\.html$/);
-    await page.getByRole('button', { name: 'Copy the command for docker' }).click();
+    await page.getByRole('button', { name: 'Copy for docker', exact: true }).click();
     seen.digest = await copied('docker');
+    await page.locator('#tags', { hasNotText: 'see' }).waitFor();
+    seen.tags = await page.locator('#tags').textContent();
 });
 
 await open({}, async (page) => {
     await page.goto(plain + '_pages/sample/versions/index.html');
-    await page.getByRole('button', { name: 'Copy the command for skopeo' }).click();
-    await page.locator('#copied', { hasText: 'skopeo' }).waitFor();
+    await page.getByRole('button', { name: 'Copy for skopeo', exact: true }).click();
+    await page.locator('#said', { hasText: 'skopeo' }).waitFor();
     await page.locator('#query').focus();
     await page.keyboard.press('Control+V');
     seen.pasted = await page.locator('#query').inputValue();
@@ -90,7 +92,7 @@ await open({ javaScriptEnabled: false }, async (page) => {
     await page.getByRole('link', { name: 'date', exact: true }).click();
     seen.without_script.newest = await names(page);
     await page.getByRole('link', { name: 'sample/versions' }).click();
-    await page.getByText('By date').click();
+    await page.locator('label', { hasText: 'date' }).click();
     seen.without_script.by_date = await texts(page, '.tags b:first-child');
     seen.without_script.buttons = await page.getByRole('button').filter({ visible: true }).count();
     seen.without_script.command = (await texts(page, '.commands code'))[0];

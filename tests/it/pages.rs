@@ -148,10 +148,10 @@ fn a_site_has_pages_unless_it_is_told_otherwise() {
     assert!(!site.path().join("_pages").exists());
     // The user's own.
     fs::write(site.path().join("index.html"), "mine").unwrap();
-    succeed(stillage(["build", "--no-pages", "-o", root]).args(SMALL));
+    build(&SMALL, site.path());
     assert_eq!(text(site.path(), "index.html"), "mine");
     succeed(&mut stillage(["remove", root, "tiny:2"]));
-    build(&SMALL, site.path());
+    succeed(stillage(["build", "--pages", "-o", root]).args(SMALL));
     assert_eq!(changed(&with_pages, &tree(site.path())), BTreeSet::new());
     verify(site.path());
 }
@@ -199,7 +199,15 @@ fn a_repository_that_is_called_like_a_page_has_none() {
     verify(site.path());
     let index = text(site.path(), "index.html");
     assert!(index.contains("<a href=\"_pages/a/index.html\">a</a>"));
-    assert!(index.contains("<span>a/index.html</span>"), "{index}");
+    assert!(index.contains("<b>a/index.html</b>"), "{index}");
+    let search = json(site.path().join("_pages/_search.json"));
+    let listed = search["repositories"].as_array().unwrap();
+    let has_page =
+        |name: &str| listed.iter().find(|of| of["name"] == name).unwrap()["has_page"].clone();
+    assert_eq!(
+        (has_page("a"), has_page("a/index.html")),
+        (Value::Null, false.into())
+    );
     let root = site.path().to_str().unwrap();
     succeed(&mut stillage(["remove", root, "a/index.html"]));
     assert!(site.path().join("_pages/a/index.html").is_file());
@@ -279,7 +287,24 @@ fn images_say_what_they_are() {
     ] {
         assert!(child.contains(said), "{said}: {child}");
     }
-    assert!(page("sample/multi", "3.0").contains("linux/amd64, linux/arm64"));
+    let multi = page("sample/multi", "3.0");
+    let list = text(site.path(), "_pages/sample/multi/index.html");
+    for (child, platform) in [
+        ("linux/arm64/v8", "linux/arm64"),
+        ("linux/amd64", "linux/amd64"),
+    ] {
+        let link = multi
+            .split(&format!("\"><b>{child}</b></a>"))
+            .next()
+            .unwrap();
+        let link = link.rsplit_once("href=\"").unwrap().1;
+        let said = text(site.path(), &format!("_pages/sample/multi/{link}"));
+        assert!(said.contains(&format!("<dd>{platform}</dd>")), "{said}");
+        assert!(
+            list.contains(&format!("<a href=\"{link}\">{platform}</a>")),
+            "{list}"
+        );
+    }
     let tiny = text(site.path(), "_pages/referrer/index.html");
     assert!(
         tiny.contains(">SBOM</a>") && tiny.contains(">signature</a>"),
@@ -294,4 +319,116 @@ fn images_say_what_they_are() {
     ] {
         assert!(hello.contains(said), "{said}: {hello}");
     }
+}
+
+/// Sites that have pages of this version are not written anew: whoever changes what pages look like raises `VERSION` in
+/// `src/pages/mod.rs`, and sets the digest.
+#[test]
+fn pages_look_as_those_of_their_version() {
+    let site = TempDir::new("site");
+    build(
+        &[
+            "fixtures/docker-20.10.tar",
+            "fixtures/injection.tar",
+            "fixtures/oci-layout-multiarch",
+            "fixtures/oci-layout-referrer=referrer",
+        ],
+        site.path(),
+    );
+    let is_page = |(path, _): &(&String, _)| path.starts_with("_pages/") || *path == "index.html";
+    let all = tree(site.path());
+    let pages = all.iter().filter(is_page);
+    let lines: Vec<String> = pages
+        .map(|(path, (_, content))| format!("{path} {content}"))
+        .collect();
+    let text = lines.join("\n");
+    assert_eq!(
+        (stillage::pages::VERSION, &*digest(text.as_bytes())),
+        (
+            "1",
+            "sha256:7b72ae6fa00a32baa61875c2323bd58e11a25a41f902d4f72daf996020236491"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_edit_knows_the_repositories_that_it_does_not_touch() {
+    let site = small_site();
+    let root = site.path().to_str().unwrap();
+    let before = tree(site.path());
+    fs::remove_file(site.path().join("_pages/_search.json")).unwrap();
+    succeed(&mut stillage(["tag", root, "tiny:1", "again"]));
+    succeed(&mut stillage(["remove", root, "tiny:again"]));
+    assert_eq!(changed(&before, &tree(site.path())), BTreeSet::new());
+}
+
+/// The catalogue of a site from before there were pages, or of another version of them.
+fn say_pages(site: &Path, pages: Option<&str>) {
+    let mut index = json(site.join("index.json"));
+    let annotations = index["annotations"].as_object_mut().unwrap();
+    annotations.remove("org.stillage.pages");
+    annotations.extend(pages.map(|pages| ("org.stillage.pages".into(), pages.into())));
+    fs::write(site.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn every_writer_brings_pages_to_its_version() {
+    const OLD: &str = "<p>This folder of files is a read-only registry. Pull from it with";
+    let site = small_site();
+    let root = site.path().to_str().unwrap();
+    let before = tree(site.path());
+    for (pages, command) in [
+        (None, "tag"),
+        (None, "build"),
+        (Some("0"), "tag"),
+        (Some("0"), "build"),
+    ] {
+        fs::remove_dir_all(site.path().join("_pages/tiny")).unwrap();
+        fs::write(site.path().join("index.html"), OLD).unwrap();
+        say_pages(site.path(), pages);
+        if pages.is_some() {
+            let output = stillage(["verify", root]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(!said.contains("index.html: it does not match"), "{said}");
+        }
+        match command {
+            "tag" => drop(succeed(&mut stillage(["tag", root, "tiny:1", "1"]))),
+            _ => drop(build(&SMALL[..1], site.path())),
+        }
+        assert_eq!(
+            changed(&before, &tree(site.path())),
+            BTreeSet::new(),
+            "{pages:?} {command}"
+        );
+        verify(site.path());
+    }
+    fs::write(site.path().join("index.html"), OLD).unwrap();
+    say_pages(site.path(), None);
+    succeed(&mut stillage(["build", "--no-pages", "-o", root, SMALL[0]]));
+    assert!(!site.path().join("index.html").exists() && !site.path().join("_pages").exists());
+}
+
+#[test]
+fn a_run_that_stops_midway_leaves_no_false_problem() {
+    let site = small_site();
+    let names: BTreeSet<String> = [
+        "tiny",
+        "sample/hello",
+        "sample/child",
+        "sample/multi",
+        "old",
+        "zstd",
+        "referrer",
+    ]
+    .map(str::to_owned)
+    .into();
+    say_pages(site.path(), Some("none"));
+    let pending: Vec<&str> = names.iter().map(String::as_str).collect();
+    fs::write(site.path().join(".stillage/pending"), pending.join("\n")).unwrap();
+    let output = stillage(["verify", site.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("_pages"), "{said}");
 }

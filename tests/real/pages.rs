@@ -133,6 +133,8 @@ fn check(seen: &Value, host: &str) {
         seen["pasted"],
         format!("skopeo copy --src-tls-verify=false docker://{plain}:edge dir:FOLDER")
     );
+    // The image that was created last.
+    assert_eq!(seen["tags"], "edge");
     let without = &seen["without_script"];
     assert_eq!(without["names"], json!(names));
     assert_eq!(without["newest"], seen["newest"]);

@@ -34,6 +34,7 @@ pub(super) fn adopt(
         catalogue.v1_platform = of.v1_platform;
         catalogue.servers.extend(of.servers);
         catalogue.title = of.title;
+        catalogue.pages = of.pages;
     }
 }
 

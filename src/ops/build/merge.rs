@@ -10,9 +10,9 @@ use crate::import::draft::ImportOptions;
 use crate::import::ingest::{self, Job, Work};
 use crate::note::{Note, NoteKind};
 use crate::ops::build::{BuildOptions, mirror};
-use crate::pages::{Before, VERSION};
+use crate::pages::VERSION;
 use crate::site::load;
-use crate::site_files::catalogue::{Apis, Catalogue, Format, Repo};
+use crate::site_files::catalogue::{Apis, Catalogue, Format, NO_PAGES, Repo};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::spec::source_name::Hosts;
@@ -69,8 +69,8 @@ impl Merging<'_> {
         let more_servers = !options.servers.is_subset(&catalogue.servers);
         catalogue.servers.extend(&options.servers);
         let is_among_sources = is_among_sources(options);
-        let had_pages = catalogue.pages.is_some();
-        let other_pages = pages(options, &mut catalogue, site, &touched);
+        let had_pages = catalogue.has_pages();
+        let other_pages = pages(options, &mut catalogue);
         if is_among_sources
             || is_old
             || catalogue.apis != apis
@@ -93,8 +93,7 @@ impl Merging<'_> {
             touched.extend(changed.map(|(name, _)| name));
         }
         // Stale names are found by loading the whole site.
-        let is_whole =
-            is_among_sources || !site.is_own() || (had_pages && catalogue.pages.is_none());
+        let is_whole = is_among_sources || !site.is_own() || (had_pages && !catalogue.has_pages());
         if is_whole {
             touched.extend(catalogue.repositories.keys().cloned());
         }
@@ -136,27 +135,14 @@ impl Merging<'_> {
 }
 
 /// Sets which pages the site is to have. Returns whether those of all repositories are to be made.
-fn pages(
-    options: &BuildOptions,
-    catalogue: &mut Catalogue,
-    site: &Site,
-    touched: &BTreeSet<Repository>,
-) -> bool {
+fn pages(options: &BuildOptions, catalogue: &mut Catalogue) -> bool {
     if let Some(title) = &options.title {
         catalogue.title = (!title.is_empty()).then(|| title.clone());
     }
-    let is_new = catalogue.repositories.is_empty();
-    let has_pages = options.pages.unwrap_or(is_new || catalogue.pages.is_some());
-    let pages = has_pages.then(|| VERSION.to_owned());
-    if std::mem::replace(&mut catalogue.pages, pages) != catalogue.pages {
-        return true;
-    }
-    let known = Before::of_site(&site.files).summaries;
-    let mut others = catalogue
-        .repositories
-        .keys()
-        .filter(|name| !touched.contains(*name));
-    has_pages && others.any(|name| !known.contains_key(name))
+    let is_without = catalogue.pages.as_deref() == Some(NO_PAGES);
+    let has_pages = options.pages.unwrap_or(!is_without);
+    let pages = Some(if has_pages { VERSION } else { NO_PAGES }.to_owned());
+    std::mem::replace(&mut catalogue.pages, pages) != catalogue.pages
 }
 
 /// Whether the site is one of its own sources, to repair it.

@@ -11,6 +11,7 @@ use crate::note::NoteKind;
 use crate::ops::build::merge::{Merging, merged_apis, merged_hosts};
 use crate::ops::changes::{Changes, Named, named};
 use crate::ops::commit::{Commit, check_case};
+use crate::pages;
 use crate::progress::Progress;
 use crate::source::export::volumes::Exports;
 use crate::source::{Run, Source};
@@ -69,7 +70,9 @@ pub fn build(
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given = tags(&new);
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
-    let had_pages = catalogue.pages.is_some();
+    let front = site.files.content("index.html")?;
+    let had_pages = catalogue.has_pages()
+        || (catalogue.pages.is_none() && front.as_ref().is_some_and(pages::is_old_front_page));
     let merging = Merging {
         options,
         apis,
@@ -90,10 +93,11 @@ pub fn build(
         is_whole: merged.is_whole,
         is_upgrade: format < merged.catalogue.format,
     };
-    let (v1, files) = commit.apply(&mut merged.images, progress)?;
-    if had_pages && merged.catalogue.pages.is_none() {
+    // Before the catalogue says that the site has none: another one may be the user's.
+    if had_pages && !merged.catalogue.has_pages() {
         site.disk.remove(&site.files.path("index.html"))?;
     }
+    let (v1, files) = commit.apply(&mut merged.images, progress)?;
     notes.extend(v1.notes.iter().cloned());
     notes.extend(options.selection.unmatched());
     site.remember(imported.iter().flat_map(Imported::values))?;

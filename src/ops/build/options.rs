@@ -22,7 +22,7 @@ pub struct BuildOptions {
     pub apis: Apis,
     /// Servers whose configuration files go into the site, in addition to those it has.
     pub servers: BTreeSet<ServedBy>,
-    /// Whether the site is to have pages for people; `None` to leave that as it is.
+    /// Whether the site is to have pages for people; `None` for what it has: a new site has some.
     pub pages: Option<bool>,
     /// A new title for the lists of repositories; if it is empty, the default one.
     pub title: Option<String>,

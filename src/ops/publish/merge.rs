@@ -11,10 +11,10 @@ use crate::images::Images;
 use crate::images::v1_images::{V1Image, V1Images};
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
-use crate::pages::facts::{Facts, ImagesFile};
-use crate::pages::{Before, Page, Pages, SEARCH, images_path};
+use crate::pages::facts::{Facts, images_file, parse_images};
+use crate::pages::{ASSETS, Known, Page, Pages, VERSION, images_path};
 use crate::plan::Plan;
-use crate::site_files::catalogue::{Catalogue, Entry, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, NO_PAGES, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
 use crate::spec::name::{self, Repository, Tag};
@@ -44,7 +44,7 @@ impl Merged {
 
 /// Merges a site into a bucket. With `mirror` the bucket lists only what the site does.
 pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::Result<Merged> {
-    let mut catalogue = merged_settings(&local.catalogue, remote.catalogue.as_ref())?;
+    let mut catalogue = merged_settings(&local.catalogue, remote.catalogue.as_ref(), mirror)?;
     let before = remote.repositories();
     catalogue.repositories = if mirror {
         BTreeMap::new()
@@ -82,8 +82,8 @@ pub(super) fn merge(local: &View, remote: &Remote<'_>, mirror: bool) -> anyhow::
         }
     }
     let (images, v1) = load(Some((local, mirror)), remote, &catalogue, &compared)?;
-    let dropped = dropped(remote, &catalogue.repositories);
-    let pages = pages(remote, &catalogue, &images)?;
+    let dropped = dropped(remote, &catalogue);
+    let pages = pages(remote, &catalogue, &images, !mirror)?;
     Ok(Merged {
         catalogue,
         images,
@@ -99,7 +99,7 @@ pub(super) fn of_bucket(remote: &Remote<'_>) -> anyhow::Result<Merged> {
     let catalogue = catalogue.context("the bucket has no site")?;
     let all = catalogue.repositories.keys().collect();
     let (images, v1) = load(None, remote, &catalogue, &all)?;
-    let pages = pages(remote, &catalogue, &images)?;
+    let pages = pages(remote, &catalogue, &images, false)?;
     Ok(Merged {
         catalogue,
         images,
@@ -110,30 +110,28 @@ pub(super) fn of_bucket(remote: &Remote<'_>) -> anyhow::Result<Merged> {
 }
 
 /// What pages say of the images, and of other repositories of the bucket. What the site does not have is known from the
-/// bucket's files of pages, so no config is read from there.
+/// bucket's files of pages, so no config is read from there. With `keep`, so is what the catalogue does not list: another
+/// publisher may be about to add it.
 pub(super) fn pages(
     remote: &Remote<'_>,
     catalogue: &Catalogue,
     images: &Images,
+    keep: bool,
 ) -> anyhow::Result<Pages> {
-    if catalogue.pages.is_none() {
-        return Ok(Pages::default());
-    }
-    let mut before = Before::of_search(&remote.get(SEARCH)?.unwrap_or_default());
-    let names: Vec<&Repository> = images.repositories.keys().collect();
-    let known: Vec<BTreeMap<Digest, Facts>> = names
-        .par_iter()
-        .map(|name| {
-            let is_here = |digest| images.has_configs(digest);
-            if images.repositories[*name].manifests.keys().all(is_here) {
-                return Ok(BTreeMap::new());
-            }
-            let bytes = remote.get(&images_path(name))?.unwrap_or_default();
-            Ok(ImagesFile::parse(&bytes).images)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    before.images = names.into_iter().cloned().zip(known).collect();
-    Ok(Pages::new(catalogue, images, before))
+    Pages::new(catalogue, images, &|key| remote.get(key), |name, repo| {
+        let known = Known::of(images, repo, &BTreeMap::new());
+        let file = images_file(repo, &known)?;
+        let key = images_path(name);
+        if matches!(remote.compare(&key, file.as_bytes())?, Compared::Same) {
+            return Ok(known);
+        }
+        let before = parse_images(&remote.get(&key)?.unwrap_or_default());
+        let mut known = Known::of(images, repo, &before);
+        let is_unlisted = |digest: &Digest| !repo.manifests.contains_key(digest);
+        let unlisted = before.into_iter().filter(|(digest, _)| is_unlisted(digest));
+        known.facts.extend(unlisted.filter(|_| keep));
+        Ok(known)
+    })
 }
 
 /// The images of repositories. What the site does not have comes from the bucket, of which a mirror keeps nothing
@@ -163,9 +161,9 @@ fn load(
         .collect::<anyhow::Result<_>>()?;
     for ((repository, _, entry), manifest) in entries.iter().zip(manifests) {
         let ours = local.map(|(local, _)| &local.images.blobs);
-        let config = manifest.config().into_iter();
-        let blobs = config.chain(&entry.signatures);
-        for stored in blobs.filter_map(|blob| ours?.get(blob)) {
+        let blobs = manifest.blobs().into_iter().map(|blob| blob.digest);
+        let blobs = blobs.chain(entry.signatures.iter().copied());
+        for stored in blobs.filter_map(|blob| ours?.get(&blob)) {
             images.add_blob(stored.clone());
         }
         images.add_manifest(repository, manifest, entry.v1);
@@ -200,6 +198,17 @@ fn has_pointers(
         let compared = remote.compare(&key, bytes)?;
         anyhow::Ok(matches!(compared, Compared::Same))
     };
+    if local.catalogue.has_pages() {
+        let listed = parse_images(&remote.get(&images_path(repository))?.unwrap_or_default());
+        let ours = &local.catalogue.repositories[repository];
+        let known = Known::of(&local.images, ours, &BTreeMap::new());
+        let is_known = |(digest, facts): (&Digest, &Facts)| listed.get(digest) == Some(facts);
+        let is_index = |digest: &Digest| !local.images.manifests[digest].children().is_empty();
+        let of_images = known.facts.iter().filter(|(digest, _)| !is_index(digest));
+        if !of_images.into_iter().all(is_known) {
+            return Ok(false);
+        }
+    }
     let none = BTreeMap::new();
     let v1_tags = local.v1.tags.get(repository).unwrap_or(&none);
     for name in repository.aliases() {
@@ -225,12 +234,16 @@ fn has_pointers(
 }
 
 /// The settings of the bucket's catalogue: those of its site, if it has one.
-fn merged_settings(local: &Catalogue, remote: Option<&Catalogue>) -> anyhow::Result<Catalogue> {
-    let pages = |of: fn(&Catalogue) -> &Option<String>| {
-        let theirs = remote.and_then(|remote| of(remote).clone());
-        of(local).clone().or(theirs)
-    };
-    let (pages, title) = (pages(|site| &site.pages), pages(|site| &site.title));
+/// Pages and their title are those of either; of a mirror, those of the site.
+fn merged_settings(
+    local: &Catalogue,
+    remote: Option<&Catalogue>,
+    mirror: bool,
+) -> anyhow::Result<Catalogue> {
+    let all = || std::iter::once(local).chain(remote.filter(|_| !mirror));
+    let has_pages = all().any(Catalogue::has_pages);
+    let pages = Some(if has_pages { VERSION } else { NO_PAGES }.to_owned());
+    let title = all().find_map(|catalogue| catalogue.title.clone());
     let settings = |catalogue: &Catalogue| Catalogue {
         servers: BTreeSet::new(),
         pages: pages.clone(),
@@ -320,25 +333,27 @@ fn add_v1_images(
     Ok(())
 }
 
-/// The pointers of tags, images and repositories that are no longer listed.
-fn dropped(remote: &Remote<'_>, after: &BTreeMap<Repository, Repo>) -> Vec<String> {
+/// The pointers of tags, images and repositories that are no longer listed, and pages that are no longer wanted.
+fn dropped(remote: &Remote<'_>, catalogue: &Catalogue) -> Vec<String> {
+    let (after, has_pages) = (&catalogue.repositories, catalogue.has_pages());
+    let mut pages: Vec<String> = Vec::new();
+    let before = remote.catalogue.as_ref();
+    if !has_pages && before.is_some_and(Catalogue::has_pages) {
+        pages.extend(Page::LISTS.iter().map(Page::path));
+        pages.extend(ASSETS.map(|(path, _)| path.to_owned()));
+    }
     let mut keys = Vec::new();
     for (repository, repo) in remote.repositories() {
         let kept = after.get(repository);
+        let with_pages = kept.filter(|_| has_pages);
         let is_gone =
-            |digest: &&Digest| kept.is_none_or(|kept| !kept.manifests.contains_key(*digest));
+            |digest: &&Digest| with_pages.is_none_or(|kept| !kept.manifests.contains_key(*digest));
         let images = repo.manifests.keys().filter(is_gone);
-        let mut pages: Vec<Page> = images
-            .map(|digest| Page::Image(repository.clone(), *digest))
-            .collect();
-        if kept.is_none() {
-            pages.extend([
-                Page::Repository(repository.clone()),
-                Page::Images(repository.clone()),
-            ]);
+        pages.extend(images.map(|digest| Page::Image(repository.clone(), *digest).path()));
+        if with_pages.is_none() {
+            pages.push(Page::Repository(repository.clone()).path());
+            pages.push(images_path(repository));
         }
-        let pages = pages.iter().map(Page::path);
-        keys.extend(pages.filter(|key| remote.size(key).is_some()));
         for name in repository.aliases() {
             let (v1, v2) = (format!("v1/repositories/{name}"), format!("v2/{name}"));
             let is_gone = |tag: &&Tag| kept.is_none_or(|kept| !kept.tags.contains_key(*tag));
@@ -354,5 +369,7 @@ fn dropped(remote: &Remote<'_>, after: &BTreeMap<Repository, Repo>) -> Vec<Strin
             }
         }
     }
+    pages.retain(|key| remote.size(key).is_some());
+    keys.append(&mut pages);
     keys
 }

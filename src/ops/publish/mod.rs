@@ -92,7 +92,7 @@ pub fn plan(options: &PublishOptions, report: &Report<'_>) -> anyhow::Result<()>
     let merged = merge::merge(&local, &remote, options.mirror)?;
     changes(options, &remote, &merged)?;
     let upload = upload(options, &remote, Mode::Report(report));
-    upload.content(&local.plan())?;
+    upload.content(&local.plan_without_pages())?;
     upload.pointers(&merged.plan())?;
     upload.delete(&merged.dropped, &mut |_| Ok(()))?;
     headers::plan(&remote, report)

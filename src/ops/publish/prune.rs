@@ -140,7 +140,7 @@ fn plan(
         strange.clone()
     } else {
         keep_listed(&mut merged.images, &merged.catalogue.repositories);
-        merged.pages = merge::pages(remote, &merged.catalogue, &merged.images)?;
+        merged.pages = merge::pages(remote, &merged.catalogue, &merged.images, false)?;
         differing(remote, &merged)?
     };
     pointers.retain(|path| !strange.contains(path) || since.is_due(key_of(path)));

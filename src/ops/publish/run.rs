@@ -100,7 +100,7 @@ impl Run<'_> {
             unused: Some(&listed.unused.since),
             ..upload(self.options, remote, Mode::Trial)
         };
-        trial.content(&self.local.plan())?;
+        trial.content(&self.local.plan_without_pages())?;
         trial.pointers(&merged.plan())?;
         let (would, would_copy) = (trial.stored(), *locked(&trial.copied));
         let needed = std::mem::take(&mut *locked(&trial.needed));
@@ -135,7 +135,7 @@ impl Run<'_> {
         merged: &Merged,
         can: Abilities,
     ) -> anyhow::Result<bool> {
-        upload.content(&self.local.plan())?;
+        upload.content(&self.local.plan_without_pages())?;
         if merged.dropped.is_empty() {
             upload.pointers(&merged.plan())?;
             return Ok(!*upload.conflict.get_mut());

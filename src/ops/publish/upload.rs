@@ -170,15 +170,15 @@ impl<'a> Upload<'a> {
                 .last()
                 .is_some_and(|last| order(last) != order(object));
             if is_next || batch.len() >= BATCH {
-                self.send(&std::mem::take(&mut batch))?;
+                self.send(plan, &std::mem::take(&mut batch))?;
             }
             batch.push(object.clone());
             Ok(())
         })?;
-        self.send(&batch)
+        self.send(plan, &batch)
     }
 
-    fn send(&self, batch: &[Object]) -> anyhow::Result<()> {
+    fn send(&self, plan: &Plan<'_>, batch: &[Object]) -> anyhow::Result<()> {
         let send = |object: &Object| {
             if self.conflict.load(Ordering::Relaxed) {
                 return Ok(());
@@ -187,7 +187,9 @@ impl<'a> Upload<'a> {
             if self.unused.is_some_and(|unused| unused.contains_key(key)) {
                 locked(&self.needed).insert(key.to_owned());
             }
-            match &object.bytes {
+            let page = object.page.as_ref();
+            let page = page.map(|page| plan.page(page)).transpose()?;
+            match object.bytes.as_ref().or(page.as_ref()) {
                 Some(bytes) if object.cache == Cache::Pointer => self.pointer(object, bytes),
                 Some(bytes) => self.made(object, bytes),
                 // In the bucket alone.

@@ -1,14 +1,26 @@
-// The search, the buttons that copy, and the name of this host in commands. Without it, all else works.
+// The name of this host in commands, and the buttons that copy them.
 'use strict';
 const root = new URL(document.body.dataset.root || './', location.href);
-const all = (selector) => document.querySelectorAll(selector);
+const all = (selector) => document.querySelectorAll(selector), one = (id) => document.getElementById(id);
 
-if (location.host) {
-    const host = location.host + root.pathname.replace(/\/$/, '');
+// Clients take a first component for a host only if it has a dot or a port.
+const port = location.protocol === 'http:' ? ':80' : ':443';
+const name = location.host + (/[.:]|^localhost$/.test(location.host) ? '' : port);
+const host = location.host && name + root.pathname.replace(/\/$/, '');
+if (host) {
     for (const place of all('.host')) place.textContent = host;
+    for (const hint of all('.without-host')) hint.hidden = true;
 }
 if (location.protocol === 'http:') {
     for (const place of all('[data-http]')) place.textContent = place.dataset.http;
+}
+
+// The page of an image says nothing that may change; what its tags are does.
+const tags = one('tags');
+if (host && tags) {
+    fetch('images.json').then((answer) => answer.json()).then(({ images }) => {
+        tags.textContent = images[tags.dataset.digest].tags.join(', ') || tags.textContent;
+    }).catch(() => {});
 }
 
 // Browsers have a clipboard for pages with TLS alone.
@@ -21,62 +33,26 @@ async function copy(text) {
     area.remove();
 }
 
+let timer;
+function say(text) {
+    clearTimeout(timer);
+    one('said').textContent = text;
+    timer = setTimeout(() => { one('said').textContent = ''; }, 5000);
+}
+
 // The buttons of tags copy the command of the client that was copied last.
-let client = 'docker';
+let client = all('[data-copy]')[0]?.dataset.copy;
 for (const button of all('[data-copy], [data-reference]')) {
-    button.hidden = !document.getElementById(client);
+    button.hidden = false;
     button.addEventListener('click', async () => {
         const { copy: chosen, reference } = button.dataset;
         if (chosen) client = chosen;
-        const command = document.getElementById(client).cloneNode(true);
+        for (const place of all('.client')) place.textContent = client;
+        const command = one(client).cloneNode(true);
         if (reference) command.querySelector('.reference').textContent = reference;
-        await copy(command.textContent);
+        await copy(command.textContent).then(
+            () => say('Copied: ' + command.textContent),
+            () => say('This browser does not let the page copy. Select the command instead.'));
         button.focus();
-        document.getElementById('copied').textContent = 'Copied: ' + command.textContent;
     });
 }
-
-const search = document.querySelector('search'), query = document.getElementById('query');
-const results = document.getElementById('results'), found = document.getElementById('found');
-const SHOWN = 50;
-let repositories;
-search.hidden = false;
-
-function load() {
-    repositories ||= fetch(new URL('_pages/_search.json', root)).then((answer) => answer.json()).then((all) => all.repositories);
-    return repositories.catch(() => { repositories = null; throw new Error('The list of repositories cannot be read.'); });
-}
-
-function result({ name, tags, updated, description }) {
-    const item = document.createElement('li'), link = item.appendChild(document.createElement('a'));
-    link.href = new URL('_pages/' + name + '/index.html', root);
-    link.textContent = name;
-    const facts = [tags + (tags === 1 ? ' tag' : ' tags'), updated && updated.slice(0, 10), description];
-    item.append(' ' + facts.filter(Boolean).join(' · '));
-    return item;
-}
-
-query.addEventListener('focus', () => load().catch(() => {}));
-query.addEventListener('input', async () => {
-    const text = query.value, words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const has = (text) => words.every((word) => text.toLowerCase().includes(word));
-    try {
-        const known = await load();
-        if (text !== query.value) return;
-        const named = known.filter(({ name }) => has(name));
-        const described = known.filter(({ name, description }) => !has(name) && has(name + ' ' + (description || '')));
-        const matches = words.length ? named.concat(described) : [];
-        results.replaceChildren(...matches.slice(0, SHOWN).map(result));
-        found.textContent = words.length ? matches.length + ' found' + (matches.length > SHOWN ? ', ' + SHOWN + ' shown' : '') : '';
-    } catch (error) {
-        found.textContent = error.message;
-    }
-    results.hidden = !results.firstChild;
-});
-document.addEventListener('keydown', (event) => {
-    if (event.key === '/' && document.activeElement !== query) query.focus();
-    else if (event.key === 'Escape' && query.value) query.value = '', query.dispatchEvent(new Event('input'));
-    else if (event.key === 'Enter' && document.activeElement === query && results.firstChild) results.querySelector('a').click();
-    else return;
-    event.preventDefault();
-});

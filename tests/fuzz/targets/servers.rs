@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use stillage::images::Images;
 use stillage::images::v1_images::V1Images;
-use stillage::pages::{Before, Pages};
+use stillage::pages::Pages;
 use stillage::plan::tree::File;
 use stillage::plan::{Part, Plan};
 use stillage::routes::Route;
@@ -101,7 +101,7 @@ pub(super) fn lines(data: &[u8]) {
         catalogue: &catalogue,
         images: &images,
         v1: &v1,
-        pages: &Pages::new(&catalogue, &images, Before::default()),
+        pages: &Pages::of_images(&catalogue, &images),
     };
     htaccess(&plan);
     maps(plan);

@@ -122,7 +122,7 @@ fn a_bucket_gets_pages_from_the_first_site_that_has_some() {
     let pages = in_bucket(&store);
     assert!(pages["index.html"].contains("<h1>Ours</h1>"));
     assert!(
-        pages["index.html"].contains("<span>app</span>"),
+        pages["index.html"].contains("<b>app</b>"),
         "without a page: {}",
         pages["index.html"]
     );
@@ -134,4 +134,84 @@ fn a_bucket_gets_pages_from_the_first_site_that_has_some() {
     );
     store.published(&second, &["--prune", "--grace", "0s"]);
     assert_alike(&in_bucket(&store), &pages);
+}
+
+/// Each publisher has some of the children of an index, and neither all of them.
+#[test]
+fn an_index_is_put_together_from_what_several_publishers_have() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let both = folder.path().join("both");
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let site = folder.path().join(platform.replace('/', "-"));
+        for to in [&site, &both] {
+            let source = "fixtures/oci-layout-multiarch";
+            // Over v1 a tag is the image of one platform, that of the last publisher.
+            let options = ["build", "--no-v1", "--platform", platform, source, "-o"];
+            succeed(stillage(options).arg(to));
+        }
+        store.published(&site, &[]);
+    }
+    assert_alike(&in_bucket(&store), &in_site(&both));
+    store.published(&both, &["--prune", "--grace", "0s"]);
+    assert_alike(&in_bucket(&store), &in_site(&both));
+}
+
+/// Another publisher may write its lists before it knows of what this one adds.
+#[test]
+fn what_others_overwrite_is_known_again() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let app = |name: &str, tag: &str, day| {
+        site_of(&folder, name, &[image(&[&format!("app:{tag}")], day)])
+    };
+    let (first, second) = (
+        app("first", "1", "2024-01-01"),
+        app("second", "2", "2024-01-02"),
+    );
+    store.published(&first, &[]);
+    store.published(&second, &[]);
+    let whole = in_bucket(&store);
+    for page in ["app/images.json", "app/index.html", "_search.json"] {
+        let page = format!("_pages/{page}");
+        store.put(&page, &fs::read(second.join(&page)).unwrap());
+    }
+    store.published(&first, &[]);
+    assert_alike(&in_bucket(&store), &whole);
+
+    // What the catalogue does not list yet stays known.
+    store.published(&second, &["--mirror"]);
+    let images: serde_json::Value = serde_json::from_str(&whole["_pages/app/images.json"]).unwrap();
+    store.put("_pages/app/images.json", images.to_string().as_bytes());
+    let third = app("third", "3", "2024-01-03");
+    store.published(&third, &[]);
+    let kept = store.json("_pages/app/images.json");
+    assert_eq!(kept["images"].as_object().unwrap().len(), 3, "{kept}");
+}
+
+#[test]
+fn a_mirror_has_the_pages_of_its_site() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let with = site_of(&folder, "with", &[image(&["app:1"], "2024-01-01")]);
+    store.published(&with, &[]);
+    let archive = folder.path().join("with.tar");
+    let without = folder.path().join("without");
+    succeed(stillage(["build", "--no-pages", "-o"]).args([&without, &archive]));
+    store.published(&without, &["--mirror"]);
+    assert_eq!(in_bucket(&store), BTreeMap::new());
+    assert_eq!(
+        stderr(&store.published(&without, &["--mirror"])),
+        "nothing to do\n"
+    );
+}
+
+/// The manifests of schema 1 do not say how long layers are.
+#[test]
+fn sizes_are_those_of_the_site() {
+    let (store, folder) = (Store::start(), TempDir::new("publish"));
+    let site = folder.path().join("site");
+    build(&["fixtures/docker-20.10.tar"], &site);
+    crate::support::schema1::add_schema1(&site);
+    store.published(&site, &[]);
+    assert_alike(&in_bucket(&store), &in_site(&site));
+    store.published(&site, &["--prune", "--grace", "0s"]);
+    assert_alike(&in_bucket(&store), &in_site(&site));
 }
