@@ -22,9 +22,27 @@ pub(crate) fn bytes(length: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// The known word that a mistyped one may stand for.
+pub(crate) fn nearest(word: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    // As clap judges options.
+    const ALIKE: f64 = 0.7;
+    let rated = known.map(|known| (strsim::jaro(word, &known), known));
+    let best = rated.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(alike, _)| *alike > ALIKE)
+        .map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_found_by_one_that_is_like_it() {
+        let known = || ["app:1.0", "tool:1.0"].iter().map(ToString::to_string);
+        assert_eq!(nearest("ap:1.0", known()).as_deref(), Some("app:1.0"));
+        assert_eq!(nearest("something-else", known()), None);
+        assert_eq!(nearest("x", std::iter::empty()), None);
+    }
 
     #[test]
     fn lengths_are_readable() {

@@ -10,6 +10,7 @@ use crate::cli::report::{self, table};
 use crate::cli::ui::Ui;
 use crate::error::escaped;
 use crate::fsx::escaped_path;
+use crate::import::selection::Glob;
 use crate::ops::list::{self, ListedReference, RepositorySize};
 use crate::text::bytes;
 
@@ -17,8 +18,14 @@ use crate::text::bytes;
 pub(super) struct ListArgs {
     /// The folder of the site
     pub(super) site: PathBuf,
+    /// List only repositories, or images REPO:TAG, that match one of these; `*` does not match `/`, `**` does
+    #[arg(value_name = "GLOB")]
+    pub(super) globs: Vec<String>,
+    /// Print only names, one a line
+    #[arg(short, long, conflicts_with_all = ["json", "sizes"])]
+    pub(super) quiet: bool,
     /// List repositories with their sizes: of content of their own, and of content that others have too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "globs")]
     pub(super) sizes: bool,
     /// Print JSON
     #[arg(long)]
@@ -30,9 +37,21 @@ impl ListArgs {
         if self.sizes {
             return self.sizes();
         }
-        let listed = list::list(&self.site)?;
+        let globs = self.globs.iter().map(|glob| Glob::new("GLOB", glob));
+        let globs: Vec<Glob> = globs.collect::<anyhow::Result<_>>()?;
+        let mut listed = list::list(&self.site)?;
+        if !globs.is_empty() {
+            let is_named = |row: &ListedReference| {
+                let (repository, tag) = (&row.name.repository, row.name.tag.as_ref());
+                globs.iter().any(|glob| glob.matches(repository, tag))
+            };
+            listed.retain(is_named);
+        }
         Ui::data(&if self.json {
             report::json(&listed)?
+        } else if self.quiet {
+            let names = listed.iter().map(|row| row.name.to_string() + "\n");
+            names.collect()
         } else {
             references(&listed)
         })?;

@@ -17,6 +17,7 @@ use crate::cli::publish::PublishArgs;
 use crate::cli::put::PutArgs;
 #[cfg(feature = "serve")]
 use crate::cli::serve::ServeArgs;
+use crate::cli::shell::{CompletionsArgs, ManArgs};
 use crate::cli::ssh_command::SshCommandArgs;
 use crate::cli::ui::Ui;
 use crate::cli::verify::VerifyArgs;
@@ -38,6 +39,7 @@ mod report;
 mod serve;
 #[cfg(feature = "verify-url")]
 mod server_report;
+mod shell;
 mod ssh_command;
 mod ui;
 mod verify;
@@ -95,6 +97,15 @@ enum Command {
     /// Do what the client of an SSH key asks for: the `command` of the key in `authorized_keys`
     #[command(name = "ssh-command")]
     Ssh(SshCommandArgs),
+    /// Print what a shell needs to complete commands and options
+    #[command(
+        after_help = "bash:  stillage completions bash > ~/.local/share/bash-completion/completions/stillage
+zsh:   stillage completions zsh > ~/.zfunc/_stillage, with ~/.zfunc in `fpath`
+fish:  stillage completions fish > ~/.config/fish/completions/stillage.fish"
+    )]
+    Completions(CompletionsArgs),
+    /// Print the page of the manual, for `man -l -`
+    Man(ManArgs),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -142,6 +153,8 @@ impl Command {
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(ui),
             Self::Ssh(args) => args.run(ui),
+            Self::Completions(args) => args.run(),
+            Self::Man(args) => args.run(),
         }
     }
 }

@@ -58,6 +58,8 @@ impl SshCommandArgs {
             .run(ui),
             Request::Export { is_since } => ExportArgs::over_ssh(self.site, is_since).run(ui),
             Request::List => ListArgs {
+                globs: Vec::new(),
+                quiet: false,
                 site: self.site,
                 sizes: false,
                 json: false,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::error::WithHint as _;
+use crate::error::{Hint, WithHint as _};
 use crate::fsx;
 use crate::images::Images;
 use crate::images::damage::is_lost;
@@ -22,6 +22,7 @@ use crate::site_files::catalogue::{Catalogue, Entry, NO_PAGES, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::is_index;
 use crate::spec::name::{Reference, Repository, Tag};
+use crate::text::nearest;
 use crate::writer::Site;
 use crate::writer::counts::FileChanges;
 
@@ -52,11 +53,11 @@ pub fn tag(
         options,
         std::slice::from_ref(from),
         on_contention,
-        |images, named| {
+        |images, named, catalogue| {
             let from = &named[0];
             let name = &from.repository;
             let repo = images.repositories.get(name);
-            let repo = repo.ok_or_else(|| unknown(name.as_str()))?;
+            let repo = repo.ok_or_else(|| unknown_repository(catalogue, name))?;
             let digest = find(repo, from)?;
             if let Some(lost) = images.damage_of(name, &digest).first() {
                 let site = fsx::escaped_path(&options.site);
@@ -82,30 +83,49 @@ pub fn remove(
     ignore_missing: bool,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
-    edit(options, references, on_contention, |images, named| {
-        for reference in named {
-            let name = &reference.repository;
-            let is_whole = reference.tag.is_none() && reference.digest.is_none();
-            let known = images.repositories.get(name);
-            let is_there = known.is_some_and(|repo| is_whole || find(repo, reference).is_ok());
-            if ignore_missing && !is_there {
-                continue;
-            }
-            let repo = images.repositories.remove(name);
-            let mut repo = repo.ok_or_else(|| unknown(name.as_str()))?;
-            if !is_whole {
-                remove_reference(images, &mut repo, reference)?;
-                if !repo.manifests.is_empty() {
-                    images.repositories.insert(name.clone(), repo);
+    edit(
+        options,
+        references,
+        on_contention,
+        |images, named, catalogue| {
+            for reference in named {
+                let name = &reference.repository;
+                let is_whole = reference.tag.is_none() && reference.digest.is_none();
+                let known = images.repositories.get(name);
+                let is_there = known.is_some_and(|repo| is_whole || find(repo, reference).is_ok());
+                if ignore_missing && !is_there {
+                    continue;
+                }
+                let repo = images.repositories.remove(name);
+                let mut repo = repo.ok_or_else(|| unknown_repository(catalogue, name))?;
+                if !is_whole {
+                    remove_reference(images, &mut repo, reference)?;
+                    if !repo.manifests.is_empty() {
+                        images.repositories.insert(name.clone(), repo);
+                    }
                 }
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
 }
 
 pub(super) fn unknown(reference: &str) -> anyhow::Error {
     anyhow::anyhow!("the site has no `{reference}`")
+}
+
+/// The error for a reference that may be a mistyped one of those that are known.
+pub(super) fn unknown_among(reference: &str, known: impl Iterator<Item = String>) -> anyhow::Error {
+    let error = unknown(reference);
+    match nearest(reference, known) {
+        Some(known) => error.context(Hint(format!("did you mean `{known}`?"))),
+        None => error,
+    }
+}
+
+fn unknown_repository(catalogue: &Catalogue, name: &Repository) -> anyhow::Error {
+    let known = catalogue.repositories.keys();
+    unknown_among(name.as_str(), known.map(ToString::to_string))
 }
 
 pub(super) fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
@@ -116,7 +136,8 @@ pub(super) fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest>
         (None, tag) => {
             let tag = tag.clone().unwrap_or_else(Tag::latest);
             let found = repo.tags.get(&tag).copied();
-            found.ok_or_else(|| unknown(&format!("{name}:{tag}")))
+            let known = || repo.tags.keys().map(|tag| format!("{name}:{tag}"));
+            found.ok_or_else(|| unknown_among(&format!("{name}:{tag}"), known()))
         }
     }
 }
@@ -211,7 +232,7 @@ fn edit(
     options: &EditOptions,
     references: &[Reference],
     on_contention: impl FnOnce() -> anyhow::Result<()>,
-    change: impl FnOnce(&mut Images, &[Reference]) -> anyhow::Result<()>,
+    change: impl FnOnce(&mut Images, &[Reference], &Catalogue) -> anyhow::Result<()>,
 ) -> anyhow::Result<Edited> {
     let (site, before) = open(&options.site, options.dry_run, on_contention)?;
     let named = references.iter();
@@ -221,7 +242,7 @@ fn edit(
     let touched: BTreeSet<Repository> = touched.cloned().collect();
     let mut images = load::load(&site.files, &before, touched.iter(), None);
     images.check_readable()?;
-    change(&mut images, &named)?;
+    change(&mut images, &named, &before)?;
     let mut catalogue = before.clone();
     for name in &touched {
         match images.repositories.get(name) {

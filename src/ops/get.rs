@@ -12,7 +12,7 @@ use crate::export::out::{Folder, Out, Tar};
 use crate::export::{Export, ExportFormat, Picked, TargetName};
 use crate::fsx;
 use crate::images::v1_choice;
-use crate::ops::edit::{find, unknown};
+use crate::ops::edit::{find, unknown, unknown_among};
 use crate::ops::view::View;
 use crate::site;
 use crate::site_files::catalogue::Catalogue;
@@ -96,6 +96,7 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
             Asked::Image(_) => None,
         })
         .collect();
+    check_known(&catalogue, &asked)?;
     if let Some(wanted) = wanted {
         catalogue
             .repositories
@@ -129,6 +130,24 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
         v1: view.v1,
         picked,
     })
+}
+
+/// Fails for a repository that the site does not have, and names the one that may be meant.
+fn check_known(catalogue: &Catalogue, asked: &[Asked]) -> anyhow::Result<()> {
+    for asked in asked {
+        if let Asked::Reference(reference) = asked
+            && !catalogue.repositories.contains_key(&reference.repository)
+        {
+            let known = catalogue.repositories.keys().cloned();
+            let known = known.map(|repository| Reference {
+                repository,
+                ..reference.clone()
+            });
+            let known = known.map(|known| known.to_string());
+            return Err(unknown_among(&reference.to_string(), known));
+        }
+    }
+    Ok(())
 }
 
 type Found = (Repository, Option<Tag>, Digest);

@@ -88,7 +88,7 @@ impl Known {
         self.facts.extend(found.map(|facts| (digest, facts)));
     }
 
-    /// Whether nothing is missing that was known before.
+    /// Whether everything is known that pages say.
     pub fn is_complete(&self) -> bool {
         self.shown
             .iter()

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::archive::{Archive, Image};
-use crate::support::site::{build, stillage, succeed};
+use crate::support::site::{build, small_site, stillage, succeed};
 use crate::support::temp::TempDir;
 
 /// Indexes of indexes, each with the same child twelve times.
@@ -97,4 +97,23 @@ fn sizes_are_own_or_shared() {
         text.starts_with("REPOSITORY") && text.contains("\nall together "),
         "{text}"
     );
+}
+
+#[test]
+fn names_are_selected_and_printed_alone() {
+    let site = small_site();
+    let list = |more: &[&str]| {
+        let output = succeed(stillage(["list"]).arg(site.path()).args(more));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = list(&["-q"]);
+    assert!(all.lines().count() > 5 && all.contains("tiny:1\n"));
+    assert_eq!(
+        list(&["-q", "sample/h*:1.*", "ti?y"]),
+        "sample/hello:1.0\ntiny:1\n"
+    );
+    assert_eq!(list(&["-q", "none"]), "");
+    let one: Value = serde_json::from_str(&list(&["--json", "tiny"])).unwrap();
+    assert_eq!(one.as_array().unwrap().len(), 1);
+    assert_eq!(list(&["tiny"]).lines().count(), 2);
 }

@@ -31,6 +31,7 @@ mod properties;
 mod put;
 mod samples;
 mod selection;
+mod shell;
 mod sources;
 mod ssh_command;
 mod structure;

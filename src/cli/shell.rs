@@ -1,0 +1,62 @@
+//! `stillage completions` and `stillage man`: what a shell and `man` know of the commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::cli::ui::Ui;
+use crate::fsx;
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+impl CompletionsArgs {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "stillage", &mut script);
+        Ui::data(&String::from_utf8(script)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write the pages of all commands into this folder instead, which is created if it does not exist
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+impl ManArgs {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let mut command = Cli::command();
+        command.build();
+        let Some(folder) = &self.output else {
+            Ui::data(&page(command)?)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        fsx::create_dirs(folder)?;
+        for page_of in std::iter::once(&command).chain(command.get_subcommands()) {
+            let name = page_of.get_display_name().unwrap_or("stillage");
+            let text = page(page_of.clone())?;
+            let path = folder.join(format!("{name}.1"));
+            fsx::replace(&path, |out| Ok(out.write_all(text.as_bytes())?))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A page of the manual.
+fn page(command: clap::Command) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(command);
+    page.render(&mut text).context("cannot make the page")?;
+    Ok(String::from_utf8(text)?)
+}
