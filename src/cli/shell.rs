@@ -42,12 +42,11 @@ impl ManArgs {
             Ui::data(&page(command)?)?;
             return Ok(ExitCode::SUCCESS);
         };
-        fsx::create_dirs(folder)?;
         for page_of in std::iter::once(&command).chain(command.get_subcommands()) {
             let name = page_of.get_display_name().unwrap_or("stillage");
             let text = page(page_of.clone())?;
             let path = folder.join(format!("{name}.1"));
-            fsx::replace(&path, |out| Ok(out.write_all(text.as_bytes())?))?;
+            fsx::replace_below(&path, text.as_bytes())?;
         }
         Ok(ExitCode::SUCCESS)
     }

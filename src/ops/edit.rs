@@ -16,9 +16,9 @@ use crate::import::selection::Glob;
 use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
-use crate::pages::VERSION;
+use crate::pages;
 use crate::site::{self, load};
-use crate::site_files::catalogue::{Catalogue, Entry, NO_PAGES, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::is_index;
 use crate::spec::name::{Reference, Repository, Tag};
@@ -270,9 +270,7 @@ pub(super) fn open(
     site::recognise(root)?;
     let (mut site, mut catalogue) = Site::open(root, None, dry_run, false, on_contention)?;
     // Pages of another version are made anew, so that none of them stays behind.
-    let pages = catalogue.pages.as_deref();
-    if !matches!(pages, Some(NO_PAGES | VERSION)) {
-        catalogue.pages = Some(VERSION.to_owned());
+    if pages::settle(&mut catalogue, None) {
         site.pending.extend(catalogue.repositories.keys().cloned());
     }
     Ok((site, catalogue))

@@ -7,7 +7,7 @@ use askama::Template;
 use crate::pages::attached::is_attestation;
 use crate::pages::commands::{Command, commands};
 use crate::pages::facts::Facts;
-use crate::pages::{Page, Shown, root};
+use crate::pages::{Page, Shown, image_file, root};
 use crate::spec::descriptor::{Descriptor, Platform};
 use crate::spec::digest::Digest;
 use crate::spec::image_config::{ImageConfig, instruction};
@@ -145,7 +145,7 @@ impl Child {
             let href = format!("{root}v2/{name}/manifests/{digest}");
             ("attestation".into(), href)
         } else {
-            (platform, format!("{}.html", digest.hex()))
+            (platform, image_file(&digest))
         };
         Self {
             platform,

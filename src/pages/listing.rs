@@ -8,7 +8,6 @@ use askama::Template;
 use crate::pages::facts::Summary;
 use crate::pages::{Page, Shown, has_pages, root};
 use crate::spec::name::Repository;
-use crate::text;
 
 /// The front page lists as many repositories at most, so that it opens as fast for 10,000.
 const MAX_FRONT: usize = 200;
@@ -43,8 +42,10 @@ impl Listing {
     pub(super) fn new(shown: &Shown<'_>, page: &Page) -> Self {
         let mut all = shown.pages.summaries(shown.catalogue);
         let root = root(page);
-        let total =
-            text::count(all.len() as u64, "repository").replace("repositorys", "repositories");
+        let total = match all.len() {
+            1 => "1 repository".into(),
+            number => format!("{number} repositories"),
+        };
         let is_large = all.len() > MAX_FRONT;
         let by_name = *page == Page::Names || (*page == Page::Index && !is_large);
         if !by_name {

@@ -20,7 +20,7 @@ use crate::content::Content;
 use crate::images::Images;
 use crate::images::v1_images::V1Images;
 pub use crate::pages::known::{Known, Pages};
-use crate::site_files::catalogue::Catalogue;
+use crate::site_files::catalogue::{Catalogue, NO_PAGES};
 use crate::spec::digest::Digest;
 use crate::spec::name::Repository;
 
@@ -71,8 +71,13 @@ impl Page {
             Self::Search => SEARCH.into(),
             Self::Repository(name) => format!("_pages/{name}/index.html"),
             Self::Images(name) => images_path(name),
-            Self::Image(name, digest) => format!("_pages/{name}/{}.html", digest.hex()),
+            Self::Image(name, digest) => format!("_pages/{name}/{}", image_file(digest)),
         }
+    }
+
+    /// The pages of a repository besides those of its images.
+    pub fn of_repository(name: &Repository) -> [Self; 2] {
+        [Self::Images(name.clone()), Self::Repository(name.clone())]
     }
 }
 
@@ -84,7 +89,17 @@ pub fn images_path(name: &Repository) -> String {
 /// Whether a repository has pages. One whose name looks like a file of another's has none.
 pub fn has_pages(name: &Repository) -> bool {
     let mut parts = name.as_str().split('/');
-    !parts.any(|part| matches!(part, "index.html" | "images.json") || is_image(part))
+    !parts.any(|part| is_of_repository(part) || is_image(part))
+}
+
+/// Whether it is the name of one of [`Page::of_repository`].
+pub fn is_of_repository(file: &str) -> bool {
+    matches!(file, "index.html" | "images.json")
+}
+
+/// The name of the page of an image, in the folder of its repository.
+fn image_file(digest: &Digest) -> String {
+    format!("{}.html", digest.hex())
 }
 
 /// Whether it is the name of the page of an image.
@@ -128,6 +143,19 @@ impl Shown<'_> {
         };
         Ok(text.into_bytes())
     }
+}
+
+/// What a catalogue says of pages of this version, or of none.
+pub fn setting(has_pages: bool) -> String {
+    if has_pages { VERSION } else { NO_PAGES }.to_owned()
+}
+
+/// Gives a site pages of this version, or none; with `None`, some unless it says that it has none. Returns whether it had
+/// others, so that the pages of all repositories are to be made or deleted.
+pub fn settle(catalogue: &mut Catalogue, wanted: Option<bool>) -> bool {
+    let is_without = catalogue.pages.as_deref() == Some(NO_PAGES);
+    let pages = Some(setting(wanted.unwrap_or(!is_without)));
+    std::mem::replace(&mut catalogue.pages, pages) != catalogue.pages
 }
 
 /// Whether it is the `index.html` that a site had before it had other pages.

@@ -9,7 +9,7 @@ use crate::pages::attached::{Attached, Attachments, is_attestation};
 use crate::pages::commands::{Command, commands};
 use crate::pages::facts::{Facts, Summary, tags};
 use crate::pages::order::{is_version, newest_first};
-use crate::pages::{Known, Page, Shown, root};
+use crate::pages::{Known, Page, Shown, image_file, root};
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
@@ -118,9 +118,7 @@ impl<'a> RepositoryPage<'a> {
 }
 
 fn page(known: &Known, digest: &Digest) -> Option<String> {
-    known
-        .has_page(digest)
-        .then(|| format!("{}.html", digest.hex()))
+    known.has_page(digest).then(|| image_file(digest))
 }
 
 /// The platforms of an image, or of the children that an index has, and of those that it lacks.

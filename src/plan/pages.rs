@@ -26,10 +26,7 @@ fn repository(tree: &mut Tree, plan: &Plan<'_>, repository: &Repository) -> anyh
         };
         tree.insert(path, Stage::Pointer, file)?;
     }
-    for page in [
-        Page::Images(repository.clone()),
-        Page::Repository(repository.clone()),
-    ] {
+    for page in Page::of_repository(repository) {
         let path = page.path();
         let file = if known.is_damaged && matches!(page, Page::Repository(_)) {
             File::OldPage

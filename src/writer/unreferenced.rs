@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::fsx;
-use crate::pages::{ASSETS, Page, has_pages, is_image};
+use crate::pages::{ASSETS, Page, has_pages, is_image, is_of_repository};
 use crate::plan::v2::OVER_1000;
 use crate::plan::{Part, Plan};
 use crate::routes::Route;
@@ -107,10 +107,10 @@ impl FileKind {
             }
             let (name, file) = rest.rsplit_once('/')?;
             name.parse().ok().filter(has_pages)?;
-            return match file {
-                "index.html" | "images.json" => Some(Self::List),
-                file => is_image(file).then_some(Self::Pointer),
-            };
+            if is_of_repository(file) {
+                return Some(Self::List);
+            }
+            return is_image(file).then_some(Self::Pointer);
         }
         // A server without configuration serves it for the path of its folder.
         let path = path.strip_suffix("/index.html").unwrap_or(path);

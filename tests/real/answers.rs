@@ -44,26 +44,19 @@ pub(crate) fn rows(of: &Sample, skills: Skills) -> Vec<Row> {
 fn layout_rows(of: &Sample) -> Vec<Row> {
     let hex = of.blob.replace("sha256:", "");
     let blob = format!("/blobs/sha256/{hex}");
+    let page = |path: &str, media_type| {
+        get(format!("/{path}"))
+            .pointer(media_type)
+            .body(of.file(path))
+    };
     vec![
         get("/").pointer("text/html").body(of.file("index.html")),
-        get("/index.html")
-            .pointer("text/html")
-            .body(of.file("index.html")),
-        get("/_pages/_names.html")
-            .pointer("text/html")
-            .body(of.file("_pages/_names.html")),
-        get("/_pages/_style.css")
-            .pointer("text/css")
-            .body(of.file("_pages/_style.css")),
-        get("/_pages/_script.js")
-            .pointer("text/javascript")
-            .body(of.file("_pages/_script.js")),
-        get("/_pages/_icon.svg")
-            .pointer("image/svg+xml")
-            .body(of.file("_pages/_icon.svg")),
-        get("/_pages/_search.json")
-            .pointer(JSON)
-            .body(of.file("_pages/_search.json")),
+        page("index.html", "text/html"),
+        page("_pages/_names.html", "text/html"),
+        page("_pages/_style.css", "text/css"),
+        page("_pages/_script.js", "text/javascript"),
+        page("_pages/_icon.svg", "image/svg+xml"),
+        page("_pages/_search.json", JSON),
         get("/_pages/").v1_error(404, "Not found"),
         get("/_pages").v1_error(404, "Not found"),
         get("/_pages/none.html").v1_error(404, "Not found"),

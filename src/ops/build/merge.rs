@@ -10,9 +10,9 @@ use crate::import::draft::ImportOptions;
 use crate::import::ingest::{self, Job, Work};
 use crate::note::{Note, NoteKind};
 use crate::ops::build::{BuildOptions, mirror};
-use crate::pages::VERSION;
+use crate::pages;
 use crate::site::load;
-use crate::site_files::catalogue::{Apis, Catalogue, Format, NO_PAGES, Repo};
+use crate::site_files::catalogue::{Apis, Catalogue, Format, Repo};
 use crate::spec::manifest::{MAX_JSON, Manifest, ManifestKind};
 use crate::spec::name::{self, Repository};
 use crate::spec::source_name::Hosts;
@@ -70,7 +70,10 @@ impl Merging<'_> {
         catalogue.servers.extend(&options.servers);
         let is_among_sources = is_among_sources(options);
         let had_pages = catalogue.has_pages();
-        let other_pages = pages(options, &mut catalogue);
+        let other_pages = pages::settle(&mut catalogue, options.pages);
+        if let Some(title) = &options.title {
+            catalogue.title = (!title.is_empty()).then(|| title.clone());
+        }
         if is_among_sources
             || is_old
             || catalogue.apis != apis
@@ -132,17 +135,6 @@ impl Merging<'_> {
             is_whole,
         })
     }
-}
-
-/// Sets which pages the site is to have. Returns whether those of all repositories are to be made.
-fn pages(options: &BuildOptions, catalogue: &mut Catalogue) -> bool {
-    if let Some(title) = &options.title {
-        catalogue.title = (!title.is_empty()).then(|| title.clone());
-    }
-    let is_without = catalogue.pages.as_deref() == Some(NO_PAGES);
-    let has_pages = options.pages.unwrap_or(!is_without);
-    let pages = Some(if has_pages { VERSION } else { NO_PAGES }.to_owned());
-    std::mem::replace(&mut catalogue.pages, pages) != catalogue.pages
 }
 
 /// Whether the site is one of its own sources, to repair it.

@@ -70,9 +70,12 @@ pub fn build(
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given = tags(&new);
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
-    let front = site.files.content("index.html")?;
-    let had_pages = catalogue.has_pages()
-        || (catalogue.pages.is_none() && front.as_ref().is_some_and(pages::is_old_front_page));
+    let had_pages = if catalogue.pages.is_none() {
+        let front = site.files.content("index.html")?;
+        front.as_ref().is_some_and(pages::is_old_front_page)
+    } else {
+        catalogue.has_pages()
+    };
     let merging = Merging {
         options,
         apis,

@@ -12,9 +12,9 @@ use crate::images::v1_images::{V1Image, V1Images};
 use crate::ops::publish::remote::{Compared, Remote};
 use crate::ops::view::View;
 use crate::pages::facts::{Facts, images_file, parse_images};
-use crate::pages::{ASSETS, Known, Page, Pages, VERSION, images_path};
+use crate::pages::{ASSETS, Known, Page, Pages, images_path, setting};
 use crate::plan::Plan;
-use crate::site_files::catalogue::{Catalogue, Entry, NO_PAGES, Repo};
+use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::manifest::Manifest;
 use crate::spec::name::{self, Repository, Tag};
@@ -242,7 +242,7 @@ fn merged_settings(
 ) -> anyhow::Result<Catalogue> {
     let all = || std::iter::once(local).chain(remote.filter(|_| !mirror));
     let has_pages = all().any(Catalogue::has_pages);
-    let pages = Some(if has_pages { VERSION } else { NO_PAGES }.to_owned());
+    let pages = Some(setting(has_pages));
     let title = all().find_map(|catalogue| catalogue.title.clone());
     let settings = |catalogue: &Catalogue| Catalogue {
         servers: BTreeSet::new(),
@@ -351,8 +351,7 @@ fn dropped(remote: &Remote<'_>, catalogue: &Catalogue) -> Vec<String> {
         let images = repo.manifests.keys().filter(is_gone);
         pages.extend(images.map(|digest| Page::Image(repository.clone(), *digest).path()));
         if with_pages.is_none() {
-            pages.push(Page::Repository(repository.clone()).path());
-            pages.push(images_path(repository));
+            pages.extend(Page::of_repository(repository).iter().map(Page::path));
         }
         for name in repository.aliases() {
             let (v1, v2) = (format!("v1/repositories/{name}"), format!("v2/{name}"));

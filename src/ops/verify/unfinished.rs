@@ -42,8 +42,8 @@ impl Verifier<'_> {
                 || path.starts_with(&format!("v1/repositories/{name}/"))
                 || path.starts_with(&format!("_pages/{name}/"))
         };
-        let is_of_all = ["v1/_ping", "v1/search", "v2/index.html", "v2/_catalog"].contains(&path);
-        let is_of_all = is_of_all || path.starts_with("_pages/_");
+        let is_of_all = path.starts_with("_pages/_")
+            || ["v1/_ping", "v1/search", "v2/index.html", "v2/_catalog"].contains(&path);
         if is_of_all && !self.pending.is_empty() {
             return self.is_unfinished(path);
         }

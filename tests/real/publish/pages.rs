@@ -22,11 +22,14 @@ fn image(names: &[&str], day: &str) -> Image {
     })
 }
 
+fn is_page(path: &String) -> bool {
+    path.starts_with("_pages/") || path == "index.html"
+}
+
 /// The pages of a bucket.
 fn in_bucket(store: &Store) -> BTreeMap<String, String> {
     let keys = store.list("").into_keys();
-    let pages = keys.filter(|key| key.starts_with("_pages/") || key == "index.html");
-    pages
+    keys.filter(is_page)
         .map(|key| {
             let body = store.object(&key).unwrap().body;
             (key, String::from_utf8(body).unwrap())
@@ -37,8 +40,7 @@ fn in_bucket(store: &Store) -> BTreeMap<String, String> {
 /// The pages of a site, in the same form.
 fn in_site(site: &Path) -> BTreeMap<String, String> {
     let files = crate::support::site::tree(site).into_keys();
-    let pages = files.filter(|path| path.starts_with("_pages/") || path == "index.html");
-    let pages = pages.filter(|path| site.join(path).is_file());
+    let pages = files.filter(|path| is_page(path) && site.join(path).is_file());
     pages
         .map(|path| {
             let text = fs::read_to_string(site.join(&path)).unwrap();
