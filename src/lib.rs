@@ -98,4 +98,5 @@ pub mod site_files;
 pub mod source;
 pub mod spec;
 pub(crate) mod text;
+pub(crate) mod topics;
 pub(crate) mod writer;

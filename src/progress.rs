@@ -1,4 +1,5 @@
-//! The progress of a run. Readers add to the counters block by block; the display polls them.
+//! The progress of a run. Readers add to the counters block by block; the display polls them. A verbose run tells its
+//! steps to a log.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Counters of the bytes and blobs to read, and of those read.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// What prints each step.
+    log: Option<fn(&str)>,
     bytes: AtomicU64,
     all_bytes: AtomicU64,
     blobs: AtomicU64,
@@ -31,6 +34,21 @@ pub struct State {
 }
 
 impl Progress {
+    /// Progress that tells each step to `log`.
+    pub fn logged(log: fn(&str)) -> Self {
+        Self {
+            log: Some(log),
+            ..Self::default()
+        }
+    }
+
+    /// Tells the log of a step, if there is one.
+    pub fn step(&self, text: impl FnOnce() -> String) {
+        if let Some(log) = self.log {
+            log(&text());
+        }
+    }
+
     pub fn state(&self) -> State {
         State {
             bytes: self.bytes.load(Relaxed),

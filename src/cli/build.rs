@@ -6,16 +6,15 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::edit::NoMove;
+use crate::cli::args::{Globs, NoMove, Writing, jobs};
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::put::refuse_terminal;
-use crate::cli::report;
 #[cfg(feature = "serve")]
 use crate::cli::serve::{bind, serve};
 use crate::cli::ui::Ui;
+use crate::cli::{parsed, report};
 use crate::content::Packing;
 use crate::import::draft::ImportOptions;
-use crate::import::selection::Selection;
 use crate::ops::build::{self, BuildOptions};
 #[cfg(feature = "serve")]
 use crate::server_config::Listen;
@@ -40,12 +39,8 @@ impl From<Compress> for Packing {
 }
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub(super) struct BuildArgs {
-    /// Images: [FORMAT:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see --help
+    /// Images: [FORMAT:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see `stillage help sources`
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
     /// The folder of the site; created if it does not exist
@@ -55,39 +50,51 @@ pub(super) struct BuildArgs {
     /// because a source is damaged
     #[arg(long)]
     mirror: bool,
-    /// Take only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`,
-    /// `**` does
-    #[arg(long, value_name = "GLOB")]
-    only: Vec<String>,
-    /// Leave out repositories, or images REPO:TAG, that match a glob
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-    /// Take only these platforms from indexes, such as linux/arm64 or linux/arm/v7
-    #[arg(long, value_name = "PLATFORM")]
+    #[command(flatten)]
+    no_move: NoMove,
+    #[command(flatten)]
+    writing: Writing,
+    /// Threads to use at a time; 0 is one for each core
+    #[arg(short, long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = jobs())]
+    jobs: u16,
+    /// Read all sources again, even if their files have not changed since an earlier run
+    #[arg(long)]
+    no_cache: bool,
+    /// Hard-link files of the sources into the site instead of copying them
+    #[arg(long)]
+    link: bool,
+    #[command(flatten)]
+    taken: Taken,
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    made: Made,
+    #[command(flatten)]
+    for_people: ForPeople,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    serving: Serving,
+}
+
+/// What is taken from the sources.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection options")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+struct Taken {
+    #[command(flatten)]
+    globs: Globs,
+    /// Take only these platforms from indexes, such as linux/arm64 or linux/arm/v7; repeatable
+    #[arg(long, value_name = "PLATFORM", value_parser = parsed::<Platform>)]
     platform: Vec<Platform>,
     /// Fail if anything in a source is damaged, missing or unknown, instead of leaving it out
     #[arg(long)]
     strict: bool,
-    /// The platform that v1 clients get from an index [default: linux/amd64]
-    #[arg(long, value_name = "PLATFORM")]
-    v1_platform: Option<Platform>,
     /// If sources give a tag to different manifests, use the last source
     #[arg(long)]
     last_wins: bool,
-    /// Keep the host in names, without its port
-    #[arg(long, conflicts_with = "full_names")]
-    keep_host: bool,
-    /// Keep the host in names, and complete names without one as Docker does: alpine becomes
-    /// docker.io/library/alpine; the site remembers it
-    #[arg(long)]
-    full_names: bool,
-    /// How plain layers are compressed. zstd is smaller and faster, and read by Docker since 23.0, containerd since
-    /// 1.5, podman, skopeo and crane; v1 clients still get gzip
-    #[arg(long, value_name = "FORMAT", default_value = "gzip")]
-    compress: Compress,
-    /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged
-    #[arg(long)]
-    keep_manifests: bool,
     /// Include repositories that an old registry marks as private
     #[arg(long)]
     include_private: bool,
@@ -95,47 +102,68 @@ pub(super) struct BuildArgs {
     /// networks that do not reach these
     #[arg(long)]
     include_foreign: bool,
-    /// Hard-link source files into the site instead of copying them
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Naming options")]
+struct Names {
+    /// Keep the host in names, without its port
+    #[arg(long, conflicts_with = "full_names")]
+    keep_host: bool,
+    /// Keep the host in names, and complete names without one as Docker does: alpine becomes
+    /// docker.io/library/alpine; the site remembers it
     #[arg(long)]
-    link: bool,
+    full_names: bool,
+}
+
+/// What is made of the images.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Site options")]
+struct Made {
+    /// How plain layers are compressed. zstd is smaller and faster, and read by Docker since 23.0, containerd since
+    /// 1.5, podman, skopeo and crane; v1 clients still get gzip
+    #[arg(long, value_name = "FORMAT", default_value = "gzip")]
+    compress: Compress,
+    /// Serve manifests with uncompressed layers (Docker 25 and later) unchanged
+    #[arg(long)]
+    keep_manifests: bool,
+    /// The platform that v1 clients get from an index [default: linux/amd64]
+    #[arg(long, value_name = "PLATFORM", value_parser = parsed::<Platform>)]
+    v1_platform: Option<Platform>,
     /// Leave out the v1 API, which Docker up to 1.9 pulls from; diff IDs are then left to `verify --deep`
     #[arg(long)]
     no_v1: bool,
     /// Leave out the v2 API, which all newer clients pull from
     #[arg(long, conflicts_with = "no_v1")]
     no_v2: bool,
+    /// Write configuration files for this server into the site: `apache`; the site remembers it
+    #[arg(long, value_name = "SERVER")]
+    server: Vec<ServedBy>,
+}
+
+/// The pages for people.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Page options")]
+struct ForPeople {
+    /// The title of the page that lists the repositories; the site remembers it. With an empty one, the default
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Leave out the pages for people, `index.html` and `_pages/`; the site remembers it
     #[arg(long)]
     no_pages: bool,
     /// Make the pages that `--no-pages` left out; `index.html` is replaced
     #[arg(long, conflicts_with = "no_pages")]
     pages: bool,
-    /// The title of the page that lists the repositories; the site remembers it. With an empty one, the default
-    #[arg(long, value_name = "TEXT")]
-    title: Option<String>,
-    /// Write configuration files for this server into the site: `apache`; the site remembers it
-    #[arg(long, value_name = "SERVER")]
-    server: Vec<ServedBy>,
-    /// Read all sources again, even if their files have not changed since an earlier run
-    #[arg(long)]
-    no_cache: bool,
-    #[command(flatten)]
-    no_move: NoMove,
-    /// Number of threads to use
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    jobs: usize,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server options")]
+struct Serving {
     /// Serve the site after building it
-    #[cfg(feature = "serve")]
     #[arg(long, conflicts_with = "dry_run")]
     serve: bool,
     /// The address to serve it on; 127.0.0.1 unless a host is given
-    #[cfg(feature = "serve")]
     #[arg(
         long,
         value_name = "[HOST:]PORT",
@@ -144,36 +172,42 @@ pub(super) struct BuildArgs {
     )]
     listen: Listen,
     /// Serve it over TLS, with this certificate, in PEM
-    #[cfg(feature = "serve")]
     #[arg(long, value_name = "FILE", requires_all = ["serve", "tls_key"])]
     tls_cert: Option<PathBuf>,
     /// The private key of the certificate, in PEM
-    #[cfg(feature = "serve")]
     #[arg(long, value_name = "FILE", requires_all = ["serve", "tls_cert"])]
     tls_key: Option<PathBuf>,
-    /// Read and check everything, write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    #[command(flatten)]
-    pub(super) common: Common,
 }
 
-// The options that `put` has too.
-#[derive(Debug, Default, Args)]
-pub(super) struct Common {
-    /// Fail at once if another run is writing to the site, instead of waiting for it
-    #[arg(long)]
-    no_wait: bool,
-    /// Print what was built as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
-    pub(super) quiet: bool,
-}
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage build app.tar -o site",
+        "the images of an archive by `docker save`",
+    ),
+    (
+        "docker save app:1 | stillage build - -o site",
+        "without a file in between",
+    ),
+    (
+        "stillage build layout=team/app:2 -o site",
+        "an OCI layout with one image, under this name",
+    ),
+    (
+        "stillage build images/ --mirror -o site",
+        "all that a folder holds, and nothing else",
+    ),
+    (
+        "stillage build registry-v2:/var/lib/registry -o site",
+        "the storage of an old registry",
+    ),
+    (
+        "stillage build app.tar -o site --serve",
+        "then serve it at http://127.0.0.1:5000",
+    ),
+];
 
 impl BuildArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sources: Vec<Source> = self
             .sources
             .iter()
@@ -182,11 +216,12 @@ impl BuildArgs {
         if sources.iter().any(Source::is_stdin) {
             refuse_terminal("docker save app:1 | stillage build - -o SITE")?;
         }
+        let (taken, made) = (self.taken, self.made);
         let apis = Apis {
-            v1: !self.no_v1,
-            v2: !self.no_v2,
+            v1: !made.no_v1,
+            v2: !made.no_v2,
         };
-        let hosts = match (self.keep_host, self.full_names) {
+        let hosts = match (self.names.keep_host, self.names.full_names) {
             (_, true) => Hosts::Full,
             (true, false) => Hosts::Keep,
             (false, false) => Hosts::Drop,
@@ -194,62 +229,71 @@ impl BuildArgs {
         let rules = ImportOptions {
             v1: apis.v1,
             compress: false,
-            packing: self.compress.into(),
+            packing: made.compress.into(),
             hosts,
-            keep_manifests: self.keep_manifests,
-            private: self.include_private,
-            foreign: self.include_foreign,
-            platforms: self.platform,
+            keep_manifests: made.keep_manifests,
+            private: taken.include_private,
+            foreign: taken.include_foreign,
+            platforms: taken.platform,
         };
+        let for_people = self.for_people;
         let options = BuildOptions {
             sources,
             output: self.output,
             apis,
-            servers: self.server.into_iter().collect(),
-            pages: (self.pages || self.no_pages).then_some(self.pages),
-            title: self.title,
+            servers: made.server.into_iter().collect(),
+            pages: (for_people.pages || for_people.no_pages).then_some(for_people.pages),
+            title: for_people.title,
             rules,
-            selection: Selection::new(&self.only, &self.exclude)?,
+            selection: taken.globs.selection()?,
             no_move: self.no_move.glob()?,
-            last_wins: self.last_wins,
+            last_wins: taken.last_wins,
             mirror: self.mirror,
             exports_only: false,
-            strict: self.strict,
-            v1_platform: self.v1_platform,
+            strict: taken.strict,
+            v1_platform: made.v1_platform,
             link: self.link,
             cache: !self.no_cache,
-            dry_run: self.dry_run,
+            dry_run: self.writing.dry_run,
         };
         // Binding first reports a port in use or a bad certificate before a long build.
         #[cfg(feature = "serve")]
-        let endpoint = self
-            .serve
-            .then(|| bind(&self.listen, self.tls_cert, self.tls_key))
-            .transpose()?;
-        build(&options, self.jobs, &self.common, ui)?;
+        let endpoint = {
+            let Serving {
+                serve,
+                listen,
+                tls_cert,
+                tls_key,
+            } = self.serving;
+            serve
+                .then(|| bind(&listen, tls_cert, tls_key))
+                .transpose()?
+        };
+        build(&options, self.jobs, &self.writing)?;
         #[cfg(feature = "serve")]
         if let Some(endpoint) = endpoint {
-            return serve(&options.output, endpoint, ui);
+            return serve(&options.output, endpoint, self.writing.ui());
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Builds with so many threads, 0 for one for each core, and prints what was built.
-pub(super) fn build(
-    options: &BuildOptions,
-    jobs: usize,
-    common: &Common,
-    ui: &Ui,
-) -> anyhow::Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
-    let busy = || ui.busy(&options.output, common.no_wait);
-    let summary = with_progress(ui.quiet, Verb::Read, |progress| {
+pub(super) fn build(options: &BuildOptions, jobs: u16, writing: &Writing) -> anyhow::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs.into())
+        .build()?;
+    let ui = writing.ui();
+    let busy = || writing.busy(&options.output);
+    let summary = with_progress(ui, Verb::Read, |progress| {
         pool.install(|| build::build(options, progress, busy))
     })?;
-    if common.json {
+    if writing.output.json {
         Ui::data(&report::json(&summary)?)
     } else {
+        if !ui.is_quiet() {
+            Ui::data(&report::references(&summary.references))?;
+        }
         ui.messages(report::built(&summary, options.dry_run));
         Ok(())
     }
@@ -261,6 +305,5 @@ pub(super) fn sources_help() -> String {
         let prefix = format!("{prefix}:");
         let _ = writeln!(help, "  {prefix:16} {about}");
     }
-    help.push_str("\n`PATH=NAME` puts a source's images under that name and keeps their tags, `PATH=NAME:TAG` names one image,\n`PATH=PREFIX/` keeps the names of a source below a prefix.\n");
     help
 }

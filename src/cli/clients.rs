@@ -32,8 +32,23 @@ pub(super) struct ClientsArgs {
     output: Option<PathBuf>,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage clients site --url https://mirror.example",
+        "print all files",
+    ),
+    (
+        "stillage clients site --url https://mirror.example:5000 --ca ca.pem -o clients",
+        "write them, with a CA of your own",
+    ),
+    (
+        "stillage clients site --url https://mirror.example --upstream docker.io",
+        "a site with images of Docker Hub",
+    ),
+];
+
 impl ClientsArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(folder) = &self.output {
             crate::fsx::check_outside(&folder.join("docker"), &self.site)?;
         }
@@ -50,7 +65,7 @@ impl ClientsArgs {
         };
         let paths = clients::write(&files, &folder)?;
         for ((_, file), path) in files.iter().zip(&paths) {
-            ui.message(&format!("{}: {}", escaped_path(path), file.about));
+            Ui::default().message(&format!("{}: {}", escaped_path(path), file.about));
         }
         let leftovers = clients::leftovers(&folder, &paths)?;
         let notes = leftovers.iter().map(|path| {
@@ -59,7 +74,7 @@ impl ClientsArgs {
                 "`{path}` is not of this run: remove it if it no longer applies"
             ))
         });
-        ui.messages(report::notes(&notes.collect::<Vec<_>>()));
+        Ui::default().messages(report::notes(&notes.collect::<Vec<_>>()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -44,8 +44,24 @@ pub(super) struct ConfigArgs {
     exact: bool,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage config nginx /srv/registry -o nginx.conf",
+        "an nginx of its own, on port 5000",
+    ),
+    (
+        "stillage config nginx /srv/registry --conf-d --listen 443 -o /etc/nginx/conf.d/registry.conf",
+        "beside other sites",
+    ),
+    ("stillage config caddy site", "print it"),
+    (
+        "stillage config rsync site -o copy.sh",
+        "a script that copies the site to a server",
+    ),
+];
+
 impl ConfigArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let named = SERVERS.iter().find(|server| server.name == self.server);
         let options = config::ConfigOptions {
             server: named.ok_or_else(|| anyhow::anyhow!("there is no such server"))?,
@@ -58,7 +74,7 @@ impl ConfigArgs {
             output: self.output,
         };
         for file in Ui::stream(|stdout| config::config(&options, stdout))? {
-            ui.message(&format!("wrote {}", escaped_path(&file)));
+            Ui::default().message(&format!("wrote {}", escaped_path(&file)));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,11 +1,12 @@
 //! `stillage tag`, `remove` and `prune`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::args::{NoMove, Writing};
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::error::escaped;
@@ -13,47 +14,6 @@ use crate::import::selection::Glob;
 use crate::ops::retention::{KeepLast, OlderThan, Retention};
 use crate::ops::{edit, prune};
 use crate::spec::name::{Reference, Tag};
-
-// The options that all three commands share.
-#[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
-struct Common {
-    /// Change nothing, only print what would change
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Fail at once if another run is writing to the site, instead of waiting for it
-    #[arg(long)]
-    no_wait: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct NoMove {
-    /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
-    #[arg(
-        long,
-        value_name = "GLOB",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "**"
-    )]
-    no_move: Option<String>,
-}
-
-impl NoMove {
-    pub(super) fn glob(&self) -> anyhow::Result<Option<Glob>> {
-        let compile = |text| Glob::new("--no-move", text);
-        self.no_move.as_deref().map(compile).transpose()
-    }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct TagArgs {
@@ -68,7 +28,7 @@ pub(super) struct TagArgs {
     #[command(flatten)]
     no_move: NoMove,
     #[command(flatten)]
-    common: Common,
+    writing: Writing,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +42,7 @@ pub(super) struct RemoveArgs {
     #[arg(long)]
     ignore_missing: bool,
     #[command(flatten)]
-    common: Common,
+    writing: Writing,
 }
 
 #[derive(Debug, Args)]
@@ -103,54 +63,81 @@ pub(super) struct PruneArgs {
     #[arg(long, value_name = "DURATION", value_parser = older_than)]
     older_than: Option<OlderThan>,
     #[command(flatten)]
-    common: Common,
+    writing: Writing,
 }
 
-impl Common {
-    fn ui(&self) -> Ui {
-        Ui { quiet: self.quiet }
-    }
+pub(super) const TAG_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage tag site app:1.2 latest",
+        "`app:latest` is then `app:1.2`",
+    ),
+    (
+        "stillage tag site app:1.2.3 1.2 1 --no-move",
+        "fails if a tag is another image",
+    ),
+];
 
-    fn busy(&self, site: &Path) -> anyhow::Result<()> {
-        self.ui().busy(site, self.no_wait)
-    }
+pub(super) const REMOVE_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage remove site app:1.0",
+        "a tag, and its manifest unless something else needs it",
+    ),
+    (
+        "stillage remove site app old/tool -n",
+        "two repositories; prints what would go",
+    ),
+];
 
-    fn options(&self, site: PathBuf) -> edit::EditOptions {
-        edit::EditOptions {
-            site,
-            dry_run: self.dry_run,
-            no_move: None,
-        }
-    }
+pub(super) const PRUNE_EXAMPLES: &[(&str, &str)] = &[
+    ("stillage prune site", "content that was unused for a day"),
+    (
+        "stillage prune site --keep-last 10 -n",
+        "the tags and files that would go",
+    ),
+    (
+        "stillage prune site --keep-last '20=**:nightly-*' --older-than 90d",
+        "by a rule for some tags, and by age",
+    ),
+];
 
-    fn say(&self, edited: &edit::Edited) -> anyhow::Result<ExitCode> {
-        if self.json {
-            Ui::data(&report::json(edited)?)?;
-        } else {
-            self.ui().messages(report::edited(edited, self.dry_run));
-        }
-        Ok(ExitCode::SUCCESS)
+fn options(site: PathBuf, writing: &Writing) -> edit::EditOptions {
+    edit::EditOptions {
+        site,
+        dry_run: writing.dry_run,
+        no_move: None,
+        progress: writing.ui().progress(),
     }
+}
+
+fn say(edited: &edit::Edited, writing: &Writing) -> anyhow::Result<ExitCode> {
+    if writing.output.json {
+        Ui::data(&report::json(edited)?)?;
+    } else {
+        writing
+            .ui()
+            .messages(report::edited(edited, writing.dry_run));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl TagArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = edit::EditOptions {
             no_move: self.no_move.glob()?,
-            ..self.common.options(self.site)
+            ..options(self.site, &self.writing)
         };
-        let busy = || self.common.busy(&options.site);
+        let busy = || self.writing.busy(&options.site);
         let edited = edit::tag(&options, &self.reference, &self.tags, busy)?;
-        self.common.say(&edited)
+        say(&edited, &self.writing)
     }
 }
 
 impl RemoveArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let options = self.common.options(self.site);
-        let busy = || self.common.busy(&options.site);
+        let options = options(self.site, &self.writing);
+        let busy = || self.writing.busy(&options.site);
         let edited = edit::remove(&options, &self.references, self.ignore_missing, busy)?;
-        self.common.say(&edited)
+        say(&edited, &self.writing)
     }
 }
 
@@ -194,14 +181,14 @@ impl PruneArgs {
                     .collect::<anyhow::Result<_>>()?,
                 older_than: self.older_than,
             },
-            dry_run: self.common.dry_run,
+            dry_run: self.writing.dry_run,
         };
-        let pruned = prune::prune(&options, || self.common.busy(&options.site))?;
-        if self.common.json {
+        let pruned = prune::prune(&options, || self.writing.busy(&options.site))?;
+        if self.writing.output.json {
             Ui::data(&report::json(&pruned)?)?;
         } else {
-            let lines = report::pruned(&pruned, self.common.dry_run);
-            self.common.ui().messages(lines);
+            let lines = report::pruned(&pruned, self.writing.dry_run, self.writing.output.verbose);
+            self.writing.ui().messages(lines);
         }
         Ok(ExitCode::SUCCESS)
     }

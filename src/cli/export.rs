@@ -8,10 +8,10 @@ use std::str::FromStr;
 use anyhow::ensure;
 use clap::Args;
 
+use crate::cli::args::{Globs, Trust};
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::error::{WithHint as _, escaped};
-use crate::import::selection::Selection;
 use crate::ops::base::Base;
 use crate::ops::diff;
 use crate::ops::export::{ExportOptions, Exported};
@@ -28,12 +28,6 @@ pub(super) struct ExportArgs {
     /// the URL of its server
     #[arg(long, value_name = "BASE")]
     since: Option<String>,
-    /// Carry and list only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`, `**` does
-    #[arg(long, value_name = "GLOB")]
-    only: Vec<String>,
-    /// Leave out repositories, or images REPO:TAG, that match a glob
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -41,12 +35,41 @@ pub(super) struct ExportArgs {
     /// KB, MB, GB and TB of 1,000
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
+    /// Print errors only
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    globs: Globs,
     #[command(flatten)]
     trust: Trust,
-    /// Print nothing but errors
-    #[arg(short, long)]
-    pub(super) quiet: bool,
 }
+
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("stillage export site -o mirror.tar", "all of a site"),
+    (
+        "stillage export site --since mirror.tar -o update.tar",
+        "what is new since an earlier export",
+    ),
+    (
+        "stillage export site --since https://mirror.example -o update.tar",
+        "what the server of a mirror lacks",
+    ),
+    (
+        "stillage export site --max-size 4G -o mirror.tar",
+        "volumes that fit a disk",
+    ),
+];
+
+pub(super) const DIFF_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage diff site https://mirror.example",
+        "what a mirror lacks",
+    ),
+    (
+        "stillage diff site mirror.tar --exit-code",
+        "whether anything changed since an export",
+    ),
+];
 
 #[derive(Clone, Copy, Debug)]
 struct Dash;
@@ -63,23 +86,11 @@ impl FromStr for Dash {
     }
 }
 
-#[derive(Debug, Default, Args)]
-struct Trust {
-    /// URL: trust the certificates in this PEM file, instead of the public roots
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// URL: take any certificate
-    #[arg(long, conflicts_with = "ca")]
-    insecure: bool,
-}
-
-impl Trust {
-    fn base(self, text: String) -> Base {
-        Base {
-            text,
-            ca: self.ca,
-            insecure: self.insecure,
-        }
+fn base(text: String, trust: Trust) -> Base {
+    Base {
+        text,
+        ca: trust.ca,
+        insecure: trust.insecure,
     }
 }
 
@@ -90,8 +101,7 @@ impl ExportArgs {
             site,
             dash: None,
             since: is_since.then(|| "-".to_owned()),
-            only: Vec::new(),
-            exclude: Vec::new(),
+            globs: Globs::default(),
             output: None,
             max_size: None,
             trust: Trust::default(),
@@ -99,11 +109,11 @@ impl ExportArgs {
         }
     }
 
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let options = ExportOptions {
             site: self.site,
-            selection: Selection::new(&self.only, &self.exclude)?,
-            since: self.since.map(|text| self.trust.base(text)),
+            selection: self.globs.selection()?,
+            since: self.since.map(|text| base(text, self.trust)),
         };
         let to_stream = self
             .output
@@ -125,7 +135,7 @@ impl ExportArgs {
             _ => Ui::binary(|out| options.stream(out))?,
         };
         if !self.quiet {
-            ui.messages(summary(&exported));
+            Ui::default().messages(summary(&exported));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -183,7 +193,7 @@ pub(super) struct DiffArgs {
 
 impl DiffArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let difference = diff::diff(&self.site, &self.trust.base(self.other))?;
+        let difference = diff::diff(&self.site, &base(self.other, self.trust))?;
         Ui::data(&if self.json {
             report::json(&difference)?
         } else {

@@ -37,6 +37,21 @@ pub(super) struct GetArgs {
     name: Option<TargetName>,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage get site app:1 | docker load",
+        "or `podman load`, or `ctr images import -`",
+    ),
+    (
+        "stillage get site app:1 tool:2 -o two.tar",
+        "two images as one archive",
+    ),
+    (
+        "stillage get site app:1 --format oci -o layout",
+        "an OCI layout, with signatures and SBOMs",
+    ),
+];
+
 impl GetArgs {
     /// Of these references, in the default format, to standard output: over SSH.
     pub(super) fn of(site: PathBuf, references: Vec<String>) -> Self {

@@ -15,22 +15,41 @@ use crate::ops::list::{self, ListedReference, RepositorySize};
 use crate::text::bytes;
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct ListArgs {
     /// The folder of the site
     pub(super) site: PathBuf,
     /// List only repositories, or images REPO:TAG, that match one of these; `*` does not match `/`, `**` does
     #[arg(value_name = "GLOB")]
     pub(super) globs: Vec<String>,
-    /// Print only names, one a line
-    #[arg(short, long, conflicts_with_all = ["json", "sizes"])]
+    /// Print names only, one a line
+    #[arg(short, long, conflicts_with_all = ["json", "sizes", "digests"])]
     pub(super) quiet: bool,
+    /// Print whole digests
+    #[arg(long, conflicts_with_all = ["json", "sizes"])]
+    pub(super) digests: bool,
     /// List repositories with their sizes: of content of their own, and of content that others have too
     #[arg(long, conflicts_with = "globs")]
     pub(super) sizes: bool,
-    /// Print JSON
+    /// Print JSON, with all that is known
     #[arg(long)]
     pub(super) json: bool,
 }
+
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("stillage list site", "everything"),
+    (
+        "stillage list site 'team/*:1.*' -q",
+        "the names of some images",
+    ),
+    (
+        "stillage list site --sizes",
+        "what each repository takes on the disk",
+    ),
+];
 
 impl ListArgs {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
@@ -53,9 +72,9 @@ impl ListArgs {
             let names = listed.iter().map(|row| row.name.to_string() + "\n");
             names.collect()
         } else {
-            references(&listed)
+            references(&listed, self.digests)
         })?;
-        Ui { quiet: false }.messages(damage(&listed, &self.site));
+        Ui::default().messages(damage(&listed, &self.site));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -89,29 +108,31 @@ fn repository_sizes(sizes: &[RepositorySize], total: u64) -> String {
         ]
     };
     let heads = ["REPOSITORY", "TAGS", "OWN", "SHARED"].map(Into::into);
-    let table = table(&heads, &sizes.iter().map(row).collect::<Vec<_>>());
+    let rows: Vec<_> = sizes.iter().map(row).collect();
+    let table = table(&heads, &rows, [64, MAX, MAX, MAX]);
     format!("{table}all together {}\n", bytes(total))
 }
 
-fn references(listed: &[ListedReference]) -> String {
+/// The length to which a digest is cut: `sha256:` and 12 digits.
+const SHORT_DIGEST: usize = 7 + 12;
+/// The widths, in characters, at which a row of a short digest fits 100 columns. Longer cells do not widen other rows.
+const WIDEST_NAME: usize = 28;
+const WIDEST_KIND: usize = 24;
+const MAX: usize = usize::MAX;
+
+fn references(listed: &[ListedReference], whole_digests: bool) -> String {
     let rows: Vec<[String; 5]> = listed
         .iter()
         .map(|row| {
-            let platforms = row.platforms.join(",");
+            let mut digest = row.name.digest.to_string();
+            if !whole_digests {
+                digest.truncate(SHORT_DIGEST);
+            }
             let v1 = row.name.v1_id.as_ref().map_or("-", |id| &id[..12]);
-            let platforms = if platforms.is_empty() {
-                row.artifact_type.as_deref().map_or("-".into(), escaped)
-            } else {
-                platforms
-            };
-            let platforms = match &row.damage {
-                Some(_) => format!("{platforms} (damaged)"),
-                None => platforms,
-            };
             [
                 row.name.to_string(),
-                row.name.digest.to_string(),
-                platforms,
+                digest,
+                kind(row),
                 bytes(row.size),
                 v1.into(),
             ]
@@ -120,7 +141,21 @@ fn references(listed: &[ListedReference]) -> String {
     table(
         &["NAME", "DIGEST", "PLATFORM", "SIZE", "V1 ID"].map(Into::into),
         &rows,
+        [WIDEST_NAME, MAX, WIDEST_KIND, MAX, MAX],
     )
+}
+
+/// The platforms of an image, the type of an artifact.
+fn kind(row: &ListedReference) -> String {
+    let kind = match &row.platforms[..] {
+        [] => row.artifact_type.as_deref().map_or("-".into(), escaped),
+        [one] => one.clone(),
+        [first, more @ ..] => format!("{first} +{}", more.len()),
+    };
+    match &row.damage {
+        Some(_) => format!("{kind} (damaged)"),
+        None => kind,
+    }
 }
 
 /// What the references of a site lack, and where to learn more.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::cli::build::BuildArgs;
 use crate::cli::clients::ClientsArgs;
@@ -11,6 +11,7 @@ use crate::cli::config::ConfigArgs;
 use crate::cli::edit::{PruneArgs, RemoveArgs, TagArgs};
 use crate::cli::export::{DiffArgs, ExportArgs};
 use crate::cli::get::GetArgs;
+use crate::cli::help::HelpArgs;
 use crate::cli::list::ListArgs;
 #[cfg(feature = "publish")]
 use crate::cli::publish::PublishArgs;
@@ -23,12 +24,14 @@ use crate::cli::ui::Ui;
 use crate::cli::verify::VerifyArgs;
 use crate::error::Hint;
 
+mod args;
 mod build;
 mod clients;
 mod config;
 mod edit;
 mod export;
 mod get;
+mod help;
 mod list;
 mod progress;
 #[cfg(feature = "publish")]
@@ -50,9 +53,15 @@ mod verify;
     name = "stillage",
     version,
     max_term_width = 100,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    after_help = help::topics()
 )]
 struct Cli {
+    /// Print the version
+    #[arg(short = 'V', short_alias = 'v', long, action = ArgAction::Version)]
+    version: (),
     #[command(subcommand)]
     command: Command,
 }
@@ -60,52 +69,61 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build a site from images, or add images to one
-    #[command(after_long_help = build::sources_help())]
+    #[command(after_long_help = help::end(build::EXAMPLES, &build::sources_help(), &["sources", "building", "limits"]))]
     Build(BuildArgs),
     /// Add the images of an archive on standard input to a site
+    #[command(after_long_help = help::end(put::EXAMPLES, "", &["sources", "ssh"]))]
     Put(PutArgs),
     /// List what a site serves
+    #[command(visible_alias = "ls", after_long_help = help::end(list::EXAMPLES, "", &["editing", "json"]))]
     List(ListArgs),
     /// Check every file of a site against its catalogue, or a server from outside
+    #[command(after_long_help = help::end(verify::EXAMPLES, "", &["verify-url", "editing"]))]
     Verify(VerifyArgs),
     /// Add tags to an image of a site
+    #[command(after_long_help = help::end(edit::TAG_EXAMPLES, "", &["editing"]))]
     Tag(TagArgs),
     /// Remove images from a site; their content stays until prune
-    #[command(visible_alias = "rm")]
+    #[command(visible_alias = "rm", after_long_help = help::end(edit::REMOVE_EXAMPLES, "", &["editing"]))]
     Remove(RemoveArgs),
     /// Delete content that nothing in a site refers to any more
+    #[command(after_long_help = help::end(edit::PRUNE_EXAMPLES, "", &["editing"]))]
     Prune(PruneArgs),
     /// Take images out of a site, for `docker load`, `podman load`, `ctr images import -` and others
-    #[command(after_long_help = get::formats_help())]
+    #[command(after_long_help = help::end(get::EXAMPLES, &get::formats_help(), &["taking-out"]))]
     Get(GetArgs),
     /// Write what a site has, or another site lacks, as one archive or in volumes, which `build` merges there
+    #[command(after_long_help = help::end(export::EXAMPLES, "", &["mirror"]))]
     Export(ExportArgs),
-    /// Say what a site has and another lacks
+    /// Print what a site has and another lacks
+    #[command(after_long_help = help::end(export::DIFF_EXAMPLES, "", &["mirror"]))]
     Diff(DiffArgs),
     /// Print a web server configuration that serves a site
-    #[command(after_long_help = config::servers_help())]
+    #[command(after_long_help = help::end(config::EXAMPLES, &config::servers_help(), &["servers", "edges", "logins"]))]
     Config(ConfigArgs),
     /// Print the files that make clients use a site, as a registry and as a mirror of others
-    #[command(after_long_help = clients::clients_help())]
+    #[command(after_long_help = help::end(clients::EXAMPLES, &clients::clients_help(), &["client-files"]))]
     Clients(ClientsArgs),
     /// Publish a site to a bucket, where a CDN or the store itself serves it
     #[cfg(feature = "publish")]
+    #[command(after_long_help = help::end(publish::EXAMPLES, "", &["bucket", "ci", "edges"]))]
     Publish(PublishArgs),
     /// Serve a site over HTTP
     #[cfg(feature = "serve")]
+    #[command(after_long_help = help::end(serve::EXAMPLES, "", &["servers"]))]
     Serve(ServeArgs),
     /// Do what the client of an SSH key asks for: the `command` of the key in `authorized_keys`
-    #[command(name = "ssh-command")]
+    #[command(name = "ssh-command", after_long_help = help::end(ssh_command::EXAMPLES, "", &["ssh"]))]
     Ssh(SshCommandArgs),
     /// Print what a shell needs to complete commands and options
-    #[command(
-        after_help = "bash:  stillage completions bash > ~/.local/share/bash-completion/completions/stillage
-zsh:   stillage completions zsh > ~/.zfunc/_stillage, with ~/.zfunc in `fpath`
-fish:  stillage completions fish > ~/.config/fish/completions/stillage.fish"
-    )]
+    #[command(after_long_help = help::end(shell::COMPLETIONS_EXAMPLES, "", &[]))]
     Completions(CompletionsArgs),
-    /// Print the page of the manual, for `man -l -`
+    /// Print the pages of the manual
+    #[command(after_long_help = help::end(shell::MAN_EXAMPLES, "", &[]))]
     Man(ManArgs),
+    /// Explain a command or a topic
+    #[command(after_long_help = help::end(help::EXAMPLES, "", &[]))]
+    Help(HelpArgs),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -117,44 +135,33 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let quiet = match &command {
-        Command::Build(args) => args.common.quiet,
-        Command::Put(args) => args.common.quiet,
-        Command::Export(args) => args.quiet,
-        Command::Verify(args) => args.quiet,
-        #[cfg(feature = "publish")]
-        Command::Publish(args) => args.quiet,
-        #[cfg(feature = "serve")]
-        Command::Serve(args) => args.quiet,
-        _ => false,
-    };
     crate::fsx::open_umask();
-    let ui = Ui { quiet };
-    command.run(&ui).unwrap_or_else(|error| Ui::error(&error))
+    command.run().unwrap_or_else(|error| Ui::error(&error))
 }
 
 impl Command {
-    fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Build(args) => args.run(ui),
-            Self::Put(args) => args.run(ui),
+            Self::Build(args) => args.run(),
+            Self::Put(args) => args.run(),
             Self::List(args) => args.run(),
-            Self::Verify(args) => args.run(ui),
+            Self::Verify(args) => args.run(),
             Self::Tag(args) => args.run(),
             Self::Remove(args) => args.run(),
             Self::Prune(args) => args.run(),
             Self::Get(args) => args.run(),
-            Self::Export(args) => args.run(ui),
+            Self::Export(args) => args.run(),
             Self::Diff(args) => args.run(),
-            Self::Config(args) => args.run(ui),
-            Self::Clients(args) => args.run(ui),
+            Self::Config(args) => args.run(),
+            Self::Clients(args) => args.run(),
             #[cfg(feature = "publish")]
-            Self::Publish(args) => args.run(ui),
+            Self::Publish(args) => args.run(),
             #[cfg(feature = "serve")]
-            Self::Serve(args) => args.run(ui),
-            Self::Ssh(args) => args.run(ui),
+            Self::Serve(args) => args.run(),
+            Self::Ssh(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
+            Self::Help(args) => args.run(),
         }
     }
 }

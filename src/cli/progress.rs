@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::ui::{Loudness, Ui};
 use crate::progress::{Progress, State};
 use crate::text;
 
@@ -38,13 +39,9 @@ impl Verb {
 
 /// Shows progress while `work` runs, and clears it before returning. Nothing is shown until the first bytes
 /// are counted, because `work` may print messages of its own before that.
-pub(super) fn with_progress<T>(
-    quiet: bool,
-    verb: Verb,
-    work: impl FnOnce(&Arc<Progress>) -> T,
-) -> T {
-    let progress = &Arc::default();
-    if quiet {
+pub(super) fn with_progress<T>(ui: Ui, verb: Verb, work: impl FnOnce(&Arc<Progress>) -> T) -> T {
+    let progress = &ui.progress();
+    if ui.0 != Loudness::Normal {
         return work(progress);
     }
     let (ends, end) = mpsc::channel();
@@ -257,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_run_has_no_thread_and_others_end_theirs() {
-        for quiet in [true, false] {
-            let read = with_progress(quiet, Verb::Read, |progress| {
+    fn all_runs_end() {
+        for loudness in [Loudness::Quiet, Loudness::Normal, Loudness::Verbose] {
+            let read = with_progress(Ui(loudness), Verb::Read, |progress| {
                 progress.expect(0, 3);
                 progress.state().all_bytes
             });

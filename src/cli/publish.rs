@@ -7,18 +7,17 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bucket::{Destination, Endpoint, region_of_profile};
-use crate::cli::edit::NoMove;
+use crate::cli::args::{Globs, NoMove, Output, jobs};
 use crate::cli::parsed;
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 use crate::cli::ui::Ui;
 use crate::fsx;
-use crate::import::selection::Selection;
 use crate::ops::publish::{PruneOptions, PublishOptions, Published, plan, publish};
 
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 /// Requests at a time: most of the time of each is spent waiting.
-const JOBS: u16 = 16;
+const JOBS: usize = 16;
 
 #[derive(Debug, Args)]
 #[expect(
@@ -44,29 +43,41 @@ pub(super) struct PublishArgs {
         help = "The region of the bucket [env: AWS_REGION, AWS_DEFAULT_REGION] [default: that of the profile, or us-east-1]"
     )]
     region: Option<String>,
-    /// Publish only repositories, or images REPO:TAG, that match a glob; `*` does not match `/`, `**` does
-    #[arg(long, value_name = "GLOB")]
-    only: Vec<String>,
-    /// Leave out repositories, or images REPO:TAG, that match a glob
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
     /// List only what the site has: other names of the bucket are dropped, their content stays
     #[arg(long, conflicts_with_all = ["only", "exclude"])]
     mirror: bool,
-    /// Then delete content that the bucket has not listed for the grace period
-    #[arg(long, conflicts_with = "plan")]
-    prune: bool,
-    /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it; longer
-    /// than a publish takes
-    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "prune", value_parser = humantime::parse_duration)]
-    grace: Duration,
-    /// Also remove manifests that no tag leads to any more
-    #[arg(long, requires = "prune")]
-    untagged: bool,
+    #[command(flatten)]
+    no_move: NoMove,
+    /// Print what would be sent, send nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Requests at a time; 0 is the default, 16
+    #[arg(short, long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = jobs())]
+    jobs: u16,
     /// Allow `--mirror` and `--prune` on a store without conditional writes. Nobody else may publish meanwhile: two
     /// publishers would not notice each other, tags of one could be dropped, and content that it relies on deleted
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    globs: Globs,
+    #[command(flatten)]
+    objects: Objects,
+    #[command(flatten)]
+    deleting: Deleting,
+    /// Write the URL paths of the tags and lists that changed to a file, to purge them from a CDN
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "dry_run"], help_heading = "Output options")]
+    purge_list: Option<PathBuf>,
+    /// Print what an uploader has to do, in order, as lines of JSON; without a destination for an empty bucket
+    #[arg(long, conflicts_with_all = ["dry_run", "json"], help_heading = "Output options")]
+    plan: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How objects are stored.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Storage options")]
+struct Objects {
     /// Store each blob once, at `blobs/sha256/`: an edge before the bucket must rewrite `/v2/*/blobs/sha256:HEX` to it
     #[arg(long)]
     blobs_once: bool,
@@ -78,27 +89,38 @@ pub(super) struct PublishArgs {
     /// leave them
     #[arg(long, conflicts_with = "plan")]
     check_headers: bool,
-    #[command(flatten)]
-    no_move: NoMove,
-    /// Number of requests at a time
-    #[arg(short, long, value_name = "N", default_value_t = JOBS, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    jobs: u16,
-    /// Write the URL paths of the tags and lists that changed to a file, to purge them from a CDN
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "dry_run"])]
-    purge_list: Option<PathBuf>,
-    /// Print what an uploader has to do, in order, as lines of JSON; without a destination for an empty bucket
-    #[arg(long, conflicts_with_all = ["dry_run", "json"])]
-    plan: bool,
-    /// Say what would be sent, send nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Print what was published as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
-    pub(super) quiet: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for deleting")]
+struct Deleting {
+    /// Then delete content that the bucket has not listed for the grace period
+    #[arg(long, conflicts_with = "plan")]
+    prune: bool,
+    /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it; longer
+    /// than a publish takes
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "prune", value_parser = humantime::parse_duration)]
+    grace: Duration,
+    /// Also remove manifests that no tag leads to any more
+    #[arg(long, requires = "prune")]
+    untagged: bool,
+}
+
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage publish site s3://registry.example.org",
+        "with the credentials that AWS tools find",
+    ),
+    (
+        "stillage publish site s3://images/hub --endpoint https://store.example --region auto",
+        "another store, below a prefix",
+    ),
+    (
+        "stillage publish site s3://images --no-move --prune",
+        "never move a tag; delete old content",
+    ),
+    ("stillage publish site s3://images -n", "what would be sent"),
+];
 
 /// The first of these variables that is set.
 fn variable(names: &[&str]) -> Option<String> {
@@ -107,7 +129,7 @@ fn variable(names: &[&str]) -> Option<String> {
 }
 
 impl PublishArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let given = self
             .region
             .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
@@ -126,21 +148,25 @@ impl PublishArgs {
             destination: self.destination,
             endpoint,
             region,
-            selection: Selection::new(&self.only, &self.exclude)?,
+            selection: self.globs.selection()?,
             no_move: self.no_move.glob()?,
             mirror: self.mirror,
-            blobs_once: self.blobs_once,
-            layers_once: self.layers_once,
-            check_headers: self.check_headers,
-            prune: self.prune.then_some(PruneOptions {
-                grace: self.grace,
-                untagged: self.untagged,
+            blobs_once: self.objects.blobs_once,
+            layers_once: self.objects.layers_once,
+            check_headers: self.objects.check_headers,
+            prune: self.deleting.prune.then_some(PruneOptions {
+                grace: self.deleting.grace,
+                untagged: self.deleting.untagged,
             }),
             force: self.force,
             dry_run: self.dry_run,
         };
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.jobs.into())
+            .num_threads(if self.jobs == 0 {
+                JOBS
+            } else {
+                self.jobs.into()
+            })
             .build()?;
         if self.plan {
             pool.install(|| {
@@ -154,9 +180,10 @@ impl PublishArgs {
             // If it cannot be written, nothing is sent.
             fsx::replace(file, |_| Ok(()))?;
         }
+        let ui = self.output.ui();
         let mut published = Published::default();
         let mut on_wait = || ui.message("waiting for another run that deletes from the bucket");
-        let done = with_progress(ui.quiet, Verb::Send, |progress| {
+        let done = with_progress(ui, Verb::Send, |progress| {
             pool.install(|| publish(&options, progress, &mut on_wait, &mut published))
         });
         if let Some(file) = &self.purge_list {
@@ -166,7 +193,7 @@ impl PublishArgs {
             })?;
         }
         done?;
-        if self.json {
+        if self.output.json {
             Ui::data(&report::json(&published)?)?;
         } else {
             ui.messages(report::published(&published, self.dry_run));

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::build::{Common, build};
-use crate::cli::edit::NoMove;
+use crate::cli::args::{NoMove, Writing};
+use crate::cli::build::build;
 use crate::cli::parsed;
-use crate::cli::ui::Ui;
 use crate::error::WithHint as _;
 use crate::ops::build::BuildOptions;
 use crate::source::Source;
@@ -29,19 +28,35 @@ pub(super) struct PutArgs {
     #[command(flatten)]
     pub(super) no_move: NoMove,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(super) writing: Writing,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "docker save app:1 | stillage put site",
+        "under the names in the archive",
+    ),
+    (
+        "docker save app:1 | stillage put site team/app",
+        "the same tags, in this repository",
+    ),
+    (
+        "stillage export origin | stillage put site --mirror",
+        "make a site list what another one does",
+    ),
+];
+
 impl PutArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         refuse_terminal("docker save app:1 | stillage put SITE")?;
         let options = BuildOptions {
             no_move: self.no_move.glob()?,
             mirror: self.mirror,
             exports_only: self.mirror,
+            dry_run: self.writing.dry_run,
             ..BuildOptions::new(vec![Source::stdin(self.name)], self.site)
         };
-        build(&options, 0, &self.common, ui)?;
+        build(&options, 0, &self.writing)?;
         Ok(ExitCode::SUCCESS)
     }
 }

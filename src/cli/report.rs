@@ -22,9 +22,20 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// References as clients take them: `app:1@sha256:..`, one a line.
+pub(super) fn references(references: &[Named]) -> String {
+    let line = |reference: &Named| {
+        let name = reference.to_string();
+        match &reference.tag {
+            Some(_) => format!("{name}@{}\n", reference.digest),
+            None => name + "\n",
+        }
+    };
+    references.iter().map(line).collect()
+}
+
 pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
-    let line = |reference: &Named| format!("{reference} {}", reference.digest);
-    let mut lines: Vec<String> = summary.references.iter().map(line).collect();
+    let mut lines = Vec::new();
     let Changes {
         moved,
         removed,
@@ -204,7 +215,8 @@ fn note(note: &Note) -> String {
     format!("note: {}", note.message)
 }
 
-pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
+/// What `prune` did; `each` also names the files.
+pub(super) fn pruned(pruned: &Pruned, dry_run: bool, each: bool) -> Vec<String> {
     let (remove, delete) = if dry_run {
         ("would remove", "would delete")
     } else {
@@ -220,7 +232,7 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Vec<String> {
         .collect();
     let removed = pruned.removed.iter();
     lines.extend(removed.map(|name| format!("{remove} {name}")));
-    if dry_run {
+    if dry_run || each {
         lines.extend(named(delete, &pruned.names));
         lines.extend(named(delete, &pruned.files));
     }
@@ -302,13 +314,16 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Formats rows below their heads, with each column as wide as its longest cell.
-pub(super) fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
+/// Formats rows below their heads, with each column as wide as its longest cell, but not wider than `widest`.
+pub(super) fn table<const N: usize>(
+    head: &[String; N],
+    rows: &[[String; N]],
+    widest: [usize; N],
+) -> String {
     let mut widths = [0; N];
     for row in std::iter::once(head).chain(rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            // A longer cell does not make others as long.
-            *width = cell.chars().count().min(256).max(*width);
+        for ((width, cell), widest) in widths.iter_mut().zip(row).zip(widest) {
+            *width = cell.chars().count().min(widest).max(*width);
         }
     }
     let mut text = String::new();

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Loudness, Ui};
 use crate::fsx::escaped_path;
 use crate::serve::{self, Endpoint, Log, TlsFiles};
 use crate::server_config::Listen;
@@ -25,15 +25,32 @@ pub(super) struct ServeArgs {
     /// The private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Print nothing but errors
+    /// Print errors only: no log of requests
     #[arg(short, long)]
-    pub(super) quiet: bool,
+    quiet: bool,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("stillage serve site", "at http://127.0.0.1:5000"),
+    (
+        "stillage serve site --listen '[::]:80'",
+        "for other hosts, by IPv4 and IPv6",
+    ),
+    (
+        "stillage serve site --listen '[::]:443' --tls-cert server.pem --tls-key key.pem",
+        "over TLS",
+    ),
+];
+
 impl ServeArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let endpoint = bind(&self.listen, self.tls_cert, self.tls_key)?;
-        serve(&self.site, endpoint, ui)
+        let loudness = if self.quiet {
+            Loudness::Quiet
+        } else {
+            Loudness::Normal
+        };
+        serve(&self.site, endpoint, Ui(loudness))
     }
 }
 
@@ -48,8 +65,8 @@ pub(super) fn bind(
 }
 
 /// Serves until the process is interrupted.
-pub(super) fn serve(site: &Path, endpoint: Endpoint, ui: &Ui) -> anyhow::Result<ExitCode> {
-    let log = Arc::new(Messages(Ui { quiet: ui.quiet }));
+pub(super) fn serve(site: &Path, endpoint: Endpoint, ui: Ui) -> anyhow::Result<ExitCode> {
+    let log = Arc::new(Messages(ui));
     serve::serve(site, endpoint, log, |url| {
         let site = escaped_path(site);
         ui.message(&format!("serving {site} at {url} (Ctrl-C ends it)"));
@@ -62,7 +79,7 @@ struct Messages(Ui);
 
 impl Log for Messages {
     fn access(&self, line: &str) {
-        if !self.0.quiet {
+        if !self.0.is_quiet() {
             Ui::line(&format!("{} {line}", now()));
         }
     }

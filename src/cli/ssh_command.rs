@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::build::Common;
-use crate::cli::edit::NoMove;
+use crate::cli::args::{NoMove, Writing};
 use crate::cli::export::ExportArgs;
 use crate::cli::get::GetArgs;
 use crate::cli::list::ListArgs;
@@ -31,11 +30,22 @@ pub(super) struct SshCommandArgs {
     mirror: bool,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "stillage ssh-command --site /srv/registry",
+        "the `command` of a key that may read and put",
+    ),
+    (
+        "stillage ssh-command --site /srv/registry --read-only",
+        "of one that may only read",
+    ),
+];
+
 /// Where sshd leaves the command of the client when it runs another one (sshd(8), `command="..."`).
 const COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 
 impl SshCommandArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Some(command) = std::env::var_os(COMMAND) else {
             Ui::line(self.usage());
             return Ok(ExitCode::from(2));
@@ -53,15 +63,16 @@ impl SshCommandArgs {
                 name,
                 mirror: self.mirror,
                 no_move: self.no_move,
-                common: Common::default(),
+                writing: Writing::default(),
             }
-            .run(ui),
-            Request::Export { is_since } => ExportArgs::over_ssh(self.site, is_since).run(ui),
+            .run(),
+            Request::Export { is_since } => ExportArgs::over_ssh(self.site, is_since).run(),
             Request::List => ListArgs {
                 globs: Vec::new(),
                 quiet: false,
                 site: self.site,
                 sizes: false,
+                digests: false,
                 json: false,
             }
             .run(),

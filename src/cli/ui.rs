@@ -3,17 +3,35 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 
 use crate::error::{Hint, WithHint as _, is_bad};
 use crate::fsx::escaped_path;
+use crate::progress::Progress;
 
-#[derive(Debug)]
-pub(super) struct Ui {
-    /// Print only errors.
-    pub(super) quiet: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Loudness {
+    /// Errors only.
+    Quiet,
+    #[default]
+    Normal,
+    /// Each step too.
+    Verbose,
 }
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ui(pub(super) Loudness);
+
+/// The first words of lines on stderr, in the colours that clap gives to its own.
+const PAINTED: [(&str, Style); 4] = [
+    ("error:", AnsiColor::Red.on_default().bold()),
+    ("warning:", AnsiColor::Yellow.on_default().bold()),
+    ("note:", AnsiColor::Cyan.on_default().bold()),
+    ("hint:", AnsiColor::Green.on_default()),
+];
 
 impl Ui {
     /// Prints the result of a command on stdout.
@@ -21,6 +39,14 @@ impl Ui {
         Self::stream(|out| {
             out.write_all(text.as_bytes())
                 .context("cannot write to the standard output")
+        })
+    }
+
+    /// Prints text with styles on stdout, for a terminal that shows them.
+    pub(super) fn styled(text: &clap::builder::StyledStr) -> anyhow::Result<()> {
+        Self::stream(|_| {
+            let mut stdout = anstream::stdout().lock();
+            Ok(write!(stdout, "{}", text.ansi())?)
         })
     }
 
@@ -64,20 +90,33 @@ impl Ui {
     }
 
     /// Prints a line on stderr, unless quiet.
-    pub(super) fn message(&self, text: &str) {
-        if !self.quiet {
+    pub(super) fn message(self, text: &str) {
+        if !self.is_quiet() {
             Self::line(text);
         }
     }
 
-    pub(super) fn messages(&self, lines: Vec<String>) {
+    /// The progress of a run, which tells its steps if this is verbose.
+    pub(super) fn progress(self) -> Arc<Progress> {
+        Arc::new(if self.0 == Loudness::Verbose {
+            Progress::logged(Self::line)
+        } else {
+            Progress::default()
+        })
+    }
+
+    pub(super) fn is_quiet(self) -> bool {
+        self.0 == Loudness::Quiet
+    }
+
+    pub(super) fn messages(self, lines: Vec<String>) {
         for line in lines {
             self.message(&line);
         }
     }
 
     /// Another run is writing to the site: prints that this one waits, or fails with `no_wait`.
-    pub(super) fn busy(&self, site: &Path, no_wait: bool) -> anyhow::Result<()> {
+    pub(super) fn busy(self, site: &Path, no_wait: bool) -> anyhow::Result<()> {
         if no_wait {
             return Err(anyhow::anyhow!(
                 "another run is writing to the site `{}`",
@@ -89,9 +128,9 @@ impl Ui {
         Ok(())
     }
 
-    /// Prints a line on stderr, even if quiet.
+    /// Prints a line on stderr, even if quiet. Its first word is painted on a terminal, unless `NO_COLOR` is set.
     pub(super) fn line(text: &str) {
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(anstream::stderr(), "{}", painted(text));
     }
 
     /// Prints an error, one line for each cause, and its hint. Returns the exit code: 1 if the data is wrong,
@@ -102,18 +141,39 @@ impl Ui {
             .chain()
             .map(ToString::to_string)
             .filter(|cause| Some(cause.as_str()) != hint);
-        let mut text = String::new();
         for (index, cause) in causes.enumerate() {
-            text.push_str(if index == 0 { "error: " } else { "  because: " });
-            text.push_str(&cause);
-            text.push('\n');
+            Self::line(&match index {
+                0 => format!("error: {cause}"),
+                _ => format!("  because: {cause}"),
+            });
         }
         if let Some(hint) = hint {
-            text.push_str("hint: ");
-            text.push_str(hint);
-            text.push('\n');
+            Self::line(&format!("hint: {hint}"));
         }
-        let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(if is_bad(error) { 1 } else { 2 })
+    }
+}
+
+fn painted(line: &str) -> String {
+    for (word, style) in PAINTED {
+        if let Some(rest) = line.strip_prefix(word) {
+            return format!("{style}{word}{style:#}{rest}");
+        }
+    }
+    line.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_is_painted() {
+        let text = painted("error: `x` is not a site");
+        assert_eq!(text, "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m `x` is not a site");
+        assert_eq!(
+            painted("wrote 3 files: error: no"),
+            "wrote 3 files: error: no"
+        );
     }
 }

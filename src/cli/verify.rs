@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
+use crate::cli::args::{Trust, jobs};
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Loudness, Ui};
 use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
 use crate::text;
@@ -28,25 +29,42 @@ pub(super) struct VerifyArgs {
     /// Also unpack the layers and check their diff IDs; for a URL, download and hash everything
     #[arg(long, conflicts_with = "fast")]
     deep: bool,
+    /// Print findings only
+    #[arg(short, long)]
+    quiet: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print findings only
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-    /// URL: number of concurrent requests
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Requests at a time, for a URL; 0 is the default, 8
+    #[arg(short, long, value_name = "N", value_parser = jobs())]
     jobs: Option<u16>,
-    /// URL: trust the certificates in this PEM file, instead of the public roots
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// URL: take any certificate
-    #[arg(long, conflicts_with = "ca")]
-    insecure: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("stillage verify site", "every file of a site"),
+    (
+        "stillage verify site --fast",
+        "only that files are there, and their lengths",
+    ),
+    (
+        "stillage verify https://registry.example.org",
+        "a server, with the requests that clients send",
+    ),
+    (
+        "stillage verify mirror.1.tar mirror.2.tar",
+        "the volumes of an export",
+    ),
+];
+
 impl VerifyArgs {
-    pub(super) fn run(self, ui: &Ui) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let ui = Ui(if self.quiet {
+            Loudness::Quiet
+        } else {
+            Loudness::Normal
+        });
         if let Some(code) = self.run_exports(ui)? {
             return Ok(code);
         }
@@ -60,7 +78,7 @@ impl VerifyArgs {
         }
         #[cfg(feature = "verify-url")]
         Self::refuse_server(&site)?;
-        if self.jobs.is_some() || self.ca.is_some() || self.insecure {
+        if self.jobs.is_some() || self.trust.ca.is_some() || self.trust.insecure {
             bail!("`--jobs`, `--ca` and `--insecure` only apply to a URL");
         }
         let depth = match (self.fast, self.deep) {
@@ -68,7 +86,7 @@ impl VerifyArgs {
             (_, true) => Depth::Deep,
             _ => Depth::Normal,
         };
-        let verified = with_progress(ui.quiet, Verb::Read, |progress| {
+        let verified = with_progress(ui, Verb::Read, |progress| {
             verify::verify(&site, depth, progress)
         })?;
         let findings = &verified.findings;
@@ -100,14 +118,19 @@ impl VerifyArgs {
     }
 
     /// Verifies exports; `None` if these are no files.
-    fn run_exports(&self, ui: &Ui) -> anyhow::Result<Option<ExitCode>> {
+    fn run_exports(&self, ui: Ui) -> anyhow::Result<Option<ExitCode>> {
         if self.sites.len() == 1 && !self.sites[0].is_file() {
             return Ok(None);
         }
-        if self.fast || self.deep || self.jobs.is_some() || self.ca.is_some() || self.insecure {
+        if self.fast
+            || self.deep
+            || self.jobs.is_some()
+            || self.trust.ca.is_some()
+            || self.trust.insecure
+        {
             bail!("`--fast`, `--deep`, `--jobs`, `--ca` and `--insecure` do not apply to exports");
         }
-        let (findings, alone) = with_progress(ui.quiet, Verb::Read, |progress| {
+        let (findings, alone) = with_progress(ui, Verb::Read, |progress| {
             verify::verify_exports(&self.sites, progress)
         })?;
         Ui::data(&if self.json {
@@ -126,7 +149,7 @@ impl VerifyArgs {
     }
 
     #[cfg(not(feature = "verify-url"))]
-    fn run_url(self, site: &Path, _ui: &Ui) -> anyhow::Result<ExitCode> {
+    fn run_url(self, site: &Path, _ui: Ui) -> anyhow::Result<ExitCode> {
         Err(anyhow::anyhow!(
             "cannot check `{}`: this stillage was built without the feature `verify-url`",
             crate::fsx::escaped_path(site)
@@ -150,7 +173,7 @@ impl VerifyArgs {
     }
 
     #[cfg(feature = "verify-url")]
-    fn run_url(self, site: &Path, ui: &Ui) -> anyhow::Result<ExitCode> {
+    fn run_url(self, site: &Path, ui: Ui) -> anyhow::Result<ExitCode> {
         use crate::check_url;
         use crate::cli::server_report;
         use crate::note::Severity;
@@ -160,9 +183,9 @@ impl VerifyArgs {
         let options = check_url::CheckOptions {
             deep: self.deep,
             fast: self.fast,
-            jobs: self.jobs.unwrap_or(JOBS).into(),
-            ca: self.ca,
-            insecure: self.insecure,
+            jobs: self.jobs.filter(|jobs| *jobs > 0).unwrap_or(JOBS).into(),
+            ca: self.trust.ca,
+            insecure: self.trust.insecure,
         };
         let findings = check_url::verify(&site.to_string_lossy(), &options)?;
         Ui::data(&if self.json {

@@ -17,6 +17,7 @@ use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
 use crate::pages;
+use crate::progress::Progress;
 use crate::site::{self, load};
 use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
@@ -32,6 +33,8 @@ pub struct EditOptions {
     pub dry_run: bool,
     /// Tags that must not move to another manifest.
     pub no_move: Option<Glob>,
+    /// Gets the steps of the edit.
+    pub progress: Arc<Progress>,
 }
 
 /// The result of an edit, or of its dry run.
@@ -254,7 +257,7 @@ fn edit(
     let (before, after) = (&before.repositories, &catalogue.repositories);
     let changes = Changes::of_tags(before, after).with_manifests(before, after);
     changes.check_moves(options.no_move.as_ref())?;
-    let files = apply(&site, &catalogue, &mut images, &touched)?;
+    let files = apply(&site, &catalogue, &mut images, &touched, &options.progress)?;
     Ok(Edited {
         changes: Changes { files, ..changes },
         notes,
@@ -284,7 +287,7 @@ pub(super) fn rebuild_repositories(
 ) -> anyhow::Result<()> {
     let mut images = load::load(&site.files, catalogue, touched.iter(), None);
     images.check_readable()?;
-    apply(site, catalogue, &mut images, touched)?;
+    apply(site, catalogue, &mut images, touched, &Arc::default())?;
     Ok(())
 }
 
@@ -294,6 +297,7 @@ fn apply(
     catalogue: &Catalogue,
     images: &mut Images,
     touched: &BTreeSet<Repository>,
+    progress: &Arc<Progress>,
 ) -> anyhow::Result<FileChanges> {
     let commit = Commit {
         site,
@@ -302,5 +306,5 @@ fn apply(
         is_whole: false,
         is_upgrade: false,
     };
-    Ok(commit.apply(images, &Arc::default())?.1)
+    Ok(commit.apply(images, progress)?.1)
 }

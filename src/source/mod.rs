@@ -172,6 +172,10 @@ impl Source {
             Some(prefix) => Some(opened.named_format(prefix, &origin)?),
             None => opened.format()?,
         };
+        run.progress.step(|| {
+            let format = format.map_or("a folder of sources", |format| format.prefix);
+            format!("reading {origin}: {format}")
+        });
         let mut drafts = match (format, &opened) {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
             (None, Opened::Folder(folder)) => walk::load(folder, run, &request)?,

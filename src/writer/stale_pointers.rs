@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use crate::error::escaped;
 use crate::fsx;
 use crate::pages;
 use crate::plan::Part;
@@ -80,6 +81,7 @@ impl Writer<'_> {
 
     fn drop(&self, path: &str) -> anyhow::Result<()> {
         self.counts.deleted(path);
+        self.progress.step(|| format!("deleted {}", escaped(path)));
         self.site.disk.remove_name(&self.site.files.path(path))
     }
 

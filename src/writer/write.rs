@@ -95,7 +95,7 @@ pub(super) struct Writer<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan<'a>,
     pub(super) counts: Counts,
-    progress: &'a Progress,
+    pub(super) progress: &'a Progress,
 }
 
 /// The files of one stage that do not have their names yet.
@@ -153,18 +153,31 @@ impl Writer<'_> {
                 self.site.disk.rename(from, to)
             })?;
             for (_, path) in renames {
+                self.wrote(path);
                 batch.name(path);
             }
             self.link(links)?;
             for (_, path) in links {
+                self.wrote(path);
                 batch.named(path);
             }
             for (from, to) in symlinks {
                 self.site.disk.place_symlink(from, to)?;
+                self.wrote(to);
                 batch.named(to);
             }
         }
         Ok(())
+    }
+
+    fn wrote(&self, path: &Path) {
+        let wrote = if self.site.disk.staging.path().is_some() {
+            "wrote"
+        } else {
+            "would write"
+        };
+        let path = fsx::escaped_path(path);
+        self.progress.step(|| format!("{wrote} {path}"));
     }
 
     fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {

@@ -68,7 +68,7 @@ impl Place {
         let output = self.merge(args);
         assert!(output.status.success(), "{}", stderr(&output));
         verify(&self.path("there"));
-        stderr(&output)
+        String::from_utf8(output.stdout.clone()).unwrap() + &stderr(&output)
     }
 
     /// A build into `there` that is refused with these words and changes nothing.
@@ -282,7 +282,7 @@ fn a_merge_adds_and_a_mirror_replaces() {
         |name: &str| json(place.path("there/v2").join(name).join("tags/list"))["tags"].clone();
     let said = place.merged(&[&second]);
     assert!(
-        said.contains("app:3 sha256:") && !said.contains("app:1 "),
+        said.contains("app:3@sha256:") && !said.contains("app:1@"),
         "{said}"
     );
     assert_eq!(tags("app"), serde_json::json!(["1", "2", "3", "own"]));

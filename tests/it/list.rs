@@ -53,9 +53,34 @@ fn many_platforms_are_listed() {
     let (source, site) = (folder.path().join("source"), folder.path().join("site"));
     Archive::oci(&[index]).folder(&source);
     build(&[source.to_str().unwrap()], &site);
-    let output = succeed(stillage(["list"]).arg(&site));
+    let output = succeed(stillage(["list", "--json"]).arg(&site));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(platforms.iter().all(|platform| text.contains(platform)));
+    let output = succeed(stillage(["list"]).arg(&site));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(" +699  "), "{text}");
+}
+
+/// A terminal of 100 columns shows a row in a line, as long as the name is of ordinary length.
+#[test]
+fn lists_are_narrow() {
+    let site = small_site();
+    let list = |options: &[&str]| {
+        let output = succeed(stillage(["list"]).arg(site.path()).args(options));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = list(&[]);
+    let is_long = |line: &&str| line.split("  ").next().unwrap().len() > 28;
+    let mut lines = text.lines().filter(|line| !is_long(line));
+    assert!(lines.all(|line| line.len() <= 100), "{text}");
+    let digest = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("tiny:1"));
+        let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+        words[1].to_owned()
+    };
+    let (short, whole) = (digest(&text), digest(&list(&["--digests"])));
+    assert_eq!(short.len(), "sha256:".len() + 12);
+    assert!(whole.len() == "sha256:".len() + 64 && whole.starts_with(&short));
 }
 
 /// Each content counts as a repository's own, or as shared, and once in the sum.

@@ -1,6 +1,7 @@
 //! What shells and `man` get, and what is said of mistyped names.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::site::{small_site, stderr, stillage, succeed};
@@ -36,20 +37,57 @@ fn every_command_has_a_page_of_the_manual() {
         .map(|line| format!("stillage-{}.1", line.split_whitespace().next().unwrap()))
         .collect();
     names.push("stillage.1".into());
-    names.sort();
-    let mut written: Vec<String> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    written.sort();
-    assert_eq!(written, names);
-    for name in names {
-        let page = fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(
-            page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"),
-            "{name}"
-        );
+    assert_eq!(files_of(&folder.path().join("man1")), sorted(names));
+    let topics = help.split("Topics, for `stillage help`:\n").nth(1).unwrap();
+    let topics = topics
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let topics = topics.map(|topic| format!("stillage-{topic}.7")).collect();
+    assert_eq!(files_of(&folder.path().join("man7")), sorted(topics));
+    for section in ["man1", "man7"] {
+        for name in files_of(&folder.path().join(section)) {
+            let page = fs::read_to_string(folder.path().join(section).join(&name)).unwrap();
+            assert!(page.contains(".SH NAME"), "{name}");
+        }
     }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
+fn files_of(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    sorted(
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect(),
+    )
+}
+
+/// `stillage help` prints topics as they are, and commands as `--help` does.
+#[test]
+fn help_explains_commands_and_topics() {
+    let output = succeed(&mut stillage(["help", "mirror"]));
+    assert_eq!(output.stdout, fs::read("src/topics/mirror.md").unwrap());
+    let [one, other] = [&["help", "prune"], &["prune", "--help"]]
+        .map(|arguments| succeed(&mut stillage(arguments)).stdout);
+    assert_eq!(one, other);
+    let output = stillage(["help", "miror"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("hint: did you mean `stillage help mirror`?"));
+}
+
+#[test]
+fn errors_are_coloured_if_asked_for() {
+    let said = |color: &str| {
+        let mut command = stillage(["list", "/nonexistent"]);
+        let output = command.env(color, "1").output().unwrap();
+        stderr(&output)
+    };
+    assert!(said("CLICOLOR_FORCE").starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m "));
+    assert!(said("NO_COLOR").starts_with("error: "));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// Modules from the bottom up: each may import those above it in this list, and none below.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
+    "topics",
     "error",
     "note",
     "text",

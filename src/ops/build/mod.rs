@@ -17,6 +17,7 @@ use crate::source::export::volumes::Exports;
 use crate::source::{Run, Source};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Repository, Tag};
+use crate::text::bytes;
 use crate::writer::Site;
 
 mod exported;
@@ -225,7 +226,11 @@ fn take_in(
         if cache && job.ready.is_none() {
             job.ready = site.recall(job);
         }
-        if job.ready.is_none() {
+        let origin = || job.content.origin().to_string();
+        if job.ready.is_some() {
+            progress.step(|| format!("unchanged: {}", origin()));
+        } else {
+            progress.step(|| format!("reading {} ({})", origin(), bytes(job.content.len())));
             job.content = job.content.counted(progress);
         }
     }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::bucket::{Bytes, Headers, If, LONGEST_COPY, Listed, Slash};
 use crate::content::Content;
+use crate::error::escaped;
 use crate::fsx;
 use crate::ops::publish::operation::Operation;
 use crate::ops::publish::remote::{Compared, is_single_tag};
@@ -126,22 +127,23 @@ impl Upload<'_> {
         std::mem::take(&mut locked(&self.stored))
     }
 
-    fn count_sent(&self, bytes: u64) {
+    fn count_sent(&self, key: &str, bytes: u64) {
         let mut stored = locked(&self.stored);
         stored.files += 1;
         stored.bytes += bytes;
-        self.count_done();
+        self.count_done("sent", key);
     }
 
-    fn count_copied(&self, bytes: u64) {
+    fn count_copied(&self, key: &str, bytes: u64) {
         locked(&self.stored).links += 1;
         *locked(&self.copied) += bytes;
-        self.count_done();
+        self.count_done("copied", key);
     }
 
-    fn count_done(&self) {
+    fn count_done(&self, how: &str, key: &str) {
         if let Mode::Send(_, progress) = self.mode {
             progress.blob_done();
+            progress.step(|| format!("{how} {}", escaped(key)));
         }
     }
 
@@ -156,7 +158,7 @@ impl Upload<'_> {
             bucket.put(key(object), Bytes::Memory(bytes), &headers, If::Always)?;
             progress.add(bytes.len() as u64);
         }
-        self.count_sent(bytes.len() as u64);
+        self.count_sent(key(object), bytes.len() as u64);
         Ok(())
     }
 
@@ -202,7 +204,7 @@ impl Upload<'_> {
         };
         self.report(object, size, &place)?;
         if is_copied {
-            self.count_copied(size);
+            self.count_copied(key, size);
             return Ok(());
         }
         if let Mode::Send(_, progress) = self.mode {
@@ -212,7 +214,7 @@ impl Upload<'_> {
             let (bucket, bytes) = (self.remote.bucket()?, Bytes::Content(&counted, sha256));
             bucket.put(key, bytes, &headers(object), If::Always)?;
         }
-        self.count_sent(size);
+        self.count_sent(key, size);
         // A plan names files rather than objects that it has yet to make.
         if let Some(digest) = digest.filter(|_| is_at_root(object))
             && !matches!(self.mode, Mode::Report(_))
@@ -338,7 +340,7 @@ impl Upload<'_> {
     }
 
     fn count_pointer(&self, object: &Object, bytes: u64) {
-        self.count_sent(bytes);
+        self.count_sent(key(object), bytes);
         self.changed(&object.path);
     }
 

@@ -276,7 +276,7 @@ fn what_looks_like_an_unpacked_export_stops_nobody() {
     fs::write(place.path("many/good.tar"), good).unwrap();
     let said = place.merged(&[&place.text("many")]);
     assert!(
-        said.contains("good:1 sha256:") && said.contains("SHA256SUMS"),
+        said.contains("good:1@sha256:") && said.contains("SHA256SUMS"),
         "{said}"
     );
     let strict = place.merge(&[&place.text("many"), "--strict"]);

@@ -1,4 +1,4 @@
-//! The README's examples for CI services, carried out but for what the services bring: checkout, docker, and the
+//! The examples for CI services in `stillage help ci`, carried out but for what the services bring: checkout, docker, and the
 //! command of AWS.
 
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::temp::TempDir;
 /// Prints the variables and the commands of each example.
 const EXAMPLES: &str = r#"
 import json, re, yaml
-texts = re.findall(r"```yaml\n(.*?)```", open("README.md").read(), re.S)
+texts = re.findall(r"```yaml\n(.*?)```", open("src/topics/ci.md").read(), re.S)
 texts = [text for text in texts if "stillage publish" in text]
 github, gitlab = (yaml.safe_load(text)["jobs" if "jobs:" in text else "publish"] for text in texts)
 steps = github["publish"]["steps"]

@@ -1,0 +1,111 @@
+//! Options that several commands share.
+
+use std::path::Path;
+
+use clap::Args;
+
+use crate::cli::ui::{Loudness, Ui};
+use crate::import::selection::{Glob, Selection};
+
+/// What a command that changes a site has.
+#[derive(Debug, Default, Args)]
+pub(super) struct Writing {
+    /// Check everything and print what would change, but write nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Fail at once if another run is writing to the site, instead of waiting for it
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+impl Writing {
+    pub(super) fn ui(&self) -> Ui {
+        self.output.ui()
+    }
+
+    /// Called while another run holds the site.
+    pub(super) fn busy(&self, site: &Path) -> anyhow::Result<()> {
+        self.ui().busy(site, self.no_wait)
+    }
+}
+
+/// How much a command prints.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Output options")]
+pub(super) struct Output {
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print errors only
+    #[arg(short, long, conflicts_with_all = ["json", "verbose"])]
+    pub(super) quiet: bool,
+    /// Also print each source, each layer that is read, and each file that is written or deleted
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+impl Output {
+    pub(super) fn ui(&self) -> Ui {
+        Ui(match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        })
+    }
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Selection options")]
+pub(super) struct Globs {
+    /// Take only repositories, or images REPO:TAG, that match a glob; repeatable. `*` does not match `/`, `**` does
+    #[arg(long, value_name = "GLOB")]
+    pub(super) only: Vec<String>,
+    /// Leave out repositories, or images REPO:TAG, that match a glob; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(super) exclude: Vec<String>,
+}
+
+impl Globs {
+    pub(super) fn selection(&self) -> anyhow::Result<Selection> {
+        Selection::new(&self.only, &self.exclude)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NoMove {
+    /// Fail if a tag would move to another manifest: any tag, or one that matches REPO or REPO:TAG
+    #[arg(
+        long,
+        value_name = "GLOB",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "**"
+    )]
+    no_move: Option<String>,
+}
+
+impl NoMove {
+    pub(super) fn glob(&self) -> anyhow::Result<Option<Glob>> {
+        let compile = |text| Glob::new("--no-move", text);
+        self.no_move.as_deref().map(compile).transpose()
+    }
+}
+
+/// The certificates of a server that is asked.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "TLS options")]
+pub(super) struct Trust {
+    /// Trust the certificates in this PEM file, instead of the public roots
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<std::path::PathBuf>,
+    /// Accept any certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub(super) insecure: bool,
+}
+
+/// Parses a number of threads or requests at a time; 0 is the default.
+pub(super) fn jobs() -> impl clap::builder::TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(0..=1024)
+}
