@@ -7,14 +7,18 @@ use clap::Args;
 use crate::cli::ui::{Loudness, Ui};
 use crate::import::selection::{Glob, Selection};
 
+/// Among the options without a heading, whatever comes before.
+const PLAIN: Option<&str> = None;
+const OUTPUT: &str = "Output options";
+
 /// What a command that changes a site has.
 #[derive(Debug, Default, Args)]
 pub(super) struct Writing {
     /// Check everything and print what would change, but write nothing
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, help_heading = PLAIN)]
     pub(super) dry_run: bool,
     /// Fail at once if another run is writing to the site, instead of waiting for it
-    #[arg(long)]
+    #[arg(long, help_heading = PLAIN)]
     pub(super) no_wait: bool,
     #[command(flatten)]
     pub(super) output: Output,
@@ -33,16 +37,15 @@ impl Writing {
 
 /// How much a command prints.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Output options")]
 pub(super) struct Output {
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(super) json: bool,
     /// Print errors only
-    #[arg(short, long, conflicts_with_all = ["json", "verbose"])]
+    #[arg(short, long, conflicts_with_all = ["json", "verbose"], help_heading = OUTPUT)]
     pub(super) quiet: bool,
-    /// Also print each source, each layer that is read, and each file that is written or deleted
-    #[arg(short, long)]
+    /// Also print each source and layer that is read, and each file or object that is written or deleted
+    #[arg(short, long, help_heading = OUTPUT)]
     pub(super) verbose: bool,
 }
 

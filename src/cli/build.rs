@@ -52,8 +52,6 @@ pub(super) struct BuildArgs {
     mirror: bool,
     #[command(flatten)]
     no_move: NoMove,
-    #[command(flatten)]
-    writing: Writing,
     /// Threads to use at a time; 0 is one for each core
     #[arg(short, long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = jobs())]
     jobs: u16,
@@ -74,6 +72,8 @@ pub(super) struct BuildArgs {
     #[cfg(feature = "serve")]
     #[command(flatten)]
     serving: Serving,
+    #[command(flatten)]
+    writing: Writing,
 }
 
 /// What is taken from the sources.

@@ -171,13 +171,12 @@ impl Writer<'_> {
     }
 
     fn wrote(&self, path: &Path) {
-        let wrote = if self.site.disk.staging.path().is_some() {
-            "wrote"
-        } else {
-            "would write"
-        };
-        let path = fsx::escaped_path(path);
-        self.progress.step(|| format!("{wrote} {path}"));
+        self.progress.step(|| {
+            let is_dry = self.site.disk.staging.path().is_none();
+            let wrote = if is_dry { "would write" } else { "wrote" };
+            let path = path.strip_prefix(self.site.files.root()).unwrap_or(path);
+            format!("{wrote} {}", fsx::escaped_path(path))
+        });
     }
 
     fn part(&self, part: Part<'_>, staged: &Mutex<BTreeMap<Stage, Staged>>) -> anyhow::Result<()> {

@@ -27,17 +27,14 @@ fn shells_get_completions() {
 fn every_command_has_a_page_of_the_manual() {
     let folder = TempDir::new("man");
     succeed(stillage(["man", "-o"]).arg(folder.path()));
-    let help = succeed(&mut stillage(["help"]));
-    let help = String::from_utf8(help.stdout).unwrap();
-    let commands = help.split("Commands:\n").nth(1).unwrap();
-    let commands = commands.split("\n\n").next().unwrap().lines();
-    let is_head = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
-    let mut names: Vec<String> = commands
-        .filter(is_head)
-        .map(|line| format!("stillage-{}.1", line.split_whitespace().next().unwrap()))
+    let mut names: Vec<String> = commands()
+        .iter()
+        .map(|name| format!("stillage-{name}.1"))
         .collect();
     names.push("stillage.1".into());
     assert_eq!(files_of(&folder.path().join("man1")), sorted(names));
+    let help = succeed(&mut stillage(["help"]));
+    let help = String::from_utf8(help.stdout).unwrap();
     let topics = help.split("Topics, for `stillage help`:\n").nth(1).unwrap();
     let topics = topics
         .lines()
@@ -50,6 +47,19 @@ fn every_command_has_a_page_of_the_manual() {
             assert!(page.contains(".SH NAME"), "{name}");
         }
     }
+}
+
+/// The names of all commands.
+fn commands() -> Vec<String> {
+    let help = succeed(&mut stillage(["help"]));
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap();
+    let commands = commands.split("\n\n").next().unwrap().lines();
+    let is_head = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names = commands.filter(is_head);
+    names
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .collect()
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {
@@ -109,4 +119,68 @@ fn mistyped_names_are_recognised() {
             "{said}"
         );
     }
+}
+
+/// What each `--help` prints, in files that `STILLAGE_UPDATE=1` writes anew: a change of the command line is seen in the
+/// diff.
+#[test]
+fn help_is_as_written_down() {
+    let folder = Path::new("tests/it/help");
+    let is_update = std::env::var_os("STILLAGE_UPDATE").is_some_and(|value| value == "1");
+    let help = succeed(&mut stillage(["--help"])).stdout;
+    let mut texts = vec![("stillage".to_owned(), help)];
+    for name in commands() {
+        let help = succeed(&mut stillage([name.as_str(), "--help"])).stdout;
+        texts.push((name, help));
+    }
+    for (name, text) in &texts {
+        let path = folder.join(format!("{name}.txt"));
+        if is_update {
+            fs::write(&path, text).unwrap();
+        }
+        let written = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(text);
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            text,
+            "STILLAGE_UPDATE=1 writes {path:?} anew"
+        );
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{name}: {longest:?}");
+    }
+    let names = texts.into_iter().map(|(name, _)| format!("{name}.txt"));
+    assert_eq!(files_of(folder), sorted(names.collect()));
+}
+
+/// A verbose run names what it reads and writes; what it does not touch is not named.
+#[test]
+fn verbose_runs_name_their_steps() {
+    let folder = TempDir::new("verbose");
+    let site = folder.path().join("site");
+    let site = site.to_str().unwrap();
+    let said = |arguments: &[&str]| stderr(&succeed(&mut stillage(arguments)));
+    let source = "fixtures/docker-20.10.tar";
+    let first = said(&["build", source, "-o", site, "-v"]);
+    for words in [
+        &format!("reading `{source}`: docker-archive\n"),
+        "/layer.tar` in `fixtures/docker-20.10.tar` (",
+        "\nwrote v2/tiny/tags/list\n",
+        "4 references: wrote ",
+    ] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    let again = said(&["build", source, "-o", site, "-v"]);
+    assert!(
+        again.contains("unchanged: `") && !again.contains("wrote "),
+        "{again}"
+    );
+    let tagged = said(&["tag", site, "tiny:1", "2", "-v", "-n"]);
+    assert!(
+        tagged.contains("would write v2/tiny/tags/list\n"),
+        "{tagged}"
+    );
+    let removed = said(&["remove", site, "tiny", "-v"]);
+    assert!(removed.contains("deleted v2/tiny/tags/list\n"), "{removed}");
+    assert!(said(&["build", source, "-o", site]).lines().count() <= 2);
+    assert_eq!(said(&["build", source, "-o", site, "-q"]), "");
 }

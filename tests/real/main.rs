@@ -40,6 +40,7 @@ mod nginx_exact;
 mod pages;
 mod progress;
 mod publish;
+mod readme;
 mod rebuild;
 mod referrers;
 mod registries;

@@ -11,17 +11,17 @@ const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const START: &str = "<!-- matrix -->\n";
 const END: &str = "<!-- /matrix -->";
 
-/// The table: a row for each server, a column for each client.
+/// The table: a row for each client. All servers have one column, since they must all give the same.
 pub(super) fn text() -> String {
     let mut reasons = Vec::new();
-    let cells: Vec<String> = COLUMNS.iter().map(|c| cell(c.name, &mut reasons)).collect();
-    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let servers: Vec<&str> = SERVERS.iter().map(|server| server.name).collect();
     let mut lines = vec![
-        format!("| server | {} |", names.join(" | ")),
-        "|---".repeat(COLUMNS.len() + 1) + "|",
+        format!("| client | from {} |", servers.join(", ")),
+        "|---|---|".to_owned(),
     ];
-    for server in SERVERS {
-        lines.push(format!("| {} | {} |", server.name, cells.join(" | ")));
+    for column in &COLUMNS {
+        let pulls = cell(column.name, &mut reasons);
+        lines.push(format!("| {} | {pulls} |", column.name));
     }
     lines.push(String::new());
     for (number, why) in (1..).zip(&reasons) {
