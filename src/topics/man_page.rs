@@ -18,7 +18,12 @@ pub(super) fn page(topic: &Topic) -> String {
     for event in Parser::new_ext(body, Options::ENABLE_TABLES) {
         page.take(event);
     }
-    page.roff.to_roff()
+    // groff(7) reads ASCII unless another program converts its input.
+    let glyph = |c: char| match c.is_ascii() {
+        true => c.to_string(),
+        false => format!("\\[u{:04X}]", u32::from(c)),
+    };
+    page.roff.to_roff().chars().map(glyph).collect()
 }
 
 #[derive(Default)]
@@ -89,7 +94,7 @@ impl Page {
                         *number += 1;
                         format!("{}.", *number - 1)
                     }
-                    None => "\u{2022}".to_owned(),
+                    None => r"\(bu".to_owned(),
                 };
                 self.roff.control("IP", [mark.as_str(), "3"]);
             }
@@ -190,16 +195,16 @@ mod tests {
     fn a_page_has_what_the_topic_has() {
         let topic = Topic {
             name: "x",
-            text: "# Of x\n\nSay **no** to `a.b`\nnow.\n\n## More\n\n- one\n- two\n\n```sh\n.x 'y' \\z\n```\n\n\
+            text: "# Of x\n\n\u{e9} Say **no** to `a.b`\nnow.\n\n## More\n\n- one\n- two\n\n```sh\n.x 'y' \\z\n```\n\n\
                    | a | b | c |\n|---|---|---|\n| `long` | 1 | 2 |\n",
         };
         let text = page(&topic);
         for part in [
             ".TH STILLAGE-X 7",
             "stillage\\-x \\- Of x",
-            "Say \\fBno\\fR to \\fBa.b\\fR now.",
+            "\\[u00E9] Say \\fBno\\fR to \\fBa.b\\fR now.",
             ".SH More",
-            ".IP \u{2022} 3\none",
+            ".IP \\(bu 3\none",
             ".nf\n\\&.x 'y' \\\\z\n.fi",
             "a     b  c\nlong  1  2",
         ] {
