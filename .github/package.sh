@@ -39,13 +39,15 @@ if [[ $triple == *-gnu ]]; then
     # A static glibc would load the modules that /etc/nsswitch.conf names, as of systemd-resolved, and crash if they are
     # of another version of glibc. Those for files and DNS are in the binary.
     mkdir -p "$built"
-    cc -O2 -x c -c - -o "$built/names.o" <<'END'
+    cc -O2 -x c -c - -o "$built/names.o.$$" <<'END'
 #include <nss.h>
 __attribute__((constructor)) static void names(void) {
     __nss_configure_lookup("hosts", "files dns");
     __nss_configure_lookup("passwd", "files");
 }
 END
+    # Another run may be linking it.
+    mv "$built/names.o.$$" "$built/names.o"
     link=(-C "link-arg=$built/names.o")
 fi
 # With --target, the flags are not those of build scripts and macros, which cannot be static.
