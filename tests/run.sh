@@ -70,6 +70,9 @@ need nodejs node
 need npm npm
 need njs njs
 need python3 python3
+if ((${#long[@]})); then
+    need debootstrap debootstrap
+fi
 [[ -e /usr/lib/lighttpd/mod_magnet.so ]] || packages+=(lighttpd-modules-lua)
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
@@ -100,6 +103,12 @@ s3s_fs=0.14.1
 if ((${#long[@]})) && [[ "$(tests/.stores/bin/s3s-fs --version 2>/dev/null)" != "s3s-fs $s3s_fs" ]]; then
     step "Installing a store from crates.io"
     cargo install --quiet --locked --force --root tests/.stores --features binary "s3s-fs@$s3s_fs"
+fi
+# So does what makes the .deb.
+cargo_deb=3.8.0
+if ((${#long[@]})) && [[ "$(tests/.stores/bin/cargo-deb --version 2>/dev/null)" != "$cargo_deb" ]]; then
+    step "Installing cargo-deb from crates.io"
+    cargo install --quiet --locked --force --root tests/.stores "cargo-deb@$cargo_deb"
 fi
 
 step "Format"

@@ -34,7 +34,7 @@ while IFS= read -r blob; do
 done < <(find "$fixtures" -type f -size -64k \( -path '*/blobs/*' -o -path '*/images/*' -o -path '*/dir-*' \))
 seed index "$fixtures"/*/index.json
 
-# Bytes that say what entries the layers have; see targets/layers.rs.
+# Bytes that say what entries the layers have; see ../it/fuzz/targets/layers.rs.
 text layers <<'EOT'
 \x01\x08\x11\x18\xff\x02\x10\x01
 \x00\x08\x10\x18\x20\xff\x03\x01\x0b\x13

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crate::support::archive::{Archive, pax};
 use crate::support::chance::Chance;
 
-#[path = "../fuzz/targets.rs"]
 pub(crate) mod targets;
 
 /// Executions of a target.

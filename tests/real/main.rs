@@ -37,6 +37,7 @@ mod mirrors;
 mod moving;
 mod nginx;
 mod nginx_exact;
+mod packages;
 mod pages;
 mod progress;
 mod publish;

@@ -30,7 +30,7 @@ print(json.dumps([
 "#;
 
 /// Puts a program of these lines among those of a job.
-fn program(folder: &Path, name: &str, lines: &str) {
+pub(super) fn program(folder: &Path, name: &str, lines: &str) {
     let path = folder.join(name);
     fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

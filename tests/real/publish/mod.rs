@@ -13,6 +13,7 @@ use crate::support::servers::bucket::Store;
 use crate::support::site::{build, stderr, stillage};
 use crate::support::temp::TempDir;
 
+mod ci_files;
 mod examples;
 pub(crate) mod interrupted;
 mod kept;
