@@ -72,13 +72,8 @@ install -m 644 LICENSE "$tree/LICENSE"
 "$binary" completions bash >"$share/bash-completion/completions/stillage"
 "$binary" completions zsh >"$share/zsh/site-functions/_stillage"
 "$binary" completions fish >"$share/fish/vendor_completions.d/stillage.fish"
-"$binary" man -o "$packages/man"
-for page in "$packages"/man/*; do
-    section=$share/man/man${page##*.}
-    mkdir -p "$section"
-    gzip -9n <"$page" >"$section/${page##*/}.gz"
-done
-rm -r "$packages/man"
+"$binary" man -o "$share/man"
+gzip -9nr "$share/man"
 chmod -R u=rwX,go=rX "$tree"
 
 # The same commit gives the same packages.

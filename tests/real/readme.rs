@@ -169,3 +169,27 @@ fn stillage_is_installed_as_the_readme_has_it() {
     let version = format!("stillage {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), version);
 }
+
+/// The action takes the inputs that the README gives to it.
+#[test]
+fn the_action_of_the_readme_exists() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let block = readme.split("```yaml\n").nth(1).unwrap();
+    let (uses, with) = block
+        .split("```")
+        .next()
+        .unwrap()
+        .split_once("with:\n")
+        .unwrap();
+    let path = uses.split_once("stillage/stillage/").unwrap().1;
+    let (path, version) = path.trim_end().split_once('@').unwrap();
+    assert_eq!(version, format!("v{}", env!("CARGO_PKG_VERSION")));
+    let action = fs::read_to_string(Path::new(path).join("action.yml")).unwrap();
+    for line in with.lines() {
+        let input = line.trim_start().split_once(':').unwrap().0;
+        assert!(
+            action.contains(&format!("\n  {input}:\n    description:")),
+            "{input}"
+        );
+    }
+}

@@ -94,7 +94,9 @@ fn it_is_documented(root: &Path) {
     run(&mut inside(root, &["stillage", "man", "-o", "/man"])).unwrap();
     fs::rename(root.join("man"), folder.path().join("man")).unwrap();
     let mut pages = 0;
-    for page in fs::read_dir(folder.path().join("man")).unwrap() {
+    let man = folder.path().join("man");
+    let sections = ["man1", "man7"].map(|section| fs::read_dir(man.join(section)).unwrap());
+    for page in sections.into_iter().flatten() {
         let page = page.unwrap().file_name().into_string().unwrap();
         let (name, section) = page.rsplit_once('.').unwrap();
         let found = run(&mut inside(root, &["man", "-w", section, name])).unwrap();
