@@ -30,7 +30,7 @@
 //! 5. `writer` takes the site's lock and brings the folder to the plan. Only it changes what clients see. A dry
 //!    run goes the same way without the lock, with a staging area and a `writer::disk` that keep nothing.
 //!
-//! [`ops`] holds the commands without their printing, [`cli`] the printing.
+//! [`ops`] holds the commands without their printing, [`cli`] the printing, `topics` what `stillage help` explains.
 //!
 //! [`pages`] makes the pages for people: it renders what it is given, and reads only configs.
 //!
@@ -69,7 +69,7 @@
 //! # Adding something
 //! One new file, with a `mod` line and a line in the table beside it: an input format in [`source::FORMATS`], an
 //! export format in [`export::FORMATS`], a web server in [`server_config::SERVERS`], a client in
-//! [`client_config::CLIENTS`], pages or configuration files inside the site in `plan::AREAS`.
+//! [`client_config::CLIENTS`], pages or configuration files inside the site in `plan::AREAS`, a topic in `topics::TOPICS`.
 
 #[cfg(feature = "publish")]
 pub mod bucket;

@@ -2,7 +2,7 @@
 // for people. Nothing here depends on what images the site holds: publishing needs no new version.
 //
 // A CloudFront Function (runtime cloudfront-js-2.0) for both events of a viewer. What is missing in the bucket gets the
-// custom error response; see the README for how to set up the distribution.
+// custom error response; see `stillage help edges` for how to set up the distribution.
 EDGE
 // Whether the site has v1.
 const HAS_V1 = true;
