@@ -130,6 +130,10 @@ impl Answer {
             (404, "NoSuchKey") => "is `--endpoint` the address of the store, without the bucket?",
             (404, "NoSuchBucket") => "create the bucket first",
             (301 | 307 | 400, _) => "is `--region` that of the bucket?",
+            // Stores give codes.
+            (402..=499 | 501, "") => {
+                "is this the endpoint of an S3 store, and does the bucket exist?"
+            }
             _ => return error,
         };
         error.context(Hint(hint.to_owned()))

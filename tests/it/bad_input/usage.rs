@@ -70,7 +70,7 @@ fn sources_and_outputs() {
             &["is a URL", "download the file"],
             "https://example.org/app.tar",
         ),
-        source("a source with a line break", &["`\\u{a}x`"], "\nx"),
+        source("a source with a line break", &["`\\nx`"], "\nx"),
         case(
             "one source of two that is not there",
             &["there is nothing at `/none`"],
