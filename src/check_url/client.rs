@@ -301,7 +301,7 @@ fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
         let host = host.as_ref().and_then(Uri::host).unwrap_or(address);
         format!("cannot resolve the name `{}`", escaped(host))
     } else {
-        escaped(text)
+        escaped(text.strip_prefix("io: ").unwrap_or(&text))
     };
     let result: Result<(), _> = Err(anyhow::Error::msg(text));
     let result = result.with_context(|| format!("cannot request `{shown_address}`"));

@@ -172,6 +172,10 @@ impl VerifyArgs {
     }
 
     #[cfg(not(feature = "verify-url"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "as with the feature, which needs the options"
+    )]
     fn run_url(self, site: &Path, _ui: Ui) -> anyhow::Result<ExitCode> {
         Err(anyhow::anyhow!(
             "cannot check `{}`: this stillage was built without the feature `verify-url`",

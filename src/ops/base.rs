@@ -217,7 +217,12 @@ fn start_of(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
 
 fn unreadable(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let name = fsx::escaped_path(path);
-    let error = about_tar(error, &format!("`{name}`"));
+    // Errors of reading do not name the file themselves.
+    let error = if error.is::<io::Error>() {
+        about_tar(error, &format!("`{name}`"))
+    } else {
+        error
+    };
     error.context(format!("cannot read the state of a site from `{name}`"))
 }
 

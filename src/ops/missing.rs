@@ -100,14 +100,12 @@ fn meant(catalogue: &Catalogue, reference: &Reference, alone: Alone) -> Option<S
             return did_you_mean(without.to_string());
         }
     }
-    let known = match catalogue.repositories.get_key_value(&reference.repository) {
-        Some(own) => alike(own, reference, alone),
-        None => {
-            let all = catalogue.repositories.iter();
-            all.flat_map(|repo| alike(repo, reference, alone)).collect()
-        }
-    };
-    if let Some(found) = nearest(&reference.to_string(), known.into_iter()) {
+    let own = catalogue.repositories.get_key_value(&reference.repository);
+    let all = catalogue.repositories.iter();
+    // Of a repository that the site has, only the tag is mistyped.
+    let repos = all.filter(|repo| own.is_none_or(|own| own.0 == repo.0));
+    let known = repos.flat_map(|repo| alike(repo, reference, alone));
+    if let Some(found) = nearest(&reference.to_string(), known) {
         return did_you_mean(found);
     }
     let is_hex = name.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));

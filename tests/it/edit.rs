@@ -216,7 +216,7 @@ fn what_is_not_there_is_refused() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(
-            stderr(&output).contains("is not a site"),
+            stderr(&output).contains("does not exist"),
             "{}",
             stderr(&output)
         );
