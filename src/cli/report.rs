@@ -291,7 +291,7 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
     let keys: BTreeSet<(bool, Kind)> = findings.iter().map(key).collect();
     let remedy = |(is_derived, kind)| match kind {
         _ if is_derived => {
-            "a build into the site, of whatever it has, restores its lists, links and pages".into()
+            format!("`stillage build {site} -o {site}` makes lists, links and pages anew")
         }
         Kind::Missing => {
             "rebuild from the sources to restore missing files that they still have".into()

@@ -62,7 +62,10 @@ const EXCESS: &[(&str, &str)] = &[
         "man",
         "did you mean `stillage help {}`, or `stillage man -o {}`?",
     ),
-    ("export", "did you mean `--only {}`, or `-o {}`?"),
+    (
+        "export",
+        "select with `--only {}`; name the file with `-o FILE`, what the other side has with `--since BASE`",
+    ),
     ("diff", "one site is compared with one other"),
 ];
 

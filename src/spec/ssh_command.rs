@@ -73,12 +73,9 @@ fn parse(command: &str) -> Result<Request, &'static str> {
     if command.trim().is_empty() {
         return Err(REQUESTS);
     }
-    // Before its words are judged: a client may want a shell, or `scp`.
-    if !words
-        .iter()
-        .take(1)
-        .all(|first| first.is_empty() || is_request(first))
-    {
+    // A client may want a shell, or `scp`: then its options do not matter.
+    let first = words[0];
+    if check_word(first).is_ok() && !is_request(first) {
         return Err(REQUESTS);
     }
     words.iter().try_for_each(|word| check_word(word))?;

@@ -22,7 +22,7 @@ pub struct Finding {
     /// The references that need a lost file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<String>,
-    /// Whether any build makes the file anew: a list, a page, a pointer.
+    /// Whether a build of the site from itself makes the file anew: a list, a page, a pointer.
     #[serde(skip)]
     pub is_derived: bool,
     /// The content that the file should have, if that has a digest.
