@@ -115,10 +115,8 @@ impl Answer {
     pub(super) fn unexpected(&self, what: &str) -> anyhow::Error {
         let part = |name: &str| self.element(name).map(escaped).unwrap_or_default();
         let (code, message) = (part("Code"), part("Message"));
-        let error = anyhow::anyhow!(
-            "cannot {what}: the store answers {} {code} {message}",
-            self.status
-        );
+        let answer = format!("{} {code} {message}", self.status);
+        let error = anyhow::anyhow!("cannot {what}: the store answers {}", answer.trim_end());
         let hint = match (self.status, code.as_str()) {
             (
                 _,
