@@ -4,7 +4,7 @@
 //! the data (exit code 1; any other error means that the command could not run, exit code 2), and [`Hint`]
 //! says what the user can do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// The input is at fault: a source is damaged, hostile, or contradicts another.
 #[derive(Debug)]
@@ -71,10 +71,13 @@ pub fn escaped(name: impl AsRef<str>) -> String {
         let hostile = c.is_control()
             || c == '`'
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if hostile {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
+        match c {
+            '\n' | '\r' | '\t' => out.extend(c.escape_debug()),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c if hostile => out.extend(c.escape_unicode()),
+            c => out.push(c),
         }
     }
     out
@@ -86,8 +89,9 @@ mod tests {
 
     #[test]
     fn names_cannot_drive_a_terminal() {
-        assert_eq!(escaped("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(escaped("a\u{1b}[2Jb"), "a\\x1b[2Jb");
         assert_eq!(escaped("x\u{202e}y`"), "x\\u{202e}y\\u{60}");
+        assert_eq!(escaped("a\nb\t\r\u{7}"), "a\\nb\\t\\r\\x07");
         assert_eq!(escaped("héllo/ü"), "héllo/ü");
     }
 

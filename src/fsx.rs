@@ -27,7 +27,9 @@ use limits::{FILE_MODE, FOLDER_MODE, mode_set, set_mode};
 pub(crate) use limits::{check_names, folds_case, set_open, sync, sync_one};
 pub(crate) use links::{is_link, link, link_own, link_target, symlink};
 pub(crate) use lock::lock;
-pub(crate) use out::{NewFile, NewFolder, cannot_write, check_outside, replace, replace_below};
+pub(crate) use out::{
+    NewFile, NewFolder, cannot_write, check_folder, check_outside, replace, replace_below,
+};
 
 /// A path, escaped for messages.
 pub(crate) fn escaped_path(path: &Path) -> String {

@@ -14,6 +14,20 @@ pub struct Destination {
     pub prefix: String,
 }
 
+impl Destination {
+    /// Fails for a name that no bucket of AWS can have.
+    pub fn check_aws(&self) -> anyhow::Result<()> {
+        let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+        let name = &self.bucket;
+        if (3..=63).contains(&name.len()) && name.chars().all(is_legal) {
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("`{name}` is not the name of a bucket of AWS")).hint(
+            "such a name has 3 to 63 lower-case letters, digits, dots and hyphens; name another store with `--endpoint URL`",
+        )
+    }
+}
+
 impl FromStr for Destination {
     type Err = anyhow::Error;
 

@@ -115,10 +115,8 @@ impl Answer {
     pub(super) fn unexpected(&self, what: &str) -> anyhow::Error {
         let part = |name: &str| self.element(name).map(escaped).unwrap_or_default();
         let (code, message) = (part("Code"), part("Message"));
-        let error = anyhow::anyhow!(
-            "cannot {what}: the store answers {} {code} {message}",
-            self.status
-        );
+        let answer = format!("{} {code} {message}", self.status);
+        let error = anyhow::anyhow!("cannot {what}: the store answers {}", answer.trim_end());
         let hint = match (self.status, code.as_str()) {
             (
                 _,
@@ -130,6 +128,10 @@ impl Answer {
             (404, "NoSuchKey") => "is `--endpoint` the address of the store, without the bucket?",
             (404, "NoSuchBucket") => "create the bucket first",
             (301 | 307 | 400, _) => "is `--region` that of the bucket?",
+            // Stores give codes.
+            (402..=499 | 501, "") => {
+                "is this the endpoint of an S3 store, and does the bucket exist?"
+            }
             _ => return error,
         };
         error.context(Hint(hint.to_owned()))

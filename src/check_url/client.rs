@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ureq::Agent;
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, Method, Request, Uri};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 
@@ -295,7 +295,15 @@ fn failed(error: &ureq::Error, address: &str) -> anyhow::Error {
         ""
     };
     let shown_address = escaped(address);
-    let result: Result<(), _> = Err(anyhow::anyhow!("{}", escaped(text)));
+    // What the system calls it says less.
+    let text = if says("failed to lookup address") {
+        let host = address.parse::<Uri>().ok();
+        let host = host.as_ref().and_then(Uri::host).unwrap_or(address);
+        format!("cannot resolve the name `{}`", escaped(host))
+    } else {
+        escaped(text.strip_prefix("io: ").unwrap_or(&text))
+    };
+    let result: Result<(), _> = Err(anyhow::Error::msg(text));
     let result = result.with_context(|| format!("cannot request `{shown_address}`"));
     let result = if hint.is_empty() {
         result

@@ -34,7 +34,13 @@ impl SiteUrl {
                 .hint("give an address like `https://HOST` or `http://HOST:PORT`");
         }
         let host = format!("{scheme}://{authority}");
-        let prefix = uri.path().trim_end_matches('/').to_owned();
+        if let Some(port) = authority.as_str().strip_prefix(authority.host())
+            && port.len() > 1
+            && authority.port_u16().is_none()
+        {
+            return Err(invalid()).hint(format!("`{}` is not a port", escaped(&port[1..])));
+        }
+        let prefix = below(uri.path()).to_owned();
         if uri.query().is_some() || text.contains('#') {
             return Err(anyhow::anyhow!(
                 "`{}` has a query or a fragment",
@@ -82,6 +88,15 @@ impl SiteUrl {
         let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
+}
+
+/// The path of a site, whose files may be given instead of it: those of its catalogue and of its APIs.
+fn below(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let files = ["/index.json", "/v2", "/v2/_catalog", "/v1", "/v1/_ping"];
+    let mut files = files.iter();
+    let site = files.find_map(|file| path.strip_suffix(file));
+    site.unwrap_or(path).trim_end_matches('/')
 }
 
 /// The URL that somebody means who gives `HOST:PORT` or a host name with a dot, with or without a path; `None` if the
@@ -154,6 +169,8 @@ mod tests {
             ("https://host/", "https://host/"),
             ("HTTP://[::1]:5000", "http://[::1]:5000/"),
             ("https://host/hub", "https://host/hub/"),
+            ("https://host/v2/", "https://host/"),
+            ("https://host/hub/index.json", "https://host/hub/"),
             ("https://host/a%20b/hub//", "https://host/a%20b/hub/"),
         ] {
             assert_eq!(SiteUrl::parse(text).unwrap().join("/"), root);
@@ -163,6 +180,7 @@ mod tests {
         assert_eq!(below.root().join("/v2/"), "https://host:1/v2/");
         for text in [
             "https://",
+            "https://host:99999",
             "https:///x",
             "https://host/?q",
             "https://host/#x",

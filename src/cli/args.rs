@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -108,7 +109,52 @@ pub(super) struct Trust {
     pub(super) insecure: bool,
 }
 
+impl Trust {
+    /// Its options, and whether they are given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 2] {
+        [("--ca", self.ca.is_some()), ("--insecure", self.insecure)]
+    }
+}
+
+/// Fails if an option is given that has no effect. `why` goes on after its name.
+pub(super) fn refuse<'a>(
+    options: impl IntoIterator<Item = (&'a str, bool)>,
+    why: &str,
+) -> anyhow::Result<()> {
+    match options.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => anyhow::bail!("`{option}` {why}"),
+        None => Ok(()),
+    }
+}
+
+/// The most threads or requests at a time.
+const MAX_JOBS: u16 = 1024;
+
 /// Parses a number of threads or requests at a time; 0 is the default.
 pub(super) fn jobs() -> impl clap::builder::TypedValueParser<Value = u16> {
-    clap::value_parser!(u16).range(0..=1024)
+    |text: &str| match text.parse::<u64>() {
+        Ok(number) => u16::try_from(number)
+            .ok()
+            .filter(|jobs| *jobs <= MAX_JOBS)
+            .ok_or_else(|| format!("it is not in the range from 0 to {MAX_JOBS}")),
+        Err(_) => Err("it is not a number".to_owned()),
+    }
+}
+
+/// Parses a duration such as `90m`, `24h` or `7d`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    if !text.is_empty() && text.chars().all(is_digit) && text != "0" {
+        return Err(format!(
+            "it has no unit: `{text}h` is in hours, `{text}d` in days"
+        ));
+    }
+    let is_date = text.split('-').count() > 1 && text.starts_with(is_digit);
+    humantime::parse_duration(text).map_err(|_| {
+        if is_date {
+            "give an age such as 90d, not a date".to_owned()
+        } else {
+            "it is not a duration such as 90m, 24h or 7d".to_owned()
+        }
+    })
 }

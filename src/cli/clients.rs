@@ -50,6 +50,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
 impl ClientsArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(folder) = &self.output {
+            crate::fsx::check_folder(folder)?;
             crate::fsx::check_outside(&folder.join("docker"), &self.site)?;
         }
         let files = clients::files(&ClientsOptions {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::args::{NoMove, Writing};
+use crate::cli::args::{NoMove, Writing, duration};
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
-use crate::error::escaped;
+use crate::error::{WithHint as _, escaped};
 use crate::import::selection::Glob;
 use crate::ops::retention::{KeepLast, OlderThan, Retention};
 use crate::ops::{edit, prune};
@@ -50,7 +50,7 @@ pub(super) struct PruneArgs {
     /// The folder of the site
     site: PathBuf,
     /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     grace: Duration,
     /// Also remove manifests that no tag leads to any more
     #[arg(long)]
@@ -141,25 +141,41 @@ impl RemoveArgs {
     }
 }
 
-fn older_than(text: &str) -> Result<OlderThan, humantime::DurationError> {
+fn older_than(text: &str) -> Result<OlderThan, String> {
     Ok(OlderThan {
-        age: humantime::parse_duration(text)?,
+        age: duration(text)?,
         text: format!("--older-than {text}"),
     })
 }
 
 /// Parses `N[=GLOB]`.
 fn keep_last(text: &str) -> anyhow::Result<KeepLast> {
+    let shown = escaped(text);
     let (number, glob) = match text.split_once('=') {
-        Some((number, glob)) => (number, Some(Glob::new("--keep-last", glob)?)),
+        Some((number, glob)) => (number, Some(glob)),
         None => (text, None),
     };
-    let count: usize = number.parse().unwrap_or_default();
+    let Ok(count) = number.parse::<usize>() else {
+        let is_turned = |glob: &&str| glob.parse::<usize>().is_ok();
+        let error = anyhow::anyhow!("`--keep-last {shown}` has no number of images");
+        return Err(error).hint(match glob.filter(is_turned) {
+            Some(glob) => format!("the number comes first: `{glob}={}`", escaped(number)),
+            None => "give a number, or N=GLOB, such as `3=app`".to_owned(),
+        });
+    };
     anyhow::ensure!(
         count > 0,
-        "`--keep-last` keeps at least 1 image, not `{}`",
-        escaped(number)
+        "`--keep-last {shown}` must keep at least 1 image"
     );
+    if glob == Some("") {
+        return Err(anyhow::anyhow!(
+            "`--keep-last {shown}` has no glob after `=`"
+        ))
+        .hint(format!("`--keep-last {number}` is about all tags"));
+    }
+    let glob = glob
+        .map(|glob| Glob::new("--keep-last", glob))
+        .transpose()?;
     Ok(KeepLast {
         number: count,
         glob,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::ensure;
 use clap::Args;
 
-use crate::cli::args::{Globs, Trust};
+use crate::cli::args::{Globs, Trust, refuse};
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::error::{WithHint as _, escaped};
@@ -110,6 +110,9 @@ impl ExportArgs {
     }
 
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.since.is_none() {
+            refuse(self.trust.given(), "only applies to the URL of `--since`")?;
+        }
         let options = ExportOptions {
             site: self.site,
             selection: self.globs.selection()?,

@@ -12,6 +12,7 @@ use crate::error::escaped;
 use crate::fsx::escaped_path;
 use crate::import::selection::Glob;
 use crate::ops::list::{self, ListedReference, RepositorySize};
+use crate::ops::missing;
 use crate::text::bytes;
 
 #[derive(Debug, Args)]
@@ -62,9 +63,17 @@ impl ListArgs {
         if !globs.is_empty() {
             let is_named = |row: &ListedReference| {
                 let (repository, tag) = (&row.name.repository, row.name.tag.as_ref());
-                globs.iter().any(|glob| glob.matches(repository, tag))
+                let matching = globs.iter().filter(|glob| glob.matches(repository, tag));
+                // Not `any`, to know in the end which match nothing.
+                matching.count() > 0
             };
             listed.retain(is_named);
+        }
+        let is_unmatched = |(_, glob): &(&String, &Glob)| glob.unmatched().is_some();
+        let unmatched = self.globs.iter().zip(&globs).filter(is_unmatched);
+        let unmatched: Vec<String> = unmatched.map(|(text, _)| text.clone()).collect();
+        if !unmatched.is_empty() && listed.is_empty() && !self.json {
+            return Err(missing::unmatched(&self.site, &unmatched));
         }
         Ui::data(&if self.json {
             report::json(&listed)?
@@ -75,6 +84,9 @@ impl ListArgs {
             references(&listed, self.digests)
         })?;
         Ui::default().messages(damage(&listed, &self.site));
+        if !unmatched.is_empty() {
+            return Err(missing::unmatched(&self.site, &unmatched));
+        }
         Ok(ExitCode::SUCCESS)
     }
 

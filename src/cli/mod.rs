@@ -45,6 +45,7 @@ mod server_report;
 mod shell;
 mod ssh_command;
 mod ui;
+mod usage;
 mod verify;
 
 /// Publish container images as plain files that any static web server serves as a registry
@@ -130,10 +131,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return usage::fail(error),
     };
     crate::fsx::open_umask();
     command.run().unwrap_or_else(|error| Ui::error(&error))

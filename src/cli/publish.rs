@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bucket::{Destination, Endpoint, region_of_profile};
-use crate::cli::args::{Globs, NoMove, Output, jobs};
+use crate::cli::args::{Globs, NoMove, Output, duration, jobs, refuse};
 use crate::cli::parsed;
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
@@ -99,7 +99,7 @@ struct Deleting {
     prune: bool,
     /// How long content must have been unused, such as 90m, 24h or 7d, since the first prune that found it; longer
     /// than a publish takes
-    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "prune", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "prune", value_parser = duration)]
     grace: Duration,
     /// Also remove manifests that no tag leads to any more
     #[arg(long, requires = "prune")]
@@ -130,6 +130,13 @@ fn variable(names: &[&str]) -> Option<String> {
 
 impl PublishArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        refuse(
+            [(
+                "--force",
+                self.force && !self.mirror && !self.deleting.prune,
+            )],
+            "only applies to `--mirror` and `--prune`",
+        )?;
         let given = self
             .region
             .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
@@ -143,6 +150,9 @@ impl PublishArgs {
             (None, Some(address)) => Some(address.parse()?),
             (endpoint, _) => endpoint,
         };
+        if let (Some(destination), None) = (&self.destination, &endpoint) {
+            destination.check_aws()?;
+        }
         let options = PublishOptions {
             site: self.site,
             destination: self.destination,

@@ -1,5 +1,6 @@
 //! Formats results as text for people and as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -283,35 +284,31 @@ pub(super) fn findings(findings: &[Finding]) -> String {
 /// Hints on how to repair a site, one for each kind of finding.
 pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
     let site = escaped_path(site);
-    let remedies = [
-        (
-            Kind::Missing,
-            "rebuild from the sources to restore missing files that they still have".to_owned(),
+    let key = |finding: &Finding| {
+        let is_lost = matches!(finding.kind, Kind::Missing | Kind::Damaged);
+        (finding.is_derived && is_lost, finding.kind)
+    };
+    let keys: BTreeSet<(bool, Kind)> = findings.iter().map(key).collect();
+    let remedy = |(is_derived, kind)| match kind {
+        _ if is_derived => {
+            format!("`stillage build {site} -o {site}` makes lists, links and pages anew")
+        }
+        Kind::Missing => {
+            "rebuild from the sources to restore missing files that they still have".into()
+        }
+        Kind::Damaged => "delete the damaged files, then rebuild from the sources".into(),
+        Kind::Closed => {
+            "a build into the site, of whatever it has, restores the modes of its files".into()
+        }
+        Kind::Stale => format!(
+            "`stillage prune {site}` deletes stale files now, and unused content after the grace period"
         ),
-        (
-            Kind::Damaged,
-            "delete the damaged files, then rebuild from the sources".to_owned(),
-        ),
-        (
-            Kind::Closed,
-            "a build into the site, of whatever it has, restores the modes of its files".to_owned(),
-        ),
-        (
-            Kind::Stale,
-            format!(
-                "`stillage prune {site}` deletes stale files now, and unused content after the grace period"
-            ),
-        ),
-        (
-            Kind::Foreign,
-            "files that do not belong to the site stay until you delete them".to_owned(),
-        ),
-    ];
-    remedies
-        .into_iter()
-        .filter(|(kind, _)| findings.iter().any(|finding| finding.kind == *kind))
-        .map(|(_, text)| format!("hint: {text}"))
-        .collect()
+        Kind::Foreign => "files that do not belong to the site stay until you delete them".into(),
+    };
+    let texts = keys.into_iter().map(remedy);
+    let mut lines: Vec<String> = texts.map(|text: String| format!("hint: {text}")).collect();
+    lines.dedup();
+    lines
 }
 
 /// Formats rows below their heads, with each column as wide as its longest cell, but not wider than `widest`.

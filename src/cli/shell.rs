@@ -66,6 +66,7 @@ impl ManArgs {
             Ui::data(&page(command)?)?;
             return Ok(ExitCode::SUCCESS);
         };
+        fsx::check_folder(folder)?;
         for page_of in std::iter::once(&command).chain(command.get_subcommands()) {
             let name = page_of.get_display_name().unwrap_or("stillage");
             let text = page(page_of.clone())?;

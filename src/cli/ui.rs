@@ -130,7 +130,7 @@ impl Ui {
 
     /// Prints a line on stderr, even if quiet. Its first word is painted on a terminal, unless `NO_COLOR` is set.
     pub(super) fn line(text: &str) {
-        let _ = writeln!(anstream::stderr(), "{}", painted(text));
+        let _ = writeln!(anstream::stderr(), "{}", painted(&plain(text)));
     }
 
     /// Prints an error, one line for each cause, and its hint. Returns the exit code: 1 if the data is wrong,
@@ -154,6 +154,19 @@ impl Ui {
     }
 }
 
+/// A message without the numbers that Rust adds to errors of the system: `No such file or directory (os error 2)`.
+fn plain(line: &str) -> String {
+    let mut parts = line.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => plain.push_str(rest),
+            _ => plain = format!("{plain} (os error {part}"),
+        }
+    }
+    plain
+}
+
 fn painted(line: &str) -> String {
     for (word, style) in PAINTED {
         if let Some(rest) = line.strip_prefix(word) {
@@ -166,6 +179,12 @@ fn painted(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_errors_are_dropped() {
+        let said = plain("a: File exists (os error 17): b (os error x) (os error 2)");
+        assert_eq!(said, "a: File exists: b (os error x)");
+    }
 
     #[test]
     fn the_first_word_is_painted() {

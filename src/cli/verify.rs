@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
 
-use crate::cli::args::{Trust, jobs};
+use crate::cli::args::{Trust, jobs, refuse};
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
 use crate::cli::ui::{Loudness, Ui};
@@ -69,7 +68,8 @@ impl VerifyArgs {
             return Ok(code);
         }
         let [site] = &self.sites[..] else {
-            bail!("a site is verified by itself");
+            return Err(self.not_volumes())
+                .hint("give one site or one URL, or files that are volumes of an export");
         };
         let site = site.clone();
         let text = site.to_string_lossy().to_ascii_lowercase();
@@ -78,9 +78,14 @@ impl VerifyArgs {
         }
         #[cfg(feature = "verify-url")]
         Self::refuse_server(&site)?;
-        if self.jobs.is_some() || self.trust.ca.is_some() || self.trust.insecure {
-            bail!("`--jobs`, `--ca` and `--insecure` only apply to a URL");
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(anyhow::anyhow!(
+                "`{}://` is not a scheme of a server that can be checked",
+                crate::error::escaped(scheme)
+            ))
+            .hint("give the folder of a site, or a URL with `http://` or `https://`");
         }
+        refuse(self.of_url(), "only applies to a URL")?;
         let depth = match (self.fast, self.deep) {
             (true, _) => Depth::Fast,
             (_, true) => Depth::Deep,
@@ -117,30 +122,48 @@ impl VerifyArgs {
         Ok(ExitCode::from(1))
     }
 
-    /// Verifies exports; `None` if these are no files.
+    /// The error for several arguments that are not all files.
+    fn not_volumes(&self) -> anyhow::Error {
+        let mut others = self.sites.iter().filter(|path| !path.is_file());
+        let other = others.next().unwrap_or(&self.sites[0]);
+        let shown = crate::fsx::escaped_path(other);
+        if other.exists() {
+            anyhow::anyhow!("`{shown}` is a folder, which is verified by itself")
+        } else {
+            anyhow::anyhow!("`{shown}` is not a file, as the volumes of an export are")
+        }
+    }
+
+    /// The options that are about servers, and whether they are given.
+    fn of_url(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let jobs = [("--jobs", self.jobs.is_some())];
+        jobs.into_iter().chain(self.trust.given())
+    }
+
+    /// Verifies exports; `None` if these are neither files nor folders of volumes.
     fn run_exports(&self, ui: Ui) -> anyhow::Result<Option<ExitCode>> {
-        if self.sites.len() == 1 && !self.sites[0].is_file() {
+        let Some(exports) = verify::exports(&self.sites)? else {
             return Ok(None);
-        }
-        if self.fast
-            || self.deep
-            || self.jobs.is_some()
-            || self.trust.ca.is_some()
-            || self.trust.insecure
-        {
-            bail!("`--fast`, `--deep`, `--jobs`, `--ca` and `--insecure` do not apply to exports");
-        }
+        };
+        let depth = [("--fast", self.fast), ("--deep", self.deep)];
+        let options = depth.into_iter().chain(self.of_url());
+        refuse(options, "does not apply to exports")?;
         let (findings, alone) = with_progress(ui, Verb::Read, |progress| {
-            verify::verify_exports(&self.sites, progress)
+            verify::verify_exports(&exports, progress)
         })?;
         Ui::data(&if self.json {
             report::json(&findings)?
         } else {
             report::findings(&findings)
         })?;
-        ui.messages(alone);
+        if let Some(alone) = &alone {
+            ui.messages(report::notes(&alone.notes));
+        }
         if findings.is_empty() {
-            ui.message("no problems found");
+            ui.message(&match alone {
+                Some(alone) => format!("no problems found in volume {}", alone.number),
+                None => "no problems found".to_owned(),
+            });
             return Ok(Some(ExitCode::SUCCESS));
         }
         let problems = text::count(findings.len() as u64, "problem");
@@ -149,6 +172,10 @@ impl VerifyArgs {
     }
 
     #[cfg(not(feature = "verify-url"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "as with the feature, which needs the options"
+    )]
     fn run_url(self, site: &Path, _ui: Ui) -> anyhow::Result<ExitCode> {
         Err(anyhow::anyhow!(
             "cannot check `{}`: this stillage was built without the feature `verify-url`",

@@ -185,8 +185,34 @@ pub(crate) fn replace(
 }
 
 fn check_replaceable(path: &Path) -> anyhow::Result<()> {
-    if super::meta(path)?.is_some_and(|meta| !meta.is_file) {
+    check_folder_of(path)?;
+    let meta = super::meta(path)?;
+    if meta.is_some_and(|meta| meta.is_dir) {
+        anyhow::bail!("cannot write `{}`: it is a folder", escaped_path(path));
+    }
+    if meta.is_some_and(|meta| !meta.is_file) {
         anyhow::bail!("cannot replace `{}`: it is not a file", escaped_path(path));
+    }
+    Ok(())
+}
+
+/// Fails if the folder that a path is in does not exist.
+fn check_folder_of(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    if super::meta(folder)?.is_none_or(|meta| !meta.is_dir) {
+        let (path, folder) = (escaped_path(path), escaped_path(folder));
+        return Err(anyhow::anyhow!(
+            "cannot write `{path}`: the folder `{folder}` does not exist"
+        ))
+        .hint("create it first, or write elsewhere");
+    }
+    Ok(())
+}
+
+/// Fails if what is to be a folder is something else.
+pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
+    if super::meta(path)?.is_some_and(|meta| !meta.is_dir) {
+        anyhow::bail!("`{}` is a file, not a folder", escaped_path(path));
     }
     Ok(())
 }
@@ -257,6 +283,7 @@ impl NewFolder {
 
     /// A folder whose files are to lie beside a path, whatever is there.
     pub(crate) fn beside(path: &Path) -> anyhow::Result<Self> {
+        check_folder_of(path)?;
         let beside = folder_of(path);
         let mut builder = tempfile::Builder::new();
         let temporary = builder.prefix(".stillage-").tempdir_in(beside);

@@ -3,20 +3,18 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
-
 use crate::error::WithHint as _;
 use crate::fsx;
 use crate::ops::view::View;
-use crate::server_config::{Auth, Listen, Prefix, Server, Setup};
+use crate::server_config::{Auth, Listen, Prefix, SERVERS, Server, Setup};
 use crate::site;
 use crate::site_files::SiteFiles;
 
 pub struct ConfigOptions {
     pub server: &'static Server,
     pub site: PathBuf,
-    /// Where the server listens.
-    pub listen: Listen,
+    /// Where the server listens; [`PORT`] by default.
+    pub listen: Option<Listen>,
     /// The path below which the host serves the site.
     pub prefix: Prefix,
     /// Name every tag and layer of the site.
@@ -29,10 +27,14 @@ pub struct ConfigOptions {
     pub output: Option<PathBuf>,
 }
 
+/// The port of a configuration that is not told another.
+const PORT: u16 = 5000;
+
 /// Writes the configuration to its files, or to `stdout`. Returns the files written.
 pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
     let given = [
+        ("--listen", options.listen.is_some()),
         ("--prefix", !options.prefix.is_root()),
         ("--exact", options.exact),
         ("--conf-d", options.conf_d),
@@ -40,10 +42,22 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
     ];
     for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
         if !server.options.contains(&option) {
-            bail!("`{}` does not support `{option}`", server.name);
+            let others = SERVERS.iter();
+            let others = others.filter(|other| other.options.contains(&option));
+            let names: Vec<String> = others.map(|other| format!("`{}`", other.name)).collect();
+            let verb = if names.len() == 1 { "does" } else { "do" };
+            return Err(anyhow::anyhow!(
+                "`{}` does not support `{option}`",
+                server.name
+            ))
+            .hint(format!("{} {verb}", names.join(", ")));
         }
     }
-    if options.listen.port == 0 {
+    let listen = options.listen.clone().unwrap_or(Listen {
+        host: None,
+        port: PORT,
+    });
+    if listen.port == 0 {
         return Err(anyhow::anyhow!(
             "a configuration cannot leave the port open"
         ))
@@ -59,7 +73,7 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
     let output = options.output.as_deref().map(fsx::absolute).transpose()?;
     let setup = Setup {
         site,
-        listen: options.listen.clone(),
+        listen,
         prefix: options.prefix.clone(),
         exact: options.exact,
         conf_d: options.conf_d,

@@ -49,9 +49,10 @@ impl Difference {
 
 /// Compares a site with another.
 pub fn diff(root: &Path, other: &Base) -> anyhow::Result<Difference> {
-    let state = other.read()?;
-    let other = &state.catalogue;
+    let state = other.read();
     let (files, catalogue) = site::read(root)?;
+    let state = state?;
+    let other = &state.catalogue;
     let Changes {
         added,
         moved,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::error::{Hint, WithHint as _};
+use crate::error::WithHint as _;
 use crate::fsx;
 use crate::images::Images;
 use crate::images::damage::is_lost;
@@ -16,6 +16,7 @@ use crate::import::selection::Glob;
 use crate::note::Note;
 use crate::ops::changes::Changes;
 use crate::ops::commit::{Commit, check_case};
+use crate::ops::missing::{self, Alone};
 use crate::pages;
 use crate::progress::Progress;
 use crate::site::{self, load};
@@ -23,7 +24,6 @@ use crate::site_files::catalogue::{Catalogue, Entry, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::media_type::is_index;
 use crate::spec::name::{Reference, Repository, Tag};
-use crate::text::nearest;
 use crate::writer::Site;
 use crate::writer::counts::FileChanges;
 
@@ -57,11 +57,10 @@ pub fn tag(
         std::slice::from_ref(from),
         on_contention,
         |images, named, catalogue| {
+            missing::check(catalogue, &options.site, named.iter(), Alone::Latest)?;
             let from = &named[0];
             let name = &from.repository;
-            let repo = images.repositories.get(name);
-            let repo = repo.ok_or_else(|| unknown_repository(catalogue, name))?;
-            let digest = find(repo, from)?;
+            let digest = find(&catalogue.repositories[name], from)?;
             if let Some(lost) = images.damage_of(name, &digest).first() {
                 let site = fsx::escaped_path(&options.site);
                 return Err(lost.error(&from.to_string())).hint(format!(
@@ -91,18 +90,20 @@ pub fn remove(
         references,
         on_contention,
         |images, named, catalogue| {
+            if !ignore_missing {
+                missing::check(catalogue, &options.site, named.iter(), Alone::Whole)?;
+            }
             for reference in named {
                 let name = &reference.repository;
                 let is_whole = reference.tag.is_none() && reference.digest.is_none();
-                let known = images.repositories.get(name);
-                let is_there = known.is_some_and(|repo| is_whole || find(repo, reference).is_ok());
-                if ignore_missing && !is_there {
+                // What is missing may have gone with an earlier reference.
+                let Some(mut repo) = images.repositories.remove(name) else {
                     continue;
-                }
-                let repo = images.repositories.remove(name);
-                let mut repo = repo.ok_or_else(|| unknown_repository(catalogue, name))?;
+                };
                 if !is_whole {
-                    remove_reference(images, &mut repo, reference)?;
+                    if find(&repo, reference).is_ok() {
+                        remove_reference(images, &mut repo, reference)?;
+                    }
                     if !repo.manifests.is_empty() {
                         images.repositories.insert(name.clone(), repo);
                     }
@@ -117,32 +118,13 @@ pub(super) fn unknown(reference: &str) -> anyhow::Error {
     anyhow::anyhow!("the site has no `{reference}`")
 }
 
-/// The error for a reference that may be a mistyped one of those that are known.
-pub(super) fn unknown_among(reference: &str, known: impl Iterator<Item = String>) -> anyhow::Error {
-    let error = unknown(reference);
-    match nearest(reference, known) {
-        Some(known) => error.context(Hint(format!("did you mean `{known}`?"))),
-        None => error,
-    }
-}
-
-fn unknown_repository(catalogue: &Catalogue, name: &Repository) -> anyhow::Error {
-    let known = catalogue.repositories.keys();
-    unknown_among(name.as_str(), known.map(ToString::to_string))
-}
-
 pub(super) fn find(repo: &Repo, reference: &Reference) -> anyhow::Result<Digest> {
-    let name = &reference.repository;
-    match (&reference.digest, &reference.tag) {
-        (Some(digest), _) if repo.manifests.contains_key(digest) => Ok(*digest),
-        (Some(digest), _) => Err(unknown(&format!("{name}@{digest}"))),
-        (None, tag) => {
-            let tag = tag.clone().unwrap_or_else(Tag::latest);
-            let found = repo.tags.get(&tag).copied();
-            let known = || repo.tags.keys().map(|tag| format!("{name}:{tag}"));
-            found.ok_or_else(|| unknown_among(&format!("{name}:{tag}"), known()))
-        }
-    }
+    let found = match (&reference.digest, &reference.tag) {
+        (Some(digest), _) => Some(*digest).filter(|digest| repo.manifests.contains_key(digest)),
+        (None, Some(tag)) => repo.tags.get(tag).copied(),
+        (None, None) => repo.tags.get(&Tag::latest()).copied(),
+    };
+    found.ok_or_else(|| unknown(&reference.to_string()))
 }
 
 /// Removes a tag or a manifest from a repository.

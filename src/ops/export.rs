@@ -87,8 +87,9 @@ impl ExportOptions {
 
     fn plan(&self) -> anyhow::Result<SiteExport> {
         // Before the site, since a pipe may have to be read for its writer to go on.
-        let base = self.since.as_ref().map(base::Base::read).transpose()?;
+        let base = self.since.as_ref().map(base::Base::read).transpose();
         let (files, mut catalogue) = site::read(&self.site)?;
+        let base = base?;
         let mut images = load::all(&files, &catalogue);
         if self.selection.is_any() {
             select(&images, &mut catalogue.repositories, &self.selection)?;

@@ -12,7 +12,8 @@ use crate::export::out::{Folder, Out, Tar};
 use crate::export::{Export, ExportFormat, Picked, TargetName};
 use crate::fsx;
 use crate::images::v1_choice;
-use crate::ops::edit::{find, unknown, unknown_among};
+use crate::ops::edit::{find, unknown};
+use crate::ops::missing::{self, Alone, SHORT_ID};
 use crate::ops::view::View;
 use crate::site;
 use crate::site_files::catalogue::Catalogue;
@@ -81,9 +82,6 @@ impl Asked {
     }
 }
 
-/// How many characters of an id `list` shows, as Docker does.
-const SHORT_ID: usize = 12;
-
 fn export(options: &GetOptions) -> anyhow::Result<Export> {
     let (files, mut catalogue) = site::read(&options.site)?;
     let asked = options.references.iter();
@@ -96,7 +94,11 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
             Asked::Image(_) => None,
         })
         .collect();
-    check_known(&catalogue, &asked)?;
+    let references = asked.iter().filter_map(|asked| match asked {
+        Asked::Reference(reference) => Some(reference),
+        Asked::Image(_) => None,
+    });
+    missing::check(&catalogue, &options.site, references, Alone::Latest)?;
     if let Some(wanted) = wanted {
         catalogue
             .repositories
@@ -111,7 +113,7 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
     for asked in &asked {
         let (repository, tag, digest) = match asked {
             Asked::Reference(reference) => named(&view, reference)?,
-            Asked::Image(id) => by_id(&view, id)?,
+            Asked::Image(id) => by_id(&view, id).hint(LISTED)?,
         };
         let one = pick(options, &view, repository, tag, digest, preferred.as_ref())?;
         if !picked.iter().any(|known: &Picked| known.name == one.name) {
@@ -132,24 +134,6 @@ fn export(options: &GetOptions) -> anyhow::Result<Export> {
     })
 }
 
-/// Fails for a repository that the site does not have, and names the one that may be meant.
-fn check_known(catalogue: &Catalogue, asked: &[Asked]) -> anyhow::Result<()> {
-    for asked in asked {
-        if let Asked::Reference(reference) = asked
-            && !catalogue.repositories.contains_key(&reference.repository)
-        {
-            let known = catalogue.repositories.keys().cloned();
-            let known = known.map(|repository| Reference {
-                repository,
-                ..reference.clone()
-            });
-            let known = known.map(|known| known.to_string());
-            return Err(unknown_among(&reference.to_string(), known));
-        }
-    }
-    Ok(())
-}
-
 type Found = (Repository, Option<Tag>, Digest);
 
 fn named(view: &View, reference: &Reference) -> anyhow::Result<Found> {
@@ -162,6 +146,8 @@ fn named(view: &View, reference: &Reference) -> anyhow::Result<Found> {
     Ok((name.clone(), tag, digest))
 }
 
+const LISTED: &str = "`stillage list` shows the names and the v1 ids of images";
+
 /// The first tag whose image has a v1 id.
 fn by_id(view: &View, id: &str) -> anyhow::Result<Found> {
     let tops =
@@ -170,7 +156,7 @@ fn by_id(view: &View, id: &str) -> anyhow::Result<Found> {
         });
     let mut found = tops.filter(|(_, _, top)| top.to_string().starts_with(id));
     let Some((repository, tag, first)) = found.next() else {
-        return Err(unknown(id)).hint("`stillage list` shows the names and the v1 ids of images");
+        return Err(unknown(id));
     };
     if found.any(|(_, _, other)| other != first) {
         bail!("`{id}` is the beginning of more than one id");
@@ -204,7 +190,12 @@ fn pick(
             None => false,
         };
         if !has_it {
-            bail!("{called} has no image for {platform}");
+            let others = view.images.measure(&digest)?.platforms;
+            let others = match &others[..] {
+                [] => "it is for no platform".to_owned(),
+                others => format!("it has {}", others.join(", ")),
+            };
+            bail!("{called} has no image for {platform}; {others}");
         }
     }
     let repo = &view.images.repositories[&repository];

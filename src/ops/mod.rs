@@ -11,6 +11,7 @@ pub mod edit;
 pub mod export;
 pub mod get;
 pub mod list;
+pub mod missing;
 pub mod prune;
 #[cfg(feature = "publish")]
 pub mod publish;

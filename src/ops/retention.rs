@@ -10,9 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::error::escaped;
 use crate::images::Images;
 use crate::import::selection::Glob;
-use crate::note::Note;
+use crate::note::{Note, NoteKind};
 use crate::ops::changes::{Named, named};
 use crate::site_files::catalogue::Repo;
 use crate::spec::digest::Digest;
@@ -62,8 +63,15 @@ impl Retention {
 
     /// Notes on the globs that matched no tag.
     pub(super) fn unmatched(&self) -> Vec<Note> {
-        let globs = self.keep_last.iter().filter_map(|rule| rule.glob.as_ref());
-        globs.filter_map(Glob::unmatched).collect()
+        let is_unmatched = |rule: &&KeepLast| {
+            let glob = rule.glob.as_ref();
+            glob.and_then(Glob::unmatched).is_some()
+        };
+        let unmatched = self.keep_last.iter().filter(is_unmatched);
+        let note = |rule: &KeepLast| {
+            NoteKind::Choice.note(format!("`{}` matches nothing", escaped(&rule.text)))
+        };
+        unmatched.map(note).collect()
     }
 
     /// The tags of a repository that go, `now` being in seconds since 1970.

@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
-use crate::error::WithHint as _;
+use crate::error::Hint;
 use crate::server_config::Listen;
 use crate::site;
 use crate::site_files::SiteFiles;
@@ -98,9 +98,16 @@ impl Endpoint {
         let tls = tls.map(Tls::read).transpose()?;
         let host = listen.host.as_deref().unwrap_or("127.0.0.1");
         let address = format!("{host}:{}", listen.port);
-        let listener = std::net::TcpListener::bind(&address)
-            .with_context(|| format!("cannot listen on `{address}`"))
-            .hint("choose another address with `--listen [HOST:]PORT`")?;
+        let listener = std::net::TcpListener::bind(&address).map_err(|error| {
+            let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
+            let hint = if is_refused && listen.port < 1024 {
+                "ports below 1024 need root; choose another with `--listen [HOST:]PORT`"
+            } else {
+                "choose another address with `--listen [HOST:]PORT`"
+            };
+            let error = anyhow::Error::new(error).context(Hint(hint.to_owned()));
+            error.context(format!("cannot listen on `{address}`"))
+        })?;
         Ok(Self { listener, tls })
     }
 

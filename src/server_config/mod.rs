@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
+use crate::error::escaped;
 use crate::plan::Plan;
 use crate::site_files::SiteFiles;
 
@@ -32,7 +33,7 @@ pub struct Server {
     /// One line for the help: what the configuration is, and how to use it.
     pub about: &'static str,
     pub knows: DependsOn,
-    /// The options that it supports besides `--listen`, as on the command line.
+    /// The options that it supports, as on the command line.
     pub options: &'static [&'static str],
     /// Renders the files of the configuration, the main one first. Fails if the server cannot serve the site.
     pub render: for<'a> fn(&'a Setup<'_>) -> anyhow::Result<Vec<Rendered<'a>>>,
@@ -148,6 +149,9 @@ impl FromStr for Listen {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text.contains("://") {
+            bail!("give an address without `http://`, as [HOST:]PORT");
+        }
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
         let inner = host
             .strip_prefix('[')
@@ -160,9 +164,12 @@ impl FromStr for Listen {
                 host: (!host.is_empty()).then(|| host.to_owned()),
                 port,
             }),
-            _ => {
-                bail!("an address to listen on is `[HOST:]PORT`, with an IPv6 address in brackets")
+            Ok(_) => bail!("the host is not a name or an address, of IPv6 in brackets"),
+            Err(_) if port.is_empty() => bail!("the port is missing after the colon"),
+            Err(_) if port.bytes().all(|c| c.is_ascii_digit()) => {
+                bail!("`{port}` is not a port: ports are 0 to 65535")
             }
+            Err(_) => bail!("`{}` is not a port, as in [HOST:]PORT", escaped(port)),
         }
     }
 }

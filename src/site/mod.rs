@@ -2,50 +2,59 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-
-use crate::error::WithHint as _;
+use crate::error::Hint;
 use crate::fsx;
 use crate::site_files::SiteFiles;
 use crate::site_files::catalogue::Catalogue;
 
 pub(crate) mod load;
+mod other;
+
+pub(crate) use other::is_export;
 
 /// Opens a site for reading.
 pub(crate) fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
     let files = recognise(root)?;
     let index = files.index()?.unwrap_or_default();
-    let catalogue = Catalogue::parse(&index)
-        .with_context(|| format!("cannot read the site {}", files.origin()))?;
+    let catalogue = parse(&files, &index)?;
     Ok((files, catalogue))
+}
+
+/// Parses the `index.json` of a site.
+pub(crate) fn parse(files: &SiteFiles, index: &[u8]) -> anyhow::Result<Catalogue> {
+    let catalogue = Catalogue::parse(index);
+    catalogue.map_err(|error| {
+        let has_hint = error.downcast_ref::<Hint>().is_some();
+        let origin = files.origin();
+        let error = error.context(format!("`index.json` of the site {origin} is damaged"));
+        if has_hint {
+            return error;
+        }
+        error.context(Hint(
+            "restore it from a copy, or build a new site from the sources".into(),
+        ))
+    })
 }
 
 /// Fails if a path is not the folder of a site. Its catalogue is not parsed, unless nothing else shows that it is one.
 pub(crate) fn recognise(root: &Path) -> anyhow::Result<SiteFiles> {
     let files = SiteFiles::new(root);
-    let not = |why: &str| {
-        let text = format!("{} is not a {why}", files.origin());
-        Err(anyhow::anyhow!(text)).hint("create one with `stillage build SOURCE -o SITE`")
-    };
-    if root.is_file() {
-        return Err(anyhow::anyhow!(
-            "{} is not a site but a file",
-            files.origin()
-        ))
-        .hint("make a site of it with `stillage build FILE -o SITE`");
+    if is_site(&files)? {
+        Ok(files)
+    } else {
+        Err(other::error(root))
     }
+}
+
+/// Whether a folder is one.
+pub(crate) fn is_site(files: &SiteFiles) -> anyhow::Result<bool> {
     if fsx::meta(&files.path("index.json"))?.is_none() {
-        return not("site: it has no `index.json`");
+        return Ok(false);
     }
-    let is_site = ["v1/_ping", "v2/index.html"]
-        .iter()
-        .any(|path| files.path(path).exists());
-    if !is_site
-        && !files
-            .index()?
-            .is_some_and(|index| Catalogue::is_one(&index))
-    {
-        return not("stillage site");
+    let mut own = ["v1/_ping", "v2/index.html"].iter();
+    if own.any(|path| files.path(path).exists()) {
+        return Ok(true);
     }
-    Ok(files)
+    let index = files.index()?;
+    Ok(index.is_some_and(|index| Catalogue::is_one(&index)))
 }

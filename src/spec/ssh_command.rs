@@ -70,6 +70,14 @@ fn parse(command: &str) -> Result<Request, &'static str> {
     if words.len() > MAX_WORDS {
         return Err("it has more than 64 words");
     }
+    if command.trim().is_empty() {
+        return Err(REQUESTS);
+    }
+    // A client may want a shell, or `scp`: then its options do not matter.
+    let first = words[0];
+    if check_word(first).is_ok() && !is_request(first) {
+        return Err(REQUESTS);
+    }
     words.iter().try_for_each(|word| check_word(word))?;
     match words.as_slice() {
         ["get" | "registryget"] => Err("`get` needs a reference"),
@@ -94,8 +102,15 @@ fn parse(command: &str) -> Result<Request, &'static str> {
         ["list" | "index" | "export" | "export-since", ..] => {
             Err("`list`, `index`, `export` and `export-since` take no other word")
         }
-        _ => Err("it is none of `get`, `put`, `list`, `index`, `export` and `export-since`"),
+        _ => Err(REQUESTS),
     }
+}
+
+const REQUESTS: &str = "it is none of `get`, `put`, `list`, `index`, `export` and `export-since`";
+
+fn is_request(word: &str) -> bool {
+    let names = ["get", "put", "list", "index", "export", "export-since"];
+    names.contains(&word.strip_prefix("registry").unwrap_or(word))
 }
 
 fn check_word(word: &str) -> Result<(), &'static str> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::WithHint as _;
+use crate::error::Hint;
 use crate::fsx;
 use crate::import::staging::Staging;
 use crate::writer::PRIVATE;
@@ -35,10 +35,18 @@ impl Disk {
                 fresh.push(folder.to_owned());
             }
         }
+        let is_there = !fresh.iter().any(|path| path == root);
+        let writable = |error: anyhow::Error| {
+            if is_there {
+                about_writing(error)
+            } else {
+                error
+            }
+        };
         let disk = Self {
             root: root.to_owned(),
-            _lock: Some(writable(fsx::lock(&private.join("lock"), on_contention))?),
-            staging: writable(clean_staging(private.join("staging"), link))?,
+            _lock: Some(fsx::lock(&private.join("lock"), on_contention).map_err(writable)?),
+            staging: clean_staging(private.join("staging"), link).map_err(writable)?,
             fresh,
         };
         if let Some(staging) = disk.staging.path()
@@ -179,22 +187,17 @@ fn remove_copy_of_link(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds a hint to errors about a site that is not writable.
-fn writable<T>(opened: anyhow::Result<T>) -> anyhow::Result<T> {
-    let is_refused = |error: &anyhow::Error| {
-        let kind = error
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind);
-        matches!(
-            kind,
-            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
-        )
-    };
-    match opened {
-        Err(error) if is_refused(&error) => Err(error).hint(
-            "this changes the site, so it must be writable; `list`, `verify` and `serve` only read it",
-        ),
-        opened => opened,
+/// Adds a hint to an error about a site that is not writable.
+fn about_writing(error: anyhow::Error) -> anyhow::Error {
+    let kind = error
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    match kind {
+        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => error.context(Hint(
+            "this changes the site, so it must be writable; `list`, `verify`, `serve`, `get`, `export` and `diff` only read it"
+                .into(),
+        )),
+        _ => error,
     }
 }
 

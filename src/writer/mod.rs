@@ -22,6 +22,7 @@ use crate::fsx;
 use crate::import::ingest::{BlobCache, Stored};
 use crate::layer::Compression;
 use crate::layer::Tar;
+use crate::site;
 use crate::site_files::catalogue::{Apis, Catalogue};
 use crate::site_files::{FOLDERS, SiteFiles};
 use crate::spec::digest::Digest;
@@ -90,8 +91,7 @@ impl Site {
             Disk::open(root, link, on_contention)?
         };
         let catalogue = match files.index()? {
-            Some(bytes) => Catalogue::parse(&bytes)
-                .with_context(|| format!("cannot read the site {}", files.origin()))?,
+            Some(bytes) => site::parse(&files, &bytes)?,
             None => Catalogue::empty(
                 apis.with_context(|| format!("the site {} is gone", files.origin()))?,
             ),

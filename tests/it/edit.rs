@@ -216,7 +216,7 @@ fn what_is_not_there_is_refused() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(
-            stderr(&output).contains("is not a site"),
+            stderr(&output).contains("does not exist"),
             "{}",
             stderr(&output)
         );
@@ -417,7 +417,7 @@ fn tags_go_by_the_age_of_their_images() {
     assert_eq!(expired(&site, &["--keep-last", "1=tool"]), [""; 0]);
     let said = stderr(&run("prune", &site, &["-n", "--keep-last", "1=none"]));
     assert!(
-        said.contains("note: `--keep-last none` matches nothing"),
+        said.contains("note: `--keep-last 1=none` matches nothing"),
         "{said}"
     );
     let old = [

@@ -208,7 +208,7 @@ fn references_are_tags_digests_and_ids() {
         (&["tiny:1", "old:1", "--name", "x"], "names one image"),
         (&["tiny:1", "--format", "oci"], "`-o FOLDER`"),
         (&["tiny:1", "--format", "oci", "-o", "-"], "`-o FOLDER`"),
-        (&["tiny:1", "-o", "/"], "it is not a file"),
+        (&["tiny:1", "-o", "/"], "it is a folder"),
         (
             &["tiny:1", "--platform", "linux/s390x"],
             "no image for linux/s390x",

@@ -137,7 +137,11 @@ fn names_are_selected_and_printed_alone() {
         list(&["-q", "sample/h*:1.*", "ti?y"]),
         "sample/hello:1.0\ntiny:1\n"
     );
-    assert_eq!(list(&["-q", "none"]), "");
+    let none = stillage(["list", "-q"])
+        .arg(site.path())
+        .arg("none")
+        .output();
+    assert_eq!(none.unwrap().status.code(), Some(2));
     let one: Value = serde_json::from_str(&list(&["--json", "tiny"])).unwrap();
     assert_eq!(one.as_array().unwrap().len(), 1);
     assert_eq!(list(&["tiny"]).lines().count(), 2);

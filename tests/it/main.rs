@@ -18,6 +18,7 @@ mod format;
 mod fuzz;
 mod get;
 mod grace;
+mod hints_sites;
 mod list;
 mod locks;
 mod mirror;

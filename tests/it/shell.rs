@@ -106,8 +106,8 @@ fn mistyped_names_are_recognised() {
     let site = site.path().to_str().unwrap();
     for (arguments, meant) in [
         (&["tag", site, "tiny:2", "3"][..], "tiny:1"),
-        (&["tag", site, "tinny:1", "3"], "tiny"),
-        (&["remove", site, "sample/helo:1.0"], "sample/hello"),
+        (&["tag", site, "tinny:1", "3"], "tiny:1"),
+        (&["remove", site, "sample/helo:1.0"], "sample/hello:1.0"),
         (&["remove", site, "sample/hello:1.O"], "sample/hello:1.0"),
         (&["get", site, "tinny:1"], "tiny:1"),
     ] {

@@ -200,7 +200,7 @@ fn reading_gives_what_the_commands_give() {
     for command in ["list", "index"] {
         let output = ssh(&none, &[], command).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(output.stdout.is_empty() && stderr(&output).contains("is not a site"));
+        assert!(output.stdout.is_empty() && stderr(&output).contains("does not exist"));
     }
     assert!(!none.exists());
 }

@@ -158,7 +158,7 @@ fn what_a_server_says_cannot_drive_a_terminal() {
     let output = stillage(["verify", &url]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    for shown in ["u{1b}[2J", "u{202e}", "u{9b}31m"] {
+    for shown in ["x1b[2J", "u{202e}", "u{9b}31m"] {
         assert!(text.contains(shown), "{shown}: {text}");
     }
     let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';

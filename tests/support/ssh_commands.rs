@@ -17,7 +17,7 @@ pub(crate) fn hostile() -> Vec<(String, &'static str)> {
         (" ".repeat(5000), "more than 4,096 characters"),
         (format!("get{}", " a".repeat(64)), "more than 64 words"),
         (" ".repeat(64), "more than 64 words"),
-        (" ".repeat(63), EMPTY),
+        (" ".repeat(63), UNKNOWN),
         (long("put ", 4096), NAME),
         (long("get ", 4096), REFERENCE),
         (format!("put app:{}", "1".repeat(129)), NAME),
@@ -40,10 +40,6 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         EMPTY,
         &[
-            "",
-            " ",
-            "\t",
-            "  \t ",
             " list",
             "list ",
             "put ",
@@ -86,9 +82,6 @@ const ROWS: &[(&str, &[&str])] = &[
             "index --site=/",
             "--site / list",
             "-c list",
-            "rsync --server --sender -logDtpre.iLsfxCIvu . /etc/passwd",
-            "bash -c 'id'",
-            "scp -t /tmp/*",
         ],
     ),
     (
@@ -158,6 +151,13 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         UNKNOWN,
         &[
+            "",
+            " ",
+            "\t",
+            "  \t ",
+            "rsync --server --sender -logDtpre.iLsfxCIvu . /etc/passwd",
+            "bash -c 'id'",
+            "scp -t /tmp/*",
             "LIST",
             "Get app",
             "getapp",

@@ -1,14 +1,18 @@
 //! Exports and their volumes, each by itself, and whether all volumes are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::content::Content;
 use crate::error::invalid_input;
 use crate::fsx;
+use crate::note::{Note, NoteKind};
+use crate::ops::base::exports_in;
 use crate::ops::verify::finding::{Finding, Kind, damaged};
 use crate::progress::Progress;
+use crate::site;
+use crate::site_files::SiteFiles;
 use crate::source::export::check::{Checked, check};
 use crate::source::export::volumes::missing;
 use crate::spec::digest::Digest;
@@ -22,6 +26,38 @@ struct Found {
     numbers: Vec<u32>,
 }
 
+/// A volume without the others of its export.
+pub struct AloneVolume {
+    pub number: u32,
+    /// What the others hold.
+    pub notes: Vec<Note>,
+}
+
+/// The files to verify as exports, each once, if `paths` are files or a folder with volumes.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn exports(paths: &[PathBuf]) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    if let [folder] = paths
+        && folder.is_dir()
+    {
+        let is_site = site::is_site(&SiteFiles::new(folder))?;
+        let exports = if is_site {
+            Vec::new()
+        } else {
+            exports_in(folder)?
+        };
+        return Ok(Some(exports).filter(|exports| !exports.is_empty()));
+    }
+    if paths.iter().any(|path| !path.is_file()) {
+        return Ok(None);
+    }
+    let mut seen = BTreeSet::new();
+    let mut once = paths.to_vec();
+    once.retain(|path| seen.insert(fsx::canonical(path)));
+    Ok(Some(once))
+}
+
 /// Checks archives that `export` wrote. `progress` counts the bytes that are read.
 ///
 /// # Errors
@@ -29,7 +65,7 @@ struct Found {
 pub fn verify_exports(
     paths: &[PathBuf],
     progress: &Arc<Progress>,
-) -> anyhow::Result<(Vec<Finding>, Vec<String>)> {
+) -> anyhow::Result<(Vec<Finding>, Option<AloneVolume>)> {
     let mut findings = Vec::new();
     let mut sets: BTreeMap<Digest, Found> = BTreeMap::new();
     for path in paths {
@@ -59,15 +95,21 @@ pub fn verify_exports(
             found.numbers.push(volume.number);
         }
     }
-    let mut others = Vec::new();
+    let mut alone = None;
     for found in sets.into_values() {
         let missing = missing(&found.list, |number| found.numbers.contains(&number));
         if paths.len() == 1 {
-            others = missing;
+            alone = found.numbers.first().map(|number| AloneVolume {
+                number: *number,
+                notes: missing
+                    .iter()
+                    .map(|text| NoteKind::Choice.note(text))
+                    .collect(),
+            });
             break;
         }
         let missing = missing.into_iter();
         findings.extend(missing.map(|text| Finding::new(&found.path, (Kind::Missing, text))));
     }
-    Ok((findings, others))
+    Ok((findings, alone.filter(|alone| !alone.notes.is_empty())))
 }

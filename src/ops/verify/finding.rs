@@ -22,6 +22,9 @@ pub struct Finding {
     /// The references that need a lost file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<String>,
+    /// Whether a build of the site from itself makes the file anew: a list, a page, a pointer.
+    #[serde(skip)]
+    pub is_derived: bool,
     /// The content that the file should have, if that has a digest.
     #[serde(skip)]
     content: Option<Digest>,
@@ -35,12 +38,18 @@ impl Finding {
             severity: Severity::Error,
             message,
             needed_by: Vec::new(),
+            is_derived: false,
             content: None,
         }
     }
 
+    /// About a planned file: with content of a digest, or else derived.
     pub(super) fn of(self, content: Option<Digest>) -> Self {
-        Self { content, ..self }
+        Self {
+            content,
+            is_derived: content.is_none(),
+            ..self
+        }
     }
 }
 
@@ -106,11 +115,10 @@ pub(super) fn lost(images: &Images) -> Vec<Finding> {
                 } else {
                     Kind::Damaged
                 };
-                let finding = Finding::new(path, (kind, reason.clone()));
                 Finding {
-                    needed_by: needed_by.remove(path).unwrap_or_default(),
                     content,
-                    ..finding
+                    needed_by: needed_by.remove(path).unwrap_or_default(),
+                    ..Finding::new(path, (kind, reason.clone()))
                 }
             },
         )

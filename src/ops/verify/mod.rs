@@ -42,7 +42,7 @@ mod hash;
 mod unfinished;
 mod v1;
 
-pub use export::verify_exports;
+pub use export::{exports, verify_exports};
 pub use finding::{Finding, Kind};
 use finding::{Problem, damaged, missing, or_error};
 use hash::Hashes;

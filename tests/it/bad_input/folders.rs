@@ -215,15 +215,11 @@ fn special_files() {
             |_| (),
         )
         .prefixed("dir:"),
-        case(
-            "a file with a hostile name",
-            &["\\u{1b}[2Jx.tar"],
-            |folder| {
-                let path = folder.join("\u{1b}[2Jx.tar");
-                fs::write(&path, "no tar").unwrap();
-                vec![text(&path)]
-            },
-        ),
+        case("a file with a hostile name", &["\\x1b[2Jx.tar"], |folder| {
+            let path = folder.join("\u{1b}[2Jx.tar");
+            fs::write(&path, "no tar").unwrap();
+            vec![text(&path)]
+        }),
     ]);
 }
 

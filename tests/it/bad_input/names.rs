@@ -21,12 +21,12 @@ fn of_members() {
     check(vec![
         tar(
             "escape sequences",
-            &["`\\u{1b}[2J\\u{7}`", "twice"],
+            &["`\\x1b[2J\\x07`", "twice"],
             twice(b"\x1b[2J\x07".to_vec()),
         ),
         tar(
             "a line that looks like another message",
-            &["`\\u{a}hint: run\\u{d}`"],
+            &["`\\nhint: run\\r`"],
             twice(b"\nhint: run\r".to_vec()),
         ),
         tar(

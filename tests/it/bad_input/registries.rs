@@ -108,7 +108,7 @@ fn of_docker_registry() {
         }),
         folder(
             "a name with escape sequences",
-            &["is not a repository name", "\\u{1b}"],
+            &["is not a repository name", "\\x1b"],
             || {
                 v1(1).rename(
                     "repositories/library/app/tag_latest",

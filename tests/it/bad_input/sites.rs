@@ -103,7 +103,7 @@ fn catalogues() {
                 index["annotations"]["org.stillage.format"] = "9".into()
             });
         }),
-        site("of a format that drives a terminal", &["\\u{1b}"], |site| {
+        site("of a format that drives a terminal", &["\\x1b"], |site| {
             catalogue(site, |index| {
                 index["annotations"]["org.stillage.format"] = "\u{1b}c".into()
             });

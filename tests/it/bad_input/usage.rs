@@ -70,7 +70,7 @@ fn sources_and_outputs() {
             &["is a URL", "download the file"],
             "https://example.org/app.tar",
         ),
-        source("a source with a line break", &["`\\u{a}x`"], "\nx"),
+        source("a source with a line break", &["`\\nx`"], "\nx"),
         case(
             "one source of two that is not there",
             &["there is nothing at `/none`"],
@@ -164,11 +164,11 @@ fn reading_what_is_no_site() {
     fs::create_dir(&broken).unwrap();
     fs::write(broken.join("index.json"), "{").unwrap();
     for (path, code, word) in [
-        (&folder.path().join("none"), 2, "is not a site"),
+        (&folder.path().join("none"), 2, "does not exist"),
         (&empty, 2, "is not a site"),
         (&file, 2, "is not a site"),
-        (&layout, 2, "is not a stillage site"),
-        (&broken, 2, "is not a stillage site"),
+        (&layout, 2, "is not a site but an OCI layout"),
+        (&broken, 2, "is not a site: its `index.json` is another"),
     ] {
         for command in ["list", "verify"] {
             let args = [command.to_owned(), text(path)];

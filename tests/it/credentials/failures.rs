@@ -11,7 +11,7 @@ fn what_fails_is_said() {
             variables: &[("AWS_PROFILE", "none\u{1b}[2J")],
             credentials: DEFAULT,
             expected: Error(&[
-                "web identity: none; profile: profile `none\\u{1b}[2J` does not exist)",
+                "web identity: none; profile: profile `none\\x1b[2J` does not exist)",
             ]),
             ..BARE
         },
@@ -130,9 +130,7 @@ fn what_fails_is_said() {
         Row {
             name: "a process that fails",
             config: "[default]\ncredential_process = sh \"{home}/my tool\" 'token-of-argument'\n",
-            expected: Error(&[
-                "credential process: `sh` failed (exit status: 3): \\u{1b}[2Jlocked)",
-            ]),
+            expected: Error(&["credential process: `sh` failed (exit status: 3): \\x1b[2Jlocked)"]),
             ..BARE
         },
         Row {

@@ -364,15 +364,15 @@ fn what_is_no_base_is_told() {
     for (base, code, words) in [
         (
             "text",
-            1,
+            2,
             "neither the `index.json` of a site nor an export",
         ),
-        ("empty", 1, "it is empty"),
+        ("empty", 2, "it is empty"),
         ("index.json", 1, "not a catalogue"),
         ("folder", 2, "not a site"),
         (
             "docker.tar",
-            1,
+            2,
             "neither the `index.json` of a site nor an export",
         ),
         ("nothing", 2, "does not exist"),
