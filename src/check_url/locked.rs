@@ -28,7 +28,10 @@ pub(super) fn check(client: &Client, status: u16) -> anyhow::Result<()> {
         escaped(index),
         escaped(root)
     ))
-    .hint(HINT)
+    .hint(match status {
+        403 => format!("a bucket must let everybody, or its CDN, read and list it: `stillage help bucket`; otherwise, {HINT}"),
+        _ => HINT.to_owned(),
+    })
 }
 
 /// Whether an error says that the server demands a certificate of the client.

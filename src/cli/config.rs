@@ -53,7 +53,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "an nginx of its own, on port 5000",
     ),
     (
-        "stillage config nginx /srv/registry --conf-d --listen 443 -o /etc/nginx/conf.d/registry.conf",
+        "stillage config nginx /srv/registry --conf-d -o /etc/nginx/conf.d/registry.conf",
         "beside other sites",
     ),
     ("stillage config caddy site", "print it"),

@@ -184,14 +184,14 @@ pub(super) struct DiffArgs {
     /// The other site: its folder, its `index.json` (a file, a pipe or `-`), an export, or the URL of its server
     #[arg(value_name = "OTHER")]
     other: String,
-    #[command(flatten)]
-    trust: Trust,
     /// Exit with 1 if they differ
     #[arg(long)]
     exit_code: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl DiffArgs {

@@ -1,9 +1,10 @@
 //! `stillage help`: what commands do, and topics that are larger than one command.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::builder::{StyledStr, Styles};
+use clap::builder::{PossibleValue, StyledStr, Styles, TypedValueParser};
 use clap::{Args, CommandFactory as _};
 
 use crate::cli::Cli;
@@ -15,8 +16,30 @@ use crate::topics::{TOPICS, Topic};
 #[derive(Debug, Args)]
 pub(super) struct HelpArgs {
     /// A command or a topic; all of both are listed without one
-    #[arg(value_name = "COMMAND|TOPIC")]
+    #[arg(value_name = "COMMAND|TOPIC", value_parser = Subject, hide_possible_values = true)]
     subject: Option<String>,
+}
+
+/// Takes any word. Shells complete topics.
+#[derive(Clone)]
+struct Subject;
+
+impl TypedValueParser for Subject {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        _: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        Ok(value.to_string_lossy().into_owned())
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let topics = TOPICS.iter();
+        Some(Box::new(topics.map(|topic| PossibleValue::new(topic.name))))
+    }
 }
 
 pub(super) const EXAMPLES: &[(&str, &str)] = &[

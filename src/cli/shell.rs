@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
+use roff::{Roff, roman};
 
 use crate::cli::Cli;
 use crate::cli::ui::Ui;
@@ -82,9 +83,52 @@ impl ManArgs {
 }
 
 /// A page of the manual.
-fn page(command: clap::Command) -> anyhow::Result<String> {
+fn page(mut command: clap::Command) -> anyhow::Result<String> {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let end = command
+        .get_after_long_help()
+        .or(command.get_after_help())
+        .map(ToString::to_string);
+    let page = clap_mangen::Man::new(command.override_usage(usage))
+        .source(concat!("stillage ", env!("CARGO_PKG_VERSION")))
+        .manual("Stillage");
     let mut text = Vec::new();
-    let page = clap_mangen::Man::new(command);
-    page.render(&mut text).context("cannot make the page")?;
-    Ok(String::from_utf8(text)?)
+    let render = |text: &mut Vec<u8>| {
+        page.render_title(text)?;
+        page.render_name_section(text)?;
+        page.render_synopsis_section(text)?;
+        page.render_options_section(text)?;
+        page.render_subcommands_section(text)
+    };
+    render(&mut text).context("cannot make the page")?;
+    let end = end_section(&end.unwrap_or_default());
+    Ok(String::from_utf8(text)? + &end)
+}
+
+/// Sections out of the end of a help: its blocks, each after a line that ends in a colon.
+fn end_section(end: &str) -> String {
+    let mut roff = Roff::new();
+    for block in end.split("\n\n") {
+        let Some((title, lines)) = block.split_once(':') else {
+            continue;
+        };
+        if title == "More" {
+            roff.control("SH", ["SEE ALSO"]);
+            let pages = lines.split(", ").map(|topic| {
+                let name = topic.trim().trim_start_matches("stillage help ");
+                format!("stillage-{name}(7)")
+            });
+            roff.text([roman(pages.collect::<Vec<_>>().join(", "))]);
+            continue;
+        }
+        let title = title.split(',').next().unwrap_or_default();
+        roff.control("SH", [title.to_uppercase().as_str()]);
+        roff.control("nf", []);
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+        }
+        roff.control("fi", []);
+    }
+    roff.to_roff()
 }
