@@ -90,6 +90,7 @@ fn page(mut command: clap::Command) -> anyhow::Result<String> {
         .get_after_long_help()
         .or(command.get_after_help())
         .map(ToString::to_string);
+    let has_commands = command.has_subcommands();
     let page = clap_mangen::Man::new(command.override_usage(usage))
         .source(concat!("stillage ", env!("CARGO_PKG_VERSION")))
         .manual("Stillage");
@@ -99,7 +100,10 @@ fn page(mut command: clap::Command) -> anyhow::Result<String> {
         page.render_name_section(text)?;
         page.render_synopsis_section(text)?;
         page.render_options_section(text)?;
-        page.render_subcommands_section(text)
+        if has_commands {
+            page.render_subcommands_section(text)?;
+        }
+        anyhow::Ok(())
     };
     render(&mut text).context("cannot make the page")?;
     let end = end_section(&end.unwrap_or_default());
