@@ -18,6 +18,19 @@ impl fmt::Display for InvalidInput {
 
 impl std::error::Error for InvalidInput {}
 
+/// The input has nothing of what the user selects. One of several is left out, as invalid input is; if nothing else is
+/// left, the selection is to blame.
+#[derive(Debug)]
+pub struct NotSelected(pub String);
+
+impl fmt::Display for NotSelected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotSelected {}
+
 pub fn invalid_input(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(InvalidInput(message.into()))
 }
@@ -54,6 +67,14 @@ pub fn is_bad(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error>::is::<InvalidInput>)
+}
+
+/// Whether what has this error may be left out, and the rest taken.
+pub fn concerns_one(error: &anyhow::Error) -> bool {
+    is_bad(error)
+        || error
+            .chain()
+            .any(<dyn std::error::Error>::is::<NotSelected>)
 }
 
 /// The length in characters at which messages cut a name.

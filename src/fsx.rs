@@ -164,6 +164,12 @@ pub(crate) fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Fails if the names in a folder, or the files, cannot be read.
+pub(crate) fn check_enterable(folder: &Path) -> anyhow::Result<()> {
+    let entered = fs::read_dir(folder).and_then(|_| fs::metadata(folder.join(".")));
+    with_path("open the folder", folder, entered).map(|_| ())
+}
+
 /// The names in a folder, sorted; empty if the folder does not exist.
 pub(crate) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     names_of(folder, |_| true)

@@ -99,6 +99,16 @@ impl Archive {
         Self::of_stream(reader, staging, packing, origin)
     }
 
+    /// An archive that is not compressed; `None` if it is none, or cannot be read.
+    pub(super) fn plain(path: &Path) -> Option<Self> {
+        let content = Content::file(path.to_path_buf()).ok()??;
+        if Compression::of(&content).ok()? != Compression::Plain {
+            return None;
+        }
+        let file = Arc::new(fsx::open(path).ok()?);
+        Self::indexed(&file, content.len(), content.origin().to_string()).ok()
+    }
+
     fn of_stream(
         reader: impl Read,
         staging: &Staging,

@@ -208,7 +208,8 @@ fn not_an_image(path: &Path, origin: &str) -> anyhow::Result<Note> {
     Ok(NoteKind::Fault.note(format!("{origin} is left out: {reason}")))
 }
 
-const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
+pub(super) const ARCHIVES: [&str; 6] =
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
 /// Names nameless images after the path of their folder. Notes say where the path could be read otherwise: as
 /// a name with a tag, although the images have tags, or as a name without one.
