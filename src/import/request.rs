@@ -153,7 +153,8 @@ impl<'a> Request<'a> {
 
     fn see(&self, text: Option<&str>, repository: Option<&Repository>, tag: Option<&Tag>) {
         let mut seen = self.seen.borrow_mut();
-        if self.one.is_none() || seen.len() == MAX_SEEN {
+        let is_attached = tag.is_some_and(|tag| tag.attached_to().is_some());
+        if self.one.is_none() || is_attached || seen.len() == MAX_SEEN {
             return;
         }
         let tagged = |repository: &Repository| match tag {

@@ -128,7 +128,7 @@ impl Archive {
         let origin = format!("`{}`", fsx::escaped_path(folder));
         let mut members = Members::default();
         for entry in WalkDir::new(folder).min_depth(1) {
-            let entry = entry.with_context(|| format!("cannot read {origin}"))?;
+            let entry = entry.map_err(fsx::cannot_walk)?;
             let (path, kind) = (entry.path(), entry.file_type());
             let name = path.strip_prefix(folder)?.as_os_str().as_bytes();
             let member = if kind.is_dir() {

@@ -32,7 +32,7 @@ const PLACES: &[Place] = &[
     place(
         "docker-daemon:",
         "an image of a Docker daemon",
-        |_, image| save(image),
+        |_, image| format!("pipe it: {}", save(image, None)),
     ),
     place(
         "containers-storage:",
@@ -64,9 +64,10 @@ pub(super) fn of(text: &str) -> Option<(String, String)> {
     ))
 }
 
-/// How to give an image that Docker has.
-pub(super) fn save(image: &str) -> String {
-    format!("pipe it: `docker save {image} | stillage build - -o SITE`")
+/// How to give an image that Docker has, under its name or a new one.
+pub(super) fn save(image: &str, name: Option<&str>) -> String {
+    let source = name.map_or_else(|| "-".into(), |name| format!("docker-archive:-={name}"));
+    format!("`docker save {image} | stillage build {source} -o SITE`")
 }
 
 /// How to get an image from a registry, with all that belongs to it.

@@ -104,7 +104,7 @@ fn commas(text: &str) -> Option<Said> {
 
 fn pattern(text: &str) -> Option<Said> {
     located(text).contains(['*', '?', '[']).then(|| {
-        let hint = "a shell fills in patterns that match and are not in quotes";
+        let hint = "a shell fills in a pattern only if it matches and is not in quotes";
         (
             format!("no file matches `{}`", escaped(located(text))),
             hint.into(),
@@ -200,11 +200,12 @@ fn is_image(text: &str) -> bool {
 fn image(text: &str) -> Option<Said> {
     let image = located(text);
     is_image(image).then(|| {
-        let hint = elsewhere::save(&escaped(image));
-        (
-            nothing_at(text),
-            format!("if it is an image: Stillage pulls nothing; {hint}"),
-        )
+        let name = text.rsplit_once('=').map(|(_, name)| escaped(name));
+        let save = elsewhere::save(&escaped(image), name.as_deref());
+        let pull = format!("Stillage pulls nothing; an image that Docker has: {save}");
+        let hint =
+            similar_path(text).map_or(pull.clone(), |(_, similar)| format!("{similar} {pull}"));
+        (nothing_at(image), hint)
     })
 }
 
@@ -217,7 +218,8 @@ fn similar_path(text: &str) -> Option<Said> {
     } else {
         folder
     };
-    let found = nearest(name, fsx::names(here).ok()?.into_iter())?;
+    let found = nearest(name, fsx::names(here).ok()?.into_iter());
+    let found = found.filter(|found| found != name)?;
     let found = fsx::escaped_path(&folder.join(found));
     Some((nothing_at(text), format!("did you mean `{found}`?")))
 }

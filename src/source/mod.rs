@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::content::Identity;
-use crate::error::WithHint as _;
+use crate::error::{Hint, WithHint as _};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
@@ -160,10 +158,7 @@ impl Source {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
             (None, Opened::Folder(folder)) => walk::load(folder, run, &request)?,
             (None, Opened::Archive(archive)) => {
-                return Err(refusal::as_part(
-                    refusal::unknown(archive, &origin),
-                    &self.path,
-                ));
+                return Err(refusal::unknown(archive, self));
             }
         };
         let is_empty = drafts.iter().all(Draft::is_empty);
@@ -221,7 +216,9 @@ impl Source {
             return Ok(Some(Opened::Folder(path.clone())));
         }
         Opened::new(path, run).map_err(|error| match Archive::looks_like_one(path) {
-            Ok(false) => refusal::as_part(error, path),
+            Ok(false) if error.downcast_ref::<Hint>().is_none() => {
+                refusal::with_hint(error, path, || None)
+            }
             _ => error,
         })
     }
@@ -276,7 +273,7 @@ impl Format {
             }
             _ => Ok(Vec::new()),
         };
-        loaded.with_context(|| format!("cannot read images from {origin}"))
+        loaded.map_err(|error| refusal::cannot_read_images(error, origin))
     }
 }
 

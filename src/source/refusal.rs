@@ -8,28 +8,43 @@ use crate::fsx;
 use crate::import::draft::{Draft, Fault};
 use crate::note::Note;
 use crate::source::archive::Archive;
+use crate::source::given::STDIN;
 use crate::source::{Format, Opened, Source, prefixes};
 use crate::spec::name::{Reference, Tag};
 use crate::text::nearest;
 
-/// How many folders above a path are looked at: a blob of a registry is this far below its storage folder.
+/// How many folders above a path are looked at: the links of a registry are about as far below its storage folder.
 const MAX_ABOVE: usize = 8;
 /// The most names of a source in a message.
 const SHOWN: usize = 5;
 
-/// Adds a hint if the path is part of something that is a source as a whole, such as a layout.
-pub(super) fn as_part(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    let Some((folder, format)) = whole(path) else {
-        return error;
+/// Adds a hint: that the path is part of something that is a source as a whole, such as a layout, or else another one.
+pub(super) fn with_hint(
+    error: anyhow::Error,
+    path: &Path,
+    other: impl FnOnce() -> Option<String>,
+) -> anyhow::Error {
+    let hint = match whole(path) {
+        Some((folder, format)) => {
+            let folder = fsx::escaped_path(&folder);
+            let what = format.about;
+            Some(format!(
+                "it is part of `{folder}`, {what}: give that folder"
+            ))
+        }
+        None => other(),
     };
-    let folder = fsx::escaped_path(&folder);
-    error.context(Hint(format!(
-        "it is part of `{folder}`, {}: give that folder",
-        format.about
-    )))
+    match hint {
+        Some(hint) => error.context(Hint(hint)),
+        None => error,
+    }
 }
 
+/// The folder above a path that is a source, and its format.
 fn whole(path: &Path) -> Option<(PathBuf, &'static Format)> {
+    if path.as_os_str() == STDIN {
+        return None;
+    }
     let absolute = fsx::absolute(path).ok()?;
     let above = absolute.ancestors().enumerate().skip(1).take(MAX_ABOVE);
     for (up, folder) in above {
@@ -56,36 +71,35 @@ pub(super) fn wrong_format(
 ) -> anyhow::Result<anyhow::Error> {
     let origin = source.origin();
     let error = anyhow::anyhow!("{origin} is not a source for `{prefix}:`: {reason}");
-    let hint = match opened.format()? {
-        Some(format) => {
-            let right = Source {
-                prefix: Some(format.prefix),
-                ..source.clone()
-            };
-            let text = right.located_text();
-            format!("it is {}: `{text}`", format.about)
-        }
-        None => format!("known formats: {}", prefixes()),
+    let Some(format) = opened.format()? else {
+        let known = || Some(format!("known formats: {}", prefixes()));
+        return Ok(with_hint(error, &source.path, known));
     };
-    Ok(as_part(error.context(Hint(hint)), &source.path))
+    let right = Source {
+        prefix: Some(format.prefix),
+        ..source.clone()
+    };
+    let (what, text) = (format.about, right.located_text());
+    Ok(error.context(Hint(format!("it is {what}: `{text}`"))))
 }
 
 /// The error for an archive in no known format.
-pub(super) fn unknown(archive: &Archive, origin: &str) -> anyhow::Error {
+pub(super) fn unknown(archive: &Archive, source: &Source) -> anyhow::Error {
+    let origin = source.origin();
     if is_file_system(archive) {
         let error = invalid_input(format!("{origin} is a file system, not an image"));
         let hint = "save the image with `docker save IMAGE`; `docker export` writes the files of a container alone";
         return error.context(Hint(hint.into()));
     }
     let error = invalid_input(format!("{origin} is not an image in a known format"));
-    let hint = match archive.below("manifest.json") {
-        Some(folder) => format!(
-            "its images are in the folder `{}`; pack what is in the folder, with `tar -C FOLDER -cf FILE .`",
-            escaped(folder)
-        ),
-        None => format!("known formats: {}", prefixes()),
-    };
-    error.context(Hint(hint))
+    if let Some(folder) = archive.below("manifest.json") {
+        let folder = escaped(folder);
+        return error.context(Hint(format!(
+            "its images are in the folder `{folder}`; pack what is in the folder, with `tar -C FOLDER -cf FILE .`"
+        )));
+    }
+    let known = || Some(format!("known formats: {}", prefixes()));
+    with_hint(error, &source.path, known)
 }
 
 /// Whether an archive has what the root of a system has, as `docker export` writes it.
@@ -113,16 +127,8 @@ pub(super) fn holds_nothing(
         .flat_map(|draft| &draft.notes)
         .map(|note| note.message.as_str())
         .collect();
-    let error = if notes.is_empty() {
-        error
-    } else {
-        error.context(Hint(some_of(&notes)))
-    };
-    if source.is_stdin() {
-        error
-    } else {
-        as_part(error, &source.path)
-    }
+    let of_notes = || (!notes.is_empty()).then(|| some_of(&notes));
+    with_hint(error, &source.path, of_notes)
 }
 
 /// The error for a source that does not have the one image that is asked for.
@@ -162,6 +168,15 @@ fn lacks(origin: &str, one: &str, seen: &BTreeSet<String>) -> anyhow::Error {
     }))
 }
 
+/// Adds which source images cannot be read from, unless the error says so already: it may name the file.
+pub(super) fn cannot_read_images(error: anyhow::Error, origin: &str) -> anyhow::Error {
+    let said = error.to_string();
+    if said.starts_with("cannot read ") && said.contains(origin.trim_matches('`')) {
+        return error;
+    }
+    error.context(format!("cannot read images from {origin}"))
+}
+
 /// Fails with the first fault, and a hint that names the others, if there are any: nothing else remains of the
 /// source.
 pub(super) fn all_of(mut faults: Vec<Fault>, origin: &str) -> anyhow::Result<()> {
@@ -170,10 +185,12 @@ pub(super) fn all_of(mut faults: Vec<Fault>, origin: &str) -> anyhow::Result<()>
     }
     let first = faults.remove(0);
     let error = match first.called.names().first() {
-        Some(name) => first.error.context(format!("`{}`", escaped(name))),
-        None => first.error,
+        Some(name) => {
+            let context = format!("cannot take `{}` from {origin}", escaped(name));
+            first.error.context(context)
+        }
+        None => cannot_read_images(first.error, origin),
     };
-    let error = error.context(format!("cannot read images from {origin}"));
     let others: Vec<Note> = faults.iter().flat_map(Fault::notes).collect();
     let others: Vec<&str> = others.iter().map(|note| note.message.as_str()).collect();
     Err(if others.is_empty() {

@@ -287,8 +287,8 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
     .hint("name a site, or a new or empty folder")
 }
 
-/// Files that get their names after the images, with the tags.
-const LATE: [&str; 3] = ["oci-layout", "v2/_catalog", "v1/repositories"];
+/// Files that get their names with the tags, after the images.
+const LATE: [&str; 2] = ["oci-layout", "v2/_catalog"];
 
 /// Whether a site was complete, and has lost its catalogue. A build would take all its names for stale. The first build
 /// of a site gives names to these files too before there is a catalogue, but leaves its `pending` until there is one. In

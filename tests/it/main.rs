@@ -18,6 +18,8 @@ mod format;
 mod fuzz;
 mod get;
 mod grace;
+mod hints_builds;
+mod hints_sources;
 mod list;
 mod locks;
 mod mirror;

@@ -214,7 +214,8 @@ fn special_files() {
             layout,
             |_| (),
         )
-        .prefixed("dir:"),
+        .prefixed("dir:")
+        .cannot_run(),
         case(
             "a file with a hostile name",
             &["\\u{1b}[2Jx.tar"],
@@ -242,7 +243,7 @@ fn dirs() {
         folder("the folder that the others are made of", &[], dir)
             .named("=app:1")
             .taken(),
-        folder("no name", &["has no name", "hint:"], dir),
+        folder("no name", &["has no name", "hint:"], dir).cannot_run(),
         folder("no manifest", &["`manifest.json` is missing"], || {
             dir().drop("manifest.json")
         })
@@ -305,7 +306,8 @@ fn dirs() {
         .named("=app"),
         folder("one of many that there are not", &["no image `x`"], dir)
             .prefixed("dir:")
-            .named(":x"),
+            .named(":x")
+            .cannot_run(),
         case_of("an illegal name", &["`A` is not a repository name"], dir)
             .named("=A")
             .cannot_run(),
