@@ -66,9 +66,12 @@ impl PutArgs {
 
 /// Parses a name, which may be a file that the user wants to add.
 fn name_or_advice(text: &str) -> Result<NewName, String> {
-    parsed(text).map_err(|error| match is_archive(text) {
-        true => format!("{}: {}", IS_FILE, build_instead(text, "SITE")),
-        false => error,
+    parsed(text).map_err(|error| {
+        if is_archive(text) {
+            format!("{IS_FILE}: {}", build_instead(text, "SITE"))
+        } else {
+            error
+        }
     })
 }
 

@@ -64,7 +64,7 @@ impl Conflicts {
         tag: &Tag,
         digest: Digest,
         known: Digest,
-        given: Given,
+        given: &Given,
     ) {
         let key = (repository.clone(), tag.clone());
         let other = self.given.entry(key).or_insert_with(|| given.clone());

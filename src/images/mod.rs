@@ -167,7 +167,7 @@ impl Images {
                 &repository,
                 tag,
                 finished[&root.manifest].digest,
-                Given::by(&draft.origin, &root.called, &repository),
+                &Given::by(&draft.origin, &root.called, &repository),
             );
         }
         for id in draft.members(root) {
@@ -198,7 +198,7 @@ impl Images {
         Ok(())
     }
 
-    fn add_tag(&mut self, repository: &Repository, tag: &Tag, digest: Digest, given: Given) {
+    fn add_tag(&mut self, repository: &Repository, tag: &Tag, digest: Digest, given: &Given) {
         let repo = self.repositories.entry(repository.clone()).or_default();
         let known = *repo.tags.entry(tag.clone()).or_insert(digest);
         self.conflicts.add(repository, tag, digest, known, given);
@@ -213,7 +213,7 @@ impl Images {
                 && repo.tags.get(tag).is_some_and(|other| *other != digest)
             {
                 let given = Given::by(&origin, "", &reference.repository);
-                self.add_tag(&reference.repository, tag, digest, given);
+                self.add_tag(&reference.repository, tag, digest, &given);
             }
         }
         self.conflicts.check()

@@ -31,8 +31,8 @@ impl V1Images {
             for (tag, top) in tags {
                 for id in self.ancestry(*top).unwrap_or_default() {
                     if clashes.contains_key(&id) {
-                        let named = names.entry(id).or_default();
-                        named.push(format!("{repository}:{tag}"));
+                        let name = format!("{repository}:{tag}");
+                        names.entry(id).or_default().push(name);
                     }
                 }
             }

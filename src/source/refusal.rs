@@ -104,11 +104,9 @@ pub(super) fn unknown(archive: &Archive, source: &Source) -> anyhow::Error {
 
 /// Whether an archive has what the root of a system has, as `docker export` writes it.
 fn is_file_system(archive: &Archive) -> bool {
-    let has = |folder: &&str| archive.has_folder(folder);
-    archive.has(".dockerenv")
-        || ["etc/", "usr/", "bin/", "sbin/", "lib/"]
-            .iter()
-            .any(|it| has(&it))
+    let folders = ["etc/", "usr/", "bin/", "sbin/", "lib/"];
+    let mut has = folders.iter().map(|folder| archive.has_folder(folder));
+    archive.has(".dockerenv") || has.any(|has| has)
 }
 
 /// The error for a source that holds nothing that is asked for. `seen` are the names of its images.

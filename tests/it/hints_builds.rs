@@ -104,7 +104,7 @@ fn conflicts_are_listed() {
         (of_hosts + "=z", false),
         (named + "=z", false),
     ] {
-        let said = stderr(&pipe_nothing(&[source.clone()], &place.site()));
+        let said = stderr(&pipe_nothing(std::slice::from_ref(&source), &place.site()));
         assert!(said.contains("is both"), "{source}: {said}");
         assert_eq!(said.contains("--keep-host"), is_by_host, "{source}: {said}");
     }
