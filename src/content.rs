@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{escaped, invalid_input};
+use crate::error::{escaped_message, invalid_input};
 use crate::progress::{Meter, Progress};
 use crate::spec::digest::{Digest, Hasher};
 use crate::{bail_invalid, fsx};
@@ -277,7 +277,7 @@ impl Content {
         if error.raw_os_error().is_some() {
             anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
         } else {
-            invalid_input(escaped(error.to_string()))
+            invalid_input(escaped_message(error.to_string()))
                 .context(format!("cannot read {}", self.origin))
         }
     }

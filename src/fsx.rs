@@ -166,6 +166,20 @@ pub(crate) fn read(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Fails if the names in a folder, or the files, cannot be read.
+pub(crate) fn check_enterable(folder: &Path) -> anyhow::Result<()> {
+    let entered = fs::read_dir(folder).and_then(|_| fs::metadata(folder.join(".")));
+    with_path("open the folder", folder, entered).map(|_| ())
+}
+
+/// The error of walking through folders, with the path of what cannot be read.
+pub(crate) fn cannot_walk(error: walkdir::Error) -> anyhow::Error {
+    let path = error.path().unwrap_or(Path::new("")).to_owned();
+    let error = error.into_io_error();
+    let error = error.unwrap_or_else(|| io::Error::other("a link leads back to it"));
+    anyhow::Error::new(error).context(format!("cannot read `{}`", escaped_path(&path)))
+}
+
 /// The names in a folder, sorted; empty if the folder does not exist.
 pub(crate) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     names_of(folder, |_| true)

@@ -29,7 +29,9 @@ pub(super) fn check(client: &Client, status: u16) -> anyhow::Result<()> {
         escaped(root)
     ))
     .hint(match status {
-        403 => format!("a bucket must let everybody, or its CDN, read and list it: `stillage help bucket`; otherwise, {HINT}"),
+        403 => format!(
+            "{HINT}; if it is a bucket, let everybody, or its CDN, read and list it: `stillage help bucket`"
+        ),
         _ => HINT.to_owned(),
     })
 }

@@ -1,5 +1,6 @@
 //! `stillage build`.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::args::{Globs, NoMove, Writing, jobs};
 use crate::cli::progress::{Verb, with_progress};
-use crate::cli::put::refuse_terminal;
+use crate::cli::put::{refuse_stream, refuse_terminal};
 #[cfg(feature = "serve")]
 use crate::cli::serve::{bind, serve};
 use crate::cli::ui::Ui;
@@ -42,7 +43,7 @@ impl From<Compress> for Packing {
 pub(super) struct BuildArgs {
     /// Images: [FORMAT:]PATH[:REF][=NAME[:TAG]], or - for a tar on standard input; see `stillage help sources`
     #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
+    sources: Vec<OsString>,
     /// The folder of the site; created if it does not exist
     #[arg(short, long, value_name = "SITE")]
     output: PathBuf,
@@ -211,10 +212,13 @@ impl BuildArgs {
         let sources: Vec<Source> = self
             .sources
             .iter()
-            .map(|text| Source::parse(text))
+            .map(|text| Source::parse_os(text))
             .collect::<anyhow::Result<_>>()?;
-        if sources.iter().any(Source::is_stdin) {
-            refuse_terminal("docker save app:1 | stillage build - -o SITE")?;
+        refuse_stream(&self.output, "stillage build .. -o SITE")?;
+        match sources.iter().filter(|source| source.is_stdin()).count() {
+            0 => {}
+            1 => refuse_terminal("docker save app:1 | stillage build - -o SITE")?,
+            _ => anyhow::bail!("`-` is given twice; standard input can be read once"),
         }
         let (taken, made) = (self.taken, self.made);
         let apis = Apis {

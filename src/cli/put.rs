@@ -1,7 +1,7 @@
 //! `stillage put`.
 
 use std::io::{IsTerminal as _, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,9 +9,10 @@ use clap::Args;
 use crate::cli::args::{NoMove, Writing};
 use crate::cli::build::build;
 use crate::cli::parsed;
-use crate::error::WithHint as _;
+use crate::error::{WithHint as _, escaped};
+use crate::fsx::escaped_path;
 use crate::ops::build::BuildOptions;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::spec::new_name::NewName;
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) struct PutArgs {
     pub(super) site: PathBuf,
     /// What the images are called in the site. NAME alone keeps their tags, or gives them `latest`; PREFIX/ keeps their
     /// names, below the prefix
-    #[arg(value_name = "NAME[:TAG]", value_parser = parsed::<NewName>)]
+    #[arg(value_name = "NAME[:TAG]", value_parser = name_or_advice)]
     pub(super) name: Option<NewName>,
     /// Take an export only, and list only what the exported site does: other names are dropped, their content stays
     #[arg(long, conflicts_with = "name")]
@@ -48,6 +49,8 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
 
 impl PutArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        refuse_stream(&self.site, "docker save app:1 | stillage put SITE")?;
+        check_places(&self.site, self.name.as_ref())?;
         refuse_terminal("docker save app:1 | stillage put SITE")?;
         let options = BuildOptions {
             no_move: self.no_move.glob()?,
@@ -59,6 +62,58 @@ impl PutArgs {
         build(&options, 0, &self.writing)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Parses a name, which may be a file that the user wants to add.
+fn name_or_advice(text: &str) -> Result<NewName, String> {
+    parsed(text).map_err(|error| {
+        if is_archive(text) {
+            format!("{IS_FILE}: {}", build_instead(text, "SITE"))
+        } else {
+            error
+        }
+    })
+}
+
+const IS_FILE: &str = "it is a file, but `put` reads standard input";
+
+fn build_instead(file: &str, site: &str) -> String {
+    format!("add it with `stillage build {} -o {site}`", escaped(file))
+}
+
+fn is_archive(path: &str) -> bool {
+    source::is_archive(Path::new(path))
+}
+
+/// Fails if a file is given for a name, or the site after the name.
+fn check_places(site: &Path, name: Option<&NewName>) -> anyhow::Result<()> {
+    let Some(NewName::Name(name)) = name else {
+        return Ok(());
+    };
+    let (shown, name) = (escaped_path(site), name.to_string());
+    if is_archive(&name) {
+        return Err(anyhow::anyhow!("cannot put `{name}`: {IS_FILE}"))
+            .hint(build_instead(&name, &shown));
+    }
+    if !site.exists() && source::is_site(Path::new(&name)) {
+        return Err(anyhow::anyhow!("`{name}` is a site, and `{shown}` is none")).hint(format!(
+            "the site comes first: `stillage put {name} {shown}`"
+        ));
+    }
+    Ok(())
+}
+
+/// Fails if a site is to be written to standard output. `example` is the command that makes one.
+pub(super) fn refuse_stream(site: &Path, example: &str) -> anyhow::Result<()> {
+    if site.as_os_str() != "-" {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "a site is a folder, which cannot go to standard output"
+    ))
+    .hint(format!(
+        "write a folder with `{example}`, then `stillage export SITE`"
+    ))
 }
 
 /// Fails if standard input is a terminal: nobody types an archive. `example` is the command that the hint shows.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::content::Content;
-use crate::error::{WithHint as _, invalid_input};
+use crate::images::conflicts::{Conflicts, Given};
 use crate::images::damage::Damage;
+use crate::images::v1_clashes::Clash;
 use crate::import::draft::{Draft, JobId, ManifestId, RootManifest};
 use crate::import::ingest::Stored;
 use crate::layer::{Compression, Tar};
-use crate::note::{Note, NoteKind};
+use crate::note::Note;
 use crate::site_files::catalogue::{Entry, Repo};
 use crate::spec::descriptor::Platform;
 use crate::spec::digest::Digest;
@@ -21,6 +22,7 @@ use crate::spec::media_type::DOCKER_SCHEMA1;
 use crate::spec::name::{Reference, Repository, Tag};
 use crate::spec::v1::{self, V1Id};
 
+mod conflicts;
 pub mod damage;
 mod finish;
 pub mod measure;
@@ -28,6 +30,7 @@ mod overlay;
 mod related;
 pub(crate) mod v1_choice;
 pub mod v1_claims;
+mod v1_clashes;
 mod v1_files;
 pub mod v1_images;
 
@@ -45,21 +48,15 @@ pub struct Images {
     pub blobs: BTreeMap<Digest, Stored>,
     /// v1 images whose JSON and layer came with a source.
     pub v1: BTreeMap<V1Id, V1Form>,
+    /// v1 ids for which sources have different content.
+    v1_clashes: BTreeMap<V1Id, Clash>,
     /// What the site that they were loaded from has lost.
     pub damage: Damage,
     /// What the user should know about the images.
     pub notes: BTreeSet<Note>,
-    tag_origins: BTreeMap<(Repository, Tag), Arc<str>>,
-    conflicts: Vec<Conflict>,
+    conflicts: Conflicts,
     /// What sources list as the site has it, each with its source.
     listed: Vec<(Reference, Arc<str>)>,
-}
-
-/// A tag that sources give to different manifests.
-#[derive(Debug)]
-struct Conflict {
-    message: String,
-    is_within_a_source: bool,
 }
 
 /// The form in which a v1 image came with a source.
@@ -126,9 +123,7 @@ impl Images {
 
     /// For each repository with tags from sources, one of these sources: that of the last tag in order.
     pub fn origins(&self) -> BTreeMap<Repository, Arc<str>> {
-        let all = self.tag_origins.iter();
-        all.map(|((repository, _), origin)| (repository.clone(), origin.clone()))
-            .collect()
+        self.conflicts.origins()
     }
 
     /// Adds content, and keeps what earlier sources found out about the same blob.
@@ -149,9 +144,7 @@ impl Images {
         if content(other) == content(&form) {
             other.checksum = other.checksum.or(form.checksum);
         } else {
-            self.notes.insert(NoteKind::Choice.note(format!(
-                "v1 image {id}: two sources have different content; one of them is kept"
-            )));
+            self.v1_clashes.insert(id, Clash::OneOfSources);
             if content(&form) < content(other) {
                 *other = form;
             }
@@ -174,7 +167,7 @@ impl Images {
                 &repository,
                 tag,
                 finished[&root.manifest].digest,
-                &draft.origin,
+                &Given::by(&draft.origin, &root.called, &repository),
             );
         }
         for id in draft.members(root) {
@@ -205,32 +198,10 @@ impl Images {
         Ok(())
     }
 
-    fn add_tag(&mut self, repository: &Repository, tag: &Tag, digest: Digest, origin: &Arc<str>) {
-        let tags = &mut self
-            .repositories
-            .entry(repository.clone())
-            .or_default()
-            .tags;
-        let other = *tags.entry(tag.clone()).or_insert(digest);
-        let key = (repository.clone(), tag.clone());
-        let other_origin = self
-            .tag_origins
-            .entry(key)
-            .or_insert_with(|| origin.clone());
-        if other != digest {
-            let is_within_a_source = other_origin == origin;
-            let message = if is_within_a_source {
-                format!("`{repository}:{tag}` is both {other} and {digest} in {origin}")
-            } else {
-                format!(
-                    "`{repository}:{tag}` is {other} in {other_origin} and {digest} in {origin}"
-                )
-            };
-            self.conflicts.push(Conflict {
-                message,
-                is_within_a_source,
-            });
-        }
+    fn add_tag(&mut self, repository: &Repository, tag: &Tag, digest: Digest, given: &Given) {
+        let repo = self.repositories.entry(repository.clone()).or_default();
+        let known = *repo.tags.entry(tag.clone()).or_insert(digest);
+        self.conflicts.add(repository, tag, digest, known, given);
     }
 
     /// Fails if sources give a tag to different manifests.
@@ -241,21 +212,11 @@ impl Images {
                 && let Some(repo) = self.repositories.get(&reference.repository)
                 && repo.tags.get(tag).is_some_and(|other| *other != digest)
             {
-                self.add_tag(&reference.repository, tag, digest, &origin);
+                let given = Given::by(&origin, "", &reference.repository);
+                self.add_tag(&reference.repository, tag, digest, &given);
             }
         }
-        if self.conflicts.is_empty() {
-            return Ok(());
-        }
-        let messages = self.conflicts.iter().map(|conflict| &*conflict.message);
-        let message = messages.collect::<Vec<_>>().join("; ");
-        let is_within = |conflict: &Conflict| conflict.is_within_a_source;
-        let hint = if self.conflicts.iter().all(is_within) {
-            "keep names of different hosts apart with `--keep-host`"
-        } else {
-            "keep the names of a source apart with `SOURCE=NAME` or `SOURCE=PREFIX/`, or let the last source win with `--last-wins`"
-        };
-        Err(invalid_input(message)).hint(hint)
+        self.conflicts.check()
     }
 
     pub fn add_manifest(

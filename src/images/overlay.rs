@@ -47,6 +47,7 @@ impl Images {
         newer.v1.into_iter().for_each(|(id, form)| {
             self.v1.entry(id).or_insert(form);
         });
+        self.v1_clashes.extend(newer.v1_clashes);
         self.notes.extend(newer.notes);
     }
 }

@@ -15,6 +15,7 @@ use crate::images::v1_claims::{
     Claim, Claims, Encode, JsonSource, LayerSource, Made, SiteLayer, Unfit, derived_claims,
     stored_claim, top_of,
 };
+use crate::images::v1_clashes::Clash;
 use crate::note::{Note, NoteKind};
 use crate::site_files::{MAX_CHAIN, SiteFiles};
 use crate::spec::descriptor::Platform;
@@ -31,6 +32,7 @@ pub struct V1Images {
     pub notes: BTreeSet<Note>,
     /// Images whose JSON Docker up to 1.6 refuses.
     text_commands: BTreeSet<V1Id>,
+    clashes: BTreeMap<V1Id, Clash>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,10 @@ impl V1Images {
         platform: Option<&Platform>,
         encode: &Encode<'_>,
     ) -> anyhow::Result<Self> {
-        let mut found = Self::default();
+        let mut found = Self {
+            clashes: images.v1_clashes.clone(),
+            ..Self::default()
+        };
         let derived = derived_claims(images)?;
         let mut wanted = BTreeSet::new();
         for (repository, repo) in &images.repositories {
@@ -147,6 +152,8 @@ impl V1Images {
         }
         found.add_below(site)?;
         found.note_limits();
+        let clashes = found.clash_notes(&found.clashes);
+        found.notes.extend(clashes);
         Ok(found)
     }
 
@@ -186,9 +193,7 @@ impl V1Images {
                             && !(claim.has_json(images, id, &other.json)?
                                 && claim.has_layer(other.layer))
                         {
-                            self.notes.insert(NoteKind::Choice.note(format!(
-                                "v1 image {id}: the derived form is served, not the one from a source"
-                            )));
+                            self.clashes.insert(id, Clash::Derived);
                         }
                         claim
                     }
@@ -227,9 +232,7 @@ impl V1Images {
             return Ok(false);
         }
         if !has_json {
-            self.notes.insert(NoteKind::Choice.note(format!(
-                "v1 image {id}: the site has other content under this id and keeps it"
-            )));
+            self.clashes.insert(id, Clash::InSite);
         }
         self.note_command(id, &json);
         let place = ChainLink::parse(&json).ok();

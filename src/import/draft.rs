@@ -298,7 +298,7 @@ impl Draft {
     ) -> anyhow::Result<()> {
         // With too much JSON, each further reference would be read for nothing.
         let is_over = self.long_json > MAX_LONG_JSON;
-        if request.one.is_some() || is_over || !error::is_bad(&error) {
+        if request.one.is_some() || is_over || !error::concerns_one(&error) {
             return Err(error);
         }
         self.faults.push(Fault {

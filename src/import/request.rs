@@ -1,6 +1,7 @@
 //! Which images to take from a source, under which names, and how.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -29,7 +30,12 @@ pub struct Request<'a> {
     pub path_name: Option<&'a Reference>,
     /// Whether an image was left out because it is not wanted.
     pub passed_over: Rc<Cell<bool>>,
+    /// If one image is wanted: the names of those in the source, for messages.
+    pub seen: Rc<RefCell<BTreeSet<String>>>,
 }
+
+/// The most names of a source that are kept for messages.
+const MAX_SEEN: usize = 10_000;
 
 impl<'a> Request<'a> {
     /// A request for all selected images.
@@ -43,6 +49,7 @@ impl<'a> Request<'a> {
             prefix: None,
             path_name: None,
             passed_over: Rc::default(),
+            seen: Rc::default(),
         }
     }
 
@@ -131,6 +138,7 @@ impl<'a> Request<'a> {
         tag: Option<&Tag>,
         digest: Option<Digest>,
     ) -> bool {
+        self.see(text, repository, tag);
         let is_one = self
             .one
             .is_none_or(|one| text == Some(one) || self.is_one(text, repository, tag, digest));
@@ -141,6 +149,19 @@ impl<'a> Request<'a> {
                 self.selection.wants(repository, tag.as_ref())
             });
         self.pass(is_wanted)
+    }
+
+    fn see(&self, text: Option<&str>, repository: Option<&Repository>, tag: Option<&Tag>) {
+        let mut seen = self.seen.borrow_mut();
+        let is_attached = tag.is_some_and(|tag| tag.attached_to().is_some());
+        if self.one.is_none() || is_attached || seen.len() == MAX_SEEN {
+            return;
+        }
+        let tagged = |repository: &Repository| match tag {
+            Some(tag) => format!("{repository}:{tag}"),
+            None => repository.to_string(),
+        };
+        seen.extend(text.map(str::to_owned).or_else(|| repository.map(tagged)));
     }
 
     fn pass(&self, is_wanted: bool) -> bool {
@@ -169,6 +190,9 @@ impl<'a> Request<'a> {
             let mut repositories = readings.iter().flatten().map(|reading| &reading.repository);
             repositories.any(|wanted| wanted == repository)
         });
+        if !is_one {
+            self.see(None, Some(repository), None);
+        }
         let name = self.name.map_or(repository, |name| &name.repository);
         self.pass(is_one && self.selection.may_want(name))
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::error::escaped;
 use crate::note::{Note, NoteKind};
 use crate::spec::name::{Reference, Repository, Tag};
 
@@ -24,7 +25,8 @@ const SHOWN: usize = 10;
 /// A glob of `REPOSITORY` or `REPOSITORY:TAG`.
 #[derive(Debug)]
 pub struct Glob {
-    /// The option and its value, in backticks.
+    /// The option, and its value.
+    option: &'static str,
     text: String,
     repository: GlobMatcher,
     /// The same without the host of Docker Hub, for names without a host.
@@ -33,14 +35,21 @@ pub struct Glob {
     name: Option<Repository>,
     tag: Option<GlobMatcher>,
     matched: AtomicBool,
+    /// The same below any namespace, if it has none, for messages; and whether that would match.
+    below: Option<GlobMatcher>,
+    would_match_below: AtomicBool,
 }
 
 impl Glob {
     /// Compiles a glob. `option` is where it comes from, for messages.
-    pub fn new(option: &str, text: &str) -> anyhow::Result<Self> {
-        let compile = |text: &str| -> anyhow::Result<GlobMatcher> {
-            let glob = GlobBuilder::new(text).literal_separator(true).build()?;
-            Ok(glob.compile_matcher())
+    pub fn new(option: &'static str, text: &str) -> anyhow::Result<Self> {
+        let compile = |part: &str| {
+            let glob = GlobBuilder::new(part).literal_separator(true).build();
+            let refused = |error: globset::Error| {
+                let (text, kind) = (escaped(text), error.kind().to_string());
+                anyhow::anyhow!("`{option} {text}`: it is not a glob: {kind}")
+            };
+            Ok::<_, anyhow::Error>(glob.map_err(refused)?.compile_matcher())
         };
         let (repository, tag) = match text.rsplit_once(':') {
             Some((repository, tag)) => (repository, Some(compile(tag)?)),
@@ -48,13 +57,17 @@ impl Glob {
         };
         let is_name = !repository.contains(['*', '?', '[', '{', '\\']);
         let on_hub = repository.strip_prefix("docker.io/");
+        let below = (!repository.contains('/')).then(|| format!("**/{repository}"));
         Ok(Self {
-            text: format!("`{option} {text}`"),
+            option,
+            text: text.to_owned(),
             repository: compile(repository)?,
             on_hub: on_hub.map(compile).transpose()?,
             name: is_name.then(|| repository.parse().ok()).flatten(),
             tag,
             matched: AtomicBool::new(false),
+            below: below.map(|glob| compile(&glob)).transpose()?,
+            would_match_below: AtomicBool::new(false),
         })
     }
 
@@ -76,7 +89,29 @@ impl Glob {
     /// A note if it has matched nothing so far.
     pub(crate) fn unmatched(&self) -> Option<Note> {
         let is_matched = self.matched.load(Ordering::Relaxed);
-        (!is_matched).then(|| NoteKind::Choice.note(format!("{} matches nothing", self.text)))
+        (!is_matched).then(|| {
+            let (option, text) = (self.option, escaped(&self.text));
+            let meant = self.meant().unwrap_or_default();
+            NoteKind::Choice.note(format!("`{option} {text}` matches nothing{meant}"))
+        })
+    }
+
+    /// What one that matches nothing may be meant to be.
+    fn meant(&self) -> Option<String> {
+        let (option, text) = (self.option, escaped(&self.text));
+        if self.would_match_below.load(Ordering::Relaxed) {
+            return Some(format!("; did you mean `{option} '**/{text}'`?"));
+        }
+        let parts: Vec<&str> = self.text.split(',').map(str::trim).collect();
+        let is_repeatable = matches!(option, "--only" | "--exclude");
+        let is_list = is_repeatable && parts.len() > 1 && !self.text.contains('{');
+        is_list.then(|| {
+            let each = parts
+                .iter()
+                .map(|part| format!("{option} {}", escaped(part)));
+            let each: Vec<String> = each.collect();
+            format!("; repeat the option: `{}`", each.join(" "))
+        })
     }
 
     pub fn matches(&self, repository: &Repository, tag: Option<&Tag>) -> bool {
@@ -90,7 +125,7 @@ impl Glob {
 impl Selection {
     /// Compiles the globs. If `only` is empty, all images are wanted that `exclude` does not match.
     pub fn new(only: &[String], exclude: &[String]) -> anyhow::Result<Self> {
-        let compile = |option: &str, globs: &[String]| -> anyhow::Result<Vec<Glob>> {
+        let compile = |option: &'static str, globs: &[String]| -> anyhow::Result<Vec<Glob>> {
             globs.iter().map(|text| Glob::new(option, text)).collect()
         };
         Ok(Self {
@@ -135,6 +170,12 @@ impl Selection {
             && self.exclude.iter().filter(|glob| is_excluded(glob)).count() == 0
     }
 
+    /// The hint if it leaves nothing: what `whose` has, and what may be meant.
+    pub fn left_out(&self, whose: &str) -> String {
+        let meant = self.only.iter().find_map(Glob::meant).unwrap_or_default();
+        format!("{whose} {}{meant}", self.some_seen())
+    }
+
     /// Notes about globs that matched nothing.
     pub fn unmatched(&self) -> impl Iterator<Item = Note> {
         let globs = self.only.iter().chain(&self.exclude);
@@ -142,7 +183,7 @@ impl Selection {
     }
 
     /// The first repositories in order that were checked, in backticks.
-    pub fn some_seen(&self) -> String {
+    fn some_seen(&self) -> String {
         let seen = self
             .seen
             .lock()
@@ -153,6 +194,12 @@ impl Selection {
     }
 
     fn see(&self, repository: &Repository) {
+        for glob in &self.only {
+            let below = glob.below.as_ref();
+            if below.is_some_and(|below| below.is_match(repository.as_str())) {
+                glob.would_match_below.store(true, Ordering::Relaxed);
+            }
+        }
         if let Ok(mut seen) = self.seen.lock()
             && self.is_any()
             && !seen.contains(repository)

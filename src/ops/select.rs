@@ -29,7 +29,7 @@ pub(super) fn select(
     Err(anyhow::anyhow!(
         "`--only` and `--exclude` leave no repository"
     ))
-    .hint(format!("the site has {}", selection.some_seen()))
+    .hint(selection.left_out("the site has"))
 }
 
 fn select_in(images: &Images, repository: &Repository, repo: &mut Repo, selection: &Selection) {

@@ -259,7 +259,7 @@ impl Catalogue {
         catalogue.title = annotations.get(TITLE).cloned();
         catalogue.v1_platform = annotations
             .get(V1_PLATFORM)
-            .map(|text| text.parse())
+            .map(|text| Platform::parse(text))
             .transpose()?;
         Ok((catalogue, index.manifests))
     }

@@ -99,6 +99,16 @@ impl Archive {
         Self::of_stream(reader, staging, packing, origin)
     }
 
+    /// An archive that is not compressed; `None` if it is none, or cannot be read.
+    pub(super) fn plain(path: &Path) -> Option<Self> {
+        let content = Content::file(path.to_path_buf()).ok()??;
+        if Compression::of(&content).ok()? != Compression::Plain {
+            return None;
+        }
+        let file = Arc::new(fsx::open(path).ok()?);
+        Self::indexed(&file, content.len(), content.origin().to_string()).ok()
+    }
+
     fn of_stream(
         reader: impl Read,
         staging: &Staging,
@@ -118,7 +128,7 @@ impl Archive {
         let origin = format!("`{}`", fsx::escaped_path(folder));
         let mut members = Members::default();
         for entry in WalkDir::new(folder).min_depth(1) {
-            let entry = entry.with_context(|| format!("cannot read {origin}"))?;
+            let entry = entry.map_err(fsx::cannot_walk)?;
             let (path, kind) = (entry.path(), entry.file_type());
             let name = path.strip_prefix(folder)?.as_os_str().as_bytes();
             let member = if kind.is_dir() {

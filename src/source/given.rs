@@ -1,10 +1,11 @@
 //! Sources as they are given on the command line.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::{WithHint as _, escaped};
+use crate::error::escaped;
 use crate::fsx;
-use crate::source::FORMATS;
+use crate::source::{FORMATS, missing};
 use crate::spec::new_name::NewName;
 
 /// A source, as given on the command line.
@@ -29,6 +30,7 @@ impl Source {
             return Ok(Self::plain(text));
         }
         if let Some((located, name)) = text.rsplit_once('=')
+            && !name.is_empty()
             && let Some(source) = Self::located(located)?
         {
             return Ok(Self {
@@ -39,24 +41,28 @@ impl Source {
         if let Some(source) = Self::located(text)? {
             return Ok(source);
         }
-        if let Some((_, what, hint)) = ELSEWHERE.iter().find(|(start, ..)| text.starts_with(start))
-        {
-            let error = anyhow::anyhow!("`{}` is {what}; a source is local", escaped(text));
-            return Err(error).hint(*hint);
+        Err(missing::error(text))
+    }
+
+    /// Parses a source that may be a path of any bytes.
+    ///
+    /// # Errors
+    /// See [`Source::parse`].
+    pub fn parse_os(text: &OsStr) -> anyhow::Result<Self> {
+        match text.to_str() {
+            Some(text) => Self::parse(text),
+            None if fsx::meta(Path::new(text))?.is_some() => Ok(Self::plain(text)),
+            None => Err(missing::error(&text.to_string_lossy())),
         }
-        let mut hint = format!(
-            "a source is a path, optionally with its format before it: {}",
-            prefixes()
-        );
-        for (colon, _) in text.match_indices(':') {
-            if exists(&text[..colon])? {
-                hint = format!(
-                    "to read one image, use `FORMAT:PATH:REF` with one of the formats {}",
-                    prefixes()
-                );
-            }
-        }
-        Err(anyhow::anyhow!("there is nothing at `{}`", escaped(text))).hint(hint)
+    }
+
+    /// The source without its new name, as the user may give it.
+    pub(super) fn located_text(&self) -> String {
+        let path = fsx::escaped_path(&self.path);
+        let prefix = self.prefix.map_or_else(String::new, |it| format!("{it}:"));
+        let one = self.selected.as_ref();
+        let one = one.map_or_else(String::new, |one| format!(":{}", escaped(one)));
+        format!("{prefix}{path}{one}")
     }
 
     /// A tar on standard input, whose images may get other names.
@@ -67,7 +73,7 @@ impl Source {
         }
     }
 
-    fn plain(path: &str) -> Self {
+    fn plain(path: impl Into<PathBuf>) -> Self {
         Self {
             prefix: None,
             path: path.into(),
@@ -109,30 +115,6 @@ impl Source {
     }
 }
 
-/// What names begin with that are no sources, what they name, and the hint.
-const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("docker://", "an image in a registry", FETCH),
-    ("oci://", "an image in a registry", FETCH),
-    ("http://", "a URL", DOWNLOAD),
-    ("https://", "a URL", DOWNLOAD),
-    ("ftp://", "a URL", DOWNLOAD),
-    ("s3://", "a URL", DOWNLOAD),
-    ("file://", "a URL", "use the path, without `file://`"),
-    (
-        "docker-daemon:",
-        "an image of a Docker daemon",
-        "save it with `docker save -o FILE IMAGE`, or pipe it: `docker save IMAGE | stillage build - -o SITE`",
-    ),
-    (
-        "containers-storage:",
-        "an image in the storage of podman",
-        "save it with `podman save --format oci-archive -o FILE IMAGE`",
-    ),
-];
-
-const FETCH: &str = "fetch it with `skopeo copy --all docker://.. oci:FOLDER:NAME`";
-const DOWNLOAD: &str = "download the file; an image in a registry is fetched with `skopeo copy --all docker://.. oci:FOLDER:NAME`";
-
 /// Each prefix once, with the description of its first format.
 pub fn prefixes_with_about() -> impl Iterator<Item = (&'static str, &'static str)> {
     let first = |index: &usize| {
@@ -153,7 +135,7 @@ pub(super) fn prefixes() -> String {
 }
 
 /// The path that stands for a tar on standard input.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 
 fn exists(path: &str) -> anyhow::Result<bool> {
     Ok(!path.is_empty() && fsx::meta(Path::new(path))?.is_some())

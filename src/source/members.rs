@@ -140,7 +140,7 @@ pub(super) fn check_header(start: &[u8]) -> anyhow::Result<()> {
     if is_tar_header(start) {
         return Ok(());
     }
-    Err(mistaken::error(start, "a tar archive"))
+    Err(mistaken::error(start, "an image archive"))
 }
 
 /// Whether the first 512 bytes are a tar header with a valid checksum, or zeros (an empty tar).

@@ -2,16 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::content::Identity;
-use crate::error::{Hint, WithHint as _, escaped, invalid_input};
+use crate::error::{Hint, WithHint as _};
 use crate::fsx;
 use crate::import::draft::{Draft, Fault, ImportOptions, naming};
 use crate::import::request::Request;
 use crate::import::selection::Selection;
 use crate::import::staging::Staging;
-use crate::note::Note;
 use crate::progress::Progress;
 use crate::source::archive::Archive;
 use crate::source::export::volumes::Exports;
@@ -23,14 +20,17 @@ pub mod archive;
 pub mod dir;
 pub mod docker_archive;
 mod docker_index;
+mod elsewhere;
 pub mod export;
 mod given;
 pub mod legacy;
 mod member_name;
 pub(crate) mod members;
+mod missing;
 pub mod oci;
 pub mod oci_archive;
 pub mod oci_names;
+mod refusal;
 pub mod registry_v1;
 pub mod registry_v2;
 pub mod site;
@@ -125,30 +125,8 @@ impl Source {
     /// If the source is damaged or in no known format, or if images have no name.
     pub fn load(&self, run: &Run<'_>, selection: &Selection) -> anyhow::Result<Vec<Draft>> {
         let rules = run.rules;
-        let origin = if self.is_stdin() {
-            PIPED.into()
-        } else {
-            format!("`{}`", fsx::escaped_path(&self.path))
-        };
-        let opened = if self.is_stdin() {
-            Opened::archive(
-                Archive::read(
-                    run.progress.counting(std::io::stdin(), false),
-                    run.staging,
-                    rules.packing,
-                    origin.clone(),
-                )?,
-                run,
-            )?
-        } else if self
-            .prefix
-            .is_some_and(|prefix| prefix != export::FORMAT.prefix)
-            && self.path.is_dir()
-        {
-            Some(Opened::Folder(self.path.clone()))
-        } else {
-            Opened::new(&self.path, run)?
-        };
+        let origin = self.origin();
+        let opened = self.open(run)?;
         let Some(opened) = opened else {
             if self.name.is_some() {
                 return Err(anyhow::anyhow!(
@@ -169,7 +147,7 @@ impl Source {
             ..Request::new(rules, selection, run.output)
         };
         let format = match self.prefix {
-            Some(prefix) => Some(opened.named_format(prefix, &origin)?),
+            Some(prefix) => Some(opened.named_format(prefix, self)?),
             None => opened.format()?,
         };
         run.progress.step(|| {
@@ -179,13 +157,15 @@ impl Source {
         let mut drafts = match (format, &opened) {
             (Some(format), _) => format.load(&opened, &origin, &request)?,
             (None, Opened::Folder(folder)) => walk::load(folder, run, &request)?,
-            (None, Opened::Archive(archive)) => return Err(unknown(archive, &origin)),
+            (None, Opened::Archive(archive)) => {
+                return Err(refusal::unknown(archive, self));
+            }
         };
         let is_empty = drafts.iter().all(Draft::is_empty);
         if is_empty {
             let drafts = drafts.iter_mut();
             let faults = drafts.flat_map(|draft| std::mem::take(&mut draft.faults));
-            all_of(faults.collect(), &origin)?;
+            refusal::all_of(faults.collect(), &origin)?;
         }
         for draft in &mut drafts {
             draft
@@ -196,44 +176,78 @@ impl Source {
             return Ok(drafts);
         }
         if is_empty && (self.selected.is_some() || !request.passed_over.get()) {
-            return Err(self.holds_nothing(&origin, &drafts));
+            return Err(refusal::holds_nothing(
+                self,
+                &drafts,
+                &request.seen.borrow(),
+            ));
         }
         if let Some(name) = &name
             && !is_empty
         {
             naming::rename(&mut drafts, &origin, name)?;
         }
-        naming::require(&drafts)?;
+        naming::require(&drafts, |has_tag| self.with_name(has_tag))?;
         Ok(drafts)
-    }
-
-    fn holds_nothing(&self, origin: &str, drafts: &[Draft]) -> anyhow::Error {
-        let missing = self.selected.as_ref().map_or("no image".into(), |name| {
-            format!("no image `{}`", escaped(name))
-        });
-        let error = invalid_input(format!("{origin} holds {missing}"));
-        let notes: Vec<&str> = drafts
-            .iter()
-            .flat_map(|draft| &draft.notes)
-            .map(|note| note.message.as_str())
-            .collect();
-        if notes.is_empty() {
-            return error;
-        }
-        error.context(Hint(some_of(&notes)))
     }
 }
 
-fn unknown(archive: &Archive, origin: &str) -> anyhow::Error {
-    let error = invalid_input(format!("{origin} is not an image in a known format"));
-    let hint = match archive.below("manifest.json") {
-        Some(folder) => format!(
-            "its images are in the folder `{}`; pack what is in the folder, with `tar -C FOLDER -cf FILE .`",
-            escaped(folder)
-        ),
-        None => format!("known formats: {}", prefixes()),
-    };
-    error.context(Hint(hint))
+impl Source {
+    /// What messages call it, in backticks.
+    fn origin(&self) -> String {
+        if self.is_stdin() {
+            PIPED.into()
+        } else {
+            format!("`{}`", fsx::escaped_path(&self.path))
+        }
+    }
+
+    /// Opens it; `None` for a volume of an export, unless it is the last.
+    fn open(&self, run: &Run<'_>) -> anyhow::Result<Option<Opened>> {
+        let path = &self.path;
+        if self.is_stdin() {
+            let input = run.progress.counting(std::io::stdin(), false);
+            let archive = Archive::read(input, run.staging, run.rules.packing, self.origin())?;
+            return Opened::archive(archive, run);
+        }
+        let is_other = |prefix| prefix != export::FORMAT.prefix;
+        if self.prefix.is_some_and(is_other) && path.is_dir() {
+            fsx::check_enterable(path)?;
+            return Ok(Some(Opened::Folder(path.clone())));
+        }
+        Opened::new(path, run).map_err(|error| match Archive::looks_like_one(path) {
+            Ok(false) if error.downcast_ref::<Hint>().is_none() => {
+                refusal::with_hint(error, path, || None)
+            }
+            _ => error,
+        })
+    }
+
+    /// What the user can do about an image without a name.
+    fn with_name(&self, has_tag: bool) -> String {
+        if self.is_stdin() {
+            return "name it with `stillage put SITE NAME[:TAG]`".into();
+        }
+        let name = if has_tag { "NAME" } else { "NAME:TAG" };
+        format!("name it: `{}={name}`", self.located_text())
+    }
+
+    /// Fails if a site would be inside this, which is read as a whole. A folder of sources may have the site among
+    /// them.
+    ///
+    /// # Errors
+    /// Also if a folder cannot be read.
+    pub fn check_outside(&self, site: &Path) -> anyhow::Result<()> {
+        let path = &self.path;
+        if self.is_stdin() || !path.is_dir() || fsx::canonical(path) == fsx::canonical(site) {
+            return Ok(());
+        }
+        fsx::check_enterable(path)?;
+        if self.prefix.is_some() || Opened::Folder(path.clone()).format()?.is_some() {
+            return fsx::check_outside(site, path);
+        }
+        Ok(())
+    }
 }
 
 impl Format {
@@ -259,37 +273,7 @@ impl Format {
             }
             _ => Ok(Vec::new()),
         };
-        loaded.with_context(|| format!("cannot read images from {origin}"))
-    }
-}
-
-/// Fails with the first fault, and a hint that names the others, if there are any: nothing else remains of the
-/// source.
-fn all_of(mut faults: Vec<Fault>, origin: &str) -> anyhow::Result<()> {
-    if faults.is_empty() {
-        return Ok(());
-    }
-    let first = faults.remove(0);
-    let error = match first.called.names().first() {
-        Some(name) => first.error.context(format!("`{}`", escaped(name))),
-        None => first.error,
-    };
-    let error = error.context(format!("cannot read images from {origin}"));
-    let others: Vec<Note> = faults.iter().flat_map(Fault::notes).collect();
-    let others: Vec<&str> = others.iter().map(|note| note.message.as_str()).collect();
-    Err(if others.is_empty() {
-        error
-    } else {
-        error.context(Hint(some_of(&others)))
-    })
-}
-
-/// The first three notes, and the number of the others.
-fn some_of(notes: &[&str]) -> String {
-    let some = notes[..notes.len().min(3)].join("; ");
-    match notes.len().saturating_sub(3) {
-        0 => some,
-        more => format!("{some}; and {more} more"),
+        loaded.map_err(|error| refusal::cannot_read_images(error, origin))
     }
 }
 
@@ -302,7 +286,11 @@ enum Opened {
 impl Opened {
     /// `None` for a volume of an export, unless it is the last: then it stands for all of them.
     fn new(path: &Path, run: &Run<'_>) -> anyhow::Result<Option<Self>> {
-        match fsx::meta(path)? {
+        let meta = fsx::meta(path)?;
+        if meta.is_some_and(|meta| meta.is_dir) {
+            fsx::check_enterable(path)?;
+        }
+        match meta {
             // One that was unpacked is still no layout that has all.
             Some(meta) if meta.is_dir && fsx::meta(&path.join(DESCRIPTION))?.is_some() => {
                 Self::archive(Archive::unpacked(path)?, run)
@@ -333,7 +321,7 @@ impl Opened {
     ///
     /// # Errors
     /// If the source does not fit: why not.
-    fn named_format(&self, prefix: &str, origin: &str) -> anyhow::Result<&'static Format> {
+    fn named_format(&self, prefix: &str, source: &Source) -> anyhow::Result<&'static Format> {
         let (mut with_prefix, mut reason) = (None, None);
         for format in FORMATS.iter().filter(|format| format.prefix == prefix) {
             match format.fit(self)? {
@@ -350,13 +338,26 @@ impl Opened {
             Self::Folder(_) => "it is a folder".into(),
             Self::Archive(_) => "it is a file".into(),
         });
-        let hint = match self.format()? {
-            Some(format) => format!("it is a source for `{}:`", format.prefix),
-            None => format!("known formats: {}", prefixes()),
-        };
-        let error = invalid_input(format!(
-            "{origin} is not a source for `{prefix}:`: {reason}"
-        ));
-        Err(error.context(Hint(hint)))
+        Err(refusal::wrong_format(self, source, prefix, &reason)?)
     }
+}
+
+/// Whether there is a file at a path that starts as an archive does.
+pub fn is_archive(path: &Path) -> bool {
+    !path.is_dir() && Archive::looks_like_one(path).unwrap_or(false)
+}
+
+/// Whether there is a site at a path.
+pub fn is_site(path: &Path) -> bool {
+    format_at(path).is_some_and(|format| format.prefix == site::FORMAT.prefix)
+}
+
+/// The format of what is at a path, if finding out takes little: compressed archives are not unpacked.
+fn format_at(path: &Path) -> Option<&'static Format> {
+    let opened = if path.is_dir() {
+        Opened::Folder(path.to_owned())
+    } else {
+        Opened::Archive(Archive::plain(path)?)
+    };
+    opened.format().ok().flatten()
 }

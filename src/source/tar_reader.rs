@@ -8,7 +8,7 @@ use tar_core::{EntryType, Header, PaxExtensions, SparseEntry};
 
 use crate::bail_invalid;
 use crate::content::{FileAt, Sparse};
-use crate::error::{escaped, invalid_input};
+use crate::error::{escaped_message, invalid_input};
 use crate::layer;
 use crate::source::member_name::shown;
 
@@ -147,7 +147,7 @@ impl<R: Skip> TarReader<R> {
                 Err(ParseError::MetadataTooLarge { .. }) => {
                     bail_invalid!("it has a header of more than 1 MiB")
                 }
-                Err(error) => bail_invalid!("{}", escaped(error.to_string())),
+                Err(error) => bail_invalid!("{}", escaped_message(error.to_string())),
             };
             self.ahead.drain(..consumed);
             self.at += consumed as u64;

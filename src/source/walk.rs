@@ -38,7 +38,7 @@ pub(super) fn load(
     let entries = WalkDir::new(root).min_depth(1).sort_by_file_name();
     let mut entries = entries.into_iter();
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = entry.map_err(fsx::cannot_walk)?;
         let is_site = entry.file_type().is_dir() && fsx::canonical(entry.path()) == output;
         if is_site || walk.visit(&entry)? == Visited::Whole {
             entries.skip_current_dir();
@@ -208,7 +208,8 @@ fn not_an_image(path: &Path, origin: &str) -> anyhow::Result<Note> {
     Ok(NoteKind::Fault.note(format!("{origin} is left out: {reason}")))
 }
 
-const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
+pub(super) const ARCHIVES: [&str; 6] =
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
 /// Names nameless images after the path of their folder. Notes say where the path could be read otherwise: as
 /// a name with a tag, although the images have tags, or as a name without one.
@@ -251,7 +252,7 @@ fn drop_nameless(drafts: &mut [Draft], left_out: &mut Draft) {
             if !named {
                 left_out.notes.push(NoteKind::Leftover.note(format!(
                     "{} in {origin} is left out: it has no name",
-                    escaped(&root.called)
+                    root.called
                 )));
             }
             named

@@ -130,17 +130,8 @@ impl Platform {
             && (self.variant.is_none() || self.variant == other.variant)
     }
 
-    /// Whether it is a placeholder: buildkit lists attestations as `unknown/unknown`.
-    pub fn is_unknown(&self) -> bool {
-        self.os == "unknown" || self.architecture == "unknown"
-    }
-}
-
-impl std::str::FromStr for Platform {
-    type Err = anyhow::Error;
-
-    /// `os/architecture[/variant]`.
-    fn from_str(text: &str) -> anyhow::Result<Self> {
+    /// `os/architecture[/variant]`, whatever the words.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
         // All of Go's names match. Nothing else is allowed, so that no part needs escaping when printed.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let is_word = |part: &&str| (1..=64).contains(&part.len()) && part.chars().all(plain);
@@ -159,6 +150,68 @@ impl std::str::FromStr for Platform {
             ),
         }
     }
+
+    /// Whether it is a placeholder: buildkit lists attestations as `unknown/unknown`.
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" || self.architecture == "unknown"
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = anyhow::Error;
+
+    /// `os/architecture[/variant]`, as Go calls them.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match meant(text) {
+            Some(meant) => anyhow::bail!(
+                "`{}` is not a platform; did you mean `{meant}`?",
+                escaped(text)
+            ),
+            None => Self::parse(text),
+        }
+    }
+}
+
+/// What others call a processor that Go calls so, with its variant.
+const PROCESSORS: &[(&str, &str)] = &[
+    ("x86_64", "amd64"),
+    ("x86-64", "amd64"),
+    ("x64", "amd64"),
+    ("aarch64", "arm64"),
+    ("armhf", "arm/v7"),
+    ("armv7", "arm/v7"),
+    ("armv7l", "arm/v7"),
+    ("armv6", "arm/v6"),
+    ("armv6l", "arm/v6"),
+    ("i386", "386"),
+    ("i686", "386"),
+    ("x86", "386"),
+    ("ppc64el", "ppc64le"),
+];
+
+/// The names that Go gives to processors that images are made for.
+const ARCHITECTURES: &[&str] = &[
+    "386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x",
+];
+
+/// The platform that is meant by a processor without a system, or by another name for it.
+fn meant(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let (os, processor) = lower.split_once('/').unwrap_or(("linux", &lower));
+    let (processor, variant) = match processor.split_once('/') {
+        Some((processor, variant)) => (processor, Some(variant)),
+        None => (processor, None),
+    };
+    let mut known = PROCESSORS.iter().filter(|(other, _)| *other == processor);
+    let name = match known.next() {
+        Some((_, name)) => *name,
+        None if ARCHITECTURES.contains(&processor) => processor,
+        None => return None,
+    };
+    let variant = variant.filter(|_| !name.contains('/'));
+    let variant = variant.map_or_else(String::new, |variant| format!("/{variant}"));
+    let meant = format!("{os}/{name}{variant}");
+    (meant != text && !meant.contains(char::is_whitespace)).then(|| escaped(meant))
 }
 
 impl fmt::Display for Platform {

@@ -46,6 +46,13 @@ impl Digest {
         &self.0
     }
 
+    /// As much of it as tells it from others, for messages.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(PREFIX.len() + 12);
+        text
+    }
+
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> String {
         self.to_string().split_off(PREFIX.len())

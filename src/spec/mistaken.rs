@@ -53,6 +53,9 @@ const OTHERS: &[(&[u8], &str, &str)] = &[
         "compressed with lzma",
         "unpack it with `xz -d`",
     ),
+    (b"FROM ", "a Dockerfile", DOCKERFILE),
+    (b"ARG ", "a Dockerfile", DOCKERFILE),
+    (b"# syntax=", "a Dockerfile", DOCKERFILE),
     (b"PK\x03\x04", "a zip archive", "unpack it with `unzip`"),
     (
         b"7z\xbc\xaf\x27\x1c",
@@ -61,9 +64,10 @@ const OTHERS: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
+const DOCKERFILE: &str = "Stillage does not make images: `docker build -t NAME .`, then `docker save NAME | stillage build - -o SITE`";
 const PAGE: &str = "a server answered with a page, such as an error or a login, instead of the file; download it again";
 
-/// The error for bytes that are not `wanted`: `a tar archive`, or `JSON`.
+/// The error for bytes that are not `wanted`: `an image archive`, or `JSON`.
 pub fn error(start: &[u8], wanted: &str) -> anyhow::Error {
     if start.is_empty() {
         return invalid_input(format!("it is empty, which is not {wanted}")).context(Hint(

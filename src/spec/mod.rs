@@ -19,3 +19,4 @@ pub mod site_export;
 pub mod source_name;
 pub mod ssh_command;
 pub mod v1;
+mod why;

@@ -18,9 +18,12 @@ use serde::{Serialize, Serializer};
 use crate::bail_invalid;
 use crate::error::{WithHint as _, escaped, invalid_input};
 use crate::spec::digest::Digest;
+use crate::spec::why;
 
 /// The maximum length of a repository name.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
+/// The maximum length of a tag.
+pub(super) const MAX_TAG: usize = 128;
 
 /// A repository name, without host and default namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,8 +33,9 @@ impl FromStr for Repository {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        if text.is_empty() || text.len() > MAX_NAME || !text.split('/').all(is_component) {
-            bail_invalid!("`{}` is not a repository name", escaped(text));
+        if !is_name(text) {
+            let why = why::no_repository(text);
+            bail_invalid!("`{}` is not a repository name: {why}", escaped(text));
         }
         if short(text).split('/').next() == Some("index.html") {
             return Err(invalid_input(format!(
@@ -109,6 +113,10 @@ pub(super) fn short(name: &str) -> &str {
     }
 }
 
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.split('/').all(is_component)
+}
+
 fn is_component(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let mut rest = text;
@@ -138,11 +146,12 @@ impl FromStr for Tag {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let legal = text.len() <= 128
+        let legal = text.len() <= MAX_TAG
             && text.starts_with(word)
             && text.chars().all(|c| word(c) || c == '.' || c == '-');
         if !legal {
-            bail_invalid!("`{}` is not a tag", escaped(text));
+            let why = why::no_tag(text);
+            bail_invalid!("`{}` is not a tag: {why}", escaped(text));
         }
         if matches!(text, "index.html" | "index.json") {
             return Err(invalid_input(format!(

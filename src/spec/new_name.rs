@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::error::escaped;
 use crate::spec::name::{Reference, Repository};
 use crate::spec::source_name::Hosts;
+use crate::spec::why;
 
 /// New names for the images of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +25,21 @@ impl FromStr for NewName {
             let first: Result<Repository, _> = format!("{prefix}/x").parse();
             anyhow::ensure!(
                 first.is_ok(),
-                "`{}` is not a prefix of repository names",
-                escaped(text)
+                "`{}` is not a prefix of repository names: {}",
+                escaped(text),
+                why::no_repository(prefix)
             );
             return Ok(Self::Prefix(prefix.to_owned()));
         }
+        anyhow::ensure!(
+            !text.contains('@'),
+            "the name `{}` has a digest; give a tag, not a digest: `NAME[:TAG]`",
+            escaped(text)
+        );
         // Made anew: a mistake on the command line must not count as invalid input.
         let name: Reference = text
             .parse()
             .map_err(|error: anyhow::Error| anyhow::anyhow!("{error:#}"))?;
-        anyhow::ensure!(
-            name.digest.is_none(),
-            "the name `{}` has a digest; use `NAME[:TAG]`",
-            escaped(text)
-        );
         Ok(Self::Name(name))
     }
 }

@@ -263,6 +263,13 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
             .hint("name the folder of the site");
     }
     let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
+    if has_lost_catalogue(files)? {
+        return Err(anyhow::anyhow!(
+            "{} has the content of a site, but no `index.json`",
+            files.origin()
+        ))
+        .hint("restore `index.json` from a copy of the site, or build into a new folder");
+    }
     // If there is a private folder, `open` checks the catalogue next.
     let is_ours = is_begun()?
         || match files.index()? {
@@ -278,6 +285,22 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         files.origin()
     ))
     .hint("name a site, or a new or empty folder")
+}
+
+/// Files that get their names with the tags, after the images.
+const LATE: [&str; 2] = ["oci-layout", "v2/_catalog"];
+
+/// Whether a site was complete, and has lost its catalogue. A build would take all its names for stale. The first build
+/// of a site gives names to these files too before there is a catalogue, but leaves its `pending` until there is one. In
+/// this order: such a build may go on meanwhile.
+fn has_lost_catalogue(files: &SiteFiles) -> anyhow::Result<bool> {
+    let has = |name: &str| Ok::<_, anyhow::Error>(fsx::meta(&files.path(name))?.is_some());
+    for name in LATE {
+        if has(name)? && !has(&format!("{PRIVATE}/{PENDING}"))? && !has("index.json")? {
+            return has(PRIVATE);
+        }
+    }
+    Ok(false)
 }
 
 fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {

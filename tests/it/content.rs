@@ -372,7 +372,7 @@ fn attachments_of_attachments_travel() {
     }
     place.refused(
         &[&format!("oci:{layout}:app:3")],
-        1,
+        2,
         "holds no image `app:3`",
     );
 }

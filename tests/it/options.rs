@@ -127,7 +127,7 @@ fn some_platforms_of_an_index() {
     ])
     .output()
     .unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
 }
 
 #[test]

@@ -118,8 +118,8 @@ fn names_are_those_of_a_source() {
     let (_folder, site) = place();
     let before = everything(&site);
     for (bytes, name, code, words) in [
-        (&unnamed, None, 1, ["has no name", "put SITE NAME"]),
-        (&archive(), Some("app:1"), 1, ["2 images", "omit the tag"]),
+        (&unnamed, None, 2, ["has no name", "put SITE NAME"]),
+        (&archive(), Some("app:1"), 2, ["2 images", "omit the tag"]),
         (&one, Some("App"), 2, ["`App`", "not a repository name"]),
         (
             &one,
@@ -186,7 +186,10 @@ fn one_that_is_damaged_leaves_nothing() {
     for (bytes, words) in [
         (save().flip(&layer).tar(), ["diff ID", "layer.tar"]),
         (save().drop(&layer).tar(), ["is missing", "layer.tar"]),
-        (b"no archive\n".repeat(99), ["standard input", "not a tar"]),
+        (
+            b"no archive\n".repeat(99),
+            ["standard input", "not an image archive"],
+        ),
         (
             Archive::default().file("README", "text").tar(),
             ["standard input", "known format"],

@@ -150,7 +150,7 @@ fn what_is_left_out_cannot_fail() {
             assert_eq!(place.references(args), ["o/good:1"], "{args:?}");
         }
         let none = format!("{source}:o/none:1");
-        place.refused(&[&none], 1, "holds no image `o/none:1`");
+        place.refused(&[&none], 2, "holds no image `o/none:1`");
         place.refused(&[&source, "--only", "none"], 2, "leave no repository");
     }
 }
@@ -240,8 +240,8 @@ fn what_is_attached_comes_along_whatever_that_is_attached_to() {
     // What is attached to nothing that was asked for is no answer.
     place.refused(
         &[&format!("oci:{}:nope", layout.display())],
-        1,
-        "holds no image `nope`",
+        2,
+        "holds no image `nope:latest`",
     );
 }
 

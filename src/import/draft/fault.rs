@@ -1,6 +1,6 @@
 //! What is left out of a source because the input is at fault.
 
-use crate::error::escaped;
+use crate::error::{escaped, told_of};
 use crate::note::{Note, NoteKind};
 
 /// What messages call an image of a source.
@@ -50,7 +50,7 @@ impl Fault {
     /// A note for each reference of the image.
     pub fn notes(&self) -> Vec<Note> {
         let note = |what: &str| {
-            let (kind, what) = match &self.part {
+            let (kind, begin) = match &self.part {
                 Part::Whole => (NoteKind::Fault, format!("{what} is left out")),
                 Part::Damaged(part) | Part::Unsupported(part) => {
                     (NoteKind::Fault, format!("{what} is served without {part}"))
@@ -59,7 +59,7 @@ impl Fault {
                     (NoteKind::Choice, format!("{what} is served without {part}"))
                 }
             };
-            kind.note(format!("{what}: {:#}", self.error))
+            kind.note(format!("{begin}: {}", told_of(what, &self.error)))
         };
         match &self.called {
             Called::Nameless(what) => vec![note(what)],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::content::Content;
-use crate::error::{escaped, invalid_input};
+use crate::error::{NotSelected, escaped, invalid_input};
 use crate::import::draft::{
     Called, Draft, Fault, ImportOptions, JobId, ManifestId, ManifestSource, Part,
 };
@@ -158,7 +158,7 @@ impl Draft {
             match self.add_nested(blobs, child, rules, depth + 1) {
                 Ok(Some(id)) => present.push(id),
                 Ok(None) => absent.push(about_child(child)),
-                Err(error) if error::is_bad(&error) => {
+                Err(error) if error::concerns_one(&error) => {
                     self.forget(count);
                     self.leave_out_part(Part::Damaged(about_child(child)), error);
                 }
@@ -171,17 +171,9 @@ impl Draft {
             return Err(first.error);
         }
         if present.is_empty() && !children.is_empty() {
-            let listed: Vec<String> = children
-                .iter()
-                .filter_map(|child| child.platform.as_ref())
-                .map(ToString::to_string)
-                .collect();
-            bail_invalid!(
-                "{} has no wanted image of the index {}; its platforms are {}",
-                self.origin,
-                manifest.digest,
-                listed.join(", ")
-            );
+            check_platforms(children, &rules.platforms)?;
+            let digest = manifest.digest;
+            bail_invalid!("{} has no image of the index {digest}", self.origin);
         }
         if !absent.is_empty() {
             let error = invalid_input(format!("{} does not have it", self.origin));
@@ -329,6 +321,22 @@ fn read_manifest(
 fn fits(media_type: &str, described: &str) -> bool {
     let is_schema1 = |text| matches!(text, DOCKER_SCHEMA1 | DOCKER_SCHEMA1_UNSIGNED);
     described.is_empty() || media_type == described || is_schema1(media_type)
+}
+
+/// Fails if an index has no image for any of the platforms.
+fn check_platforms(children: &[Descriptor], platforms: &[Platform]) -> anyhow::Result<()> {
+    if platforms.is_empty() || !wanted(children, platforms).is_empty() {
+        return Ok(());
+    }
+    let list = |platforms: &[&Platform]| {
+        let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let has = children.iter().filter_map(|child| child.platform.as_ref());
+    let has: Vec<&Platform> = has.filter(|platform| !platform.is_unknown()).collect();
+    let (asked, has) = (list(&platforms.iter().collect::<Vec<_>>()), list(&has));
+    let message = format!("no image for {asked}; it has {has}");
+    Err(anyhow::Error::new(NotSelected(message)))
 }
 
 /// The children of an index for the given platforms; all if there are none. Attestations of buildkit are

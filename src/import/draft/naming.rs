@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{WithHint as _, invalid_input};
+use crate::error::WithHint as _;
 use crate::import::draft::{Draft, JobId, ManifestId};
 use crate::note::NoteKind;
 use crate::spec::digest::Digest;
@@ -53,10 +53,10 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
         })
         .collect();
     if name.tag.is_some() && images.len() != 1 {
-        return Err(invalid_input(format!(
+        return Err(anyhow::anyhow!(
             "cannot give one tag to {origin}: it holds {} images",
             images.len()
-        )))
+        ))
         .hint(format!(
             "omit the tag: the name `{}` alone keeps the tags of the source",
             name.repository
@@ -88,17 +88,13 @@ pub fn rename(drafts: &mut [Draft], origin: &str, name: &Reference) -> anyhow::R
     Ok(())
 }
 
-/// Fails if an image has no name.
-pub fn require(drafts: &[Draft]) -> anyhow::Result<()> {
+/// Fails if an image has no name; `hint` says how to give it one, told whether it has a tag.
+pub fn require(drafts: &[Draft], hint: impl FnOnce(bool) -> String) -> anyhow::Result<()> {
     for draft in drafts {
         if let Some(root) = draft.roots.iter().find(|root| root.repository.is_none()) {
-            return Err(invalid_input(format!(
-                "{} in {} has no name",
-                root.called, draft.origin
-            )))
-            .hint(
-                "name it with `SOURCE=NAME[:TAG]`; on standard input, with `put SITE NAME[:TAG]`",
-            );
+            let (called, origin) = (&root.called, &draft.origin);
+            return Err(anyhow::anyhow!("{called} in {origin} has no name"))
+                .hint(hint(root.tag.is_some()));
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ mod exported;
 mod merge;
 mod mirror;
 mod options;
+mod platforms;
 mod room;
 
 pub use options::{BuildOptions, Summary};
@@ -38,6 +39,8 @@ pub fn build(
     progress: &Arc<Progress>,
     on_contention: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
+    let mut sources = options.sources.iter();
+    sources.try_for_each(|source| source.check_outside(&options.output))?;
     let (mut site, mut catalogue) = Site::open(
         &options.output,
         Some(options.apis),
@@ -70,6 +73,7 @@ pub fn build(
         read,
     } = take_in(&drafts, &site, &rules, options.cache, progress)?;
     let given = tags(&new);
+    let other_platforms = platforms::notes(&new, &rules.platforms);
     let (before, format) = (catalogue.repositories.clone(), catalogue.format);
     let had_pages = if catalogue.pages.is_none() {
         let front = site.files.content("index.html")?;
@@ -89,6 +93,7 @@ pub fn build(
     let changes = Changes::of_tags(&before, &merged.catalogue.repositories);
     changes.check_moves(options.no_move.as_ref())?;
     let mut notes = std::mem::take(&mut merged.images.notes);
+    notes.extend(other_platforms);
     notes.extend(check_case(&merged.images, &site)?);
     let commit = Commit {
         site: &site,
@@ -178,10 +183,7 @@ fn load_sources(
         return Err(anyhow::anyhow!(
             "`--only` and `--exclude` leave no repository"
         ))
-        .hint(format!(
-            "the sources have {}",
-            options.selection.some_seen()
-        ));
+        .hint(options.selection.left_out("the sources have"));
     }
     if options.last_wins {
         naming::last_wins(&mut drafts, options.mirror);

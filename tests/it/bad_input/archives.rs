@@ -30,13 +30,19 @@ const XZ_OF_4_GIB: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x0
 #[test]
 fn cut_and_packed_badly() {
     check(vec![
-        bytes("an empty file", &["is not a tar"], || ""),
-        bytes("a text", &["is not a tar"], || "no archive\n".repeat(200)),
-        bytes("a short text", &["is not a tar"], || "no archive\n"),
+        bytes("an empty file", &["is not an image archive"], || ""),
+        bytes("a text", &["is not an image archive"], || {
+            "no archive\n".repeat(200)
+        }),
+        bytes(
+            "a short text",
+            &["is not an image archive"],
+            || "no archive\n",
+        ),
         bytes("zeros", &["is not an image in a known format"], || {
             vec![0; 10240]
         }),
-        bytes("an image of Windows", &["is not a tar"], || {
+        bytes("an image of Windows", &["is not an image archive"], || {
             [b"MZ".to_vec(), vec![7; 4000]].concat()
         }),
         tar(
@@ -186,11 +192,15 @@ fn cut_and_packed_badly() {
                 inside
             },
         ),
-        tar("a header with a wrong checksum", &["is not a tar"], || {
-            let mut head = header(b"x", EntryType::Regular, 0);
-            head[0] = b'y';
-            save().raw_first(head)
-        }),
+        tar(
+            "a header with a wrong checksum",
+            &["is not an image archive"],
+            || {
+                let mut head = header(b"x", EntryType::Regular, 0);
+                head[0] = b'y';
+                save().raw_first(head)
+            },
+        ),
     ]);
 }
 

@@ -290,7 +290,7 @@ fn names_in_manifest_json() {
             ":1",
             &["manifest.json", "is not a repository name"],
         ),
-        refused("no name at all", "", &["the image `", "has no name"]),
+        refused("no name at all", "", &["the image `", "has no name"]).cannot_run(),
         refused(
             "no tag behind the colon",
             "app:",
@@ -343,13 +343,15 @@ fn names_in_manifest_json() {
         ),
         tar("an image without a name", &["has no name", "hint:"], || {
             entry(|entry| entry["RepoTags"] = Value::Null)
-        }),
+        })
+        .cannot_run(),
         tar(
             "one tag for two images",
             &["holds 2 images", "hint:"],
             || Archive::docker_20(&[app(), Image::new(&["other:1"]).layer("x", "y")]),
         )
-        .named("=name:1"),
+        .named("=name:1")
+        .cannot_run(),
         tar(
             "one tag on two images",
             &["`app:1` is both sha256:"],

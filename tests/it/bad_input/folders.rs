@@ -214,7 +214,8 @@ fn special_files() {
             layout,
             |_| (),
         )
-        .prefixed("dir:"),
+        .prefixed("dir:")
+        .cannot_run(),
         case("a file with a hostile name", &["\\x1b[2Jx.tar"], |folder| {
             let path = folder.join("\u{1b}[2Jx.tar");
             fs::write(&path, "no tar").unwrap();
@@ -238,7 +239,7 @@ fn dirs() {
         folder("the folder that the others are made of", &[], dir)
             .named("=app:1")
             .taken(),
-        folder("no name", &["has no name", "hint:"], dir),
+        folder("no name", &["has no name", "hint:"], dir).cannot_run(),
         folder("no manifest", &["`manifest.json` is missing"], || {
             dir().drop("manifest.json")
         })
@@ -301,7 +302,8 @@ fn dirs() {
         .named("=app"),
         folder("one of many that there are not", &["no image `x`"], dir)
             .prefixed("dir:")
-            .named(":x"),
+            .named(":x")
+            .cannot_run(),
         case_of("an illegal name", &["`A` is not a repository name"], dir)
             .named("=A")
             .cannot_run(),

@@ -143,20 +143,24 @@ fn index_json() {
             &["holds 2 images", "hint:"],
             || Archive::oci(&[app(), Image::new(&["other:1"])]),
         )
-        .named("=x:1"),
+        .named("=x:1")
+        .cannot_run(),
         folder("no name", &["has no name", "hint:"], || {
             Archive::oci(&[Image::new(&[])])
-        }),
+        })
+        .cannot_run(),
         folder("only a tag", &["`latest`", "has no name", "hint:"], || {
             named("latest")
-        }),
+        })
+        .cannot_run(),
         folder(
             "a reference that is not there",
             &["no image `app:2`"],
             layout,
         )
         .prefixed("oci:")
-        .named(":app:2"),
+        .named(":app:2")
+        .cannot_run(),
     ]);
 }
 

@@ -126,7 +126,8 @@ fn repositories_file() {
         }),
         tar("an image without a name", &["has no name", "hint:"], || {
             save().drop("repositories")
-        }),
+        })
+        .cannot_run(),
         tar(
             "a repository outside",
             &["`repositories`", "../x"],

@@ -15,7 +15,9 @@ fn archives() {
         })
         .taken(),
         stdin("nothing", &["is empty", "hint: did the command"], || ""),
-        stdin("a text", &["is not a tar"], || "no archive\n".repeat(200)),
+        stdin("a text", &["is not an image archive"], || {
+            "no archive\n".repeat(200)
+        }),
         stdin("a tar cut in a member", &["truncated"], || {
             cut(Archive::default().file("bin", vec![7; 5000]).tar(), 3000)
         }),

@@ -39,15 +39,15 @@ fn sources_and_outputs() {
             &["there is nothing at `/none/x.tar`", "hint:"],
             "/none/x.tar",
         ),
-        source("no source", &["there is nothing at ``", "hint:"], ""),
+        source("no source", &["a source is empty", "hint:"], ""),
         source(
             "an unknown prefix",
-            &["there is nothing at `zip:/tmp`", "hint:"],
+            &["`zip:` in `zip:/tmp` is not a format", "hint:"],
             "zip:/tmp",
         ),
         source(
             "a prefix and nothing",
-            &["there is nothing at `oci:`", "hint:"],
+            &["the path is missing in `oci:`", "hint:"],
             "oci:",
         ),
         source(

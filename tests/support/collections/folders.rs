@@ -194,7 +194,7 @@ pub(crate) const ROWS: &[Row] = &[
         },
         references: &[],
         notes: &[("", "", "has no name")],
-        code: 1,
+        code: 2,
     },
     Row {
         name: "a tar of several layouts",
@@ -248,9 +248,9 @@ pub(crate) const ROWS: &[Row] = &[
                 "",
                 "is not a source for `dir:`: `manifest.json` is missing",
             ),
-            ("", "", "hint: it is a source for `oci:`"),
+            ("", "", "hint: it is an OCI image layout in a folder: `oci:"),
         ],
-        code: 1,
+        code: 2,
     },
     Row {
         name: "a dir: folder that is called an archive",
@@ -261,9 +261,13 @@ pub(crate) const ROWS: &[Row] = &[
         references: &[],
         notes: &[
             ("", "", "its `manifest.json` is not a list of images"),
-            ("", "", "hint: it is a source for `dir:`"),
+            (
+                "",
+                "",
+                "hint: it is a folder as `skopeo copy` writes it: `dir:",
+            ),
         ],
-        code: 1,
+        code: 2,
     },
     Row {
         name: "what umoci init writes",
