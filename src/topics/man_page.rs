@@ -19,9 +19,12 @@ pub(super) fn page(topic: &Topic) -> String {
         page.take(event);
     }
     // groff(7) reads ASCII unless another program converts its input.
-    let glyph = |c: char| match c.is_ascii() {
-        true => c.to_string(),
-        false => format!("\\[u{:04X}]", u32::from(c)),
+    let glyph = |c: char| {
+        if c.is_ascii() {
+            c.to_string()
+        } else {
+            format!("\\[u{:04X}]", u32::from(c))
+        }
     };
     page.roff.to_roff().chars().map(glyph).collect()
 }
