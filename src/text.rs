@@ -22,10 +22,25 @@ pub(crate) fn bytes(length: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// The first names, and how many more there are.
+pub(crate) fn some(names: &[String], limit: usize) -> String {
+    let shown = names[..names.len().min(limit)].join(", ");
+    match names.len().saturating_sub(limit) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// The known word that a mistyped one may stand for.
 pub(crate) fn nearest(word: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    // As clap judges options.
-    const ALIKE: f64 = 0.7;
+    // Stricter than clap: a word that is not meant is worse than none.
+    const ALIKE: f64 = 0.8;
+    // A few letters are like those of any long word.
+    let is_as_long = |known: &String| {
+        let [short, long] = [word.len().min(known.len()), word.len().max(known.len())];
+        2 * short >= long
+    };
+    let known = known.filter(is_as_long);
     let rated = known.map(|known| (strsim::jaro(word, &known), known));
     let best = rated.max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.filter(|(alike, _)| *alike > ALIKE)
@@ -42,6 +57,14 @@ mod tests {
         assert_eq!(nearest("ap:1.0", known()).as_deref(), Some("app:1.0"));
         assert_eq!(nearest("something-else", known()), None);
         assert_eq!(nearest("x", std::iter::empty()), None);
+        assert_eq!(nearest("fixtures", std::iter::once("x".into())), None);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(some(&names, 3), "a, b, c");
+        assert_eq!(some(&names, 1), "a and 2 more");
     }
 
     #[test]

@@ -73,6 +73,7 @@ need python3 python3
 if ((${#long[@]})); then
     need debootstrap debootstrap
 fi
+[[ "$(cc -print-file-name=libc.a 2>/dev/null)" == /* ]] || packages+=(libc6-dev)
 [[ -e /usr/lib/lighttpd/mod_magnet.so ]] || packages+=(lighttpd-modules-lua)
 PATH="/usr/bin:$PATH" python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -129,7 +129,7 @@ impl Answer {
             (404, "NoSuchBucket") => "create the bucket first",
             (301 | 307 | 400, _) => "is `--region` that of the bucket?",
             // Stores give codes.
-            (402..=499 | 501, "") => {
+            (404 | 405 | 501, "") => {
                 "is this the endpoint of an S3 store, and does the bucket exist?"
             }
             _ => return error,

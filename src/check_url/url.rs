@@ -93,8 +93,11 @@ impl SiteUrl {
 /// The path of a site, whose files may be given instead of it: those of its catalogue and of its APIs.
 fn below(path: &str) -> &str {
     let path = path.trim_end_matches('/');
-    let files = ["/index.json", "/v2", "/v2/_catalog", "/v1", "/v1/_ping"];
-    let mut files = files.iter();
+    // A site may itself lie at `/hub/v2`.
+    if matches!(path, "/v1" | "/v2") {
+        return "";
+    }
+    let mut files = ["/index.json", "/v2/_catalog", "/v1/_ping"].iter();
     let site = files.find_map(|file| path.strip_suffix(file));
     site.unwrap_or(path).trim_end_matches('/')
 }

@@ -110,7 +110,6 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Its options, and whether they are given.
     pub(super) fn given(&self) -> [(&'static str, bool); 2] {
         [("--ca", self.ca.is_some()), ("--insecure", self.insecure)]
     }

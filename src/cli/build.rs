@@ -47,7 +47,7 @@ pub(super) struct BuildArgs {
     /// The folder of the site; created if it does not exist
     #[arg(short, long, value_name = "SITE")]
     output: PathBuf,
-    /// List only what the sources have: other names are dropped (their content stays), except those missing
+    /// List only what the sources have: other names are removed (their content stays), except those missing
     /// because a source is damaged
     #[arg(long)]
     mirror: bool,

@@ -22,12 +22,9 @@ pub(super) struct ConfigArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    #[arg(
-        long,
-        value_name = "[HOST:]PORT",
-        help = "The address the server listens on; all addresses, of IPv4 and IPv6, unless a host is given [default: 5000]"
-    )]
-    listen: Option<Listen>,
+    /// The address the server listens on; all addresses, of IPv4 and IPv6, unless a host is given
+    #[arg(long, value_name = "[HOST:]PORT", default_value = "5000")]
+    listen: Listen,
     /// Serve the site below this path, such as `/hub`, instead of at the root of the host
     #[arg(
         long,
@@ -76,10 +73,7 @@ impl ConfigArgs {
             exact: self.exact,
             output: self.output,
         };
-        let host = options
-            .listen
-            .as_ref()
-            .and_then(|listen| listen.host.as_deref());
+        let host = options.listen.host.as_deref();
         let is_name = |host: &&str| {
             let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
             *host != "localhost" && address.is_err()

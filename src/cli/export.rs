@@ -1,7 +1,7 @@
 //! `stillage export` and `stillage diff`.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -12,6 +12,7 @@ use crate::cli::args::{Globs, Trust, refuse};
 use crate::cli::ui::Ui;
 use crate::cli::{parsed, report};
 use crate::error::{WithHint as _, escaped};
+use crate::fsx;
 use crate::ops::base::Base;
 use crate::ops::diff;
 use crate::ops::export::{ExportOptions, Exported};
@@ -112,6 +113,15 @@ impl ExportArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if self.since.is_none() {
             refuse(self.trust.given(), "only applies to the URL of `--since`")?;
+        }
+        if let (Some(base), Some(output)) = (&self.since, &self.output)
+            && fsx::canonical(Path::new(base)) == fsx::canonical(output)
+        {
+            return Err(anyhow::anyhow!(
+                "`{}` is what `--since` names",
+                escaped(base)
+            ))
+            .hint("write the update to another file with `-o`");
         }
         let options = ExportOptions {
             site: self.site,

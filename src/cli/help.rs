@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
+use anstyle::Style;
 use clap::builder::{PossibleValue, StyledStr, Styles, TypedValueParser};
 use clap::{Args, CommandFactory as _};
 
@@ -64,7 +66,11 @@ impl HelpArgs {
         if let Some(command) = all.find_subcommand_mut(&subject) {
             Ui::styled(&command.render_long_help())?;
         } else if let Some(topic) = Topic::find(&subject) {
-            Ui::data(topic.text)?;
+            if io::stdout().is_terminal() {
+                Ui::styled(&for_terminal(topic.text))?;
+            } else {
+                Ui::data(topic.text)?;
+            }
         } else {
             return unknown(&all, &subject);
         }
@@ -85,6 +91,47 @@ fn unknown(all: &clap::Command, subject: &str) -> anyhow::Result<ExitCode> {
         escaped(subject)
     ))
     .hint(hint)
+}
+
+/// A topic with its headings and bold words as a terminal shows them, and without the marks of Markdown around code.
+fn for_terminal(markdown: &str) -> StyledStr {
+    let bold = Style::new().bold();
+    let mut text = StyledStr::new();
+    let mut is_code = false;
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
+        let title = line.trim_start_matches('#');
+        let _ = if is_code {
+            writeln!(text, "  {line}")
+        } else if title.len() < line.len() {
+            writeln!(text, "{bold}{}{bold:#}", title.trim_start())
+        } else {
+            writeln!(text, "{}", with_bold(line))
+        };
+    }
+    text
+}
+
+/// A line with its bold words. Between backticks, `**` is part of a glob.
+fn with_bold(line: &str) -> String {
+    let bold = Style::new().bold();
+    let parts = line.split('`').enumerate();
+    let marked = |(number, part): (usize, &str)| {
+        if number % 2 == 1 {
+            return part.to_owned();
+        }
+        let pieces = part.split("**").enumerate();
+        let piece = |(number, piece): (usize, &str)| match number % 2 {
+            1 => format!("{bold}{piece}{bold:#}"),
+            _ => piece.to_owned(),
+        };
+        pieces.map(piece).collect()
+    };
+    let parts: Vec<String> = parts.map(marked).collect();
+    parts.join("`")
 }
 
 /// The end of a long help: examples as commands with what they do, a table if there is one, and topics that say more.
@@ -153,6 +200,14 @@ mod tests {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn terminals_get_no_marks() {
+        let shown = for_terminal("# Of **x**\n\nA `**b` **c** d.\n\n```sh\n# e\n**/f\n```\n");
+        let plain = "Of **x**\n\nA `**b` c d.\n\n  # e\n  **/f\n";
+        assert_eq!(shown.to_string(), plain);
+        assert!(shown.ansi().to_string().contains("\u{1b}[1mc\u{1b}[0m"));
     }
 
     #[test]

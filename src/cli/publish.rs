@@ -43,7 +43,7 @@ pub(super) struct PublishArgs {
         help = "The region of the bucket [env: AWS_REGION, AWS_DEFAULT_REGION] [default: that of the profile, or us-east-1]"
     )]
     region: Option<String>,
-    /// List only what the site has: other names of the bucket are dropped, their content stays
+    /// List only what the site has: other names of the bucket are removed, their content stays
     #[arg(long, conflicts_with_all = ["only", "exclude"])]
     mirror: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(super) struct PublishArgs {
     #[arg(short, long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = jobs())]
     jobs: u16,
     /// Allow `--mirror` and `--prune` on a store without conditional writes. Nobody else may publish meanwhile: two
-    /// publishers would not notice each other, tags of one could be dropped, and content that it relies on deleted
+    /// publishers would not notice each other, tags of one could be lost, and content that it relies on deleted
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -23,7 +23,7 @@ pub(super) struct PutArgs {
     /// names, below the prefix
     #[arg(value_name = "NAME[:TAG]", value_parser = name_or_advice)]
     pub(super) name: Option<NewName>,
-    /// Take an export only, and list only what the exported site does: other names are dropped, their content stays
+    /// Take an export only, and list only what the exported site does: other names are removed, their content stays
     #[arg(long, conflicts_with = "name")]
     pub(super) mirror: bool,
     #[command(flatten)]
@@ -105,7 +105,18 @@ fn check_places(site: &Path, name: Option<&NewName>) -> anyhow::Result<()> {
 
 /// Fails if a site is to be written to standard output. `example` is the command that makes one.
 pub(super) fn refuse_stream(site: &Path, example: &str) -> anyhow::Result<()> {
-    if site.as_os_str() != "-" {
+    let text = site.to_string_lossy();
+    if text.contains("://") {
+        let hint = if text.starts_with("s3://") {
+            let bucket = escaped(&text);
+            format!("build a folder with `{example}`, then `stillage publish SITE {bucket}`")
+        } else {
+            format!("build a folder with `{example}`, and let a web server serve it")
+        };
+        let url = escaped_path(site);
+        return Err(anyhow::anyhow!("`{url}` is a URL, and a site is a folder")).hint(hint);
+    }
+    if text != "-" {
         return Ok(());
     }
     Err(anyhow::anyhow!(

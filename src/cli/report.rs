@@ -48,7 +48,7 @@ pub(super) fn built(summary: &Summary, dry_run: bool) -> Vec<String> {
             .iter()
             .map(|tag| format!("moved {} from {}", tag.to, tag.from)),
     );
-    lines.extend(removed.iter().map(|name| format!("dropped {name}")));
+    lines.extend(removed.iter().map(|name| format!("removed {name}")));
     lines.extend(summary.notes.iter().map(note));
     let references = count(summary.references.len() as u64, "reference");
     let [write, delete] = if dry_run {
@@ -85,7 +85,7 @@ pub(super) fn published(published: &Published, dry_run: bool) -> Vec<String> {
     let mut lines: Vec<String> = added.iter().map(|name| format!("added {name}")).collect();
     let moves = moved.iter();
     lines.extend(moves.map(|tag| format!("moved {} from {}", tag.to, tag.from)));
-    lines.extend(removed.iter().map(|name| format!("dropped {name}")));
+    lines.extend(removed.iter().map(|name| format!("removed {name}")));
     lines.extend(published.notes.iter().map(note));
     let pruned = published.pruned.iter();
     let pruned: Vec<String> = pruned.flat_map(|done| unpublished(done, dry_run)).collect();
@@ -291,7 +291,7 @@ pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
     let keys: BTreeSet<(bool, Kind)> = findings.iter().map(key).collect();
     let remedy = |(is_derived, kind)| match kind {
         _ if is_derived => {
-            format!("`stillage build {site} -o {site}` makes lists, links and pages anew")
+            format!("`stillage build {site} -o {site}` rebuilds lists, links and pages")
         }
         Kind::Missing => {
             "rebuild from the sources to restore missing files that they still have".into()

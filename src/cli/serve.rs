@@ -80,7 +80,7 @@ struct Messages(Ui);
 impl Log for Messages {
     fn access(&self, line: &str) {
         if !self.0.is_quiet() {
-            Ui::line(&format!("{} {line}", now()));
+            Ui::log(&format!("{} {line}", now()));
         }
     }
 

@@ -130,7 +130,22 @@ impl Ui {
 
     /// Prints a line on stderr, even if quiet. Its first word is painted on a terminal, unless `NO_COLOR` is set.
     pub(super) fn line(text: &str) {
-        let _ = writeln!(anstream::stderr(), "{}", painted(&plain(text)));
+        Self::raw(&painted(&plain(text)));
+    }
+
+    fn raw(text: &str) {
+        let mut line = anstream::AutoStream::choice(&io::stderr());
+        if line == anstream::ColorChoice::Auto {
+            line = anstream::ColorChoice::Never;
+        }
+        let mut bytes = anstream::AutoStream::new(Vec::new(), line);
+        let _ = writeln!(bytes, "{text}");
+        let _ = io::stderr().write_all(&bytes.into_inner());
+    }
+
+    /// Prints a line of a log on stderr as it is.
+    pub(super) fn log(text: &str) {
+        let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
 
     /// Prints an error, one line for each cause, and its hint. Returns the exit code: 1 if the data is wrong,
@@ -141,15 +156,17 @@ impl Ui {
             .chain()
             .map(ToString::to_string)
             .filter(|cause| Some(cause.as_str()) != hint);
-        for (index, cause) in causes.enumerate() {
-            Self::line(&match index {
+        let mut lines: Vec<String> = causes
+            .enumerate()
+            .map(|(index, cause)| match index {
                 0 => format!("error: {cause}"),
                 _ => format!("  because: {cause}"),
-            });
-        }
-        if let Some(hint) = hint {
-            Self::line(&format!("hint: {hint}"));
-        }
+            })
+            .collect();
+        lines.extend(hint.map(|hint| format!("hint: {hint}")));
+        // In one piece: others may write to the same place.
+        let lines: Vec<String> = lines.iter().map(|line| painted(&plain(line))).collect();
+        Self::raw(&lines.join("\n"));
         ExitCode::from(if is_bad(error) { 1 } else { 2 })
     }
 }

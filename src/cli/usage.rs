@@ -1,4 +1,4 @@
-//! What errors of clap lack: what people mean by words of other tools, and what an argument too many was to be.
+//! What errors of clap lack: what people mean by words of other tools, and what a surplus argument may mean.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,7 +9,8 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::Cli;
-use crate::error::escaped;
+use crate::cli::ui::Ui;
+use crate::error::{Hint, escaped};
 use crate::spec::name::Reference;
 
 /// What does what people try as a command.
@@ -46,30 +47,60 @@ const OPTIONS: &[(Option<&str>, &[&str], &str)] = &[
     (None, &["-p", "--port"], "did you mean `--listen`?"),
 ];
 
-/// What an argument too many (`{}`) of a command is for. The first that fits what is before it.
-const EXCESS: &[(&str, &str)] = &[
-    ("serve", "did you mean `--listen {}`?"),
+/// Whether an argument is of a kind.
+type Fits = fn(&str) -> bool;
+
+/// What an argument too many (`{}`) of a command is for. The first of which start and argument fit.
+const EXCESS: &[(&str, Fits, &str)] = &[
+    ("serve", is_address, "did you mean `--listen {}`?"),
+    ("serve", any, "one site is served at a time"),
     (
         "config rsync",
+        any,
         "write the script with `-o FILE`, then run it: `sh FILE {}`",
     ),
     (
         "config",
+        any,
         "did you mean `-o {}`, which writes the configuration to a file?",
     ),
-    ("clients", "did you mean `--url {}`?"),
+    ("clients", is_url, "did you mean `--url {}`?"),
+    (
+        "clients",
+        any,
+        "the only argument is the folder of the site",
+    ),
     (
         "man",
+        any,
         "did you mean `stillage help {}`, or `stillage man -o {}`?",
     ),
     (
         "export",
-        "select with `--only {}`; name the file with `-o FILE`, what the other side has with `--since BASE`",
+        is_file_name,
+        "name the file with `-o FILE`, what the other side has with `--since BASE`",
     ),
-    ("diff", "one site is compared with one other"),
+    ("export", any, "select with `--only {}`"),
+    ("diff", any, "one site is compared with one other"),
 ];
 
-/// A command line.
+fn any(_: &str) -> bool {
+    true
+}
+
+fn is_address(text: &str) -> bool {
+    let port = text.rsplit(':').next().unwrap_or_default();
+    port.parse::<u16>().is_ok()
+}
+
+fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
+fn is_file_name(text: &str) -> bool {
+    has_tar_ending(Path::new(text)) || text.contains('/')
+}
+
 struct Line {
     arguments: Vec<String>,
     /// The command by its first name.
@@ -80,11 +111,18 @@ struct Line {
 
 /// Prints an error of clap, and returns the exit code.
 pub(super) fn fail(error: clap::Error) -> ExitCode {
+    let line = Line::of(std::env::args_os().skip(1));
+    if let (ErrorKind::DisplayVersion, Some(command)) = (error.kind(), &line.command) {
+        // Otherwise nothing would be done, and that with success.
+        let given = escaped(&line.arguments[0]);
+        let misplaced = anyhow::anyhow!("`{given}` before a command prints the version");
+        let hint = format!("options come after the command: `stillage {command} {given}`");
+        return Ui::error(&misplaced.context(Hint(hint)));
+    }
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let line = Line::of(std::env::args_os().skip(1));
     let _ = line.explained(error).print();
     ExitCode::from(2)
 }
@@ -94,13 +132,20 @@ impl Line {
         let arguments: Vec<String> = arguments
             .map(|argument| argument.to_string_lossy().into_owned())
             .collect();
-        let mut words = arguments.iter().filter(|word| !word.starts_with('-'));
-        let given = words.next();
         let all = Cli::command();
-        let known = given.and_then(|given| all.find_subcommand(given));
+        let mut rest = arguments.iter().skip_while(|word| word.starts_with('-'));
+        let known = rest.next().and_then(|given| all.find_subcommand(given));
+        let mut words = Vec::new();
+        while let (Some(word), Some(known)) = (rest.next(), known) {
+            if !word.starts_with('-') {
+                words.push(word.clone());
+            } else if takes_value(known, word) {
+                rest.next();
+            }
+        }
         Self {
             command: known.map(|known| known.get_name().to_owned()),
-            words: words.cloned().collect(),
+            words,
             arguments,
         }
     }
@@ -149,7 +194,8 @@ impl Line {
                     argument[0].starts_with('-')
                         && digits.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
                 };
-                let pair = self.arguments.windows(2).find(is_negative)?;
+                let mut pairs = self.arguments.windows(2).filter(is_negative);
+                let pair = pairs.find(|pair| pair[1].starts_with(&given) || pair[0] == given)?;
                 let mut new = new(
                     ErrorKind::ValueValidation,
                     &[
@@ -183,6 +229,11 @@ impl Line {
                 }
             }
             ErrorKind::MissingRequiredArgument => self.of_lack(error),
+            ErrorKind::ValueValidation if self.command.as_deref() == Some("publish") => {
+                let (bucket, site) = (self.words.first()?, self.words.get(1)?);
+                let line = escaped(format!("stillage publish {site} {bucket}"));
+                is_url(bucket).then(|| format!("the folder of the site comes first: `{line}`"))
+            }
             _ => None,
         }
     }
@@ -223,8 +274,10 @@ impl Line {
 
     fn of_excess(&self, given: &str) -> Option<String> {
         let before = format!("{} {}", self.command.as_ref()?, self.words.join(" "));
-        let fits = |(start, _): &&(&str, &str)| before.starts_with(start);
-        let (_, tip) = EXCESS.iter().find(fits)?;
+        let mut fitting = EXCESS
+            .iter()
+            .filter(|(start, ..)| before.starts_with(start));
+        let (.., tip) = fitting.find(|(_, fits, _)| fits(given))?;
         Some(tip.replace("{}", &escaped(given)))
     }
 
@@ -236,13 +289,19 @@ impl Line {
         };
         if lacking.iter().any(|lack| lack.starts_with("--output")) {
             return Some(match &self.words[..] {
-                [_, .., last] if !Path::new(last).is_file() => {
+                [_, .., last] if may_be_site(Path::new(last)) => {
                     format!("did you mean `-o {}`?", escaped(last))
                 }
                 _ => "name the folder of the site, which may be new, with `-o SITE`".to_owned(),
             });
         }
         let (first, others) = self.words.split_first()?;
+        if command == "publish" && is_url(first) {
+            let first = escaped(first);
+            return Some(format!(
+                "the folder of the site comes first: `stillage publish SITE {first}`"
+            ));
+        }
         if Path::new(first).exists() || !is_image(first) {
             return None;
         }
@@ -252,8 +311,37 @@ impl Line {
             line = format!("{line} {}", tag.unwrap_or(other));
         }
         let line = escaped(line);
-        Some(format!("the folder of the site comes first: `{line}`"))
+        let more = if command == "tag" {
+            ", and tags are added in the same repository"
+        } else {
+            ""
+        };
+        Some(format!(
+            "the folder of the site comes first{more}: `{line}`"
+        ))
     }
+}
+
+/// Whether the word after an option is its value.
+fn takes_value(command: &clap::Command, option: &str) -> bool {
+    let is_it = |argument: &&clap::Arg| {
+        let long = argument.get_long();
+        let short = argument.get_short();
+        long.is_some_and(|long| option == format!("--{long}"))
+            || short.is_some_and(|short| option == format!("-{short}"))
+    };
+    let found = command.get_arguments().find(is_it);
+    // One with an optional value has it after `=`.
+    found.is_some_and(|found| found.get_action().takes_values() && !found.is_require_equals_set())
+}
+
+fn has_tar_ending(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "tar")
+}
+
+/// Whether a site is there, or may be made there.
+fn may_be_site(path: &Path) -> bool {
+    !has_tar_ending(path) && (!path.exists() || crate::source::is_site(path))
 }
 
 /// What a word means in the place of a command.

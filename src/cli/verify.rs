@@ -190,7 +190,9 @@ impl VerifyArgs {
         let Some(url) = crate::check_url::meant(&site.to_string_lossy()) else {
             return Ok(());
         };
-        if crate::fsx::meta(site)?.is_some() {
+        let ending = site.extension().and_then(|ending| ending.to_str());
+        let is_archive = matches!(ending, Some("tar" | "gz" | "tgz" | "zst" | "xz"));
+        if is_archive || crate::fsx::meta(site)?.is_some() {
             return Ok(());
         }
         let path = crate::fsx::escaped_path(site);

@@ -178,7 +178,9 @@ pub(crate) fn replace(
     let created = builder
         .permissions(Permissions::from_mode(super::limits::FILE_MODE))
         .tempfile_in(folder);
-    let created = super::with_path("create a temporary file next to", path, created)?;
+    // The error names the temporary file, of which nobody knows.
+    let created = created.map_err(|error| std::io::Error::from(error.kind()));
+    let created = super::with_path("write", path, created)?;
     let complete = filled(path, created, make)?;
     let replaced = complete.persist(path).map_err(|failed| failed.error);
     super::with_path("replace", path, replaced).map(|_| ())
@@ -211,6 +213,9 @@ fn check_folder_of(path: &Path) -> anyhow::Result<()> {
 
 /// Fails if what is to be a folder is something else.
 pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
+    if path.to_string_lossy().contains("://") {
+        anyhow::bail!("`{}` is a URL, not a folder", escaped_path(path));
+    }
     if super::meta(path)?.is_some_and(|meta| !meta.is_dir) {
         anyhow::bail!("`{}` is a file, not a folder", escaped_path(path));
     }

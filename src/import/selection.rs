@@ -196,6 +196,7 @@ impl Selection {
     fn see(&self, repository: &Repository) {
         for glob in &self.only {
             let below = glob.below.as_ref();
+            let below = below.filter(|_| !glob.would_match_below.load(Ordering::Relaxed));
             if below.is_some_and(|below| below.is_match(repository.as_str())) {
                 glob.would_match_below.store(true, Ordering::Relaxed);
             }

@@ -13,8 +13,7 @@ use crate::site_files::SiteFiles;
 pub struct ConfigOptions {
     pub server: &'static Server,
     pub site: PathBuf,
-    /// Where the server listens; [`PORT`] by default.
-    pub listen: Option<Listen>,
+    pub listen: Listen,
     /// The path below which the host serves the site.
     pub prefix: Prefix,
     /// Name every tag and layer of the site.
@@ -27,14 +26,10 @@ pub struct ConfigOptions {
     pub output: Option<PathBuf>,
 }
 
-/// The port of a configuration that is not told another.
-const PORT: u16 = 5000;
-
 /// Writes the configuration to its files, or to `stdout`. Returns the files written.
 pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result<Vec<PathBuf>> {
     let server = options.server;
     let given = [
-        ("--listen", options.listen.is_some()),
         ("--prefix", !options.prefix.is_root()),
         ("--exact", options.exact),
         ("--conf-d", options.conf_d),
@@ -45,19 +40,19 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
             let others = SERVERS.iter();
             let others = others.filter(|other| other.options.contains(&option));
             let names: Vec<String> = others.map(|other| format!("`{}`", other.name)).collect();
-            let verb = if names.len() == 1 { "does" } else { "do" };
+            let verb = if names.len() == 1 {
+                "supports"
+            } else {
+                "support"
+            };
             return Err(anyhow::anyhow!(
                 "`{}` does not support `{option}`",
                 server.name
             ))
-            .hint(format!("{} {verb}", names.join(", ")));
+            .hint(format!("only {} {verb} it", names.join(", ")));
         }
     }
-    let listen = options.listen.clone().unwrap_or(Listen {
-        host: None,
-        port: PORT,
-    });
-    if listen.port == 0 {
+    if options.listen.port == 0 {
         return Err(anyhow::anyhow!(
             "a configuration cannot leave the port open"
         ))
@@ -73,7 +68,7 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
     let output = options.output.as_deref().map(fsx::absolute).transpose()?;
     let setup = Setup {
         site,
-        listen,
+        listen: options.listen.clone(),
         prefix: options.prefix.clone(),
         exact: options.exact,
         conf_d: options.conf_d,

@@ -8,7 +8,7 @@ use crate::site;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
 use crate::spec::name::{Reference, Repository, Tag};
-use crate::text::nearest;
+use crate::text::{nearest, some};
 
 /// What a name without tag and digest stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub(super) enum Alone {
     /// The whole repository.
     Whole,
 }
+
+/// The most names in a message.
+const SHOWN: usize = 10;
 
 /// The characters of a v1 id that are enough, as `list` shows them.
 pub(super) const SHORT_ID: usize = 12;
@@ -49,7 +52,8 @@ pub(super) fn check<'a>(
         return Ok(());
     }
     let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let mut hints = missing.iter();
+    // To look for what one may mean takes a look at all references.
+    let mut hints = missing.iter().take(SHOWN);
     let hint = hints.find_map(|reference| meant(catalogue, reference, alone));
     let none = if names.len() > 1 { "none of" } else { "no" };
     let text = format!("the site has {none} {}", quoted(&names));
@@ -62,17 +66,28 @@ pub fn unmatched(root: &Path, globs: &[String]) -> anyhow::Error {
         Ok((_, catalogue)) => catalogue,
         Err(error) => return error,
     };
-    let references = globs.iter().filter_map(|glob| glob.parse().ok());
-    let references = references.map(|reference| catalogue.in_site(&reference));
-    let hint = references
-        .into_iter()
-        .find_map(|reference| meant(&catalogue, &reference, Alone::Whole));
+    let below = |glob: &&String| {
+        let end = format!("/{glob}");
+        let mut names = catalogue.repositories.keys();
+        names.any(|name| name.as_str().ends_with(&end))
+    };
+    let hint = if let Some(glob) = globs.iter().find(below) {
+        Some(format!(
+            "globs match whole names: did you mean `**/{glob}`?"
+        ))
+    } else {
+        let references = globs.iter().filter_map(|glob| glob.parse().ok());
+        let references = references.map(|reference| catalogue.in_site(&reference));
+        let mut hints =
+            references.filter_map(|reference| meant(&catalogue, &reference, Alone::Whole));
+        hints.next()
+    };
     error(format!("nothing matches {}", quoted(globs)), hint, root)
 }
 
 fn quoted(names: &[String]) -> String {
-    let names = names.iter().map(|name| format!("`{}`", escaped(name)));
-    names.collect::<Vec<_>>().join(", ")
+    let quoted = names.iter().map(|name| format!("`{}`", escaped(name)));
+    some(&quoted.collect::<Vec<_>>(), SHOWN)
 }
 
 fn error(text: String, hint: Option<String>, site: &Path) -> anyhow::Error {
@@ -109,11 +124,15 @@ fn meant(catalogue: &Catalogue, reference: &Reference, alone: Alone) -> Option<S
         return did_you_mean(found);
     }
     let is_hex = name.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hex || reference.tag.is_some() || name.len() < 4 {
+    if !is_hex
+        || reference.tag.is_some()
+        || name.len() < 4
+        || alone == Alone::Whole && name.len() < SHORT_ID
+    {
         return None;
     }
     Some(if name.len() < SHORT_ID {
-        format!("of a v1 id give at least {SHORT_ID} characters")
+        format!("give at least {SHORT_ID} characters of a v1 id")
     } else {
         "give a name: a v1 id is only taken by `stillage get`".into()
     })

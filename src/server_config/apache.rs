@@ -14,7 +14,7 @@ pub(super) const SERVER: Server = Server {
     name: "apache",
     about: "for a site built with `--server apache`; start it with `apache2 -d FOLDER -f FILE`",
     knows: DependsOn::Place,
-    options: &["--listen", "--prefix"],
+    options: &["--prefix"],
     render,
 };
 

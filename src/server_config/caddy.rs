@@ -15,7 +15,7 @@ pub(super) const SERVER: Server = Server {
     name: "caddy",
     about: "a complete Caddyfile; start it with `caddy run --config FILE --adapter caddyfile`",
     knows: DependsOn::Place,
-    options: &["--listen", "--prefix"],
+    options: &["--prefix"],
     render,
 };
 

@@ -16,7 +16,7 @@ pub(super) const SERVER: Server = Server {
     name: "lighttpd",
     about: "a complete configuration and its Lua script; start it with `lighttpd -D -f FILE`",
     knows: DependsOn::Place,
-    options: &["--listen", "--prefix"],
+    options: &["--prefix"],
     render,
 };
 

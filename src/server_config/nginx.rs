@@ -24,7 +24,7 @@ pub(super) const SERVER: Server = Server {
     name: "nginx",
     about: "a complete configuration; start it with `nginx -p FOLDER -c FILE`",
     knows: DependsOn::ContentIfExact,
-    options: &["--listen", "--exact", "--prefix", "--conf-d", "--auth"],
+    options: &["--exact", "--prefix", "--conf-d", "--auth"],
     render,
 };
 

@@ -10,7 +10,7 @@ use crate::site_files::catalogue::Catalogue;
 pub(crate) mod load;
 mod other;
 
-pub(crate) use other::is_export;
+pub(crate) use other::{enclosing, is_export};
 
 /// Opens a site for reading.
 pub(crate) fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
@@ -24,12 +24,12 @@ pub(crate) fn read(root: &Path) -> anyhow::Result<(SiteFiles, Catalogue)> {
 pub(crate) fn parse(files: &SiteFiles, index: &[u8]) -> anyhow::Result<Catalogue> {
     let catalogue = Catalogue::parse(index);
     catalogue.map_err(|error| {
-        let has_hint = error.downcast_ref::<Hint>().is_some();
         let origin = files.origin();
-        let error = error.context(format!("`index.json` of the site {origin} is damaged"));
-        if has_hint {
-            return error;
+        // One of a newer format is not damaged, and says what to do.
+        if error.downcast_ref::<Hint>().is_some() {
+            return error.context(format!("cannot read the site {origin}"));
         }
+        let error = error.context(format!("`index.json` of the site {origin} is damaged"));
         error.context(Hint(
             "restore it from a copy, or build a new site from the sources".into(),
         ))

@@ -1,7 +1,7 @@
 //! What a path is that is no site: what a message says of it, and what the user can do.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::anyhow;
 
@@ -15,6 +15,8 @@ use crate::spec::site_export::DESCRIPTION;
 
 /// How much of a file is looked at.
 const START: u64 = 1 << 16;
+/// The length of the header of a member, in bytes.
+const HEADER: u64 = 512;
 
 /// What is said of a path, and the hint.
 struct Said {
@@ -52,6 +54,14 @@ fn nothing(root: &Path) -> Said {
             ),
         };
     }
+    if lower.starts_with("s3://") {
+        return Said {
+            what: "is a bucket, not the folder of a site".into(),
+            hint: format!(
+                "`stillage publish SITE {shown}` writes to it, and `stillage verify URL` checks what it serves"
+            ),
+        };
+    }
     let is_path = text.starts_with(['.', '/', '~']);
     let image = text.parse::<Reference>().ok().filter(|_| !is_path);
     let hint = if image.is_some_and(|image| image.tag.is_some() || image.digest.is_some()) {
@@ -65,8 +75,8 @@ fn nothing(root: &Path) -> Said {
     }
 }
 
-/// What is inside a site.
-fn part(root: &Path) -> Option<Said> {
+/// The site that a path is inside of.
+pub(crate) fn enclosing(root: &Path) -> Option<PathBuf> {
     let whole = |path: &Path| {
         let mut above = path.ancestors().skip(1);
         let found = above.find(|above| is_site(&SiteFiles::new(*above)).unwrap_or_default());
@@ -77,7 +87,16 @@ fn part(root: &Path) -> Option<Said> {
             found.to_owned()
         })
     };
-    let site = whole(root).or_else(|| whole(&fsx::canonical(root)))?;
+    let is_plain = root
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
+    whole(root)
+        .filter(|_| is_plain)
+        .or_else(|| whole(&fsx::canonical(root)))
+}
+
+fn part(root: &Path) -> Option<Said> {
+    let site = enclosing(root)?;
     let site = escaped_path(&site);
     Some(Said {
         what: format!("is part of the site `{site}`"),
@@ -92,6 +111,15 @@ fn folder(root: &Path) -> Said {
     };
     if root.join(DESCRIPTION).exists() {
         return built("an unpacked export");
+    }
+    let has = |name: &str| root.join(name).exists();
+    if has("v2/_catalog") && has(".stillage") && !has("index.json") {
+        return Said {
+            what: "has the content of a site, but no `index.json`".into(),
+            hint:
+                "restore `index.json` from a copy of the site, or build a new site from the sources"
+                    .into(),
+        };
     }
     if root.join("oci-layout").exists() {
         return built("an OCI layout");
@@ -119,9 +147,8 @@ fn folder(root: &Path) -> Said {
 }
 
 fn file(root: &Path) -> Said {
-    let start = start(root);
-    let is_archive = start.get(257..262) == Some(b"ustar")
-        || Compression::of_start(&start) != Compression::Plain;
+    let start = start(root, HEADER);
+    let is_archive = is_tar(&start) || Compression::of_start(&start) != Compression::Plain;
     let (what, hint) = if is_export(root) {
         ("an export", to_build(root))
     } else if is_archive {
@@ -142,16 +169,23 @@ fn to_build(root: &Path) -> String {
 
 /// Whether a file looks like what `export` writes. Reads only its start.
 pub(crate) fn is_export(path: &Path) -> bool {
-    let start = start(path);
     let name = DESCRIPTION.as_bytes();
-    start.get(257..262) == Some(b"ustar") && start.windows(name.len()).any(|part| part == name)
+    // Most files of a folder are no archives.
+    is_tar(&start(path, HEADER))
+        && start(path, START)
+            .windows(name.len())
+            .any(|part| part == name)
+}
+
+fn is_tar(start: &[u8]) -> bool {
+    start.get(257..262) == Some(b"ustar")
 }
 
 /// The first bytes of a file; none if it cannot be read, or is a pipe.
-fn start(path: &Path) -> Vec<u8> {
+fn start(path: &Path, length: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Ok(Some((file, _))) = fsx::open_regular(path) {
-        let _ = file.take(START).read_to_end(&mut bytes);
+        let _ = file.take(length).read_to_end(&mut bytes);
     }
     bytes
 }

@@ -86,9 +86,8 @@ fn known_format(text: &str) -> Option<Said> {
         let message = format!("the path is missing in `{}`", escaped(text));
         return Some((message, format!("write `{prefix}:PATH`")));
     }
-    let path = rest.split(':').next().unwrap_or(rest);
     Some((
-        nothing_at(path),
+        nothing_at(rest),
         format!("`{prefix}:` is followed by the path of {about}"),
     ))
 }
@@ -104,7 +103,7 @@ fn commas(text: &str) -> Option<Said> {
 
 fn pattern(text: &str) -> Option<Said> {
     located(text).contains(['*', '?', '[']).then(|| {
-        let hint = "a shell fills in a pattern only if it matches and is not in quotes";
+        let hint = "a shell expands a pattern only if it matches and is not in quotes";
         (
             format!("no file matches `{}`", escaped(located(text))),
             hint.into(),

@@ -232,14 +232,15 @@ impl Source {
         format!("name it: `{}={name}`", self.located_text())
     }
 
-    /// Fails if a site would be inside this, which is read as a whole. A folder of sources may have the site among
+    /// Fails if a new site would be inside this, which is read as a whole. A folder of sources may have the site among
     /// them.
     ///
     /// # Errors
     /// Also if a folder cannot be read.
     pub fn check_outside(&self, site: &Path) -> anyhow::Result<()> {
         let path = &self.path;
-        if self.is_stdin() || !path.is_dir() || fsx::canonical(path) == fsx::canonical(site) {
+        let is_new = fsx::meta(site)?.is_none();
+        if self.is_stdin() || !path.is_dir() || !is_new {
             return Ok(());
         }
         fsx::check_enterable(path)?;

@@ -22,7 +22,12 @@ impl Digest {
 
     /// Parses 64 lower-case hex digits, as in the file name of a blob.
     pub fn from_hex(hex: &str) -> anyhow::Result<Self> {
-        let invalid = || invalid_input(format!("`{}` is not a hex sha256 digest", escaped(hex)));
+        let invalid = || {
+            invalid_input(format!(
+                "`{}` is not a sha256 digest of 64 hex digits",
+                escaped(hex)
+            ))
+        };
         let digits = hex.as_bytes();
         let mut out = [0; 32];
         if digits.len() != 64 {

@@ -25,9 +25,9 @@ impl FromStr for NewName {
             let first: Result<Repository, _> = format!("{prefix}/x").parse();
             anyhow::ensure!(
                 first.is_ok(),
-                "`{}` is not a prefix of repository names: {}",
+                "`{}` is not a prefix of repository names{}",
                 escaped(text),
-                why::no_repository(prefix)
+                why::no_prefix(prefix)
             );
             return Ok(Self::Prefix(prefix.to_owned()));
         }

@@ -1,7 +1,7 @@
 //! Why a text is no name or no tag, and which one may be meant.
 
 use crate::error::escaped;
-use crate::spec::name::{MAX_NAME, MAX_TAG, Reference, is_name};
+use crate::spec::name::{MAX_NAME, MAX_TAG, Reference, Tag, is_name};
 
 /// Why a text is no repository name.
 pub(super) fn no_repository(text: &str) -> String {
@@ -10,10 +10,15 @@ pub(super) fn no_repository(text: &str) -> String {
     if text.is_empty() {
         "it is empty".into()
     } else if let Some(host) = host {
-        let bare = host.split(':').next().unwrap_or_default();
-        let host = escaped(host);
-        format!("it begins with a host and a port; leave out `{host}/`, or the port: `{bare}/`")
-    } else if is_name(&lower) {
+        let shown = escaped(host);
+        let bare = host.rsplit_once(':').map(|(bare, _)| bare);
+        match bare.filter(|bare| !bare.starts_with('[')) {
+            Some(bare) => format!(
+                "it begins with a host and a port; leave out `{shown}/`, or the port: `{bare}/`"
+            ),
+            None => format!("it begins with a host and a port; leave out `{shown}/`"),
+        }
+    } else if lower != text && is_name(&lower) {
         format!("names are lower case: `{lower}`")
     } else if text.len() > MAX_NAME {
         format!("names have at most {MAX_NAME} characters")
@@ -24,10 +29,27 @@ pub(super) fn no_repository(text: &str) -> String {
     }
 }
 
+/// Why a text is no prefix of names, after a colon; empty if only what follows would be wrong.
+pub(super) fn no_prefix(text: &str) -> String {
+    if is_name(text) {
+        return String::new();
+    }
+    format!(": {}", no_repository(text))
+}
+
 /// Why a text is no tag.
 pub(super) fn no_tag(text: &str) -> String {
     if text.starts_with("sha256:") {
         return "give a tag, not a digest".into();
+    }
+    if let Some((_, tag)) = text
+        .rsplit_once(':')
+        .filter(|(_, tag)| tag.parse::<Tag>().is_ok())
+    {
+        return format!(
+            "give the tag alone, `{}`: tags are added in the same repository",
+            escaped(tag)
+        );
     }
     let rule = format!(
         "tags have up to {MAX_TAG} letters, digits, `_`, `.` and `-`, and the first is none of `.` and `-`"

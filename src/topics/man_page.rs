@@ -198,6 +198,7 @@ mod tests {
     fn a_page_has_what_the_topic_has() {
         let topic = Topic {
             name: "x",
+            also: &[],
             text: "# Of x\n\n\u{e9} Say **no** to `a.b`\nnow.\n\n## More\n\n- one\n- two\n\n```sh\n.x 'y' \\z\n```\n\n\
                    | a | b | c |\n|---|---|---|\n| `long` | 1 | 2 |\n",
         };

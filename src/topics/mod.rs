@@ -8,49 +8,53 @@ mod man_page;
 pub(crate) struct Topic {
     /// What `stillage help` takes.
     pub name: &'static str,
+    /// What it takes instead.
+    also: &'static [&'static str],
     /// Markdown, in lines of at most 100 characters.
     pub text: &'static str,
 }
 
 macro_rules! topics {
-    ($($name:literal),* $(,)?) => {
+    ($($name:literal: $also:expr),* $(,)?) => {
         /// All topics, in the order in which they are listed.
         pub(crate) const TOPICS: &[Topic] = &[$(Topic {
             name: $name,
+            also: &$also,
             text: include_str!(concat!($name, ".md")),
         }),*];
     };
 }
 
 topics![
-    "sources",
-    "building",
-    "editing",
-    "limits",
-    "layout",
-    "json",
-    "servers",
-    "logins",
-    "bucket",
-    "ci",
-    "edges",
-    "static-hosts",
-    "verify-url",
-    "client-files",
-    "docker-1",
-    "tested",
-    "mirror",
-    "ssh",
-    "taking-out",
-    "signatures",
-    "artifacts",
-    "pages",
-    "changes",
+    "sources": ["names"],
+    "building": [],
+    "editing": ["retention"],
+    "limits": ["exit-codes", "output"],
+    "layout": ["site"],
+    "json": [],
+    "servers": ["nginx", "apache", "caddy", "lighttpd", "tls", "rsync"],
+    "logins": ["login", "auth", "private"],
+    "bucket": ["s3", "aws", "r2", "gcs", "minio"],
+    "ci": ["github", "gitlab"],
+    "edges": ["cloudfront", "cloudflare", "fastly"],
+    "static-hosts": ["netlify", "github-pages"],
+    "verify-url": ["cdn"],
+    "client-files": ["docker", "podman", "containerd", "k3s", "ca"],
+    "docker-1": ["v1"],
+    "tested": ["matrix"],
+    "mirror": ["offline", "airgap", "volumes"],
+    "ssh": [],
+    "taking-out": [],
+    "signatures": ["cosign", "gpg", "lookaside"],
+    "artifacts": ["helm", "ollama", "wasm"],
+    "pages": [],
+    "changes": ["versions", "format"],
 ];
 
 impl Topic {
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
-        TOPICS.iter().find(|topic| topic.name == name)
+        let mut topics = TOPICS.iter();
+        topics.find(|topic| topic.name == name || topic.also.contains(&name))
     }
 
     /// The first line, without its mark.

@@ -262,6 +262,16 @@ fn refuse_foreign(files: &SiteFiles) -> anyhow::Result<()> {
         return Err(anyhow::anyhow!("{} is not a folder", files.origin()))
             .hint("name the folder of the site");
     }
+    if fsx::meta(root)?.is_none()
+        && let Some(site) = site::enclosing(&fsx::absolute(root)?)
+    {
+        return Err(anyhow::anyhow!(
+            "{} would become part of the site `{}`",
+            files.origin(),
+            fsx::escaped_path(&site)
+        ))
+        .hint("build into that site, or into a folder outside it");
+    }
     let is_begun = || Ok::<_, anyhow::Error>(fsx::meta(&files.path(PRIVATE))?.is_some());
     if has_lost_catalogue(files)? {
         return Err(anyhow::anyhow!(

@@ -288,7 +288,7 @@ fn a_merge_adds_and_a_mirror_replaces() {
     assert_eq!(tags("app"), serde_json::json!(["1", "2", "3", "own"]));
     let said = place.merged(&[&second, "--mirror"]);
     for dropped in ["app:2", "app:own", "own:1"] {
-        assert!(said.contains(&format!("dropped {dropped}\n")), "{said}");
+        assert!(said.contains(&format!("removed {dropped}\n")), "{said}");
     }
     assert_eq!(tags("app"), serde_json::json!(["1", "3"]));
     let there = place.text("there");

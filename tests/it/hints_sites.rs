@@ -1,4 +1,4 @@
-//! What is said of wrong usages: of commands and options, of what is no site, and of what a site does not have.
+//! What is said of what is no site, and of what a site does not have.
 
 use std::fs;
 use std::process::Command;
@@ -9,10 +9,10 @@ use crate::support::temp::TempDir;
 
 /// Arguments, the exit code, and the words that must be said. `$` is a folder with the site of [`small_site`], exports
 /// of it, and other things.
-type Row = (&'static [&'static str], i32, &'static str);
+pub(crate) type Row = (&'static [&'static str], i32, &'static str);
 
 /// A folder with what the tables name.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = TempDir::new("hints");
     let path = |name: &str| folder.path().join(name);
     fs::rename(small_site().path(), path("site")).unwrap();
@@ -38,7 +38,7 @@ fn folder() -> TempDir {
     folder
 }
 
-fn check(rows: &[Row]) {
+pub(crate) fn check(rows: &[Row]) {
     let folder = folder();
     let base = folder.path().to_str().unwrap();
     let mut wrong = Vec::new();
@@ -56,209 +56,6 @@ fn check(rows: &[Row]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn words_of_other_tools_are_understood() {
-    check(&[
-        (&["images"], 2, "did you mean `stillage list`?"),
-        (&["push"], 2, "did you mean `stillage publish`?"),
-        (&["pull"], 2, "did you mean `stillage get`?"),
-        (&["load"], 2, "did you mean `stillage build`?"),
-        (&["untag"], 2, "did you mean `stillage remove`?"),
-        (&["gc"], 2, "did you mean `stillage prune`?"),
-        (&["check"], 2, "did you mean `stillage verify`?"),
-        (&["version"], 2, "did you mean `stillage --version`?"),
-        (&["$/x.tar"], 2, "`stillage build $/x.tar -o SITE`"),
-        (&["biuld"], 2, "'build'"),
-        (&["x\u{1b}[31m"], 2, "'x\\x1b[31m'"),
-        (&["serve", "$/site", "--port", "80"], 2, "`--listen`"),
-        (
-            &["build", "$/x.tar", "-t", "a:1", "-o", "$/s"],
-            2,
-            "`SOURCE=NAME:TAG`",
-        ),
-        (
-            &["put", "$/site", "--name", "a:1"],
-            2,
-            "`stillage put SITE NAME:TAG`",
-        ),
-        (&["list", "$/site", "--format", "json"], 2, "`--json`"),
-        (&["rm", "-f", "$/site", "tiny:1"], 2, "`--ignore-missing`"),
-        (
-            &["--verbose", "list", "$/site"],
-            2,
-            "`stillage list --verbose`",
-        ),
-        (&["list", "-v", "$/site"], 2, "unexpected argument '-v'"),
-    ]);
-}
-
-#[test]
-fn arguments_in_the_wrong_place_are_understood() {
-    check(&[
-        (&["build", "$/x.tar", "$/s1"], 2, "did you mean `-o $/s1`?"),
-        (&["build", "$/x.tar"], 2, "`-o SITE`"),
-        (
-            &["build", "-=app", "-o", "$/s"],
-            2,
-            "`docker-archive:-=app`",
-        ),
-        (&["tag", "a:1", "b:2"], 2, "`stillage tag SITE a:1 2`"),
-        (
-            &["tag", "tiny:1", "b:2", "c"],
-            2,
-            "the folder of the site comes first",
-        ),
-        (&["rm", "tiny:1"], 2, "`stillage remove SITE tiny:1`"),
-        (
-            &["get", "tiny:1", "$/site"],
-            2,
-            "the folder of the site comes first",
-        ),
-        (
-            &["serve", "$/site", "5000"],
-            2,
-            "did you mean `--listen 5000`?",
-        ),
-        (
-            &["config", "rsync", "$/site", "web:/srv"],
-            2,
-            "`sh FILE web:/srv`",
-        ),
-        (
-            &["clients", "$/site", "https://m"],
-            2,
-            "did you mean `--url https://m`?",
-        ),
-        (&["man", "build"], 2, "did you mean `stillage help build`"),
-        (&["export", "$/site", "tiny:1"], 2, "`--only tiny:1`"),
-        (
-            &["export", "$/site", "tiny:1"],
-            2,
-            "unexpected argument 'tiny:1'",
-        ),
-    ]);
-}
-
-#[test]
-fn wrong_numbers_are_told() {
-    check(&[
-        (
-            &["build", "-j", "-1", "$/x.tar", "-o", "$/s"],
-            2,
-            "it must not be negative",
-        ),
-        (
-            &["export", "$/site", "--max-size", "-1G", "-o", "$/f"],
-            2,
-            "it must not be negative",
-        ),
-        (
-            &["prune", "$/site", "--keep-last", "-1"],
-            2,
-            "it must not be negative",
-        ),
-        (
-            &["prune", "$/site", "--grace", "-1h"],
-            2,
-            "it must not be negative",
-        ),
-        (
-            &["build", "-j", "x", "$/x.tar", "-o", "$/s"],
-            2,
-            "it is not a number",
-        ),
-        (
-            &["build", "-j", "2000", "$/x.tar", "-o", "$/s"],
-            2,
-            "from 0 to 1024",
-        ),
-        (&["prune", "$/site", "--keep-last", "3="], 2, "has no glob"),
-        (
-            &["prune", "$/site", "--keep-last", "x"],
-            2,
-            "give a number, or N=GLOB",
-        ),
-        (&["prune", "$/site", "--keep-last", "tiny=3"], 2, "`3=tiny`"),
-        (
-            &["prune", "$/site", "--keep-last", "3=no", "-n"],
-            0,
-            "`--keep-last 3=no` matches nothing",
-        ),
-        (&["prune", "$/site", "--grace", "5"], 2, "`5h`"),
-        (
-            &["prune", "$/site", "--older-than", "2020-01-01"],
-            2,
-            "an age such as 90d",
-        ),
-        (
-            &["serve", "$/site", "--listen", "99999"],
-            2,
-            "ports are 0 to 65535",
-        ),
-        (
-            &["serve", "$/site", "--listen", "abc"],
-            2,
-            "`abc` is not a port",
-        ),
-        (
-            &["serve", "$/site", "--listen", "http://x:1"],
-            2,
-            "without `http://`",
-        ),
-        (
-            &["serve", "$/site", "--listen", "localhost:"],
-            2,
-            "the port is missing",
-        ),
-        (
-            &["config", "nginx", "$/site", "--listen", "abc:80"],
-            0,
-            "note: `abc` is a name",
-        ),
-    ]);
-}
-
-#[test]
-fn options_without_effect_are_refused() {
-    check(&[
-        (
-            &["config", "rsync", "$/site", "--listen", "80"],
-            2,
-            "`rsync` does not support `--listen`",
-        ),
-        (
-            &["config", "caddy", "$/site", "--auth", "basic"],
-            2,
-            "hint: `nginx` does",
-        ),
-        (
-            &["export", "$/site", "--insecure", "-o", "$/f"],
-            2,
-            "`--insecure` only applies to the URL",
-        ),
-        (
-            &["verify", "$/site", "-j", "2"],
-            2,
-            "`--jobs` only applies to a URL",
-        ),
-        (
-            &["verify", "$/e.tar", "--deep"],
-            2,
-            "`--deep` does not apply to exports",
-        ),
-        (
-            &["publish", "$/site", "s3://bucket", "--force"],
-            2,
-            "`--force` only applies",
-        ),
-        (
-            &["publish", "$/site", "s3://My_Bucket"],
-            2,
-            "is not the name of a bucket of AWS",
-        ),
-    ]);
 }
 
 #[test]
@@ -463,7 +260,7 @@ fn lists_are_restored_without_sources() {
     let said = stderr(&verified());
     assert!(
         said.contains(&format!(
-            "hint: `stillage build {path} -o {path}` makes lists"
+            "hint: `stillage build {path} -o {path}` rebuilds lists"
         )) && !said.contains("sources"),
         "{said}"
     );

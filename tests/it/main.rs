@@ -21,6 +21,7 @@ mod grace;
 mod hints_builds;
 mod hints_sites;
 mod hints_sources;
+mod hints_usage;
 mod list;
 mod locks;
 mod mirror;

@@ -95,7 +95,7 @@ fn a_tag_whose_manifest_is_lost_stays() {
     let said = place.mirrored(&[source]);
     let lost = format!("sample/hello:{}", before[1]);
     assert!(
-        said.contains(&format!("dropped sample/hello:{}\n", before[0])),
+        said.contains(&format!("removed sample/hello:{}\n", before[0])),
         "{said}"
     );
     assert!(
@@ -172,7 +172,7 @@ fn a_lost_archive_drops_nothing() {
     assert!(said.contains("so `--mirror` drops nothing"), "{said}");
     assert_eq!(place.tags("o/b"), ["1"]);
     fs::remove_file(&lost).unwrap();
-    assert!(place.mirrored(&[&source]).contains("dropped o/b:1"));
+    assert!(place.mirrored(&[&source]).contains("removed o/b:1"));
     assert_eq!(place.tags("o/b"), Vec::<String>::new());
 }
 

@@ -41,6 +41,20 @@ fn every_command_has_a_page_of_the_manual() {
         .filter_map(|line| line.split_whitespace().next());
     let topics = topics.map(|topic| format!("stillage-{topic}.7")).collect();
     assert_eq!(files_of(&folder.path().join("man7")), sorted(topics));
+    let topics = files_of(&folder.path().join("man7"));
+    for name in files_of(&folder.path().join("man1")) {
+        let page = fs::read_to_string(folder.path().join("man1").join(&name)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS\n"), "{name}");
+        assert!(
+            page.contains(".SH EXAMPLES\n") || name == "stillage.1",
+            "{name}"
+        );
+        let others = page.split(".SH \"SEE ALSO\"\n").nth(1).unwrap_or_default();
+        for other in others.trim().split(", ").filter(|other| !other.is_empty()) {
+            let file = other.replace("\\-", "-").replace("(7)", ".7");
+            assert!(topics.contains(&file), "{name}: {other}");
+        }
+    }
     for section in ["man1", "man7"] {
         for name in files_of(&folder.path().join(section)) {
             let page = fs::read_to_string(folder.path().join(section).join(&name)).unwrap();

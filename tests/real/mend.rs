@@ -141,8 +141,8 @@ fn what_moved_and_what_was_dropped_is_said() {
         let output = run(args, &site);
         for line in [
             "moved sample/child:2.0 from sha256:e3c8727b",
-            "dropped sample/hello:1.0",
-            "dropped tiny:1",
+            "removed sample/hello:1.0",
+            "removed tiny:1",
         ] {
             assert!(stderr(&output).contains(line), "{}", stderr(&output));
         }

@@ -81,5 +81,5 @@ fn two_files_need_a_name() {
         "`headers` does not support `--exact`",
     );
     refused(&["iis"], "possible values: nginx");
-    refused(&["nginx", "--listen", "::1"], "IPv6 address in brackets");
+    refused(&["nginx", "--listen", "::1"], "of IPv6 in brackets");
 }

@@ -82,7 +82,7 @@ impl SiteExport {
             let room = max.saturating_sub(head_len + END);
             if room < MIN_ROOM {
                 return Err(anyhow::anyhow!(
-                    "volumes of {max} bytes are too small: each also says what all of them hold, and needs at least {} bytes",
+                    "volumes of {max} bytes are too small: each carries the list of all, and needs at least {} bytes",
                     head_len + END + MIN_ROOM
                 ))
                 .hint("make them larger with `--max-size`");

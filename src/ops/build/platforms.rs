@@ -6,7 +6,9 @@ use crate::images::Images;
 use crate::note::{Note, NoteKind};
 use crate::ops::build::tags;
 use crate::spec::descriptor::Platform;
+use crate::spec::digest::Digest;
 use crate::spec::manifest::ManifestKind;
+use crate::text::some;
 
 /// The most names in a note.
 const SHOWN: usize = 5;
@@ -16,6 +18,7 @@ pub(super) fn notes(images: &Images, wanted: &[Platform]) -> Vec<Note> {
     if wanted.is_empty() {
         return Vec::new();
     }
+    let mut known: BTreeMap<Digest, Option<Platform>> = BTreeMap::new();
     for (repository, tag, digest) in tags(images) {
         let manifest = &images.manifests[&digest];
         let ManifestKind::Image {
@@ -26,11 +29,11 @@ pub(super) fn notes(images: &Images, wanted: &[Platform]) -> Vec<Note> {
             continue;
         };
         // One that cannot be read is reported elsewhere.
-        let Ok((_, parsed)) = images.config(&config.digest) else {
+        let read = || Some(images.config(&config.digest).ok()?.1.platform.clone());
+        let Some(platform) = known.entry(config.digest).or_insert_with(read) else {
             continue;
         };
-        let platform = parsed.platform;
-        let is_wanted = wanted.iter().any(|wanted| wanted.covers(&platform));
+        let is_wanted = wanted.iter().any(|wanted| wanted.covers(platform));
         if manifest.is_image() && !is_wanted {
             let names = others.entry(platform.to_string()).or_default();
             names.push(format!("{repository}:{tag}"));
@@ -43,13 +46,9 @@ pub(super) fn notes(images: &Images, wanted: &[Platform]) -> Vec<Note> {
 }
 
 fn note(platform: &str, names: &[String]) -> Note {
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    let more = match names.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let shown = some(names, SHOWN);
     let note = NoteKind::Choice.note(format!(
-        "`--platform` selects from indexes; taken although for {platform}: {shown}{more}"
+        "`--platform` selects from indexes; taken although for {platform}: {shown}"
     ));
     match names {
         [one] => note.about(one),

@@ -216,7 +216,7 @@ fn configs_and_layers() {
         ),
         tar(
             "diff IDs in upper case",
-            &[".json", "is not a hex sha256"],
+            &[".json", "is not a sha256 digest"],
             diff_ids(|ids| {
                 let upper = ids[0].as_str().unwrap()[7..].to_uppercase();
                 ids[0] = format!("sha256:{upper}").into();
@@ -231,7 +231,7 @@ fn configs_and_layers() {
         ),
         tar(
             "diff IDs that are paths",
-            &[".json", "is not a hex sha256"],
+            &[".json", "is not a sha256 digest"],
             diff_ids(|ids| {
                 ids[0] = "sha256:../../../../etc/passwd".into();
             }),

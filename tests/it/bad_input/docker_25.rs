@@ -40,7 +40,7 @@ fn docker_25() {
         ),
         tar(
             "a digest that is a path",
-            &["index.json", "is not a hex sha256"],
+            &["index.json", "is not a sha256 digest"],
             || multi(|index| index["manifests"][0]["digest"] = json!("sha256:../../index.json")),
         ),
         tar(

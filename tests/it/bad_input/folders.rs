@@ -264,7 +264,7 @@ fn dirs() {
         .named("=app"),
         folder(
             "a digest that is a path",
-            &["manifest.json", "is not a hex sha256"],
+            &["manifest.json", "is not a sha256 digest"],
             manifest(|m| m["config"]["digest"] = json!("sha256:../version")),
         )
         .named("=app"),

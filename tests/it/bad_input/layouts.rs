@@ -76,12 +76,12 @@ fn index_json() {
         ),
         folder(
             "a digest in upper case",
-            &["index.json", "is not a hex sha256"],
+            &["index.json", "is not a sha256 digest"],
             || entry(|e| e["digest"] = format!("sha256:{}", "AB".repeat(32)).into()),
         ),
         folder(
             "a digest that is a path",
-            &["index.json", "is not a hex sha256"],
+            &["index.json", "is not a sha256 digest"],
             || entry(|e| e["digest"] = "sha256:../../../../../etc/passwd".into()),
         ),
         folder(

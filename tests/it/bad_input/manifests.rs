@@ -134,7 +134,7 @@ fn manifests() {
         ),
         folder(
             "a layer in upper case",
-            &["blobs/sha256/", "is not a hex sha256"],
+            &["blobs/sha256/", "is not a sha256 digest"],
             || {
                 manifest(|m| {
                     m["layers"][0]["digest"] = m["layers"][0]["digest"]

@@ -208,7 +208,7 @@ fn volumes_of_two_exports_are_told_apart() {
     let output = small.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        stderr(&output).contains("also says what all of them hold"),
+        stderr(&output).contains("carries the list of all"),
         "{}",
         stderr(&output)
     );

@@ -140,8 +140,8 @@ fn the_action_publishes() {
     assert!(!path.join("pwned").exists());
     assert!(path.join("site $(pwn) `pwn`/index.json").exists());
     let asked = lines(path.join("cargo-was-asked"));
-    assert_eq!(asked[..3], ["install", "--locked", "--path"]);
-    let source = fs::canonicalize(&asked[3]).unwrap();
+    assert_eq!(asked[..4], ["install", "--locked", "--force", "--path"]);
+    let source = fs::canonicalize(&asked[4]).unwrap();
     assert_eq!(source, fs::canonicalize(checkout).unwrap());
     let names = ["app:1", "other:3", "tool:2"];
     assert_eq!(Vec::from_iter(listed(&store)), names);
