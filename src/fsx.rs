@@ -36,6 +36,13 @@ pub(crate) fn escaped_path(path: &Path) -> String {
     escaped(path.to_string_lossy())
 }
 
+/// A path as a word of a command that is shown.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let quoted = shlex::try_quote(&text);
+    escaped(quoted.as_deref().unwrap_or(&text))
+}
+
 /// A file's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {

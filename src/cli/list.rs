@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::report::{self, table};
 use crate::cli::ui::Ui;
 use crate::error::escaped;
-use crate::fsx::escaped_path;
+use crate::fsx::quoted_path;
 use crate::import::selection::Glob;
 use crate::ops::list::{self, ListedReference, RepositorySize};
 use crate::ops::missing;
@@ -178,7 +178,7 @@ fn damage(listed: &[ListedReference], site: &Path) -> Vec<String> {
     });
     let mut lines: Vec<String> = damaged.collect();
     if !lines.is_empty() {
-        let site = escaped_path(site);
+        let site = quoted_path(site);
         lines.push(format!(
             "hint: `stillage verify {site}` lists all damage; a build from the sources restores what they have"
         ));

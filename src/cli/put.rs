@@ -10,7 +10,7 @@ use crate::cli::args::{NoMove, Writing};
 use crate::cli::build::build;
 use crate::cli::parsed;
 use crate::error::{WithHint as _, escaped};
-use crate::fsx::escaped_path;
+use crate::fsx::{escaped_path, quoted_path};
 use crate::ops::build::BuildOptions;
 use crate::source::{self, Source};
 use crate::spec::new_name::NewName;
@@ -78,7 +78,10 @@ fn name_or_advice(text: &str) -> Result<NewName, String> {
 const IS_FILE: &str = "it is a file, but `put` reads standard input";
 
 fn build_instead(file: &str, site: &str) -> String {
-    format!("add it with `stillage build {} -o {site}`", escaped(file))
+    format!(
+        "add it with `stillage build {} -o {site}`",
+        quoted_path(Path::new(file))
+    )
 }
 
 fn is_archive(path: &str) -> bool {

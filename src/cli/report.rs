@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::escaped;
-use crate::fsx::escaped_path;
+use crate::fsx::quoted_path;
 use crate::note::Note;
 use crate::ops::build::Summary;
 use crate::ops::changes::{Changes, Named};
@@ -283,7 +283,7 @@ pub(super) fn findings(findings: &[Finding]) -> String {
 
 /// Hints on how to repair a site, one for each kind of finding.
 pub(super) fn remedies(findings: &[Finding], site: &Path) -> Vec<String> {
-    let site = escaped_path(site);
+    let site = quoted_path(site);
     let key = |finding: &Finding| {
         let is_lost = matches!(finding.kind, Kind::Missing | Kind::Damaged);
         (finding.is_derived && is_lost, finding.kind)

@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cli::Cli;
 use crate::cli::ui::Ui;
 use crate::error::{Hint, escaped};
+use crate::fsx::quoted_path;
 use crate::spec::name::Reference;
 
 /// What does what people try as a command.
@@ -347,7 +348,7 @@ fn may_be_site(path: &Path) -> bool {
 /// What a word means in the place of a command.
 fn of_word(word: &str) -> Option<String> {
     if Path::new(word).exists() {
-        let word = escaped(word);
+        let word = quoted_path(Path::new(word));
         return Some(format!("did you mean `stillage build {word} -o SITE`?"));
     }
     let (_, meant) = COMMANDS.iter().find(|(tried, _)| tried.contains(&word))?;

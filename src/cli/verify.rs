@@ -130,7 +130,7 @@ impl VerifyArgs {
         if other.exists() {
             anyhow::anyhow!("`{shown}` is a folder, which is verified by itself")
         } else {
-            anyhow::anyhow!("`{shown}` is not a file, as the volumes of an export are")
+            anyhow::anyhow!("`{shown}` does not exist")
         }
     }
 

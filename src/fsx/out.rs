@@ -213,6 +213,9 @@ fn check_folder_of(path: &Path) -> anyhow::Result<()> {
 
 /// Fails if what is to be a folder is something else.
 pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        anyhow::bail!("`-` is not a folder: there are several files");
+    }
     if path.to_string_lossy().contains("://") {
         anyhow::bail!("`{}` is a URL, not a folder", escaped_path(path));
     }

@@ -65,7 +65,11 @@ pub fn config(options: &ConfigOptions, stdout: &mut dyn Write) -> anyhow::Result
     }
     // A link to the site stays: switching it switches releases.
     let site = SiteFiles::new(fsx::absolute(&options.site)?);
-    let output = options.output.as_deref().map(fsx::absolute).transpose()?;
+    let output = options
+        .output
+        .as_deref()
+        .filter(|path| path.as_os_str() != "-");
+    let output = output.map(fsx::absolute).transpose()?;
     let setup = Setup {
         site,
         listen: options.listen.clone(),

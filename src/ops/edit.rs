@@ -62,7 +62,7 @@ pub fn tag(
             let name = &from.repository;
             let digest = find(&catalogue.repositories[name], from)?;
             if let Some(lost) = images.damage_of(name, &digest).first() {
-                let site = fsx::escaped_path(&options.site);
+                let site = fsx::quoted_path(&options.site);
                 return Err(lost.error(&from.to_string())).hint(format!(
                 "restore it with a build from its sources, or with `stillage build {site} -o {site}` from what is left"
             ));

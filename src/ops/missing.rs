@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Hint, escaped};
-use crate::fsx::escaped_path;
+use crate::fsx::quoted_path;
 use crate::site;
 use crate::site_files::catalogue::{Catalogue, Repo};
 use crate::spec::digest::Digest;
@@ -92,7 +92,7 @@ fn quoted(names: &[String]) -> String {
 
 fn error(text: String, hint: Option<String>, site: &Path) -> anyhow::Error {
     let hint = hint.unwrap_or_else(|| {
-        let site = escaped_path(site);
+        let site = quoted_path(site);
         format!("`stillage list {site}` lists what it has")
     });
     anyhow::Error::msg(text).context(Hint(hint))

@@ -163,7 +163,7 @@ fn file(root: &Path) -> Said {
 }
 
 fn to_build(root: &Path) -> String {
-    let shown = escaped_path(root);
+    let shown = fsx::quoted_path(root);
     format!("make a site of it with `stillage build {shown} -o SITE`")
 }
 

@@ -296,3 +296,14 @@ fn sites_that_cannot_be_read_are_told_apart() {
         said()
     );
 }
+
+/// The command of a hint can be pasted.
+#[test]
+fn paths_in_commands_are_quoted() {
+    let folder = folder();
+    let path = folder.path().join("un packed");
+    fs::rename(folder.path().join("un"), &path).unwrap();
+    let said = stderr(&stillage(["list"]).arg(&path).output().unwrap());
+    let command = format!("`stillage build '{}' -o SITE`", path.display());
+    assert!(said.contains(&command), "{said}");
+}
