@@ -144,6 +144,7 @@ impl Ui {
     }
 
     /// Prints a line of a log on stderr as it is.
+    #[cfg(feature = "serve")]
     pub(super) fn log(text: &str) {
         let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
