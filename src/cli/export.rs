@@ -147,9 +147,7 @@ impl ExportArgs {
             }
             _ => Ui::binary(|out| options.stream(out))?,
         };
-        if !self.quiet {
-            Ui::default().messages(summary(&exported));
-        }
+        Ui::quiet_if(self.quiet).messages(summary(&exported));
         Ok(ExitCode::SUCCESS)
     }
 }

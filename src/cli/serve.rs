@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use crate::cli::ui::{Loudness, Ui};
+use crate::cli::ui::Ui;
 use crate::fsx::escaped_path;
 use crate::serve::{self, Endpoint, Log, TlsFiles};
 use crate::server_config::Listen;
@@ -45,12 +45,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
 impl ServeArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let endpoint = bind(&self.listen, self.tls_cert, self.tls_key)?;
-        let loudness = if self.quiet {
-            Loudness::Quiet
-        } else {
-            Loudness::Normal
-        };
-        serve(&self.site, endpoint, Ui(loudness))
+        serve(&self.site, endpoint, Ui::quiet_if(self.quiet))
     }
 }
 

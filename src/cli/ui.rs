@@ -96,6 +96,15 @@ impl Ui {
         }
     }
 
+    /// For a command that can be quiet, but not verbose.
+    pub(super) fn quiet_if(is_quiet: bool) -> Self {
+        Self(if is_quiet {
+            Loudness::Quiet
+        } else {
+            Loudness::Normal
+        })
+    }
+
     /// The progress of a run, which tells its steps if this is verbose.
     pub(super) fn progress(self) -> Arc<Progress> {
         Arc::new(if self.0 == Loudness::Verbose {
@@ -134,11 +143,8 @@ impl Ui {
     }
 
     fn raw(text: &str) {
-        let mut line = anstream::AutoStream::choice(&io::stderr());
-        if line == anstream::ColorChoice::Auto {
-            line = anstream::ColorChoice::Never;
-        }
-        let mut bytes = anstream::AutoStream::new(Vec::new(), line);
+        let choice = anstream::AutoStream::choice(&io::stderr());
+        let mut bytes = anstream::AutoStream::new(Vec::new(), choice);
         let _ = writeln!(bytes, "{text}");
         let _ = io::stderr().write_all(&bytes.into_inner());
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::args::{Trust, jobs, refuse};
 use crate::cli::progress::{Verb, with_progress};
 use crate::cli::report;
-use crate::cli::ui::{Loudness, Ui};
+use crate::cli::ui::Ui;
 use crate::error::WithHint as _;
 use crate::ops::verify::{self, Depth};
 use crate::text;
@@ -59,11 +59,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
 
 impl VerifyArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let ui = Ui(if self.quiet {
-            Loudness::Quiet
-        } else {
-            Loudness::Normal
-        });
+        let ui = Ui::quiet_if(self.quiet);
         if let Some(code) = self.run_exports(ui)? {
             return Ok(code);
         }

@@ -22,8 +22,8 @@ pub(super) struct Conflicts {
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     origin: Arc<str>,
-    /// The host in the name of the image, if the site drops that and nothing else.
-    host: Option<String>,
+    /// The name in the source, in backticks.
+    called: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -36,16 +36,19 @@ struct Conflict {
 
 impl Given {
     /// `called` is the name in the source, in backticks.
-    pub(super) fn by(origin: &Arc<str>, called: &str, repository: &Repository) -> Self {
-        let name = called.trim_matches('`');
-        let dropped = Reference::from_source(name, Hosts::Drop, None).ok();
-        let is_same = dropped
-            .is_some_and(|dropped| repository.as_str().ends_with(dropped.repository.as_str()));
-        let host = Reference::host(name).filter(|_| is_same);
+    pub(super) fn by(origin: &Arc<str>, called: &str) -> Self {
         Self {
             origin: origin.clone(),
-            host: host.map(str::to_owned),
+            called: called.into(),
         }
+    }
+
+    /// The host in the name of the image, if the site drops that and nothing else.
+    fn host(&self, repository: &Repository) -> Option<&str> {
+        let name = self.called.trim_matches('`');
+        let dropped = Reference::from_source(name, Hosts::Drop, None).ok()?;
+        let is_same = repository.as_str().ends_with(dropped.repository.as_str());
+        Reference::host(name).filter(|_| is_same)
     }
 }
 
@@ -79,10 +82,11 @@ impl Conflicts {
         } else {
             format!("`{repository}:{tag}` is {old} in {there} and {new} in {here}")
         };
+        let hosts = given.host(repository).zip(other.host(repository));
         self.found.push(Conflict {
             message,
             is_within_a_source,
-            is_by_host: given.host.is_some() && other.host.is_some() && given.host != other.host,
+            is_by_host: hosts.is_some_and(|(one, other)| one != other),
         });
     }
 

@@ -167,7 +167,7 @@ impl Images {
                 &repository,
                 tag,
                 finished[&root.manifest].digest,
-                &Given::by(&draft.origin, &root.called, &repository),
+                &Given::by(&draft.origin, &root.called),
             );
         }
         for id in draft.members(root) {
@@ -212,7 +212,7 @@ impl Images {
                 && let Some(repo) = self.repositories.get(&reference.repository)
                 && repo.tags.get(tag).is_some_and(|other| *other != digest)
             {
-                let given = Given::by(&origin, "", &reference.repository);
+                let given = Given::by(&origin, "");
                 self.add_tag(&reference.repository, tag, digest, &given);
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::images::v1_images::V1Images;
 use crate::note::{Note, NoteKind};
 use crate::spec::v1::V1Id;
+use crate::text::some;
 
 /// Which content is served.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +51,7 @@ fn note(id: V1Id, clash: Clash, names: &[String]) -> Note {
     let id = id.get(..12).unwrap_or(&id);
     let who = match names {
         [] => "some image".to_owned(),
-        names if names.len() <= SHOWN => names.join(", "),
-        names => format!(
-            "{} and {} more",
-            names[..SHOWN].join(", "),
-            names.len() - SHOWN
-        ),
+        names => some(names, SHOWN),
     };
     let (what, gets) = match clash {
         Clash::OneOfSources => (

@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use crate::error::{Hint, WithHint as _};
 use crate::export::site::base::Known;
 use crate::images::Images;
@@ -193,20 +195,11 @@ impl State {
             }
             return Self::parse(&index);
         }
-        let index = export::state(whole).map_err(|error| {
-            // Not the data is at fault, but the choice of the file.
-            if error.to_string() == NEITHER {
-                anyhow::anyhow!(NEITHER)
-            } else {
-                error
-            }
-        })?;
-        Self::parse(&index)
+        Self::parse(&export::state(whole)?.context(NEITHER)?)
     }
 }
 
 const EMPTY: &str = "it is empty";
-/// What [`export::state`] says of other archives too.
 const NEITHER: &str = "it is neither the `index.json` of a site nor an export";
 
 fn start_of(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {

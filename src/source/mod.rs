@@ -244,8 +244,12 @@ impl Source {
             return Ok(());
         }
         fsx::check_enterable(path)?;
+        // To detect a format, files are read, as they are again when the source is.
+        let Err(inside) = fsx::check_outside(site, path) else {
+            return Ok(());
+        };
         if self.prefix.is_some() || Opened::Folder(path.clone()).format()?.is_some() {
-            return fsx::check_outside(site, path);
+            return Err(inside);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::source::archive::Archive;
 use crate::source::given::STDIN;
 use crate::source::{Format, Opened, Source, prefixes};
 use crate::spec::name::{Reference, Tag};
-use crate::text::nearest;
+use crate::text::{nearest, some};
 
 /// How many folders above a path are looked at: the links of a registry are about as far below its storage folder.
 const MAX_ABOVE: usize = 8;
@@ -143,16 +143,8 @@ fn lacks(origin: &str, one: &str, seen: &BTreeSet<String>) -> anyhow::Error {
     if seen.is_empty() {
         return error;
     }
-    let shown: Vec<String> = seen
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{}`", escaped(name)))
-        .collect();
-    let more = match seen.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let has = format!("it has {}{more}", shown.join(", "));
+    let quoted = seen.iter().map(|name| format!("`{}`", escaped(name)));
+    let has = format!("it has {}", some(&quoted.collect::<Vec<_>>(), SHOWN));
     let lower = wanted.to_lowercase();
     let same_repository = seen.iter().find(|name| {
         let repository = name.rsplit_once(':').map(|(repository, _)| repository);

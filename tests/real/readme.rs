@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +9,7 @@ use crate::support::archive::{Archive, Image};
 use crate::support::clients::Docker;
 use crate::support::http;
 use crate::support::machine::Machine;
-use crate::support::process::tool;
+use crate::support::process::{program, tool};
 use crate::support::servers::bucket::Store;
 use crate::support::servers::free_port;
 use crate::support::servers::nginx::Nginx;
@@ -38,7 +37,11 @@ fn commands_of_the_readme_work() {
         fs::create_dir_all(work.join(name)).unwrap();
     }
     copy_program(&work.join("bin/stillage"));
-    program(&work.join("bin/docker"), &docker.command());
+    program(
+        &work.join("bin"),
+        "docker",
+        &run_with_arguments(&docker.command()),
+    );
     for tag in ["1.0", "1.1"] {
         let image = Image::new(&[&format!("app:{tag}")]).layer("file", tag);
         let file = if tag == "1.0" {
@@ -125,18 +128,16 @@ fn cdn(store: &Store) -> Nginx {
     })
 }
 
-/// Makes a program that runs another with its arguments first.
-fn program(path: &Path, command: &Command) {
+/// The lines of a program that runs another with its arguments first.
+fn run_with_arguments(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
-    let mut text = String::from("#!/bin/sh\n");
+    let mut text = String::new();
     for (name, value) in command.get_envs() {
         let value = value.unwrap_or_default().to_str().unwrap();
         let _ = writeln!(text, "export {}='{value}'", name.to_str().unwrap());
     }
-    let _ = writeln!(text, "exec {} \"$@\"", words.join(" "));
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    text + &format!("exec {} \"$@\"", words.join(" "))
 }
 
 /// A machine with an nginx that serves what is in `conf.d`, and no configuration of podman.

@@ -131,11 +131,8 @@ fn carried(archive: &Archive, description: &Description) -> anyhow::Result<Carri
     })
 }
 
-/// The catalogue that an export leads to. Reads no more of it than that.
-///
-/// # Errors
-/// If it is not an export.
-pub fn state(archive: impl Read) -> anyhow::Result<Vec<u8>> {
+/// The catalogue that an export leads to; `None` if the archive is no export. Reads no more of it than that.
+pub fn state(archive: impl Read) -> anyhow::Result<Option<Vec<u8>>> {
     let mut tar = TarReader::new(Stream(archive));
     let mut described = None;
     while let Some(head) = tar.next()? {
@@ -151,10 +148,10 @@ pub fn state(archive: impl Read) -> anyhow::Result<Vec<u8>> {
                 if Digest::of(&bytes) != description.catalogue {
                     bail_invalid!("`{CATALOGUE}` is damaged: it has another digest");
                 }
-                return Ok(bytes);
+                return Ok(Some(bytes));
             }
             _ => {}
         }
     }
-    bail_invalid!("it is neither the `index.json` of a site nor an export")
+    Ok(None)
 }

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::examples::program;
 use super::listed;
 use crate::support::archive::{Archive, Image};
 use crate::support::clients::installed;
+use crate::support::process::program;
 use crate::support::servers::bucket::Store;
 use crate::support::site::{copy_program, succeed};
 use crate::support::temp::TempDir;

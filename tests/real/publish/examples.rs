@@ -2,8 +2,6 @@
 //! command of AWS.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -11,6 +9,7 @@ use serde_json::Value;
 use super::listed;
 use crate::support::archive::{Archive, Image};
 use crate::support::clients::installed;
+use crate::support::process::program;
 use crate::support::servers::bucket::Store;
 use crate::support::site::{copy_program, succeed};
 use crate::support::temp::TempDir;
@@ -28,13 +27,6 @@ print(json.dumps([
     {"variables": gitlab["variables"], "commands": gitlab["script"]},
 ]))
 "#;
-
-/// Puts a program of these lines among those of a job.
-pub(super) fn program(folder: &Path, name: &str, lines: &str) {
-    let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 #[test]
 fn jobs_of_ci_services_publish() {
